@@ -1,0 +1,37 @@
+/** Jobs on images. */
+import type { ImageDeleteItem, ImageHistoryItem, ImageInspect, ImageSummary } from '#api/types/image.ts';
+import { defineJob } from '#engine/engine.ts';
+import type { Filters } from './container.ts';
+import type { OutputStream } from './streams.ts';
+
+export const imageList = defineJob<
+  { all: boolean; sharedSize: boolean; digests: boolean; filters: Filters },
+  ImageSummary[]
+>('image.list');
+export const imageInspect = defineJob<{ image: string }, ImageInspect>('image.inspect');
+export const imageHistory = defineJob<{ image: string }, ImageHistoryItem[]>('image.history');
+export const imageTag = defineJob<{ image: string; repo: string; tag: string }, void>('image.tag');
+export const imageRemove = defineJob<{ image: string; force: boolean; noprune: boolean }, ImageDeleteItem[]>(
+  'image.remove',
+);
+/** Progress is JSON objects, one a line, as docker shows them. */
+export const imageLoad = defineJob<
+  { archive: AsyncIterable<Uint8Array>; quiet: boolean; progress: OutputStream },
+  void
+>('image.load');
+export const imageSave = defineJob<{ names: readonly string[]; output: OutputStream }, void>('image.save');
+export const imageImport = defineJob<
+  {
+    archive: AsyncIterable<Uint8Array>;
+    repo: string;
+    tag: string;
+    message: string;
+    changes: readonly string[];
+    platform: string;
+    progress: OutputStream;
+  },
+  void
+>('image.import');
+export const imagePull = defineJob<{ image: string; tag: string; platform: string; progress: OutputStream }, void>(
+  'image.pull',
+);

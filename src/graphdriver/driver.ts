@@ -1,0 +1,56 @@
+/**
+ * A graph driver keeps layered file systems below one directory.
+ *
+ * Vocabulary: a *layer directory* has an id (64 hex digits or `<id>-init`), a parent or none, and a difference. A
+ * read-only one is filled once through `diffTarget` and sealed by `commit`; a read-write one is a container's.
+ * A *mount* is a detached mount (open_tree descriptor, in no mount table); it is gone with its last descriptor.
+ *
+ * Who cleans up: the caller closes mount descriptors and removes ids; `remove` of an id that has a live mount is the
+ * caller's mistake. What a failure leaves: temporary names (`tmp-…`), which `sweep` removes at start-up.
+ */
+export interface LayerMount extends Disposable {
+  /** Descriptor of the detached mount's root. */
+  readonly fd: number;
+}
+
+export interface DiffTarget extends AsyncDisposable {
+  /** Directory into which the layer's files are unpacked (whiteouts already in the driver's own form). */
+  readonly path: string;
+  /** 'overlay': char 0:0 and trusted.overlay.opaque; 'apply': the directory holds the parent's files, delete for real. */
+  readonly whiteouts: 'overlay' | 'apply';
+  /** syncfs, then rename into place: the layer exists afterwards. Without it, disposing removes what was written. */
+  commit(): Promise<void>;
+}
+
+export interface Change {
+  /** Absolute path in the container. */
+  readonly path: string;
+  /** 0 modified, 1 added, 2 deleted (the API's numbers). */
+  readonly kind: 0 | 1 | 2;
+}
+
+export interface GraphDriver {
+  readonly name: 'overlay' | 'vfs';
+  /** Rows for `/info` DriverStatus. */
+  status(): [string, string][];
+  /** Starts a read-only layer. Errors: conflict when `id` exists. */
+  diffTarget(id: string, parent: string | undefined): Promise<DiffTarget>;
+  /** Makes a container's read-write layer. */
+  createReadWrite(id: string, parent: string | undefined): Promise<void>;
+  exists(id: string): boolean;
+  /** All ids, for reconciling with the records. */
+  list(): string[];
+  /** Detached mount of the merged view; read-only layers are mounted read-only. */
+  mount(id: string): LayerMount;
+  /** Removes the id; large trees go to a trash directory and are deleted later. Idempotent. */
+  remove(id: string): Promise<void>;
+  /** Bytes of the id's own difference (apparent size of regular files, hard links once). */
+  diffSize(id: string, signal?: AbortSignal): Promise<number>;
+  /** What differs from the parent. */
+  changes(id: string): Promise<Change[]>;
+  /** Directory of the read-write layer's own files, for inspect's GraphDriver.Data. */
+  metadata(id: string): Record<string, string>;
+  /** Removes temporary names and finishes pending deletes; called once at start-up. */
+  sweep(): Promise<void>;
+  close(): Promise<void>;
+}

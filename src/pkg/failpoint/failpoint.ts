@@ -1,0 +1,57 @@
+/**
+ * Named points at which a test lets the process die or an operation fail. They are armed by the environment variable
+ * BERTH_FAILPOINTS (`name=kill`, `name=error`, `name=3*kill`: at the third passing; comma-separated) and cost one map
+ * look-up otherwise. Crash tests list every name by `failpointNames`.
+ */
+interface Armed {
+  readonly action: 'kill' | 'error';
+  left: number;
+}
+
+const armed = parse(process.env['BERTH_FAILPOINTS'] ?? '');
+
+function parse(text: string): Map<string, Armed> {
+  const points = new Map<string, Armed>();
+  for (const part of text.split(',').filter((p) => p !== '')) {
+    const match = /^([a-z0-9.-]+)=(?:(\d+)\*)?(kill|error)$/.exec(part);
+    if (match === null)
+      throw new Error(`BERTH_FAILPOINTS: cannot read "${part}": want name=[N*]kill or name=[N*]error`);
+    const [, name = '', count = '1', action] = match;
+    points.set(name, { action: action === 'kill' ? 'kill' : 'error', left: Number(count) });
+  }
+  return points;
+}
+
+/** Passing here kills the process (SIGKILL) or throws when a test has armed `name`. */
+export function failpoint(name: FailpointName): void {
+  if (armed.size === 0) return;
+  const point = armed.get(name);
+  if (point === undefined) return;
+  point.left -= 1;
+  if (point.left !== 0) return;
+  if (point.action === 'kill') process.kill(process.pid, 'SIGKILL');
+  throw new Error(`failpoint ${name}`);
+}
+
+/** Every failpoint of the project. A crash test walks this list; a name that no code passes fails that test. */
+export const failpointNames = [
+  'create.recorded',
+  'create.layer-made',
+  'create.done',
+  'start.recorded',
+  'start.network-made',
+  'start.launched',
+  'start.at-gate',
+  'start.executed',
+  'exit.recorded',
+  'exit.drained',
+  'remove.recorded',
+  'remove.layer-gone',
+  'exec.launched',
+  'load.blob-written',
+  'load.layer-unpacked',
+  'load.layer-recorded',
+  'load.image-recorded',
+  'volume.recorded',
+] as const;
+export type FailpointName = (typeof failpointNames)[number];
