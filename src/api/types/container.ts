@@ -1,0 +1,176 @@
+/**
+ * Containers on the wire, Docker API ≤ 1.51. Requests are complete after decoding: what the client did not send has
+ * Go's zero value (null for lists and maps); `?` marks what dockerd leaves out when empty. Field order is dockerd's.
+ */
+import type { HostConfig } from './host-config.ts';
+import type { Descriptor } from './image.ts';
+import type { EndpointSettings, NetworkingConfig, NetworkSettings } from './network.ts';
+
+export type { HostConfig, Resources } from './host-config.ts';
+export type { EndpointSettings, NetworkingConfig, NetworkSettings } from './network.ts';
+
+/** Times in nanoseconds; 0: inherited. */
+export interface HealthConfig {
+  Test?: string[];
+  Interval?: number;
+  Timeout?: number;
+  StartPeriod?: number;
+  StartInterval?: number;
+  Retries?: number;
+}
+
+/** What does not depend on the host; also an image's `Config`. */
+export interface ContainerConfig {
+  Hostname: string;
+  Domainname: string;
+  User: string;
+  AttachStdin: boolean;
+  AttachStdout: boolean;
+  AttachStderr: boolean;
+  ExposedPorts?: Record<string, Record<string, never>>;
+  Tty: boolean;
+  OpenStdin: boolean;
+  StdinOnce: boolean;
+  Env: string[] | null;
+  Cmd: string[] | null;
+  Healthcheck?: HealthConfig;
+  ArgsEscaped?: boolean;
+  Image: string;
+  Volumes: Record<string, Record<string, never>> | null;
+  WorkingDir: string;
+  Entrypoint: string[] | null;
+  NetworkDisabled?: boolean;
+  MacAddress?: string;
+  OnBuild: string[] | null;
+  Labels: Record<string, string> | null;
+  StopSignal?: string;
+  /** Seconds. */
+  StopTimeout?: number;
+  Shell?: string[];
+}
+
+export interface ContainerCreateRequest extends ContainerConfig {
+  HostConfig: HostConfig;
+  NetworkingConfig: NetworkingConfig;
+}
+
+export interface ContainerCreateResponse {
+  Id: string;
+  Warnings: string[];
+}
+
+export type ContainerStatus = 'created' | 'running' | 'paused' | 'restarting' | 'removing' | 'exited' | 'dead';
+
+export interface HealthProbe {
+  Start: string;
+  End: string;
+  ExitCode: number;
+  Output: string;
+}
+
+export interface Health {
+  Status: 'none' | 'starting' | 'healthy' | 'unhealthy';
+  FailingStreak: number;
+  Log: HealthProbe[] | null;
+}
+
+export interface ContainerState {
+  Status: ContainerStatus;
+  Running: boolean;
+  Paused: boolean;
+  Restarting: boolean;
+  OOMKilled: boolean;
+  Dead: boolean;
+  Pid: number;
+  ExitCode: number;
+  Error: string;
+  /** RFC 3339 with nanoseconds; '0001-01-01T00:00:00Z' before the first. */
+  StartedAt: string;
+  FinishedAt: string;
+  Health?: Health;
+}
+
+export interface MountPoint {
+  Type?: string;
+  Name?: string;
+  Source: string;
+  Destination: string;
+  Driver?: string;
+  Mode: string;
+  RW: boolean;
+  Propagation: string;
+}
+
+export interface GraphDriverState {
+  Data: Record<string, string> | null;
+  Name: string;
+}
+
+export interface ContainerInspect {
+  Id: string;
+  Created: string;
+  Path: string;
+  Args: string[];
+  State: ContainerState;
+  Image: string;
+  ResolvConfPath: string;
+  HostnamePath: string;
+  HostsPath: string;
+  LogPath: string;
+  /** With the leading slash. */
+  Name: string;
+  RestartCount: number;
+  Driver: string;
+  Platform: string;
+  MountLabel: string;
+  ProcessLabel: string;
+  AppArmorProfile: string;
+  ExecIDs: string[] | null;
+  HostConfig: HostConfig;
+  GraphDriver: GraphDriverState;
+  SizeRw?: number;
+  SizeRootFs?: number;
+  Mounts: MountPoint[];
+  Config: ContainerConfig;
+  NetworkSettings: NetworkSettings;
+  ImageManifestDescriptor?: Descriptor;
+}
+
+export interface PortSummary {
+  IP?: string;
+  PrivatePort: number;
+  PublicPort?: number;
+  Type: string;
+}
+
+export interface ContainerSummary {
+  Id: string;
+  Names: string[];
+  Image: string;
+  ImageID: string;
+  ImageManifestDescriptor?: Descriptor;
+  Command: string;
+  /** Seconds since the epoch. */
+  Created: number;
+  Ports: PortSummary[];
+  SizeRw?: number;
+  SizeRootFs?: number;
+  Labels: Record<string, string>;
+  State: ContainerStatus;
+  /** 'Up 3 minutes', 'Exited (0) 2 hours ago'. */
+  Status: string;
+  HostConfig: { NetworkMode?: string; Annotations?: Record<string, string> };
+  NetworkSettings: { Networks: Record<string, EndpointSettings> };
+  Mounts: MountPoint[];
+}
+
+export interface ContainerWaitResponse {
+  StatusCode: number;
+  /** Absent unless waiting itself failed. */
+  Error?: { Message: string };
+}
+
+export interface ContainerTopResponse {
+  Titles: string[];
+  Processes: string[][];
+}

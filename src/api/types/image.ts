@@ -1,0 +1,97 @@
+/** Images on the wire, Docker API ≤ 1.51. Field order is dockerd's; `?` marks what dockerd leaves out when empty. */
+import type { ContainerConfig, GraphDriverState } from './container.ts';
+
+export interface Platform {
+  architecture: string;
+  os: string;
+  'os.version'?: string;
+  'os.features'?: string[];
+  variant?: string;
+}
+
+/** OCI content descriptor. */
+export interface Descriptor {
+  mediaType: string;
+  digest: string;
+  size: number;
+  urls?: string[];
+  annotations?: Record<string, string>;
+  platform?: Platform;
+}
+
+export interface ImageSummary {
+  Containers: number;
+  /** Seconds since the epoch. */
+  Created: number;
+  Id: string;
+  Labels: Record<string, string> | null;
+  ParentId: string;
+  Descriptor?: Descriptor;
+  RepoDigests: string[];
+  RepoTags: string[];
+  /** -1: not asked for. */
+  SharedSize: number;
+  Size: number;
+  /** API < 1.44 only. */
+  VirtualSize?: number;
+}
+
+export interface RootFs {
+  Type?: string;
+  Layers?: string[];
+}
+
+export interface ImageInspect {
+  Id: string;
+  RepoTags: string[];
+  RepoDigests: string[];
+  Parent: string;
+  Comment: string;
+  Created?: string;
+  /** Id of the container it was committed from. */
+  Container?: string;
+  /** docker-compose 1.29 needs it to recreate containers: a copy of Config where nothing better is known. */
+  ContainerConfig?: ContainerConfig;
+  DockerVersion: string;
+  Author: string;
+  Config: ContainerConfig | null;
+  Architecture: string;
+  Variant?: string;
+  Os: string;
+  OsVersion?: string;
+  Size: number;
+  /** API < 1.44 only. */
+  VirtualSize?: number;
+  GraphDriver: GraphDriverState;
+  RootFS: RootFs;
+  Metadata: { LastTagTime: string };
+  Descriptor?: Descriptor;
+}
+
+export interface ImageHistoryItem {
+  Comment: string;
+  /** Seconds since the epoch. */
+  Created: number;
+  CreatedBy: string;
+  /** '<missing>' for all but the image itself. */
+  Id: string;
+  Size: number;
+  Tags: string[] | null;
+}
+
+export interface ImageDeleteItem {
+  Deleted?: string;
+  Untagged?: string;
+}
+
+/** One line of a progress stream. */
+export interface ProgressMessage {
+  stream?: string;
+  status?: string;
+  progressDetail?: { current?: number; total?: number };
+  progress?: string;
+  id?: string;
+  errorDetail?: { code?: number; message: string };
+  error?: string;
+  aux?: unknown;
+}
