@@ -1,0 +1,243 @@
+/**
+ * A private daemon for one test file: own data root, exec root, socket, bridge and subnet. Ended by `await using`, with
+ * its containers and its monitor, also when the test fails; what it leaves on the host is a failure of that file.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { busyboxImage } from './base-images.ts';
+import { type CommandOptions, type CommandResult, eventually, run } from './command.ts';
+import { type HostState, hostState, leaks } from './leakcheck.ts';
+
+const root = path.resolve(import.meta.dirname, '../..');
+
+export interface DaemonOptions {
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Load busybox at the start; default true. */
+  readonly image?: boolean;
+  /** Instead of a bridge of its own: `--bridge none`. */
+  readonly noBridge?: boolean;
+  /** Put the data root elsewhere (a small tmpfs). */
+  readonly dataRoot?: string;
+}
+
+let counter = 0;
+
+export class TestDaemon implements AsyncDisposable {
+  readonly directory: string;
+  readonly socket: string;
+  readonly dataRoot: string;
+  readonly execRoot: string;
+  readonly bridge: string;
+  readonly subnet: string;
+  readonly #options: DaemonOptions;
+  #before: HostState | undefined;
+  #child: ChildProcess | undefined;
+  #log = '';
+
+  constructor(options: DaemonOptions = {}) {
+    const n = (process.pid * 8 + counter++) % 4096;
+    this.directory = fs.mkdtempSync(path.join(os.tmpdir(), 'berth-test-'));
+    this.socket = path.join(this.directory, 'berth.sock');
+    this.dataRoot = options.dataRoot ?? path.join(this.directory, 'data');
+    this.execRoot = path.join(this.directory, 'exec');
+    this.bridge = `bt${n}`;
+    this.subnet = `10.${200 + (n >> 8)}.${n & 255}`;
+    this.#options = options;
+  }
+
+  static async start(options: DaemonOptions = {}): Promise<TestDaemon> {
+    const daemon = new TestDaemon(options);
+    try {
+      daemon.#before = await hostState(daemon.directory);
+      await daemon.launch();
+      if (options.image ?? true) {
+        const image = await busyboxImage();
+        const loaded = await daemon.docker(['load', '-q', '-i', image.path]);
+        if (loaded.code !== 0) throw new Error(`docker load: ${loaded.stderr}`);
+      }
+      return daemon;
+    } catch (error) {
+      await daemon[Symbol.asyncDispose]().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? -1;
+  }
+
+  /** What the daemon wrote on stderr so far. */
+  get log(): string {
+    return this.#log;
+  }
+
+  /** Starts the process (again) and waits for its first answer. */
+  async launch(env: Readonly<Record<string, string>> = {}): Promise<void> {
+    const network = this.#options.noBridge
+      ? ['--bridge', 'none']
+      : ['--bridge', this.bridge, '--bip', `${this.subnet}.1/24`];
+    const args = [
+      path.join(root, 'src/cmd/berthd.ts'),
+      ...['--data-root', this.dataRoot, '--exec-root', this.execRoot, '-H', `unix://${this.socket}`],
+      ...[
+        '--pidfile',
+        path.join(this.directory, 'berthd.pid'),
+        '--config-file',
+        path.join(this.directory, 'daemon.json'),
+      ],
+      ...network,
+      ...(this.#options.args ?? []),
+    ];
+    const config = path.join(this.directory, 'daemon.json');
+    if (!fs.existsSync(config)) fs.writeFileSync(config, '{}');
+    const child = spawn(process.execPath, args, {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { ...process.env, ...this.#options.env, ...env },
+      cwd: root,
+    });
+    this.#child = child;
+    child.stderr?.on('data', (b: Buffer) => {
+      this.#log += b.toString();
+    });
+    await eventually(
+      'the daemon answers',
+      async () => {
+        if (child.exitCode !== null) throw new Error(`the daemon ended with ${child.exitCode}`);
+        const r = await fetch('http://berth/_ping', { unix: this.socket });
+        return r.ok;
+      },
+      20_000,
+    ).catch((error: unknown) => {
+      throw new Error(`${String(error)}\n${this.#log}`);
+    });
+  }
+
+  /** Ends the daemon only; containers and monitor go on. */
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    await ended;
+  }
+
+  /** `kill -9` and a new start on the same roots. */
+  async restart(signal: NodeJS.Signals = 'SIGKILL', env: Readonly<Record<string, string>> = {}): Promise<void> {
+    await this.kill(signal);
+    await this.launch(env);
+  }
+
+  /** The stock docker CLI against this daemon. */
+  docker(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+    return run('docker', ['-H', `unix://${this.socket}`, ...args], {
+      ...options,
+      env: { DOCKER_CLI_HINTS: 'false', DOCKER_CONFIG: path.join(this.directory, 'docker-config'), ...options.env },
+    });
+  }
+
+  /** As `docker`; throws when the code is not 0. Trimmed stdout. */
+  async must(args: readonly string[], options: CommandOptions = {}): Promise<string> {
+    const r = await this.docker(args, options);
+    if (r.code !== 0)
+      throw new Error(`docker ${args.join(' ')}: exit ${r.code}\n${r.stdout}${r.stderr}\n${this.#log.slice(-2000)}`);
+    return r.stdout.trim();
+  }
+
+  /** Our own CLI against this daemon. */
+  berth(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+    return run(path.join(root, 'berth'), [...args], {
+      ...options,
+      env: { BERTH_HOST: `unix://${this.socket}`, ...options.env },
+    });
+  }
+
+  /** One request; the body as JSON when it is JSON. */
+  async request(method: string, target: string, body?: unknown): Promise<{ status: number; body: unknown }> {
+    const response = await fetch(`http://berth${target}`, {
+      method,
+      unix: this.socket,
+      ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }),
+    });
+    const content = await response.text();
+    let decoded: unknown = content;
+    if (response.headers.get('content-type')?.includes('json'))
+      decoded = content === '' ? undefined : JSON.parse(content);
+    return { status: response.status, body: decoded };
+  }
+
+  /** Pids of this daemon's monitor. */
+  monitors(): number[] {
+    return this.#processes().filter((p) => p !== this.pid);
+  }
+
+  #processes(): number[] {
+    const pids: number[] = [];
+    for (const pid of fs.readdirSync('/proc')) {
+      if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
+      try {
+        if (fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(this.directory)) pids.push(Number(pid));
+      } catch {
+        // ended meanwhile
+      }
+    }
+    return pids;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const child = this.#child;
+    const alive = child !== undefined && child.exitCode === null && child.signalCode === null;
+    if (!alive && child !== undefined) await this.launch().catch(() => undefined);
+    const ids = (await this.docker(['ps', '-aq'])).stdout.split('\n').filter((l) => l !== '');
+    if (ids.length > 0) await this.docker(['rm', '-f', '-v', ...ids], { limitMs: 60_000 });
+    await this.kill('SIGTERM');
+    await eventually(
+      'the processes of the test daemon end',
+      () => {
+        for (const pid of this.#processes()) process.kill(pid, 'SIGKILL');
+        return this.#processes().length === 0;
+      },
+      5_000,
+    );
+    if (!this.#options.noBridge && fs.existsSync(`/sys/class/net/${this.bridge}`))
+      await run('ip', ['link', 'del', this.bridge]);
+    const before = this.#before;
+    if (before !== undefined) {
+      await removeOurGroups(before, this.directory);
+      let left: string[] = [];
+      await eventually(
+        'nothing is left behind',
+        async () => {
+          left = leaks(before, await hostState(this.directory));
+          return left.length === 0;
+        },
+        3_000,
+      ).catch(() => {
+        throw new Error(`left behind:\n${left.join('\n')}\n${this.#log.slice(-3000)}`);
+      });
+    }
+    fs.rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/**
+ * The parent groups and the table of a data root stay by design as long as the root exists (a later start uses them);
+ * a test's root goes away, so the test takes them away. Groups of containers below them are leaks and stay to be seen.
+ */
+async function removeOurGroups(before: HostState, directory: string): Promise<void> {
+  const now = await hostState(directory);
+  for (const group of [...now.cgroups].filter((g) => !before.cgroups.has(g) && /\/berth[^/]*$/.test(g))) {
+    try {
+      fs.rmdirSync(group);
+    } catch {
+      // has containers' groups below it, or belongs to another daemon: leakcheck tells
+    }
+  }
+  for (const table of now.tables)
+    if (!before.tables.has(table) && /berth-/.test(table)) {
+      const [, family = '', name = ''] = table.split(' ');
+      await run('nft', ['delete', 'table', family, name]);
+    }
+}

@@ -1,0 +1,154 @@
+// npm test [SUITE…]: installs what is missing, runs the suites and ends with "N passed, N failed, N skipped".
+// Plain Node, because Bun itself may not be installed yet.
+import { spawn, spawnSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+
+const root = path.resolve(import.meta.dirname, '..');
+process.chdir(root);
+
+/** Folders (or file patterns) of each suite; each file runs in a process of its own. `perFile` bounds its time. */
+const suites = {
+  check: { paths: ['tools'], minutes: 3 },
+  unit: { paths: ['src'], minutes: 5 },
+  runtime: { paths: ['test/runtime'], minutes: 5 },
+  fuzz: { paths: ['test/fuzz'], minutes: 5 },
+  integration: { paths: ['test/integration'], minutes: 10, perFile: true },
+  fault: { paths: ['test/fault'], minutes: 10, perFile: true },
+  security: { paths: ['test/security'], minutes: 10, perFile: true },
+  conformance: { paths: ['test/conformance'], minutes: 10, perFile: true },
+  'vm-smoke': { paths: ['test/vm/smoke.test.ts'], minutes: 12, perFile: true },
+  vm: { paths: ['test/vm'], minutes: 30, perFile: true },
+  soak: { paths: ['test/soak'], minutes: 60, perFile: true },
+};
+const PACKAGES = [
+  'libseccomp2',
+  'libnftables1',
+  'busybox-static',
+  'nftables',
+  'iproute2',
+  'golang-github-containers-common',
+  'skopeo',
+  'strace',
+];
+
+const asked = process.argv.slice(2);
+const chosen = asked.length > 0 ? asked : Object.keys(suites).filter((s) => !/^(vm|vm-smoke|soak)$/.test(s));
+for (const name of chosen) {
+  if (suites[name] === undefined) {
+    console.error(`no suite "${name}"; there are ${Object.keys(suites).join(', ')}`);
+    process.exit(2);
+  }
+}
+
+function sh(program, args, options = {}) {
+  const r = spawnSync(program, args, { stdio: 'inherit', ...options });
+  if (r.status !== 0) throw new Error(`${program} ${args.join(' ')} ended with ${r.status ?? r.signal}`);
+}
+
+function setUp() {
+  if (!fs.existsSync('node_modules/.bin/bun')) sh('npm', ['ci', '--no-audit', '--no-fund']);
+  if (process.getuid?.() !== 0) return;
+  const missing = PACKAGES.filter(
+    (p) => !['', ':amd64', ':arm64'].some((a) => fs.existsSync(`/var/lib/dpkg/info/${p}${a}.list`)),
+  );
+  const clientMissing = !(process.env.PATH ?? '').split(':').some((d) => fs.existsSync(path.join(d, 'docker')));
+  if (clientMissing) missing.push('docker.io');
+  if (missing.length === 0) return;
+  const policy = '/usr/sbin/policy-rc.d'; // installing docker.io must not start its daemon
+  const made = !fs.existsSync(policy);
+  if (made) fs.writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  try {
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+    sh('apt-get', ['update', '-qq'], { env });
+    sh('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...missing], {
+      env,
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+  } finally {
+    if (made) fs.rmSync(policy);
+  }
+}
+
+function testFiles(directory, into = []) {
+  if (!fs.existsSync(directory)) return into;
+  if (directory.endsWith('.ts')) return [directory];
+  for (const entry of fs.readdirSync(directory, { withFileTypes: true })) {
+    const name = path.join(directory, entry.name);
+    if (entry.isDirectory()) testFiles(name, into);
+    else if (entry.name.endsWith('.test.ts')) into.push(name);
+  }
+  return into.sort();
+}
+
+const total = { passed: 0, failed: 0, skipped: 0, notes: [] };
+
+/** One `bun test`: its output passes through, its closing counts are added up. */
+function bunTest(files, minutes) {
+  return new Promise((resolve) => {
+    const args = ['test', '--timeout', '120000', ...files.map((f) => `./${f}`)];
+    const child = spawn(path.resolve('node_modules/.bin/bun'), args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let text = '';
+    const take = (stream) => (b) => {
+      text += b;
+      stream.write(b);
+    };
+    child.stdout.on('data', take(process.stdout));
+    child.stderr.on('data', take(process.stderr));
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      child.kill('SIGKILL');
+    }, minutes * 60_000);
+    child.on('close', (code) => {
+      clearTimeout(timer);
+      const count = (word) => Number(new RegExp(`^\\s*(\\d+) ${word}$`, 'm').exec(text.slice(-2000))?.[1] ?? 0);
+      total.passed += count('pass');
+      total.skipped += count('skip');
+      const failed = count('fail');
+      total.failed += failed;
+      for (const line of text.matchAll(/^\(skip\) (.*)$/gm)) total.notes.push(`skipped: ${line[1]}`);
+      if (late || (code !== 0 && failed === 0)) {
+        total.failed += 1;
+        total.notes.push(
+          `${files.length === 1 ? files[0] : `${files.length} files`}: ${late ? `killed after ${minutes} minutes` : `ended with ${code} and no failed test`}`,
+        );
+      }
+      resolve();
+    });
+  });
+}
+
+setUp();
+console.log(spawnSync('docker', ['--version']).stdout?.toString().trim());
+for (const name of chosen) {
+  const suite = suites[name];
+  const files = suite.paths.flatMap((p) => testFiles(p));
+  if (files.length === 0) continue;
+  console.log(`== ${name}: ${files.length} files`);
+  const started = Date.now();
+  if (suite.perFile) for (const file of files) await bunTest([file], suite.minutes);
+  else await bunTest(files, suite.minutes);
+  console.log(`== ${name} took ${Math.round((Date.now() - started) / 1000)} s`);
+}
+
+/** Every skip must be listed with its reason: a prefix of the test's name, then a tab, then the reason. */
+const listed = fs.existsSync('test/skips.txt')
+  ? fs
+      .readFileSync('test/skips.txt', 'utf8')
+      .split('\n')
+      .filter((l) => l !== '' && !l.startsWith('#'))
+      .map((l) => l.split('\t'))
+  : [];
+for (const note of total.notes) {
+  const skip = /^skipped: (.*)$/.exec(note)?.[1];
+  const reason = skip === undefined ? undefined : listed.find(([prefix]) => skip.includes(prefix));
+  if (skip !== undefined && reason === undefined) {
+    total.failed += 1;
+    console.log(`${note} (not listed in test/skips.txt)`);
+  } else console.log(reason === undefined ? note : `${note}: ${reason[1]}`);
+}
+const counts = process.env.BERTH_TEST_COUNTS; // .ci/run adds up several calls
+if (counts !== undefined) fs.appendFileSync(counts, `${total.passed} ${total.failed} ${total.skipped}\n`);
+console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exit(total.failed === 0 ? 0 : 1);
