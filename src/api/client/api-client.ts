@@ -1,0 +1,149 @@
+/**
+ * One daemon, spoken to by the Docker Engine API: ours or any other. Negotiates the version once, turns refusals into
+ * typed errors, and knows nothing of any endpoint; those are in the files beside it.
+ */
+import { ApiError, messageOfBody } from './api-error.ts';
+import type { HostAddress } from './address.ts';
+import { connectionFailure } from './connection-failure.ts';
+import { HijackedConnection } from './hijack.ts';
+
+/** The newest version whose answers this client knows. */
+export const API_VERSION_MAX = '1.51';
+/** What a daemon that does not say speaks (docker's own assumption). */
+const API_VERSION_UNSTATED = '1.24';
+
+export type QueryValue = string | number | boolean | readonly string[] | undefined;
+export type Query = Readonly<Record<string, QueryValue>>;
+
+export interface RequestOptions {
+  readonly query?: Query;
+  /** Sent as JSON. */
+  readonly json?: unknown;
+  /** Sent as it is, streamed; excludes `json`. */
+  readonly body?: ReadableStream<Uint8Array> | Blob | Uint8Array;
+  readonly contentType?: string;
+  readonly signal?: AbortSignal;
+}
+
+type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE';
+
+export class ApiClient {
+  readonly address: HostAddress;
+  readonly #userAgent: string;
+  #version: Promise<string> | undefined;
+
+  /** `version`: no negotiation, exactly this one (DOCKER_API_VERSION). */
+  constructor(options: { address: HostAddress; userAgent: string; version?: string }) {
+    this.address = options.address;
+    this.#userAgent = options.userAgent;
+    if (options.version !== undefined && options.version !== '') {
+      this.#version = Promise.resolve(options.version.replace(/^v/, ''));
+    }
+  }
+
+  /** The version spoken: the lower of the daemon's newest and ours. */
+  version(): Promise<string> {
+    this.#version ??= this.#negotiate();
+    return this.#version;
+  }
+
+  /** Any answer below 400; others are thrown as ApiError. The body is unread. */
+  async request(method: Method, path: string, options: RequestOptions = {}): Promise<Response> {
+    const target = `/v${await this.version()}${path}${encodeQuery(options.query)}`;
+    const response = await this.#fetch(method, target, options);
+    if (response.status >= 400 || response.status === 304) {
+      throw new ApiError(response.status, messageOfBody(response.status, target, await response.text()));
+    }
+    return response;
+  }
+
+  /** The decoded body. */
+  async json<T>(method: Method, path: string, options: RequestOptions = {}): Promise<T> {
+    const response = await this.request(method, path, options);
+    // as: the wire type that the API documents for this path; readers treat absent fields as absent.
+    return (await response.json()) as T;
+  }
+
+  /** A request without an answer body of interest. */
+  async call(method: Method, path: string, options: RequestOptions = {}): Promise<void> {
+    const response = await this.request(method, path, options);
+    await response.arrayBuffer();
+  }
+
+  /** A POST whose connection becomes a raw stream. */
+  async hijack(path: string, options: { query?: Query; json?: unknown }): Promise<HijackedConnection> {
+    return HijackedConnection.open(this.address, {
+      path: `/v${await this.version()}${path}${encodeQuery(options.query)}`,
+      headers: { 'User-Agent': this.#userAgent, 'Content-Type': 'application/json' },
+      body: options.json === undefined ? '' : JSON.stringify(options.json),
+    });
+  }
+
+  /** GET /_ping: headers of the daemon (Api-Version, Ostype, Builder-Version …). */
+  async ping(): Promise<Headers> {
+    const response = await this.#fetch('HEAD', '/_ping', {});
+    return response.headers;
+  }
+
+  async #negotiate(): Promise<string> {
+    const theirs = (await this.ping()).get('api-version') ?? API_VERSION_UNSTATED;
+    return compareVersions(theirs, API_VERSION_MAX) < 0 ? theirs : API_VERSION_MAX;
+  }
+
+  async #fetch(method: Method, target: string, options: RequestOptions): Promise<Response> {
+    const { address } = this;
+    const headers: Record<string, string> = { 'User-Agent': this.#userAgent };
+    if (options.json !== undefined) headers['Content-Type'] = 'application/json';
+    else if (options.body !== undefined) headers['Content-Type'] = options.contentType ?? 'application/x-tar';
+    const body = options.json === undefined ? options.body : JSON.stringify(options.json);
+    // A wait or a follow may be silent for days: no idle limit.
+    const init: BunFetchRequestInit = { method, headers, timeout: false, decompress: false };
+    if (body !== undefined) init.body = body;
+    if (options.signal !== undefined) init.signal = options.signal;
+    try {
+      if (address.kind === 'unix') return await fetch(`http://docker${target}`, { ...init, unix: address.path });
+      const origin = `${address.tls === undefined ? 'http' : 'https'}://${address.hostname}:${address.port}`;
+      if (address.tls === undefined) return await fetch(origin + target, init);
+      const { ca, cert, key, verify } = address.tls;
+      const tls = {
+        ...(ca === undefined ? {} : { ca }),
+        ...(cert === undefined ? {} : { cert }),
+        ...(key === undefined ? {} : { key }),
+        rejectUnauthorized: verify,
+      };
+      return await fetch(origin + target, { ...init, tls });
+    } catch (error) {
+      if (options.signal?.aborted === true) throw error;
+      throw connectionFailure(address, error);
+    }
+  }
+}
+
+/** Undefined, false and empty values are left out, as the stock client does; lists are repeated. */
+export function encodeQuery(query: Query | undefined): string {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(query ?? {})) {
+    if (value === undefined || value === false || value === '') continue;
+    if (typeof value === 'object') for (const one of value) search.append(name, one);
+    else search.append(name, value === true ? '1' : String(value));
+  }
+  const text = search.toString();
+  return text === '' ? '' : `?${text}`;
+}
+
+/** Filters as the API takes them; undefined when there are none. */
+export function encodeFilters(filters: ReadonlyMap<string, readonly string[]>): string | undefined {
+  if (filters.size === 0) return undefined;
+  const object = [...filters].map(([key, values]) => [key, Object.fromEntries(values.map((v) => [v, true]))]);
+  return JSON.stringify(Object.fromEntries(object));
+}
+
+/** Negative, 0 or positive, by dotted numbers. */
+export function compareVersions(a: string, b: string): number {
+  const [left, right] = [a.split('.').map(Number), b.split('.').map(Number)];
+  for (let i = 0; i < Math.max(left.length, right.length); i++) {
+    const difference = (left[i] ?? 0) - (right[i] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}

@@ -1,0 +1,33 @@
+/** Turns the runtime's connection errors into what a user can act on. */
+import { ConnectionError } from './api-error.ts';
+import type { HostAddress } from './address.ts';
+
+export function connectionFailure(address: HostAddress, error: unknown): ConnectionError {
+  const code = codeOf(error);
+  switch (code) {
+    case 'EACCES':
+    case 'EPERM':
+      return new ConnectionError(
+        `permission denied while trying to connect to the Berth daemon socket at ${address.shown}`,
+        error,
+      );
+    case 'ENOENT':
+    case 'ECONNREFUSED':
+    case 'ConnectionRefused':
+    case 'FailedToOpenSocket':
+    case 'ENOTSOCK':
+      return new ConnectionError(
+        `Cannot connect to the Berth daemon at ${address.shown}. Is the berth daemon running?`,
+        error,
+      );
+    default: {
+      const text = error instanceof Error ? error.message : String(error);
+      return new ConnectionError(`error during connect: ${address.shown}: ${text}`, error);
+    }
+  }
+}
+
+function codeOf(error: unknown): string {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return '';
+  return typeof error.code === 'string' ? error.code : '';
+}

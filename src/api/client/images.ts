@@ -1,0 +1,89 @@
+/** Endpoints of images. An image's name may hold slashes and colons, which its routes take as they are. */
+import type {
+  ImageDeleteItem,
+  ImageHistoryItem,
+  ImageInspect,
+  ImageSummary,
+  ProgressMessage,
+} from '#api/types/image.ts';
+import { type ApiClient, encodeFilters } from './api-client.ts';
+import type { FilterMap } from './containers.ts';
+import { jsonLines } from './json-stream.ts';
+
+const at = (image: string, verb = '') => `/images/${encodeURI(image).replace(/[?#]/g, encodeURIComponent)}${verb}`;
+
+export function listImages(client: ApiClient, o: { all: boolean; filters: FilterMap }): Promise<ImageSummary[]> {
+  return client.json('GET', '/images/json', { query: { all: o.all, filters: encodeFilters(o.filters) } });
+}
+
+export function inspectImage(client: ApiClient, image: string): Promise<ImageInspect> {
+  return client.json('GET', at(image, '/json'));
+}
+
+export function imageHistory(client: ApiClient, image: string): Promise<ImageHistoryItem[]> {
+  return client.json('GET', at(image, '/history'));
+}
+
+export function tagImage(client: ApiClient, image: string, repo: string, tag: string): Promise<void> {
+  return client.call('POST', at(image, '/tag'), { query: { repo, tag } });
+}
+
+export function removeImage(
+  client: ApiClient,
+  image: string,
+  o: { force: boolean; noprune: boolean },
+): Promise<ImageDeleteItem[]> {
+  return client.json('DELETE', at(image), { query: o });
+}
+
+export type Archive = ReadableStream<Uint8Array> | Blob | Uint8Array;
+
+export async function* loadImages(
+  client: ApiClient,
+  archive: Archive,
+  quiet: boolean,
+): AsyncGenerator<ProgressMessage, void, undefined> {
+  const response = await client.request('POST', '/images/load', { query: { quiet }, body: archive });
+  yield* jsonLines<ProgressMessage>(response.body);
+}
+
+export async function saveImages(
+  client: ApiClient,
+  names: readonly string[],
+): Promise<ReadableStream<Uint8Array> | null> {
+  const response = await client.request('GET', '/images/get', { query: { names } });
+  return response.body;
+}
+
+export interface ImportOptions {
+  readonly repo: string;
+  readonly tag: string;
+  readonly message: string;
+  readonly changes: readonly string[];
+  readonly platform: string;
+  /** '-' when the archive is the body, else a URL that the daemon fetches. */
+  readonly source: string;
+}
+
+export async function* importImage(
+  client: ApiClient,
+  archive: Archive | undefined,
+  o: ImportOptions,
+): AsyncGenerator<ProgressMessage, void, undefined> {
+  const { source, ...query } = o;
+  const response = await client.request('POST', '/images/create', {
+    query: { fromSrc: source, ...query },
+    ...(archive === undefined ? {} : { body: archive }),
+  });
+  yield* jsonLines<ProgressMessage>(response.body);
+}
+
+export async function* pullImage(
+  client: ApiClient,
+  image: string,
+  tag: string,
+  platform: string,
+): AsyncGenerator<ProgressMessage, void, undefined> {
+  const response = await client.request('POST', '/images/create', { query: { fromImage: image, tag, platform } });
+  yield* jsonLines<ProgressMessage>(response.body);
+}

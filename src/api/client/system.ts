@@ -1,0 +1,33 @@
+/** Endpoints of the daemon itself, and Berth's own of jobs. */
+import type { JobSummary } from '#api/types/job.ts';
+import type { EventMessage, SystemInfo, SystemVersion } from '#api/types/system.ts';
+import { type ApiClient, encodeFilters } from './api-client.ts';
+import type { FilterMap } from './containers.ts';
+import { jsonLines } from './json-stream.ts';
+
+export function systemVersion(client: ApiClient): Promise<SystemVersion> {
+  return client.json('GET', '/version');
+}
+
+export function systemInfo(client: ApiClient): Promise<SystemInfo> {
+  return client.json('GET', '/info');
+}
+
+export async function* systemEvents(
+  client: ApiClient,
+  o: { since: string; until: string; filters: FilterMap; signal?: AbortSignal },
+): AsyncGenerator<EventMessage, void, undefined> {
+  const response = await client.request('GET', '/events', {
+    query: { since: o.since, until: o.until, filters: encodeFilters(o.filters) },
+    ...(o.signal === undefined ? {} : { signal: o.signal }),
+  });
+  yield* jsonLines<EventMessage>(response.body);
+}
+
+export function listJobs(client: ApiClient): Promise<JobSummary[]> {
+  return client.json('GET', '/berth/jobs');
+}
+
+export function cancelJob(client: ApiClient, id: string): Promise<void> {
+  return client.call('POST', `/berth/jobs/${encodeURIComponent(id)}/cancel`);
+}
