@@ -11,6 +11,8 @@ export interface CommandOptions {
   readonly input?: string | Uint8Array;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** In a terminal of its own (util-linux script): stdout and stderr come as one. */
+  readonly terminal?: boolean;
   /** Default 60 s; the program is killed then and the code is -1. */
   readonly limitMs?: number;
 }
@@ -19,7 +21,10 @@ export function run(program: string, args: readonly string[], options: CommandOp
   const { promise, resolve, reject } = Promise.withResolvers<CommandResult>();
   const spawnOptions: SpawnOptions = { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...options.env } };
   if (options.cwd !== undefined) spawnOptions.cwd = options.cwd;
-  const child = spawn(program, [...args], spawnOptions);
+  const quoted = [program, ...args].map((a) => `'${a.replaceAll("'", "'\\''")}'`).join(' ');
+  const child = options.terminal
+    ? spawn('script', ['-qec', `stty rows 24 cols 80; exec ${quoted}`, '/dev/null'], spawnOptions)
+    : spawn(program, [...args], spawnOptions);
   const out: Buffer[] = [];
   const err: Buffer[] = [];
   child.stdout?.on('data', (b: Buffer) => out.push(b));
