@@ -85,6 +85,7 @@ export function zygotePages(extra: number): {
 } {
   const code = mapPages(PAGE + extra);
   const at = installCode(code);
-  const make = CFunction({ ptr: asPointer(code + at.zygote), args: [FFIType.ptr], returns: FFIType.i64_fast });
+  const entry = { ptr: asPointer(code + at.zygote), args: [FFIType.ptr], returns: FFIType.i64_fast } as const;
+  const make = CFunction(entry) as unknown as (block: number) => number | bigint;
   return { code, end: code + PAGE + extra, make: (block) => Number(make(block)) };
 }
