@@ -16,8 +16,9 @@ export function statusText(state: ContainerState, now: Date): string {
     case 'created':
       return 'Created';
     case 'exited':
-      return `Exited (${state.exitCode}) ${since(state.finishedAt, now)} ago`;
+      break;
   }
+  return `Exited (${state.exitCode}) ${since(state.finishedAt, now)} ago`;
 }
 
 function since(time: string, now: Date): string {

@@ -1,0 +1,70 @@
+/**
+ * A container as one document of graphdb. Identity and configuration never change after create (but the name); `state`
+ * and what belongs to it change only inside the container's queue. The document holds no live facts that the kernel is
+ * asked for at start-up; pid and start ticks are there to recognise a process, not to trust it.
+ */
+import type { ContainerConfig } from '#api/types/container.ts';
+import type { HostConfig } from '#api/types/host-config.ts';
+import { dataLoss } from '#errdefs/errors.ts';
+import type { MountSpec } from './mount-spec.ts';
+import type { ContainerState } from './state.ts';
+
+export const CONTAINER_KIND = 'container';
+/** Parent of the edges name → container id. */
+export const NAMES_PARENT = 'container-names';
+
+/** A mount whose volume has its name and whose source is a host path. */
+export interface ContainerMount extends MountSpec {
+  /** Name of the volume; '' for binds and tmpfs. */
+  readonly volume: string;
+  /** Made for this container: removed with it by `rm -v` and `--rm`. */
+  readonly anonymous: boolean;
+}
+
+/** An endpoint of a network driver as it is kept over a restart of the daemon. */
+export interface StoredEndpoint {
+  readonly id: string;
+  readonly networkId: string;
+  readonly containerId: string;
+  readonly address:
+    | { readonly ip: string; readonly prefixLength: number; readonly gateway: string; readonly mac: string }
+    | undefined;
+  readonly nameservers: readonly string[];
+}
+
+export interface ContainerRecord {
+  readonly id: string;
+  /** Without the slash. */
+  readonly name: string;
+  /** RFC 3339 with nanoseconds. */
+  readonly createdAt: string;
+  /** 'sha256:…' of the image config. */
+  readonly imageId: string;
+  readonly config: ContainerConfig;
+  readonly hostConfig: HostConfig;
+  readonly path: string;
+  readonly args: readonly string[];
+  readonly mounts: readonly ContainerMount[];
+  /** Graph driver. */
+  readonly driver: string;
+  /** False until everything that create makes is there: such a container is swept at start-up. */
+  readonly complete: boolean;
+  readonly state: ContainerState;
+  /** What the user asked for last: restore and restart policies act on it. */
+  readonly desired: 'running' | 'stopped';
+  /** The last stop was the user's. */
+  readonly manuallyStopped: boolean;
+  readonly restartCount: number;
+  readonly endpoint: StoredEndpoint | undefined;
+}
+
+/** Errors: data-loss when the document is not a container. */
+export function decodeRecord(id: string, document: unknown): ContainerRecord {
+  if (typeof document === 'object' && document !== null && Reflect.get(document, 'id') === id) {
+    const state: unknown = Reflect.get(document, 'state');
+    const name: unknown = Reflect.get(document, 'name');
+    // as: only `put` of this part writes documents of this kind; the database itself guards against damage.
+    if (typeof state === 'object' && typeof name === 'string') return document as ContainerRecord;
+  }
+  throw dataLoss(`Cannot read container "${id}": the document is not a container`);
+}

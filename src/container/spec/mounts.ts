@@ -1,0 +1,118 @@
+/** The mounts of a spec: the kernel's file systems, the files the engine makes, then what the user asked for. */
+import type { Mount } from '#libcontainer/spec.ts';
+import type { ContainerRecord } from '../record.ts';
+
+const SHM_DEFAULT_BYTES = 64 * 1024 * 1024;
+
+/** Host paths of files that are made for the container. */
+export interface GeneratedFiles {
+  readonly hosts: string;
+  readonly hostname: string;
+  readonly resolvConf: string;
+}
+
+export interface MountsInput {
+  readonly record: ContainerRecord;
+  readonly files: GeneratedFiles | undefined;
+  /** Host path of docker-init when `Init` is asked for. */
+  readonly initFile: string | undefined;
+  /** A detached mount of another container's /dev/shm (`--ipc container:X`). */
+  readonly shmFd: number | undefined;
+}
+
+export function mountsOf(input: MountsInput): Mount[] {
+  const { record } = input;
+  const wanted = new Set(record.mounts.map((mount) => mount.destination));
+  const system = [...kernelMounts(input), ...generated(input)].filter((mount) => !wanted.has(mount.destination));
+  const init: Mount[] = [];
+  if (input.initFile !== undefined) {
+    init.push({ destination: '/sbin/docker-init', type: 'bind', source: input.initFile, options: ['bind', 'ro'] });
+  }
+  return [...system, ...record.mounts.map(userMount), ...init];
+}
+
+function kernelMounts(input: MountsInput): Mount[] {
+  const { hostConfig } = input.record;
+  const access = hostConfig.Privileged ? 'rw' : 'ro';
+  return [
+    { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+    {
+      destination: '/dev',
+      type: 'tmpfs',
+      source: 'tmpfs',
+      options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'],
+    },
+    {
+      destination: '/dev/pts',
+      type: 'devpts',
+      source: 'devpts',
+      options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
+    },
+    { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', access] },
+    {
+      destination: '/sys/fs/cgroup',
+      type: 'cgroup',
+      source: 'cgroup',
+      options: [access, 'nosuid', 'noexec', 'nodev'],
+    },
+    ...ipcMounts(input),
+  ];
+}
+
+function ipcMounts(input: MountsInput): Mount[] {
+  const mode = input.record.hostConfig.IpcMode;
+  if (mode === 'host') {
+    return ['/dev/mqueue', '/dev/shm'].map((file) => ({
+      destination: file,
+      type: 'bind',
+      source: file,
+      options: ['rbind', 'nosuid', 'noexec', 'nodev'],
+    }));
+  }
+  const mqueue = {
+    destination: '/dev/mqueue',
+    type: 'mqueue',
+    source: 'mqueue',
+    options: ['nosuid', 'noexec', 'nodev'],
+  };
+  if (mode === 'none') return [mqueue];
+  if (input.shmFd !== undefined) {
+    return [mqueue, { destination: '/dev/shm', type: 'bind', sourceFd: input.shmFd, options: ['bind'] }];
+  }
+  const size = input.record.hostConfig.ShmSize === 0 ? SHM_DEFAULT_BYTES : input.record.hostConfig.ShmSize;
+  const options = ['nosuid', 'noexec', 'nodev', 'mode=1777', `size=${size}`];
+  return [mqueue, { destination: '/dev/shm', type: 'tmpfs', source: 'shm', options }];
+}
+
+function generated(input: MountsInput): Mount[] {
+  const { files } = input;
+  if (files === undefined) return [];
+  const access = input.record.hostConfig.ReadonlyRootfs ? 'ro' : 'rw';
+  const bind = (destination: string, source: string): Mount => ({
+    destination,
+    type: 'bind',
+    source,
+    options: ['bind', access, 'rprivate'],
+  });
+  return [
+    bind('/etc/resolv.conf', files.resolvConf),
+    bind('/etc/hostname', files.hostname),
+    bind('/etc/hosts', files.hosts),
+  ];
+}
+
+function userMount(mount: ContainerRecord['mounts'][number]): Mount {
+  if (mount.type === 'tmpfs') {
+    return { destination: mount.destination, type: 'tmpfs', source: 'tmpfs', options: [...mount.tmpfsOptions] };
+  }
+  return {
+    destination: mount.destination,
+    type: 'bind',
+    source: mount.source,
+    options: [
+      mount.nonRecursive ? 'bind' : 'rbind',
+      mount.readOnly ? 'ro' : 'rw',
+      mount.propagation === '' ? 'rprivate' : mount.propagation,
+    ],
+  };
+}

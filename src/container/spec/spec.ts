@@ -1,0 +1,132 @@
+/**
+ * From a container's record to the OCI spec that libcontainer runs. Pure: all that has to be looked up on the host comes
+ * in, so that the same record and facts give the same spec.
+ */
+import { OCI_VERSION, type Namespace, type Process, type Seccomp, type Spec } from '#libcontainer/spec.ts';
+import { effectiveCapabilities } from '../capabilities.ts';
+import { processEnv } from '../merge-config.ts';
+import type { ContainerRecord } from '../record.ts';
+import { type DeviceNumbers, resourcesOf, rlimitsOf } from '../resources.ts';
+import { parseSecurityOptions } from '../security-opt.ts';
+import { deviceRules, type HostDevice } from './devices.ts';
+import { type MountsInput, mountsOf } from './mounts.ts';
+import { defaultMaskedPaths, defaultReadonlyPaths } from './paths.ts';
+
+export interface SpecInput extends MountsInput {
+  readonly cgroupsPath: string;
+  readonly cgroupVersion: 1 | 2;
+  /** The daemon's own bounding set. */
+  readonly bounding: readonly string[];
+  readonly possibleCpus: readonly number[];
+  /** The default filter for these capabilities, or a decoded profile; undefined: none. */
+  readonly seccomp: (capabilities: readonly string[]) => Seccomp | undefined;
+  /** Name of the profile, '' without AppArmor. */
+  readonly apparmorProfile: string;
+  /** Namespaces of other containers, by path. */
+  readonly joined: { readonly network?: string; readonly pid?: string; readonly ipc?: string };
+  readonly devices: readonly HostDevice[];
+  readonly deviceNumbers: DeviceNumbers;
+  readonly consoleSize: readonly [height: number, width: number] | undefined;
+  readonly noNewPrivilegesDefault: boolean;
+}
+
+export function buildSpec(input: SpecInput): Spec {
+  const { record } = input;
+  const { config, hostConfig } = record;
+  const privileged = hostConfig.Privileged;
+  const capabilities = capabilitiesOf(input);
+  const seccomp = input.seccomp(capabilities);
+  return {
+    ociVersion: OCI_VERSION,
+    process: processOf(input, capabilities),
+    root: { path: 'rootfs', readonly: hostConfig.ReadonlyRootfs },
+    ...(hostConfig.UTSMode === 'host' ? {} : { hostname: config.Hostname }),
+    ...(config.Domainname === '' || hostConfig.UTSMode === 'host' ? {} : { domainname: config.Domainname }),
+    mounts: mountsOf(input),
+    ...(hostConfig.Annotations === undefined ? {} : { annotations: hostConfig.Annotations }),
+    linux: {
+      sysctl: sysctlsOf(record),
+      resources: {
+        ...resourcesOf(hostConfig, input.deviceNumbers),
+        devices: deviceRules({ privileged, devices: input.devices, rules: hostConfig.DeviceCgroupRules ?? [] }),
+      },
+      cgroupsPath: input.cgroupsPath,
+      namespaces: namespacesOf(input),
+      devices: input.devices,
+      ...(seccomp === undefined ? {} : { seccomp }),
+      rootfsPropagation: rootPropagation(record),
+      maskedPaths: privileged ? [] : (hostConfig.MaskedPaths ?? defaultMaskedPaths(input.possibleCpus)),
+      readonlyPaths: privileged ? [] : (hostConfig.ReadonlyPaths ?? [...defaultReadonlyPaths]),
+    },
+  };
+}
+
+function capabilitiesOf(input: SpecInput): string[] {
+  const { hostConfig } = input.record;
+  return effectiveCapabilities({
+    add: hostConfig.CapAdd ?? [],
+    drop: hostConfig.CapDrop ?? [],
+    privileged: hostConfig.Privileged,
+    bounding: input.bounding,
+  });
+}
+
+function processOf(input: SpecInput, capabilities: readonly string[]): Process {
+  const { config, hostConfig } = input.record;
+  const options = parseSecurityOptions(hostConfig.SecurityOpt ?? []);
+  const command = [input.record.path, ...input.record.args];
+  const args = input.initFile === undefined ? command : ['/sbin/docker-init', '--', ...command];
+  const [height, width] = input.consoleSize ?? [0, 0];
+  return {
+    terminal: config.Tty,
+    ...(config.Tty && height > 0 && width > 0 ? { consoleSize: { height, width } } : {}),
+    cwd: config.WorkingDir === '' ? '/' : config.WorkingDir,
+    env: processEnv(config),
+    args,
+    rlimits: rlimitsOf(hostConfig),
+    ...(input.apparmorProfile === '' ? {} : { apparmorProfile: input.apparmorProfile }),
+    capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
+    noNewPrivileges: options.noNewPrivileges ?? input.noNewPrivilegesDefault,
+    oomScoreAdj: hostConfig.OomScoreAdj,
+    user: { uid: 0, gid: 0, username: config.User, additionalGroups: hostConfig.GroupAdd ?? [] },
+  };
+}
+
+function namespacesOf(input: SpecInput): Namespace[] {
+  const { hostConfig } = input.record;
+  const { joined } = input;
+  const list: Namespace[] = [{ type: 'mount' }];
+  const add = (type: Namespace['type'], ofHost: boolean, path: string | undefined): void => {
+    if (!ofHost) list.push(path === undefined ? { type } : { type, path });
+  };
+  add('network', hostConfig.NetworkMode === 'host', joined.network);
+  add('uts', hostConfig.UTSMode === 'host', undefined);
+  add('pid', hostConfig.PidMode === 'host', joined.pid);
+  add('ipc', hostConfig.IpcMode === 'host', joined.ipc);
+  add('cgroup', !privateCgroupNamespace(input), undefined);
+  return list;
+}
+
+/** Docker's default: private on cgroup v2 unless privileged, the host's on v1. */
+function privateCgroupNamespace(input: SpecInput): boolean {
+  const mode = input.record.hostConfig.CgroupnsMode;
+  if (mode !== '') return mode === 'private';
+  return input.cgroupVersion === 2 && !input.record.hostConfig.Privileged;
+}
+
+function sysctlsOf(record: ContainerRecord): Record<string, string> {
+  const { hostConfig } = record;
+  const own = hostConfig.NetworkMode !== 'host' && !hostConfig.NetworkMode.startsWith('container:');
+  const defaults = own
+    ? { 'net.ipv4.ping_group_range': '0 2147483647', 'net.ipv4.ip_unprivileged_port_start': '0' }
+    : {};
+  return { ...defaults, ...hostConfig.Sysctls };
+}
+
+/** A mount that must pass events to or from the host needs a root that does not cut them off. */
+function rootPropagation(record: ContainerRecord): string {
+  const asked = record.mounts.map((mount) => mount.propagation);
+  if (asked.some((p) => p === 'shared' || p === 'rshared')) return 'shared';
+  if (asked.some((p) => p === 'slave' || p === 'rslave')) return 'rslave';
+  return 'rprivate';
+}

@@ -1,0 +1,197 @@
+import { describe, expect, test } from 'bun:test';
+import type { ContainerConfig, HostConfig } from '#api/types/container.ts';
+import { effectiveCapabilities } from './capabilities.ts';
+import { mergeConfig, processEnv } from './merge-config.ts';
+import { parseMounts } from './mount-spec.ts';
+import { nextRestart } from './restart-policy.ts';
+import { emptyConfig, stockHostConfig } from './testing/stock.ts';
+import { checkConfig, checkHostConfig, checkNetworkingConfig } from './validate.ts';
+
+const facts = { cpus: 2, online: '0-1', memoryNodes: '0', cgroupVersion: 1, runtimes: ['runc'] } as const;
+
+function refusal(change: Partial<HostConfig>, config: Partial<ContainerConfig> = {}): string {
+  try {
+    const host = { ...stockHostConfig, ...change };
+    checkHostConfig(host, { ...emptyConfig, ...config }, facts);
+    parseMounts(host, { ...emptyConfig, ...config });
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+  return '';
+}
+
+describe('HostConfig', () => {
+  test('what the stock CLI sends unasked is accepted', () => {
+    expect(refusal({})).toBe('');
+  });
+
+  test.each([
+    [{ Memory: 5 << 20 }, 'Minimum memory limit allowed is 6MB'],
+    [
+      { Memory: 8 << 20, MemorySwap: 7 << 20 },
+      'Minimum memoryswap limit should be larger than memory limit, see usage',
+    ],
+    [{ MemorySwappiness: 101 }, 'Invalid value: 101, valid memory swappiness range is 0-100'],
+    [{ NanoCpus: 3e9 }, 'Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available'],
+    [{ CpusetCpus: '0-5' }, 'Requested CPUs are not available - requested 0-5, available: 0-1'],
+    [{ CpusetCpus: 'x' }, 'Invalid value x for cpuset cpus'],
+    [{ CapAdd: ['NOPE'] }, 'invalid CapAdd: unknown capability: "CAP_NOPE"'],
+    [{ CapDrop: ['NOPE'] }, 'invalid CapDrop: unknown capability: "CAP_NOPE"'],
+    [{ Sysctls: { 'kernel.panic': '1' } }, 'sysctl "kernel.panic" is not in a separate kernel namespace'],
+    [{ Ulimits: [{ Name: 'nope', Soft: 1, Hard: 1 }] }, 'invalid ulimit type: nope'],
+    [
+      { Ulimits: [{ Name: 'nofile', Soft: 9, Hard: 1 }] },
+      'ulimit soft limit must be less than or equal to hard limit: 9 > 1',
+    ],
+    [{ LogConfig: { Type: 'nope', Config: {} } }, "logger: no log driver named 'nope' is registered"],
+    [{ LogConfig: { Type: '', Config: { nope: '1' } } }, "unknown log opt 'nope' for json-file log driver"],
+    [{ RestartPolicy: { Name: 'always', MaximumRetryCount: 0 }, AutoRemove: true }, 'restart policy'],
+    [{ RestartPolicy: { Name: 'always', MaximumRetryCount: 2 } }, "only be used with 'on-failure'"],
+    [{ NetworkMode: 'nope' }, 'network nope not found'],
+    [{ PidMode: 'nope' }, 'invalid PID mode: nope'],
+    [{ IpcMode: 'nope' }, 'invalid IPC mode: nope'],
+    [{ SecurityOpt: ['nope'] }, 'invalid --security-opt 2: "nope"'],
+    [{ SecurityOpt: ['label=type:x'] }, 'SELinux labels'],
+    [{ PortBindings: { '80/tcp': [{ HostIp: '', HostPort: '80' }] } }, 'PortBindings is not supported yet'],
+    [{ PublishAllPorts: true }, 'PublishAllPorts is not supported yet'],
+    [{ VolumesFrom: ['x'] }, 'VolumesFrom is not supported yet'],
+    [{ Links: ['x'] }, 'Links is not supported yet'],
+    [{ CpuRealtimeRuntime: 1 }, 'CpuRealtimeRuntime is not supported yet'],
+    [{ CgroupParent: '/x' }, 'CgroupParent is not supported yet'],
+    [{ StorageOpt: { size: '1G' } }, 'StorageOpt is not supported yet'],
+    [{ CpuCount: 1 }, 'Linux does not support CpuCount'],
+    [{ OomScoreAdj: 1001 }, 'Invalid value 1001, range for oom score adj is [-1000, 1000]'],
+    [{ Runtime: 'nope' }, 'unknown or invalid runtime name: nope'],
+    [{ DeviceCgroupRules: ['x'] }, "invalid device cgroup rule format: 'x'"],
+    [{ ExtraHosts: ['x'] }, 'bad format for add-host: "x"'],
+    [{ Tmpfs: { '/t': 'nope' } }, 'invalid tmpfs option ["nope"]'],
+    [{ Binds: ['/a'.concat(':relative')] }, "invalid mount path: 'relative' mount path must be absolute"],
+    [{ Binds: ['/a:/'] }, "destination can't be '/'"],
+    [{ Binds: ['/a:/b:nope'] }, 'invalid mode: nope'],
+    [{ Binds: ['/a:/b', '/c:/b'] }, 'Duplicate mount point: /b'],
+    [{ Binds: ['a/b:/c'] }, 'includes invalid characters for a local volume name'],
+    [{ Mounts: [{ Type: 'nope', Target: '/x' }] }, 'invalid mount config for type "nope": mount type unknown'],
+    [{ Binds: ['/a:/proc/sys'] }, 'inside /proc'],
+  ] as [Partial<HostConfig>, string][])('%j is refused', (change, message) => {
+    expect(refusal(change)).toContain(message);
+  });
+
+  test('an image with VOLUME /proc is refused', () => {
+    expect(refusal({}, { Volumes: { '/proc': {} } })).toContain('inside /proc');
+  });
+});
+
+describe('NetworkingConfig', () => {
+  test('only the network of the mode, without settings', () => {
+    checkNetworkingConfig({ EndpointsConfig: null }, 'default');
+    expect(() => checkNetworkingConfig({ EndpointsConfig: { other: endpoint({}) } }, 'default')).toThrow('"other"');
+    expect(() =>
+      checkNetworkingConfig({ EndpointsConfig: { default: endpoint({ Aliases: ['x'] }) } }, 'default'),
+    ).toThrow('Aliases is not supported yet');
+    checkNetworkingConfig({ EndpointsConfig: { default: endpoint({}) } }, 'default');
+  });
+  const endpoint = (change: object) => ({
+    IPAMConfig: null,
+    Links: null,
+    Aliases: null,
+    MacAddress: '',
+    DriverOpts: null,
+    GwPriority: 0,
+    NetworkID: '',
+    EndpointID: '',
+    Gateway: '',
+    IPAddress: '',
+    IPPrefixLen: 0,
+    IPv6Gateway: '',
+    GlobalIPv6Address: '',
+    GlobalIPv6PrefixLen: 0,
+    DNSNames: null,
+    ...change,
+  });
+});
+
+describe('Config', () => {
+  test.each([
+    [{ Env: ['=x'] }, 'invalid environment variable: =x'],
+    [{ WorkingDir: 'x' }, "the working directory 'x' is invalid, it needs to be an absolute path"],
+    [{ StopSignal: 'NOPE' }, 'Invalid signal: NOPE'],
+    [{ Healthcheck: { Interval: 5 } }, 'Interval in Healthcheck cannot be less than 1ms'],
+    [{ ExposedPorts: { x: {} } }, 'invalid port specification: "x"'],
+    [{ MacAddress: '00:11:22:33:44:55' }, 'MacAddress is not supported yet'],
+  ] as [Partial<ContainerConfig>, string][])('%j is refused', (change, message) => {
+    expect(() => checkConfig({ ...emptyConfig, ...change })).toThrow(message);
+  });
+
+  const image = { Entrypoint: ['/e'], Cmd: ['c'], Env: ['A=1', 'B=2'], WorkingDir: '/w', Labels: { l: 'image' } };
+  const merged = (change: Partial<ContainerConfig>) => mergeConfig({ ...emptyConfig, ...change }, image);
+
+  test('Cmd and Entrypoint come from the image unless the request has its own', () => {
+    expect(merged({})).toMatchObject({ Entrypoint: ['/e'], Cmd: ['c'] });
+    expect(merged({ Cmd: ['x'] })).toMatchObject({ Entrypoint: ['/e'], Cmd: ['x'] });
+    expect(merged({ Entrypoint: ['/x'] })).toMatchObject({ Entrypoint: ['/x'], Cmd: null });
+    expect(merged({ Entrypoint: [''], Cmd: ['x'] })).toMatchObject({ Entrypoint: null, Cmd: ['x'] });
+    expect(() => mergeConfig(emptyConfig, {})).toThrow('no command specified');
+  });
+
+  test('environment and labels are united, the request wins', () => {
+    const config = merged({ Env: ['B=3'], Labels: { l: 'mine', m: '1' } });
+    expect(config.Env).toEqual(['B=3', 'A=1']);
+    expect(config.Labels).toEqual({ l: 'mine', m: '1' });
+    expect(config.WorkingDir).toBe('/w');
+  });
+
+  test('the process gets PATH, HOSTNAME and, with a terminal, TERM', () => {
+    expect(processEnv({ Env: ['PATH=/x', 'HOSTNAME'], Tty: true, Hostname: 'h' })).toEqual(['PATH=/x', 'TERM=xterm']);
+    expect(processEnv({ Env: null, Tty: false, Hostname: 'h' })[1]).toBe('HOSTNAME=h');
+  });
+});
+
+describe('mounts', () => {
+  test('the strongest request for a destination wins; parents come before children', () => {
+    const mounts = parseMounts(
+      { ...stockHostConfig, Binds: ['/h:/data/in/:ro', 'vol:/v'], Tmpfs: { '/t': 'size=1m,exec' } },
+      { Volumes: { '/data/in': {}, '/data': {} } },
+    );
+    expect(mounts.map((m) => [m.type, m.source, m.destination, m.readOnly])).toEqual([
+      ['volume', 'vol', '/v', false],
+      ['tmpfs', '', '/t', false],
+      ['volume', '', '/data', false],
+      ['bind', '/h', '/data/in', true],
+    ]);
+    expect(mounts[1]?.tmpfsOptions).toEqual(['nosuid', 'nodev', 'size=1m', 'exec']);
+  });
+});
+
+describe('capabilities', () => {
+  const bounding = ['CAP_CHOWN', 'CAP_NET_ADMIN'];
+  const of = (add: string[], drop: string[], privileged = false) =>
+    effectiveCapabilities({ add, drop, privileged, bounding });
+  test('14 by default; drop, add, ALL and privileged', () => {
+    expect(of([], [])).toHaveLength(14);
+    expect(of(['net_admin'], ['CAP_CHOWN'])).toContain('CAP_NET_ADMIN');
+    expect(of([], ['all'])).toEqual([]);
+    expect(of(['chown'], ['all'])).toEqual(['CAP_CHOWN']);
+    expect(of(['all'], ['chown'])).toEqual(['CAP_NET_ADMIN']);
+    expect(of([], [], true)).toEqual(bounding);
+  });
+});
+
+describe('restart policy', () => {
+  const run = { exitCode: 1, restartCount: 0, manuallyStopped: false, ranMs: 5, previousBackoffMs: 0 };
+  const policy = (Name: 'no' | 'always' | 'on-failure', MaximumRetryCount = 0) => ({ Name, MaximumRetryCount });
+  test('waits twice as long each time, and not at all for the user', () => {
+    expect(nextRestart({ ...run, policy: policy('always') })).toEqual({ waitMs: 100 });
+    expect(nextRestart({ ...run, policy: policy('always'), previousBackoffMs: 100 })).toEqual({ waitMs: 200 });
+    expect(nextRestart({ ...run, policy: policy('always'), previousBackoffMs: 59_000 })).toEqual({ waitMs: 60_000 });
+    expect(nextRestart({ ...run, policy: policy('always'), previousBackoffMs: 800, ranMs: 20_000 })).toEqual({
+      waitMs: 100,
+    });
+    expect(nextRestart({ ...run, policy: policy('always'), manuallyStopped: true })).toBeUndefined();
+  });
+  test('on-failure looks at the code and counts', () => {
+    expect(nextRestart({ ...run, policy: policy('on-failure'), exitCode: 0 })).toBeUndefined();
+    expect(nextRestart({ ...run, policy: policy('on-failure', 2), restartCount: 1 })).toBeDefined();
+    expect(nextRestart({ ...run, policy: policy('on-failure', 2), restartCount: 2 })).toBeUndefined();
+    expect(nextRestart({ ...run, policy: policy('no') })).toBeUndefined();
+  });
+});

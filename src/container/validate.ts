@@ -1,0 +1,202 @@
+/**
+ * Checks a create request before anything is made. Every field of Config and HostConfig is either honoured or refused
+ * by name; a field counts as asked for only when its value is not what the stock CLI sends unasked.
+ */
+import * as path from 'node:path/posix';
+import type { ContainerConfig } from '#api/types/container.ts';
+import type { HostConfig } from '#api/types/host-config.ts';
+import type { NetworkingConfig } from '#api/types/network.ts';
+import { invalidParameter, notFound, notImplemented } from '#errdefs/errors.ts';
+import { normaliseCapabilities } from './capabilities.ts';
+import { parseLogConfig } from './log-config.ts';
+import { checkResources, type CpuFacts } from './resources.ts';
+import { checkRestartPolicy } from './restart-policy.ts';
+import { parseSecurityOptions } from './security-opt.ts';
+import { parseSignal } from './signals.ts';
+import { checkSysctls } from './sysctls.ts';
+
+const HOSTNAME_BYTES_MAX = 63;
+
+/** Returns the config with a clean WorkingDir. */
+export function checkConfig(config: ContainerConfig): ContainerConfig {
+  for (const entry of config.Env ?? []) {
+    if (entry === '' || entry.startsWith('=')) throw invalidParameter(`invalid environment variable: ${entry}`);
+    if (entry.includes('\0')) throw invalidParameter('invalid environment variable: it contains a NUL byte');
+  }
+  const words = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
+  if (words.some((word) => word.includes('\0'))) throw invalidParameter('invalid command: it contains a NUL byte');
+  if ((config.StopSignal ?? '') !== '') parseSignal(config.StopSignal ?? '');
+  if (Buffer.byteLength(config.Hostname) > HOSTNAME_BYTES_MAX) {
+    throw invalidParameter(`invalid hostname: "${config.Hostname}": it is longer than ${HOSTNAME_BYTES_MAX} bytes`);
+  }
+  if ((config.MacAddress ?? '') !== '') throw notImplemented('MacAddress is not supported yet');
+  checkHealthcheck(config);
+  for (const port of Object.keys(config.ExposedPorts ?? {})) checkPort(port);
+  return { ...config, WorkingDir: cleanWorkingDir(config.WorkingDir) };
+}
+
+function cleanWorkingDir(directory: string): string {
+  if (directory === '') return '';
+  if (!directory.startsWith('/')) {
+    throw invalidParameter(`the working directory '${directory}' is invalid, it needs to be an absolute path`);
+  }
+  return path.resolve('/', directory);
+}
+
+function checkPort(port: string): void {
+  const match = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/.exec(port);
+  const numbers = [match?.[1], match?.[2] ?? match?.[1]].map(Number);
+  if (match === null || numbers.some((n) => !(n <= 65535)))
+    throw invalidParameter(`invalid port specification: "${port}"`);
+}
+
+const NANOSECONDS_PER_MILLISECOND = 1_000_000;
+
+function checkHealthcheck(config: ContainerConfig): void {
+  const health = config.Healthcheck;
+  if (health === undefined) return;
+  for (const field of ['Interval', 'Timeout', 'StartPeriod', 'StartInterval'] as const) {
+    const value = health[field] ?? 0;
+    if (value !== 0 && value < NANOSECONDS_PER_MILLISECOND) {
+      throw invalidParameter(`${field} in Healthcheck cannot be less than 1ms`);
+    }
+  }
+  if ((health.Retries ?? 0) < 0) throw invalidParameter('Retries in Healthcheck cannot be negative');
+}
+
+export interface HostFacts extends CpuFacts {
+  readonly cgroupVersion: 1 | 2;
+  /** Names that HostConfig.Runtime may have. */
+  readonly runtimes: readonly string[];
+}
+
+export function checkHostConfig(host: HostConfig, config: ContainerConfig, facts: HostFacts): void {
+  checkRestartPolicy(host.RestartPolicy, host.AutoRemove);
+  normaliseCapabilities(host.CapAdd ?? [], 'CapAdd');
+  normaliseCapabilities(host.CapDrop ?? [], 'CapDrop');
+  parseSecurityOptions(host.SecurityOpt ?? []);
+  parseLogConfig(host.LogConfig);
+  checkResources(host, facts);
+  checkModes(host, config);
+  checkSysctls(host);
+  checkRefused(host);
+  checkDevices(host);
+  for (const extra of host.ExtraHosts ?? []) checkExtraHost(extra);
+  if (host.ShmSize < 0) throw invalidParameter('SHM size can not be less than 0');
+  if (host.OomScoreAdj < -1000 || host.OomScoreAdj > 1000) {
+    throw invalidParameter(`Invalid value ${host.OomScoreAdj}, range for oom score adj is [-1000, 1000]`);
+  }
+  const runtime = host.Runtime ?? '';
+  if (runtime !== '' && !facts.runtimes.includes(runtime)) {
+    throw invalidParameter(`unknown or invalid runtime name: ${runtime}`);
+  }
+}
+
+function checkModes(host: HostConfig, config: ContainerConfig): void {
+  if (!validMode(host.IpcMode, ['', 'none', 'private', 'shareable', 'host'])) {
+    throw invalidParameter(`invalid IPC mode: ${host.IpcMode}`);
+  }
+  if (!validMode(host.PidMode, ['', 'host'])) throw invalidParameter(`invalid PID mode: ${host.PidMode}`);
+  if (!['', 'host'].includes(host.UTSMode)) throw invalidParameter(`invalid UTS mode: ${host.UTSMode}`);
+  if (!['', 'host'].includes(host.UsernsMode)) throw invalidParameter(`invalid userns mode: ${host.UsernsMode}`);
+  if (!['', 'host', 'private'].includes(host.CgroupnsMode)) {
+    throw invalidParameter(`invalid cgroup namespace mode: ${host.CgroupnsMode}`);
+  }
+  if (!['', 'default'].includes(host.Isolation))
+    throw invalidParameter(`invalid isolation '${host.Isolation}' on linux`);
+  if (host.UTSMode === 'host' && config.Hostname !== '') {
+    throw invalidParameter('conflicting options: hostname and the UTS mode');
+  }
+  const network = parseNetworkMode(host.NetworkMode);
+  if (network.kind === 'container') {
+    if (config.Hostname !== '') throw invalidParameter('conflicting options: hostname and the network mode');
+    if ((host.Dns ?? []).length > 0) throw invalidParameter('conflicting options: dns and the network mode');
+    if ((host.ExtraHosts ?? []).length > 0) {
+      throw invalidParameter('conflicting options: custom host-to-IP mapping and the network mode');
+    }
+  }
+}
+
+function validMode(mode: string, plain: readonly string[]): boolean {
+  return plain.includes(mode) || (mode.startsWith('container:') && mode.length > 'container:'.length);
+}
+
+export type NetworkMode =
+  | { readonly kind: 'none' | 'host' | 'bridge' }
+  | { readonly kind: 'container'; readonly container: string };
+
+/** Errors: not-found for a network that is not there. */
+export function parseNetworkMode(mode: string): NetworkMode {
+  if (mode === '' || mode === 'default' || mode === 'bridge') return { kind: 'bridge' };
+  if (mode === 'none' || mode === 'host') return { kind: mode };
+  if (mode.startsWith('container:')) {
+    const container = mode.slice('container:'.length);
+    if (container === '') throw invalidParameter('invalid container format container:<name|id>');
+    return { kind: 'container', container };
+  }
+  throw notFound(`network ${mode} not found`);
+}
+
+/** The container that `container:X` of a mode names. */
+export function containerOfMode(mode: string): string | undefined {
+  return mode.startsWith('container:') ? mode.slice('container:'.length) : undefined;
+}
+
+/** What later work brings; each is refused by its name when it is asked for. */
+function checkRefused(host: HostConfig): void {
+  const refuse = (asked: boolean, field: string, why: string): void => {
+    if (asked) throw notImplemented(`${field} is not supported yet: ${why}`);
+  };
+  refuse(
+    Object.values(host.PortBindings ?? {}).some((b) => b !== null),
+    'PortBindings',
+    'ports cannot be published',
+  );
+  refuse(host.PublishAllPorts, 'PublishAllPorts', 'ports cannot be published');
+  refuse((host.VolumesFrom ?? []).length > 0, 'VolumesFrom', 'name the volumes instead');
+  refuse((host.Links ?? []).length > 0, 'Links', 'containers have no names for each other');
+  refuse(!['', 'local'].includes(host.VolumeDriver), 'VolumeDriver', 'only local volumes');
+  refuse(Object.keys(host.StorageOpt ?? {}).length > 0, 'StorageOpt', 'no quota of a container');
+  refuse(host.Cgroup !== '', 'Cgroup', 'a cgroup of another container');
+}
+
+/** Only the network of the mode, without settings of its own. */
+export function checkNetworkingConfig(networking: NetworkingConfig, mode: string): void {
+  for (const [name, endpoint] of Object.entries(networking.EndpointsConfig ?? {})) {
+    if (name !== mode && !(name === 'bridge' && (mode === 'default' || mode === ''))) {
+      throw notImplemented(`EndpointsConfig "${name}" is not supported yet: a container has one network`);
+    }
+    for (const [field, value] of Object.entries(endpoint ?? {}) as [string, unknown][]) {
+      // NetworkID and the like come back from clients that copy an inspect; they are no request.
+      if (['NetworkID', 'EndpointID', 'DNSNames', 'Gateway', 'IPAddress', 'IPPrefixLen'].includes(field)) continue;
+      if (!isEmpty(value)) throw notImplemented(`EndpointsConfig "${name}": ${field} is not supported yet`);
+    }
+  }
+}
+
+function isEmpty(value: unknown): boolean {
+  if (value === null || value === undefined || value === '' || value === 0 || value === false) return true;
+  return typeof value === 'object' && Object.values(value).every((v) => isEmpty(v));
+}
+
+const devicePermissions = /^[rwm]{1,3}$/;
+const deviceRule = /^([acb]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})$/;
+
+function checkDevices(host: HostConfig): void {
+  for (const device of host.Devices ?? []) {
+    if (!device.PathOnHost.startsWith('/')) {
+      throw invalidParameter(`invalid device "${device.PathOnHost}": the path must be absolute`);
+    }
+    if (device.CgroupPermissions !== '' && !devicePermissions.test(device.CgroupPermissions)) {
+      throw invalidParameter(`invalid device mode: ${device.CgroupPermissions}`);
+    }
+  }
+  for (const rule of host.DeviceCgroupRules ?? []) {
+    if (!deviceRule.test(rule)) throw invalidParameter(`invalid device cgroup rule format: '${rule}'`);
+  }
+}
+
+function checkExtraHost(extra: string): void {
+  const at = extra.search(/[:=]/);
+  if (at <= 0 || at === extra.length - 1) throw invalidParameter(`bad format for add-host: "${extra}"`);
+}
