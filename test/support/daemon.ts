@@ -124,6 +124,16 @@ export class TestDaemon implements AsyncDisposable {
     await ended;
   }
 
+  /** Waits for the daemon's own end: the signal or the code. */
+  ended(limitMs = 10_000): Promise<string> {
+    const child = this.#child;
+    return eventually(
+      'the daemon ends',
+      () => child?.signalCode ?? (child?.exitCode === null ? undefined : String(child?.exitCode)),
+      limitMs,
+    );
+  }
+
   /** `kill -9` and a new start on the same roots. */
   async restart(signal: NodeJS.Signals = 'SIGKILL', env: Readonly<Record<string, string>> = {}): Promise<void> {
     await this.kill(signal);
