@@ -125,7 +125,8 @@ export function loadNftables(): Nftables {
   nftables ??= opened('libnftables', 'libnftables1', () => {
     const lib = openNftables();
     const at = (handle: Handle) => handle as Pointer; // an address that the library gave
-    const text = (address: Pointer | bigint | null) => (address === null ? '' : `${new CString(at(Number(address)))}`);
+    const text = (address: Pointer | bigint | null) =>
+      address === null ? '' : new CString(at(Number(address))).slice(0);
     return {
       ctxNew: (flags) => Number(lib.nft_ctx_new(flags)),
       ctxFree: (context) => lib.nft_ctx_free(at(context)),

@@ -181,8 +181,8 @@ export function recvmsg(fd: number, length: number, flags = 0): Received | undef
     const rights =
       a.view.getInt32(control + at + 8, true) === SOCKET.SOL_SOCKET &&
       a.view.getInt32(control + at + 12, true) === SOCKET.SCM_RIGHTS;
-    for (let i = CMSGHDR_BYTES; rights && i + 4 <= bytes; i += 4)
-      descriptors.push(a.view.getInt32(control + at + i, true));
+    const end = rights ? bytes : 0;
+    for (let i = CMSGHDR_BYTES; i + 4 <= end; i += 4) descriptors.push(a.view.getInt32(control + at + i, true));
     if (bytes < CMSGHDR_BYTES) break;
     at += (bytes + 7) & ~7;
   }
