@@ -75,7 +75,7 @@ export function waitid(idType: number, id: number, options: number = W.NOHANG): 
   const result = call(NR.waitid, idType, id, siginfo, options | W.EXITED, 0);
   if (result === NO_CHILD) return undefined;
   if (result < 0) must('waitid', NR.waitid, idType, id, siginfo, options | W.EXITED, 0);
-  const pid = siginfoView.getInt32(12, true);
+  const pid = siginfoView.getInt32(16, true);
   if (pid === 0) return undefined;
   const status = siginfoView.getInt32(24, true);
   const exited = siginfoView.getInt32(8, true) === CLD_EXITED;

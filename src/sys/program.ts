@@ -142,6 +142,7 @@ export class Program {
   readonly #descriptors: number[] = [];
   readonly #sources = new Map<number, Source>();
   readonly #pointers: { readonly at: number; readonly to: Address | Source }[] = [];
+  readonly #openGates: Gate[] = [];
   readonly #gates = new Map<StepIndex, string>();
   #slots = 0;
   #bytes = new Uint8Array(32_768);
@@ -213,6 +214,7 @@ export class Program {
   /** The child tells that it has arrived and waits there; when its opener is gone it ends. */
   gate(name: string): Gate {
     const gate = new Gate(name);
+    this.#openGates.push(gate);
     const source = this.fd(gate.readEnd);
     const record = this.alloc(16);
     const told = this.do(`arrive at ${name}`, NR.write, OUTCOME_FD, record, 16);
@@ -333,6 +335,11 @@ export class Program {
 
   #view(): DataView {
     return new DataView(this.#bytes.buffer);
+  }
+
+  /** Called by the launcher when the descriptors have gone to the child: closes the gates' read ends here. */
+  sent(): void {
+    for (const gate of this.#openGates) gate.sent();
   }
 
   /** Number of steps before the list's own: the descriptors and close_range. */
