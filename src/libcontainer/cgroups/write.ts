@@ -1,0 +1,82 @@
+/**
+ * One value for one file of a cgroup, and the act of writing it. Which files a limit needs is decided by pure functions
+ * (v1-files.ts, v2-files.ts); what the kernel's refusal means to a user is said here, once.
+ */
+import { closeSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { invalidParameter, messageOf, notFound, systemError } from '#errdefs/errors.ts';
+
+/** `field` is the user's word for it (`memory.limit`), for messages. */
+export interface CgroupWrite {
+  readonly file: string;
+  readonly value: string;
+  readonly field: string;
+  /** The file may be absent (a kernel without swap accounting): then this value needs no writing. */
+  readonly optional?: boolean;
+}
+
+/** What conversion may ask of a group: the kernel decides which files there are. */
+export interface CgroupFacts {
+  has(file: string): boolean;
+  read(file: string): string | undefined;
+}
+
+export function codeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** The text of a file, without the last newline; undefined when there is no such file or group. */
+export function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').trimEnd();
+  } catch (error) {
+    const code = codeOf(error);
+    // ENODEV: the group was removed while the file was open. EOPNOTSUPP: built in, but off.
+    if (code === 'ENOENT' || code === 'ENODEV' || code === 'EOPNOTSUPP') return undefined;
+    throw error;
+  }
+}
+
+/** One write(2) of the whole value: cgroup files take a value per call. */
+export function writeFile(path: string, value: string): void {
+  const fd = openSync(path, 'w'); // cgroup files ignore O_CREAT and O_TRUNC
+  try {
+    writeSync(fd, value);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Writes one limit into the group at `directory`; the kernel's refusal becomes a message about the limit. */
+export function applyWrite(directory: string, write: CgroupWrite): void {
+  try {
+    writeFile(`${directory}/${write.file}`, write.value);
+  } catch (error) {
+    if (write.optional === true && isAbsent(error)) return;
+    throw refusal(directory, write, error);
+  }
+}
+
+/** cgroupfs refuses to make files (EACCES, EPERM) where the kernel has none of that name. */
+const isAbsent = (error: unknown): boolean => ['ENOENT', 'EACCES', 'EPERM'].includes(codeOf(error) ?? '');
+
+function refusal(directory: string, write: CgroupWrite, cause: unknown): Error {
+  const what = `Cannot set ${write.field} to "${write.value}"`;
+  if (isAbsent(cause)) {
+    const gone = !existsSync(`${directory}/cgroup.procs`);
+    if (gone) return notFound(`${what}: the cgroup is gone`, { cause });
+    return invalidParameter(`${what}: not supported by this kernel (no ${write.file})`, { cause });
+  }
+  switch (codeOf(cause) ?? '') {
+    case 'EINVAL':
+    case 'ERANGE':
+    case 'ENODEV':
+    case 'ENOTSUP':
+    case 'EOPNOTSUPP':
+      return invalidParameter(`${what}: refused by the kernel (${codeOf(cause)})`, { cause });
+    case 'EBUSY':
+      return invalidParameter(`${what}: it is less than what is in use now`, { cause });
+    default:
+      return systemError(`${what}: ${messageOf(cause)}`, { cause });
+  }
+}
