@@ -1,0 +1,56 @@
+/** An idle daemon makes no system calls: state comes from pidfds, pipes and kernel events, never from a timer. */
+import { expect, test } from 'bun:test';
+import * as path from 'node:path';
+import * as fs from 'node:fs';
+import { run } from '../support/command.ts';
+import { TestDaemon } from '../support/daemon.ts';
+
+const IMG = 'berth.test/busybox:1';
+
+function pssKb(pid: number): number {
+  return Number(/^Pss:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? Number.NaN);
+}
+
+test('100 idle containers with an open events, wait and logs -f: at most 60 calls in 10 s, at most 0.2 MB a container', async () => {
+  await using d = await TestDaemon.start();
+  const start = async (n: number) => {
+    const created = await d.request('POST', `/containers/create?name=idle${n}`, {
+      Image: IMG,
+      Cmd: ['sleep', '10000'],
+      HostConfig: { NetworkMode: 'none' },
+    });
+    const id = String(Reflect.get(Object(created.body), 'Id'));
+    expect((await d.request('POST', `/containers/${id}/start`)).status).toBe(204);
+  };
+  for (let i = 0; i < 10; i++) await start(i);
+  await Bun.sleep(3000); // the collector settles
+  const pids = [d.pid, ...d.monitors()];
+  const before = pids.reduce((sum, p) => sum + pssKb(p), 0);
+  for (let i = 10; i < 110; i++) await start(i);
+  const abort = new AbortController();
+  const open = ['/events', '/containers/idle0/logs?follow=1&stdout=1'].map((t) =>
+    fetch(`http://berth${t}`, { unix: d.socket, signal: abort.signal }),
+  );
+  void fetch('http://berth/containers/idle0/wait', { unix: d.socket, method: 'POST', signal: abort.signal }).catch(
+    () => undefined,
+  );
+  await Promise.all(open);
+  await Bun.sleep(5000);
+  const after = pids.reduce((sum, p) => sum + pssKb(p), 0);
+  const report = path.join(d.directory, 'strace');
+  await run(
+    'timeout',
+    ['-s', 'INT', '10', 'strace', '-c', '-f', '-o', report, ...pids.flatMap((p) => ['-p', String(p)])],
+    { limitMs: 30_000 },
+  );
+  const text = fs.readFileSync(report, 'utf8');
+  const calls = Number(
+    /^\s*100\.00\s+\S+\s+\S*\s*(\d+)\s+(?:\d+\s+)?total$/m.exec(text)?.[1] ?? (text.trim() === '' ? 0 : Number.NaN),
+  );
+  console.log(
+    `${calls} calls in 10 s; ${((after - before) / 100).toFixed(0)} kB a container; ${(before / 1024).toFixed(0)} MB at rest`,
+  );
+  abort.abort();
+  expect(calls).toBeLessThanOrEqual(60);
+  expect((after - before) / 100).toBeLessThanOrEqual(205);
+}, 180_000);
