@@ -10,9 +10,6 @@ import { type BerthError, dataLoss, notImplemented } from '#errdefs/errors.ts';
 
 export type Compression = 'plain' | 'gzip' | 'zstd';
 
-/** So many bytes are needed to tell. */
-export const MAGIC_BYTES = 6;
-
 /** By the first bytes. Errors: not-implemented for formats that Docker reads and we do not. */
 export function detectCompression(start: Uint8Array): Compression {
   const is = (...magic: number[]): boolean => magic.every((byte, i) => start[i] === byte);

@@ -1,0 +1,48 @@
+/** What the archive Workers can do: the messages between pool.ts and archive-worker.ts. Plain data only. */
+import type { ErrorKind } from '#errdefs/errors.ts';
+import type { Compression } from './compression.ts';
+import type { UnpackCounts, WhiteoutMode } from './unpack.ts';
+
+/** Reads a layer once: blob hash → inflate → diff hash → files. */
+export interface UnpackJob {
+  readonly kind: 'unpack';
+  /** File that holds the layer's tar, compressed or not. */
+  readonly file: string;
+  /** Existing directory that the files go to. */
+  readonly target: string;
+  readonly whiteouts: WhiteoutMode;
+}
+
+/** As unpack, without files: what is a blob, and what does it inflate to. */
+export interface MeasureJob {
+  readonly kind: 'measure';
+  readonly file: string;
+}
+
+export type ArchiveJob = UnpackJob | MeasureJob;
+
+export interface ArchiveResult {
+  readonly compression: Compression;
+  /** Of the file as it is: `sha256:…`. */
+  readonly blobDigest: string;
+  readonly blobSize: number;
+  /** Of the inflated tar. */
+  readonly diffId: string;
+  readonly tarSize: number;
+  readonly counts: UnpackCounts;
+}
+
+/** Words of the shared memory beside a job. */
+export const CANCEL = 0;
+/** Grows with every piece; the pool sees by it that the Worker lives. */
+export const PROGRESS = 1;
+export const SHARED_BYTES = 8;
+
+export interface JobMessage {
+  readonly job: ArchiveJob;
+  readonly shared: SharedArrayBuffer;
+}
+
+export type JobAnswer =
+  | { readonly ok: true; readonly result: ArchiveResult }
+  | { readonly ok: false; readonly kind: ErrorKind; readonly message: string };
