@@ -78,7 +78,7 @@ function testFiles(directory, into = []) {
     if (entry.isDirectory()) testFiles(name, into);
     else if (entry.name.endsWith('.test.ts')) into.push(name);
   }
-  return into.sort();
+  return into.sort((a, b) => (a < b ? -1 : 1));
 }
 
 const total = { passed: 0, failed: 0, skipped: 0, notes: [] };

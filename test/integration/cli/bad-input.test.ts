@@ -97,14 +97,14 @@ test('a name that is taken is a conflict, a bad one is refused', async () => {
 });
 
 test('JSON errors name what is wrong, as dockerd’s', async () => {
-  const post = async (body: string, type = 'application/json') => {
+  const post = async (body: string, type = 'application/json'): Promise<[number, string]> => {
     const r = await fetch('http://berth/containers/create', {
       unix: d.socket,
       method: 'POST',
       body,
       headers: { 'Content-Type': type },
     });
-    return [r.status, Reflect.get(Object(await r.json()), 'message')];
+    return [r.status, String(Reflect.get(Object(await r.json()), 'message'))];
   };
   expect(await post('{x', 'application/json')).toEqual([
     400,
