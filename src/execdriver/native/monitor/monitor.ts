@@ -1,0 +1,401 @@
+/**
+ * The monitor's loop: parent of every container's first process and of everything exec'd. It blocks in epoll_wait on its
+ * main thread and runs no promise and no timer, so an idle monitor makes no system call. It holds descriptors by name and
+ * never reads them; it knows no spec, no image, no secret.
+ *
+ * Invariants: nobody else in this process waits for children; a child that no table knows is reaped only while no start
+ * is unanswered; an exit is in the record file before any daemon hears of it.
+ */
+import { ok } from 'node:assert/strict';
+import { log } from '#pkg/log/log.ts';
+import { Epoll } from '#sys/epoll.ts';
+import { errnoNumber } from '#sys/errno.ts';
+import { close, pread, pwrite, tryRead } from '#sys/files.ts';
+import { EPOLL, SIG, W } from '#sys/numbers.ts';
+import { type Ended, pidfdOpen, waitid } from '#sys/processes.ts';
+import { STEP_BYTES } from '#sys/program.ts';
+import { accept, peerCredentials } from '#sys/sockets.ts';
+import { ARENA_BYTES, Zygote } from '#sys/zygote/zygote.ts';
+import { Connection } from './connection.ts';
+import type { ExitRecords } from './exit-records.ts';
+import {
+  type DaemonMessage,
+  decodeDaemonMessage,
+  type ListedProcess,
+  type MonitorMessage,
+  PROTOCOL_VERSION,
+} from './protocol.ts';
+
+const AT_CGROUP = 80;
+const SIGNALFD_SIGINFO_BYTES = 128;
+const ESTALE = errnoNumber('ESTALE');
+const EOWNERDEAD = errnoNumber('EOWNERDEAD');
+const EEXIST = errnoNumber('EEXIST');
+
+type StartMessage = Extract<DaemonMessage, { t: 'start' }>;
+
+interface Held {
+  readonly id: string;
+  readonly held: Map<string, number>;
+  pid: number;
+  /** Undefined once it has ended. */
+  pidfd: number | undefined;
+  /** The second clone is not adopted yet; this daemon will. */
+  awaitsAdoptionBy: Connection | undefined;
+  ended: boolean;
+}
+
+interface Unanswered {
+  readonly from: Connection;
+  readonly message: StartMessage;
+  readonly held: readonly number[];
+  /** Ours until the answer: the outcome pipe and the sources. */
+  readonly sources: readonly number[];
+}
+
+export interface MonitorOptions {
+  /** Listening unix socket, non-blocking. */
+  readonly listener: number;
+  /** signalfd of SIGCHLD and SIGTERM, both blocked in every thread. */
+  readonly signals: number;
+  readonly records: ExitRecords;
+  /** How long it waits for a daemon while nothing runs. */
+  readonly lonelyMs: number;
+  readonly now: () => number;
+}
+
+export class Monitor {
+  readonly #options: MonitorOptions;
+  readonly #epoll = new Epoll();
+  readonly #connections = new Map<number, Connection>();
+  readonly #processes = new Map<string, Held>();
+  readonly #byPidfd = new Map<number, Held>();
+  /** First children of execs whose second clone was adopted. */
+  readonly #middles = new Set<number>();
+  readonly #unanswered = new Map<number, Unanswered>();
+  readonly #signalBytes = new Uint8Array(SIGNALFD_SIGINFO_BYTES * 8);
+  #zygote = new Zygote();
+  #sweepWanted = false;
+  #ending = false;
+
+  constructor(options: MonitorOptions) {
+    this.#options = options;
+    for (const fd of [options.listener, options.signals]) this.#epoll.add(fd);
+    this.#watchZygote();
+  }
+
+  get hasOwnExecutable(): boolean {
+    return this.#zygote.hasOwnExecutable;
+  }
+
+  /** Returns when nothing runs and no daemon has come for `lonelyMs`. */
+  run(): void {
+    while (!this.#ending) {
+      const lonely = this.#isLonely();
+      const ready = this.#epoll.wait(lonely ? this.#options.lonelyMs : -1);
+      if (lonely && ready.length === 0) break;
+      for (const { fd, events } of ready) this.#serve(fd, events);
+      if (this.#sweepWanted) this.#sweep();
+    }
+    this.#zygote[Symbol.dispose]();
+    this.#epoll[Symbol.dispose]();
+  }
+
+  #isLonely(): boolean {
+    if (this.#connections.size > 0 || this.#unanswered.size > 0) return false;
+    for (const process of this.#processes.values()) if (!process.ended) return false;
+    return true;
+  }
+
+  #serve(fd: number, events: number): void {
+    if (fd === this.#options.listener) return this.#accept();
+    if (fd === this.#options.signals) return this.#signalled();
+    if (fd === this.#zygote.answers) return this.#answered();
+    if (fd === this.#zygote.pidfd) return this.#zygoteDied();
+    if (this.#middles.has(fd)) return this.#middleEnded(fd);
+    const process = this.#byPidfd.get(fd);
+    if (process !== undefined) return this.#processEnded(process);
+    const connection = this.#connections.get(fd);
+    if (connection === undefined) return; // closed earlier in this turn
+    try {
+      if ((events & EPOLL.OUT) !== 0) connection.flush();
+      if ((events & ~EPOLL.OUT) !== 0) this.#receive(connection);
+    } catch (error) {
+      log.warn('a connection failed', { err: error });
+      this.#disconnect(connection);
+    }
+  }
+
+  #accept(): void {
+    const fd = accept(this.#options.listener, true);
+    if (fd === undefined) return;
+    // Whoever may connect can start anything as root: root alone may.
+    if (peerCredentials(fd).uid !== 0) return close(fd);
+    this.#connections.set(fd, new Connection(fd, this.#epoll));
+  }
+
+  #receive(connection: Connection): void {
+    const messages = connection.receive();
+    if (messages === undefined) return this.#disconnect(connection);
+    for (const value of messages) {
+      const message = decodeDaemonMessage(value);
+      if (message === undefined) connection.send({ t: 'unknown', message: JSON.stringify(value).slice(0, 200) });
+      else this.#handle(connection, message);
+    }
+  }
+
+  #disconnect(connection: Connection): void {
+    if (!this.#connections.delete(connection.fd)) return;
+    connection.close();
+    for (const process of this.#processes.values()) {
+      // Its second child stands at a gate of that daemon and ends by itself, as an orphan.
+      if (process.awaitsAdoptionBy === connection) this.#settleAdoption(process);
+    }
+  }
+
+  #handle(connection: Connection, message: DaemonMessage): void {
+    switch (message.t) {
+      case 'attach':
+        connection.isDaemon = true;
+        return connection.send(this.#hello());
+      case 'start':
+        return this.#start(connection, message);
+      case 'adopt':
+        return this.#adopt(message.id, message.pid);
+      case 'drop':
+        return this.#drop(message.id, message.name);
+      case 'forget':
+        return this.#forget(message.id);
+      case 'take': {
+        const fd = this.#processes.get(message.id)?.held.get(message.name);
+        return connection.send({ t: 'taken', found: fd !== undefined }, fd === undefined ? [] : [fd]);
+      }
+    }
+  }
+
+  #hello(): MonitorMessage {
+    const exits = new Map(this.#options.records.all().map((r) => [r.id, r]));
+    const processes: ListedProcess[] = [];
+    for (const { id, pid, held } of this.#processes.values()) {
+      const exit = exits.get(id);
+      exits.delete(id);
+      processes.push({ id, pid, held: Object.fromEntries(held), ...(exit === undefined ? {} : { exit }) });
+    }
+    // Of an earlier monitor: nothing is held of these.
+    for (const exit of exits.values()) processes.push({ id: exit.id, pid: exit.pid, held: {}, exit });
+    const { base, hasOwnExecutable } = this.#zygote;
+    return {
+      t: 'hello',
+      version: PROTOCOL_VERSION,
+      pid: process.pid,
+      base,
+      arenaBytes: ARENA_BYTES,
+      ownExecutable: hasOwnExecutable,
+      processes,
+    };
+  }
+
+  #start(from: Connection, message: StartMessage): void {
+    const [memfd = -1, ...rest] = from.takeDescriptors(2 + message.sources + message.held.length);
+    const sources = rest.slice(0, 1 + message.sources);
+    const held = rest.slice(1 + message.sources);
+    const known = this.#processes.get(message.id);
+    const errno = message.base !== this.#zygote.base ? ESTALE : known !== undefined && !known.ended ? EEXIST : 0;
+    if (errno !== 0) {
+      for (const fd of [memfd, ...rest]) close(fd);
+      return from.send({ t: 'refused', key: message.key, id: message.id, errno, what: 'start' });
+    }
+    this.#writeSources(memfd, message, sources);
+    this.#unanswered.set(memfd, { from, message, held, sources });
+    this.#zygote.request(memfd, message.length);
+  }
+
+  /** The first steps take what was received; nothing else of the list is looked at. */
+  #writeSources(memfd: number, message: StartMessage, sources: readonly number[]): void {
+    const bytes = new Uint8Array(STEP_BYTES * sources.length);
+    ok(message.firstSourceAt + bytes.length <= message.length, 'the sources lie inside the list');
+    pread(memfd, bytes, message.firstSourceAt);
+    const view = new DataView(bytes.buffer);
+    for (const [i, fd] of sources.entries()) view.setBigInt64(i * STEP_BYTES, BigInt(fd), true);
+    pwrite(memfd, bytes, message.firstSourceAt);
+    const cgroup = message.cgroup === undefined ? undefined : sources[message.cgroup + 1];
+    if (cgroup !== undefined) pwrite(memfd, new Uint8Array(BigInt64Array.of(BigInt(cgroup)).buffer), AT_CGROUP);
+  }
+
+  #answered(): void {
+    for (let answer = this.#zygote.answer(); answer !== undefined; answer = this.#zygote.answer()) {
+      const start = this.#unanswered.get(answer.request);
+      ok(start !== undefined, 'an answer to a request of ours');
+      this.#unanswered.delete(answer.request);
+      for (const fd of [answer.request, ...start.sources]) close(fd);
+      if (answer.pid < 0) this.#refuse(start, -answer.pid, 'clone3');
+      else this.#born(start, answer.pid, answer.pidfd);
+    }
+  }
+
+  #refuse({ from, message, held }: Unanswered, errno: number, what: string): void {
+    for (const fd of held) close(fd);
+    if (this.#connections.has(from.fd)) from.send({ t: 'refused', key: message.key, id: message.id, errno, what });
+  }
+
+  #born({ from, message, held }: Unanswered, pid: number, pidfd: number): void {
+    const { id, key, second } = message;
+    const connected = this.#connections.get(from.fd) === from;
+    this.#forget(id);
+    const named = new Map(message.held.map((name, i) => [name, held[i] ?? -1]));
+    const process: Held = {
+      id,
+      held: named,
+      pid,
+      pidfd,
+      ended: false,
+      awaitsAdoptionBy: second && connected ? from : undefined,
+    };
+    this.#processes.set(id, process);
+    this.#byPidfd.set(pidfd, process);
+    this.#epoll.add(pidfd);
+    if (connected) from.send({ t: 'started', key, id, pid });
+  }
+
+  #adopt(id: string, pid: number): void {
+    const process = this.#processes.get(id);
+    if (process?.awaitsAdoptionBy === undefined) return;
+    process.awaitsAdoptionBy = undefined;
+    if (process.pidfd !== undefined) {
+      this.#byPidfd.delete(process.pidfd);
+      this.#middles.add(process.pidfd);
+    }
+    // It is our unreaped child, so its pid cannot be another's.
+    const pidfd = pidfdOpen(pid);
+    process.pid = pid;
+    process.pidfd = pidfd;
+    this.#byPidfd.set(pidfd, process);
+    this.#epoll.add(pidfd);
+    this.#sweepWanted = true;
+  }
+
+  #middleEnded(pidfd: number): void {
+    waitid(W.P_PIDFD, pidfd);
+    this.#middles.delete(pidfd);
+    this.#epoll.remove(pidfd);
+    close(pidfd);
+  }
+
+  #processEnded(process: Held): void {
+    if (process.pidfd === undefined) return;
+    const ended = waitid(W.P_PIDFD, process.pidfd);
+    if (ended === undefined) return;
+    this.#byPidfd.delete(process.pidfd);
+    this.#epoll.remove(process.pidfd);
+    close(process.pidfd);
+    process.pidfd = undefined;
+    // The first child of an exec has told its second's pid and left: the second's end is the exec's.
+    if (process.awaitsAdoptionBy !== undefined && ended.code === 0 && ended.signal === 0) return;
+    if (process.awaitsAdoptionBy !== undefined) this.#sweepWanted = true;
+    process.awaitsAdoptionBy = undefined;
+    this.#recordExit(process, ended);
+  }
+
+  #recordExit(process: Held, ended: Ended): void {
+    process.ended = true;
+    const { id } = process;
+    const exit = { id, pid: process.pid, code: ended.code, signal: ended.signal, time: this.#options.now() };
+    this.#options.records.append(exit);
+    this.#tellDaemons({ t: 'exit', exit });
+  }
+
+  #tellDaemons(message: MonitorMessage): void {
+    for (const connection of this.#connections.values()) {
+      if (!connection.isDaemon) continue;
+      try {
+        connection.send(message);
+      } catch (error) {
+        log.warn('a daemon cannot be told', { err: error });
+        this.#disconnect(connection);
+      }
+    }
+  }
+
+  #settleAdoption(process: Held): void {
+    process.awaitsAdoptionBy = undefined;
+    this.#sweepWanted = true;
+    if (process.pidfd === undefined) this.#forget(process.id);
+  }
+
+  #drop(id: string, name: string): void {
+    const held = this.#processes.get(id)?.held;
+    const fd = held?.get(name);
+    if (fd === undefined) return;
+    held?.delete(name);
+    close(fd);
+  }
+
+  /** A process that still runs is not forgotten. */
+  #forget(id: string): void {
+    this.#options.records.forget(id);
+    const process = this.#processes.get(id);
+    if (process === undefined || process.pidfd !== undefined) return;
+    for (const fd of process.held.values()) close(fd);
+    this.#processes.delete(id);
+  }
+
+  #signalled(): void {
+    const length = tryRead(this.#options.signals, this.#signalBytes) ?? 0;
+    const view = new DataView(this.#signalBytes.buffer);
+    for (let at = 0; at < length; at += SIGNALFD_SIGINFO_BYTES) {
+      if (view.getUint32(at, true) !== SIG.TERM) this.#sweepWanted = true;
+      // The containers hang on this process: as long as one runs, it stays.
+      else if (this.#runs() === 0) this.#ending = true;
+      else log.warn('SIGTERM while processes run is ignored', { processes: this.#runs() });
+    }
+  }
+
+  #runs(): number {
+    return [...this.#processes.values()].filter((p) => !p.ended).length;
+  }
+
+  /**
+   * Reaps what no table knows: orphans that came to us as the subreaper. While a start is unanswered, or a second clone
+   * not adopted, an unknown child may be one of ours.
+   */
+  #sweep(): void {
+    if (this.#unanswered.size > 0) return;
+    for (const process of this.#processes.values()) if (process.awaitsAdoptionBy !== undefined) return;
+    this.#sweepWanted = false;
+    const known = new Map([...this.#byPidfd.values()].map((p) => [p.pid, p]));
+    for (;;) {
+      const ended = waitid(W.P_ALL, 0, W.NOHANG | W.NOWAIT);
+      if (ended === undefined) return;
+      const process = known.get(ended.pid);
+      if (process !== undefined) {
+        this.#processEnded(process);
+        continue;
+      }
+      if (ended.pid === this.#zygote.pid) return this.#zygoteDied();
+      waitid(W.P_PID, ended.pid);
+    }
+  }
+
+  #watchZygote(): void {
+    this.#epoll.add(this.#zygote.answers);
+    this.#epoll.add(this.#zygote.pidfd);
+  }
+
+  /** Starts that were not answered fail; children go on. */
+  #zygoteDied(): void {
+    this.#answered();
+    log.error('the zygote died', { unanswered: this.#unanswered.size });
+    this.#epoll.remove(this.#zygote.answers);
+    this.#epoll.remove(this.#zygote.pidfd);
+    this.#zygote[Symbol.dispose]();
+    this.#zygote = new Zygote();
+    this.#watchZygote();
+    this.#tellDaemons({ t: 'arena', base: this.#zygote.base, arenaBytes: ARENA_BYTES });
+    for (const [memfd, start] of this.#unanswered) {
+      for (const fd of [memfd, ...start.sources]) close(fd);
+      this.#refuse(start, EOWNERDEAD, 'zygote');
+    }
+    this.#unanswered.clear();
+    this.#sweepWanted = true;
+  }
+}
