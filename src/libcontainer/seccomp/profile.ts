@@ -200,7 +200,7 @@ const ruleOf: Decoder<ProfileRule> = (value, key) => {
     names: name ? [name] : (names ?? []),
     action: string(from['action'], `${key}.action`),
     ...present('errnoRet', optional(from, 'errnoRet', integer, key)),
-    ...present('args', optional(from, 'args', list(100, argumentOf, key))),
+    ...present('args', optional(from, 'args', list(100, argumentOf), key)),
     ...present('includes', optional(from, 'includes', conditionsOf, key)),
     ...present('excludes', optional(from, 'excludes', conditionsOf, key)),
   };
