@@ -1,0 +1,85 @@
+/**
+ * Takes a request's body out of the bytes of the connection: by length or chunked (RFC 9112 section 7.1, trailers are
+ * read and dropped). Incremental: bytes come in pieces of any size; what follows the body is left to the caller.
+ */
+import { type Framing, HttpError } from './head.ts';
+
+const LINE_MAX = 4096;
+const TRAILER_BYTES_MAX = 64 * 1024;
+const CR = 13;
+const LF = 10;
+
+type State = 'size' | 'content' | 'content-end' | 'trailer' | 'done';
+
+export class BodyDecoder {
+  readonly #chunked: boolean;
+  readonly #emit: (bytes: Uint8Array) => void;
+  #state: State;
+  /** Bytes of the body, or of the chunk, that are to come. */
+  #left: number;
+  #line = '';
+  #trailerBytes = 0;
+
+  constructor(framing: Framing, emit: (bytes: Uint8Array) => void) {
+    this.#emit = emit;
+    this.#chunked = framing.kind === 'chunked';
+    this.#left = framing.kind === 'length' ? framing.length : 0;
+    this.#state = framing.kind === 'none' ? 'done' : framing.kind === 'chunked' ? 'size' : 'content';
+  }
+
+  get done(): boolean {
+    return this.#state === 'done';
+  }
+
+  /** Returns how many of the bytes belong to this body; fewer than all only when it is done. */
+  feed(bytes: Uint8Array): number {
+    let at = 0;
+    while (at < bytes.length && this.#state !== 'done') {
+      if (this.#state === 'content') at = this.#content(bytes, at);
+      else at = this.#lineByte(bytes, at);
+    }
+    return at;
+  }
+
+  #content(bytes: Uint8Array, at: number): number {
+    const end = Math.min(bytes.length, at + this.#left);
+    this.#left -= end - at;
+    if (this.#left === 0) this.#state = this.#chunked ? 'content-end' : 'done';
+    this.#emit(at === 0 && end === bytes.length ? bytes : bytes.subarray(at, end));
+    return end;
+  }
+
+  /** Collects a line that ends in CR LF; a CR or LF anywhere else is refused. */
+  #lineByte(bytes: Uint8Array, at: number): number {
+    const byte = bytes[at] ?? 0;
+    const afterCr = this.#line.endsWith('\r');
+    if (byte === LF) {
+      if (!afterCr) throw new HttpError(400, 'malformed chunked encoding');
+      const line = this.#line.slice(0, -1);
+      this.#line = '';
+      this.#endOfLine(line);
+    } else {
+      if (afterCr || (byte < 32 && byte !== CR && byte !== 9)) throw new HttpError(400, 'malformed chunked encoding');
+      this.#line += String.fromCharCode(byte);
+      if (this.#line.length > LINE_MAX) throw new HttpError(400, 'line too long in chunked encoding');
+    }
+    return at + 1;
+  }
+
+  #endOfLine(line: string): void {
+    if (this.#state === 'content-end') {
+      if (line !== '') throw new HttpError(400, 'malformed chunked encoding');
+      this.#state = 'size';
+    } else if (this.#state === 'size') {
+      const match = /^([0-9a-fA-F]{1,13})[ \t]*(;.*)?$/.exec(line);
+      if (match === null) throw new HttpError(400, 'invalid chunk size');
+      this.#left = Number.parseInt(match[1] ?? '', 16);
+      this.#state = this.#left === 0 ? 'trailer' : 'content';
+    } else if (line === '') {
+      this.#state = 'done';
+    } else {
+      this.#trailerBytes += line.length;
+      if (this.#trailerBytes > TRAILER_BYTES_MAX) throw new HttpError(431, 'trailers too large');
+    }
+  }
+}

@@ -1,0 +1,379 @@
+/**
+ * One request and its answer. A handler answers exactly once: `respond` (whole), `stream` (chunked, as it comes) or
+ * `hijack` (the connection becomes a raw two-way stream). Knows HTTP; knows nothing of routes or jobs.
+ *
+ * Invariants: the head is sent once; nothing is written after `finish`; an answer that broke off in the middle closes
+ * the connection without the last chunk, so that the client does not take it for whole.
+ */
+import type { Connection, OutputStream } from '#api/jobs/streams.ts';
+import { ByteQueue, type Flow } from './byte-queue.ts';
+import { HttpError, type RequestHead } from './head.ts';
+import { reasonOf } from './httpstatus.ts';
+import type { Transport } from './transport.ts';
+import type { WriteQueue } from './write-queue.ts';
+
+/** What an exchange needs of its connection. */
+export interface ExchangePort {
+  transport(): Transport;
+  queue(): WriteQueue;
+  /** Stops and restarts what comes in. */
+  flow(): Flow;
+  /** Header lines sent with every answer, each with CR LF. */
+  commonHeaders(): string;
+  /** False when the server is stopping. */
+  mayKeepAlive(): boolean;
+  /** The answer is out; `keep`: another request may follow. */
+  answered(keep: boolean): void;
+  /** From now on the bytes of the connection go to `input`. */
+  hijacked(input: ByteQueue): void;
+}
+
+export type Headers = Readonly<Record<string, string>>;
+
+const NO_HEADERS: Headers = {};
+const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
+const LAST_CHUNK = Buffer.from('0\r\n\r\n');
+
+export class Exchange {
+  readonly head: RequestHead;
+  readonly #port: ExchangePort;
+  readonly #body: ByteQueue;
+  #bodyComplete: boolean;
+  #bodyRead = false;
+  #continueSent = false;
+  #state: 'open' | 'streaming' | 'hijacked' | 'answered' = 'open';
+  #abort: AbortController | undefined;
+  #gone = false;
+
+  constructor(head: RequestHead, port: ExchangePort) {
+    this.head = head;
+    this.#port = port;
+    this.#body = new ByteQueue(port.flow());
+    this.#bodyComplete = head.framing.kind === 'none';
+    if (this.#bodyComplete) this.#body.end();
+  }
+
+  get peer() {
+    return this.#port.transport().peer;
+  }
+
+  get answered(): boolean {
+    return this.#state === 'answered' || this.#state === 'hijacked';
+  }
+
+  /** The head is out: no other answer can be given. */
+  get started(): boolean {
+    return this.#state !== 'open';
+  }
+
+  /** Aborted when the client has gone. */
+  get closed(): AbortSignal {
+    this.#abort ??= new AbortController();
+    if (this.#gone && !this.#abort.signal.aborted) this.#abort.abort(new Error('the client has gone'));
+    return this.#abort.signal;
+  }
+
+  /** The request's body as it comes; asks for it where the client waits to be asked. */
+  get body(): AsyncIterable<Uint8Array> {
+    this.#bodyRead = true;
+    if (this.head.expectContinue && !this.#bodyComplete && !this.#continueSent) {
+      this.#continueSent = true;
+      this.#port.queue().write(CONTINUE);
+    }
+    return this.#body;
+  }
+
+  /** The whole body. Errors: HttpError 413 beyond `max` bytes. */
+  async readBody(max: number): Promise<Buffer> {
+    const { framing } = this.head;
+    if (framing.kind === 'none') return Buffer.alloc(0);
+    if (framing.kind === 'length' && framing.length > max) throw tooLarge(max);
+    const parts: Uint8Array[] = [];
+    let length = 0;
+    for await (const part of this.body) {
+      length += part.length;
+      if (length > max) throw tooLarge(max);
+      parts.push(part);
+    }
+    return Buffer.concat(parts);
+  }
+
+  respond(status: number, contentType: string, body: string | Uint8Array, headers: Headers = NO_HEADERS): void {
+    this.#begin('answered');
+    const bodyless = status === 204 || status === 304;
+    const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
+    let head = this.#headText(status, headers);
+    if (!bodyless)
+      head += `${contentType === '' ? '' : `Content-Type: ${contentType}\r\n`}Content-Length: ${length}\r\n`;
+    const keep = this.#mayKeep();
+    head += keep ? '\r\n' : 'Connection: close\r\n\r\n';
+    const silent = bodyless || this.head.method === 'HEAD';
+    if (typeof body === 'string') {
+      this.#port.queue().write(Buffer.from(silent ? head : head + body));
+    } else {
+      this.#port.queue().write(Buffer.from(head));
+      if (!silent) this.#port.queue().write(body);
+    }
+    this.#finished(keep);
+  }
+
+  /** An answer whose bytes come over time. Call `finish` or `breakOff` at its end. */
+  stream(status: number, contentType: string, headers: Headers = NO_HEADERS): ResponseStream {
+    if (this.#state !== 'open') throw new Error('the exchange has been answered');
+    return new ResponseStream({
+      chunked: this.head.minor === 1,
+      silent: this.head.method === 'HEAD',
+      queue: this.#port.queue(),
+      closed: () => this.closed,
+      begin: (chunked) => {
+        this.#begin('streaming');
+        let head = this.#headText(status, headers);
+        if (contentType !== '') head += `Content-Type: ${contentType}\r\n`;
+        head += chunked ? 'Transfer-Encoding: chunked\r\n' : '';
+        head += this.#mayKeep() && chunked ? '\r\n' : 'Connection: close\r\n\r\n';
+        return Buffer.from(head);
+      },
+      end: (whole) => {
+        this.#state = 'answered';
+        if (whole) this.#finished(this.#mayKeep());
+        else this.#port.transport().terminate();
+      },
+    });
+  }
+
+  /**
+   * Makes the connection a raw stream. The request's own body has to be read before (`readBody`); a chunked body that
+   * was not is taken as the input (clients that cannot upgrade send stdin that way).
+   */
+  hijack(contentTypeOf: (tty: boolean) => string): HijackedConnection {
+    if (this.#state !== 'open') throw new Error('the exchange has been answered');
+    const bodyIsInput = !this.#bodyComplete;
+    const input = bodyIsInput ? this.#body : new ByteQueue(this.#port.flow());
+    const queue = this.#port.queue();
+    const transport = this.#port.transport();
+    return new HijackedConnection({
+      input,
+      queue,
+      transport,
+      closed: this.closed,
+      accept: (tty) => {
+        this.#begin('hijacked');
+        const type = `Content-Type: ${contentTypeOf(tty)}\r\n`;
+        const text = this.head.upgrade
+          ? `HTTP/1.1 101 UPGRADED\r\n${type}Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n`
+          : `HTTP/1.1 200 OK\r\n${type}\r\n`;
+        queue.write(Buffer.from(text, 'latin1'));
+        if (!bodyIsInput) this.#port.hijacked(input);
+      },
+      ended: () => this.#finished(false),
+    });
+  }
+
+  /** The answer began and cannot be brought to its end. */
+  abandon(): void {
+    if (this.answered && this.#state !== 'hijacked') return;
+    this.#state = 'answered';
+    this.#port.transport().terminate();
+  }
+
+  // ---- called by the connection ----
+
+  receive(bytes: Uint8Array): void {
+    this.#body.push(bytes);
+  }
+
+  bodyComplete(): void {
+    this.#bodyComplete = true;
+    this.#body.end();
+  }
+
+  /** The peer ended its direction. Whoever streams to it or waits for its body learns that it has gone. */
+  peerEnded(): void {
+    if (!this.#bodyComplete && this.#state !== 'hijacked') this.#body.end(new HttpError(400, 'unexpected EOF'));
+    else this.#body.end();
+    if (this.#state === 'streaming') this.#leave();
+  }
+
+  /** The body cannot be understood: its reader gets the error. */
+  bodyFailed(error: HttpError): void {
+    this.#bodyComplete = true;
+    this.#body.end(error);
+  }
+
+  connectionClosed(): void {
+    this.#body.end(this.#bodyComplete || this.#state === 'hijacked' ? undefined : new HttpError(400, 'unexpected EOF'));
+    this.#leave();
+  }
+
+  /** What is left of the body is not wanted. */
+  discardBody(): void {
+    this.#body.discard();
+  }
+
+  #leave(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#abort?.abort(new Error('the client has gone'));
+  }
+
+  #begin(state: 'streaming' | 'hijacked' | 'answered'): void {
+    if (this.#state !== 'open') throw new Error('the exchange has been answered');
+    this.#state = state;
+  }
+
+  #headText(status: number, headers: Headers): string {
+    let text = `HTTP/1.1 ${status} ${reasonOf(status)}\r\n${this.#port.commonHeaders()}`;
+    for (const name in headers) text += `${name}: ${headers[name] ?? ''}\r\n`;
+    return text;
+  }
+
+  /** A client that was not told to go on with its body may or may not send it: only closing is unambiguous. */
+  #mayKeep(): boolean {
+    const unasked = this.head.expectContinue && !this.#continueSent && !this.#bodyComplete;
+    return this.head.keepAlive && this.#port.mayKeepAlive() && !unasked;
+  }
+
+  #finished(keep: boolean): void {
+    if (!this.#bodyRead || !this.#bodyComplete) this.#body.discard();
+    this.#port.answered(keep);
+  }
+}
+
+function tooLarge(max: number): HttpError {
+  return new HttpError(413, `request body is larger than ${max} bytes`);
+}
+
+interface StreamParts {
+  readonly chunked: boolean;
+  readonly silent: boolean;
+  readonly queue: WriteQueue;
+  readonly closed: () => AbortSignal;
+  readonly begin: (chunked: boolean) => Buffer;
+  readonly end: (whole: boolean) => void;
+}
+
+/** The head goes out with the first byte, so until then a failure can still become an error answer. */
+export class ResponseStream implements OutputStream {
+  readonly #parts: StreamParts;
+  #started = false;
+  #ended = false;
+
+  constructor(parts: StreamParts) {
+    this.#parts = parts;
+  }
+
+  get closed(): AbortSignal {
+    return this.#parts.closed();
+  }
+
+  get started(): boolean {
+    return this.#started;
+  }
+
+  flush(): void {
+    if (this.#started || this.#ended) return;
+    this.#started = true;
+    this.#parts.queue.write(this.#parts.begin(this.#parts.chunked));
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    if (this.#ended || bytes.length === 0) return Promise.resolve();
+    const { queue, chunked, silent } = this.#parts;
+    this.flush();
+    if (!silent) queue.write(chunked ? framed(bytes) : bytes);
+    return queue.room();
+  }
+
+  /** Whole. */
+  finish(): void {
+    if (this.#ended) return;
+    this.flush();
+    this.#ended = true;
+    if (this.#parts.chunked && !this.#parts.silent) this.#parts.queue.write(LAST_CHUNK);
+    this.#parts.end(true);
+  }
+
+  /** Not whole: the client sees the connection break. */
+  breakOff(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#parts.end(false);
+  }
+}
+
+/** One buffer and so one write: size line, bytes, CR LF. */
+function framed(bytes: Uint8Array): Buffer {
+  const size = `${bytes.length.toString(16)}\r\n`;
+  const out = Buffer.allocUnsafe(size.length + bytes.length + 2);
+  out.write(size, 0, 'latin1');
+  out.set(bytes, size.length);
+  out[out.length - 2] = 13;
+  out[out.length - 1] = 10;
+  return out;
+}
+
+interface HijackParts {
+  readonly input: ByteQueue;
+  readonly queue: WriteQueue;
+  readonly transport: Transport;
+  readonly closed: AbortSignal;
+  readonly accept: (tty: boolean) => void;
+  readonly ended: () => void;
+}
+
+export class HijackedConnection implements Connection {
+  readonly #parts: HijackParts;
+  #accepted = false;
+  #ended = false;
+  /** What `accept` was told. */
+  tty = false;
+
+  constructor(parts: HijackParts) {
+    this.#parts = parts;
+  }
+
+  get input(): AsyncIterable<Uint8Array> {
+    return this.#parts.input;
+  }
+
+  get closed(): AbortSignal {
+    return this.#parts.closed;
+  }
+
+  get accepted(): boolean {
+    return this.#accepted;
+  }
+
+  accept(tty: boolean): void {
+    if (this.#accepted) return;
+    this.#accepted = true;
+    this.tty = tty;
+    this.#parts.accept(tty);
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    if (!this.#accepted) throw new Error('a connection has to be accepted before something is written');
+    if (this.#ended) return Promise.resolve();
+    this.#parts.queue.write(bytes);
+    return this.#parts.queue.room();
+  }
+
+  async descriptor(): Promise<number> {
+    await this.#parts.queue.flushed();
+    return this.closed.aborted ? -1 : this.#parts.transport.fd;
+  }
+
+  end(): void {
+    if (this.#ended || !this.#accepted) return;
+    this.#ended = true;
+    void this.#parts.queue.flushed().then(() => this.#parts.transport.shutdown());
+  }
+
+  /** The job is over: ends our direction and lets the connection go. */
+  finish(): void {
+    if (!this.#accepted) return;
+    this.end();
+    this.#parts.input.discard();
+    this.#parts.ended();
+  }
+}

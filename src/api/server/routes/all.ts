@@ -1,0 +1,21 @@
+/** The whole route table: every operation of the Docker API that we know of, and Berth's own. */
+import type { Engine } from '#engine/engine.ts';
+import type { Route } from '../route.ts';
+import { containerRoutes } from './containers.ts';
+import { execRoutes } from './exec.ts';
+import { imageRoutes } from './images.ts';
+import { networkAndVolumeRoutes } from './networks-volumes.ts';
+import { pluginRoutes, swarmRoutes } from './swarm-plugins.ts';
+import { systemRoutes } from './system.ts';
+
+export function allRoutes(engine: Pick<Engine, 'list' | 'cancel'>): readonly Route[] {
+  return [
+    ...systemRoutes(engine),
+    ...containerRoutes,
+    ...execRoutes,
+    ...imageRoutes,
+    ...networkAndVolumeRoutes,
+    ...swarmRoutes,
+    ...pluginRoutes,
+  ];
+}

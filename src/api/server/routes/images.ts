@@ -1,0 +1,121 @@
+/** Routes of images. */
+import {
+  imageHistory,
+  imageImport,
+  imageInspect,
+  imageList,
+  imageLoad,
+  imagePull,
+  imageRemove,
+  imageSave,
+  imageTag,
+} from '#api/jobs/image.ts';
+import type { ImageInspect, ImageSummary } from '#api/types/image.ts';
+import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
+import { decodeFilters } from '#pkg/filters/filters.ts';
+import { quote } from '../query.ts';
+import { notYet, type Route, type RouteContext, route } from '../route.ts';
+import { progressError, streamJob } from './streaming.ts';
+
+/** Until API 1.43 the size had a second name. */
+function withVirtualSize<T extends ImageSummary | ImageInspect>(image: T, minor: number): T {
+  return minor < 44 ? { ...image, VirtualSize: image.Size } : image;
+}
+
+async function list(ctx: RouteContext): Promise<void> {
+  const { query } = ctx;
+  const filters = new Map(decodeFilters(query.text('filters')));
+  const reference = query.text('filter');
+  if (ctx.minor < 41 && reference !== '') filters.set('reference', [reference]);
+  const images = await ctx.run(imageList, {
+    all: query.flag('all'),
+    sharedSize: query.flag('shared-size'),
+    digests: query.flag('digests'),
+    filters,
+  });
+  ctx.sendJson(200, ctx.minor < 44 ? images.map((image) => withVirtualSize(image, ctx.minor)) : images);
+}
+
+async function inspect(ctx: RouteContext): Promise<void> {
+  const image = await ctx.run(imageInspect, { image: ctx.param('name') });
+  ctx.sendJson(200, withVirtualSize(image, ctx.minor));
+}
+
+async function history(ctx: RouteContext): Promise<void> {
+  ctx.sendJson(200, await ctx.run(imageHistory, { image: ctx.param('name') }));
+}
+
+async function tag(ctx: RouteContext): Promise<void> {
+  const { query } = ctx;
+  await ctx.run(imageTag, { image: ctx.param('name'), repo: query.text('repo'), tag: query.text('tag') });
+  ctx.sendEmpty(201);
+}
+
+async function remove(ctx: RouteContext): Promise<void> {
+  const image = ctx.param('name');
+  if (image.trim() === '') throw invalidParameter('image name cannot be blank');
+  const { query } = ctx;
+  const input = { image, force: query.flag('force'), noprune: query.flag('noprune') };
+  ctx.sendJson(200, await ctx.run(imageRemove, input));
+}
+
+async function load(ctx: RouteContext): Promise<void> {
+  const progress = ctx.exchange.stream(200, 'application/json');
+  const input = { archive: ctx.exchange.body, quiet: ctx.query.flag('quiet'), progress };
+  await streamJob(progress, () => ctx.run(imageLoad, input), progressError);
+}
+
+async function save(ctx: RouteContext, names: readonly string[]): Promise<void> {
+  if (names.length === 0) throw invalidParameter('no image names were given');
+  const output = ctx.exchange.stream(200, 'application/x-tar');
+  await streamJob(output, () => ctx.run(imageSave, { names, output }));
+}
+
+/** Pull, or import from the body (`fromSrc=-`) or from elsewhere. X-Registry-Auth has no use before pulling is there. */
+async function create(ctx: RouteContext): Promise<void> {
+  const { query } = ctx;
+  const image = query.text('fromImage');
+  const source = query.text('fromSrc');
+  const platform = ctx.minor >= 32 ? query.text('platform') : '';
+  const progress = ctx.exchange.stream(200, 'application/json');
+  if (image !== '') {
+    const input = { image, tag: query.text('tag'), platform, progress };
+    await streamJob(progress, () => ctx.run(imagePull, input), progressError);
+    return;
+  }
+  if (source !== '-') {
+    if (source === '') throw invalidParameter('fromImage or fromSrc is required');
+    throw notImplemented(`Cannot import from ${quote(source)}: importing from a URL is not there yet`);
+  }
+  const input = {
+    archive: ctx.exchange.body,
+    repo: query.text('repo'),
+    tag: query.text('tag'),
+    message: query.text('message'),
+    changes: query.all('changes'),
+    platform,
+    progress,
+  };
+  await streamJob(progress, () => ctx.run(imageImport, input), progressError);
+}
+
+export const imageRoutes: readonly Route[] = [
+  route('GET', '/images/json', 24, 'list images', list),
+  notYet('GET', '/images/search', 24, 'search for images'),
+  route('GET', '/images/get', 24, 'save images', (ctx) => save(ctx, ctx.query.all('names'))),
+  route('POST', '/images/create', 24, 'pull or import an image', create),
+  route('POST', '/images/load', 24, 'load images', load),
+  notYet('POST', '/images/prune', 25, 'remove unused images'),
+  route('GET', '/images/{name...}/get', 24, 'save an image', (ctx) => save(ctx, [ctx.param('name')])),
+  route('GET', '/images/{name...}/json', 24, 'inspect an image', inspect),
+  notYet('GET', '/images/{name...}/attestations', 51, 'list the attestations of an image'),
+  route('GET', '/images/{name...}/history', 24, 'show the history of an image', history),
+  notYet('POST', '/images/{name...}/push', 24, 'push an image'),
+  route('POST', '/images/{name...}/tag', 24, 'tag an image', tag),
+  route('DELETE', '/images/{name...}', 24, 'remove an image', remove),
+  notYet('POST', '/commit', 24, 'commit a container'),
+  notYet('POST', '/build', 24, 'build an image'),
+  notYet('POST', '/build/prune', 31, 'remove build cache'),
+  notYet('POST', '/build/cancel', 39, 'cancel a build'),
+  notYet('GET', '/distribution/{name...}/json', 30, 'inspect an image in its registry'),
+];

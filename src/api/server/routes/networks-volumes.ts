@@ -1,0 +1,39 @@
+/** Routes of networks and volumes. */
+import { networkInspect, networkList } from '#api/jobs/network.ts';
+import { volumeInspect, volumeList } from '#api/jobs/volume.ts';
+import { decodeFilters } from '#pkg/filters/filters.ts';
+import { needsSwarm, notYet, type Route, type RouteContext, route } from '../route.ts';
+
+async function listNetworks(ctx: RouteContext): Promise<void> {
+  const filters = decodeFilters(ctx.query.text('filters'));
+  ctx.sendJson(200, await ctx.run(networkList, { filters }));
+}
+
+async function inspectNetwork(ctx: RouteContext): Promise<void> {
+  ctx.sendJson(200, await ctx.run(networkInspect, { network: ctx.param('id') }));
+}
+
+async function listVolumes(ctx: RouteContext): Promise<void> {
+  const filters = decodeFilters(ctx.query.text('filters'));
+  ctx.sendJson(200, await ctx.run(volumeList, { filters }));
+}
+
+async function inspectVolume(ctx: RouteContext): Promise<void> {
+  ctx.sendJson(200, await ctx.run(volumeInspect, { volume: ctx.param('name') }));
+}
+
+export const networkAndVolumeRoutes: readonly Route[] = [
+  route('GET', '/networks', 24, 'list networks', listNetworks),
+  route('GET', '/networks/{id}', 24, 'inspect a network', inspectNetwork),
+  notYet('POST', '/networks/create', 24, 'create a network'),
+  notYet('POST', '/networks/prune', 25, 'remove unused networks'),
+  notYet('POST', '/networks/{id}/connect', 24, 'connect a container to a network'),
+  notYet('POST', '/networks/{id}/disconnect', 24, 'disconnect a container from a network'),
+  notYet('DELETE', '/networks/{id}', 24, 'remove a network'),
+  route('GET', '/volumes', 24, 'list volumes', listVolumes),
+  route('GET', '/volumes/{name}', 24, 'inspect a volume', inspectVolume),
+  notYet('POST', '/volumes/create', 24, 'create a volume'),
+  notYet('POST', '/volumes/prune', 25, 'remove unused volumes'),
+  needsSwarm('PUT', '/volumes/{name}', 'update a cluster volume'),
+  notYet('DELETE', '/volumes/{name}', 24, 'remove a volume'),
+];

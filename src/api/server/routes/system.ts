@@ -1,0 +1,90 @@
+/** Routes of the daemon itself, Berth's own among them. */
+import { systemEvents, systemInfo, systemVersion } from '#api/jobs/system.ts';
+import type { JobSummary } from '#api/types/job.ts';
+import type { Engine, JobRecord } from '#engine/engine.ts';
+import { invalidParameter } from '#errdefs/errors.ts';
+import { decodeFilters } from '#pkg/filters/filters.ts';
+import { notYet, type Route, type RouteContext, route } from '../route.ts';
+import { streamJob } from './streaming.ts';
+
+const PING_HEADERS = {
+  'Builder-Version': '1',
+  'Cache-Control': 'no-cache, no-store, must-revalidate',
+  Pragma: 'no-cache',
+  Swarm: 'inactive',
+};
+
+function ping({ exchange }: RouteContext): void {
+  // dockerd says a length of 0 to HEAD.
+  const body = exchange.head.method === 'HEAD' ? '' : 'OK';
+  exchange.respond(200, 'text/plain; charset=utf-8', body, PING_HEADERS);
+}
+
+async function info(ctx: RouteContext): Promise<void> {
+  const answer = await ctx.run(systemInfo, {});
+  ctx.sendJson(200, answer);
+}
+
+async function version(ctx: RouteContext): Promise<void> {
+  ctx.sendJson(200, await ctx.run(systemVersion, {}));
+}
+
+async function events(ctx: RouteContext): Promise<void> {
+  const { query } = ctx;
+  const since = query.timestamp('since');
+  const until = query.timestamp('until');
+  if (since !== undefined && until !== undefined && since > until) {
+    throw invalidParameter(
+      `\`since\` time (${query.text('since')}) cannot be after \`until\` time (${query.text('until')})`,
+    );
+  }
+  const filters = decodeFilters(query.text('filters'));
+  const stream = ctx.exchange.stream(200, 'application/json');
+  await streamJob(stream, () =>
+    ctx.run(systemEvents, {
+      since,
+      until,
+      filters,
+      accepted: () => stream.flush(),
+      emit: (messages) => stream.write(Buffer.from(messages.map((m) => `${JSON.stringify(m)}\n`).join(''))),
+    }),
+  );
+}
+
+function summaryOf(record: JobRecord): JobSummary {
+  const { caller } = record;
+  return {
+    Id: record.id,
+    Name: record.name,
+    Subject: record.subject,
+    Status: record.status,
+    Source: caller.source,
+    ...(caller.uid === undefined ? {} : { Uid: caller.uid }),
+    ...(caller.pid === undefined ? {} : { Pid: caller.pid }),
+    ...(caller.userAgent === undefined ? {} : { UserAgent: caller.userAgent }),
+    ...(caller.remote === undefined ? {} : { Remote: caller.remote }),
+    StartedAt: record.startedAt.toISOString(),
+    ...(record.endedAt === undefined ? {} : { EndedAt: record.endedAt.toISOString() }),
+    ...(record.durationMs === undefined ? {} : { DurationMs: Math.round(record.durationMs * 1000) / 1000 }),
+    ...(record.error === undefined ? {} : { Error: record.error }),
+  };
+}
+
+export function systemRoutes(engine: Pick<Engine, 'list' | 'cancel'>): readonly Route[] {
+  return [
+    route('GET', '/_ping', 24, 'ping', ping),
+    route('HEAD', '/_ping', 24, 'ping', ping),
+    route('GET', '/info', 24, 'show facts of the daemon', info),
+    route('GET', '/version', 24, 'show the version', version),
+    route('GET', '/events', 24, 'follow events', events),
+    notYet('GET', '/system/df', 25, 'show disk usage'),
+    notYet('POST', '/auth', 24, 'log in to a registry'),
+    notYet('POST', '/session', 31, 'open a build session'),
+    notYet('POST', '/grpc', 31, 'open a gRPC connection'),
+    route('GET', '/berth/jobs', 24, 'list jobs', (ctx) => ctx.sendJson(200, engine.list().map(summaryOf))),
+    route('POST', '/berth/jobs/{id}/cancel', 24, 'cancel a job', (ctx) => {
+      engine.cancel(ctx.param('id'));
+      ctx.sendEmpty(204);
+    }),
+  ];
+}

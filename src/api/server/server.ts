@@ -1,0 +1,145 @@
+/**
+ * The API server: connections in, routes to jobs, answers out. It knows job tokens and the engine, never the daemon.
+ * `accept` is what listeners call for each connection; `stop` ends idle connections and lets the others finish.
+ */
+import type { Caller, Engine, JobToken } from '#engine/engine.ts';
+import { kindOf, messageOf, notFound } from '#errdefs/errors.ts';
+import { log } from '#pkg/log/log.ts';
+import type { Exchange } from './exchange.ts';
+import { HttpError } from './head.ts';
+import { HttpConnection } from './http-connection.ts';
+import { statusOfKind } from './httpstatus.ts';
+import { readJson, readJsonRequired } from './json-body.ts';
+import { Query } from './query.ts';
+import type { RouteContext } from './route.ts';
+import { Router } from './router.ts';
+import { allRoutes } from './routes/all.ts';
+import type { Transport, TransportSink } from './transport.ts';
+import { API_VERSION, splitVersion } from './version.ts';
+
+export interface ApiServerOptions {
+  readonly engine: Engine;
+  /** Of the program: '0.1.0'. */
+  readonly version: string;
+}
+
+const JSON_TYPE = 'application/json';
+
+export class ApiServer {
+  readonly #engine: Engine;
+  readonly #router: Router;
+  readonly #connections = new Set<HttpConnection>();
+  readonly #fixedHeaders: string;
+  #dateHeader = '';
+  #dateSecond = 0;
+  #stopping = false;
+
+  constructor(options: ApiServerOptions) {
+    this.#engine = options.engine;
+    this.#router = new Router(allRoutes(options.engine));
+    this.#fixedHeaders =
+      `Api-Version: ${API_VERSION}\r\nDocker-Experimental: false\r\nOstype: linux\r\n` +
+      `Server: Berth/${options.version} (linux)\r\n`;
+  }
+
+  /** For listeners: the sink of a new connection. */
+  readonly accept = (transport: Transport): TransportSink => {
+    const connection: HttpConnection = new HttpConnection(transport, {
+      handle: (exchange) => void this.#handle(exchange),
+      errorBody: (error) => errorBody(error.message),
+      commonHeaders: () => this.#commonHeaders(),
+      stopping: () => this.#stopping,
+      closed: () => this.#connections.delete(connection),
+    });
+    this.#connections.add(connection);
+    return connection;
+  };
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  /** No further request is read from any connection. Listeners are stopped by whoever made them. */
+  stop(): void {
+    this.#stopping = true;
+    for (const connection of this.#connections) connection.closeIfIdle();
+  }
+
+  /** What is still connected is cut. */
+  terminate(): void {
+    this.stop();
+    for (const connection of this.#connections) connection.terminate();
+  }
+
+  #commonHeaders(): string {
+    const second = Math.floor(Date.now() / 1000);
+    if (second !== this.#dateSecond) {
+      this.#dateSecond = second;
+      this.#dateHeader = `Date: ${new Date(second * 1000).toUTCString()}\r\n`;
+    }
+    return this.#fixedHeaders + this.#dateHeader;
+  }
+
+  async #handle(exchange: Exchange): Promise<void> {
+    try {
+      await this.#dispatch(exchange);
+      if (!exchange.started) throw new Error(`route ${exchange.head.path} did not answer`);
+    } catch (error) {
+      this.#fail(exchange, error);
+    }
+  }
+
+  #dispatch(exchange: Exchange): Promise<void> | void {
+    const { minor, path } = splitVersion(exchange.head.path);
+    const match = this.#router.find(exchange.head.method, path);
+    if (match === undefined || minor < match.route.minMinor) throw notFound('page not found');
+    const { handler, refusal } = match.route;
+    if (handler === undefined) throw refusal ?? notFound('page not found');
+    return handler(this.#context(exchange, minor, match.param));
+  }
+
+  #context(exchange: Exchange, minor: number, param: (name: string) => string): RouteContext {
+    return {
+      exchange,
+      minor,
+      param,
+      query: new Query(exchange.head.query),
+      json: () => readJson(exchange),
+      jsonRequired: () => readJsonRequired(exchange),
+      run: <Input, Output>(token: JobToken<Input, Output>, input: Input) =>
+        this.#engine.run(token, input, { caller: callerOf(exchange), signal: exchange.closed }),
+      sendJson: (status, value) => exchange.respond(status, JSON_TYPE, `${JSON.stringify(value)}\n`),
+      sendEmpty: (status) => exchange.respond(status, '', ''),
+    };
+  }
+
+  #fail(exchange: Exchange, error: unknown): void {
+    const status = error instanceof HttpError ? error.status : statusOfKind[kindOf(error)];
+    if (status >= 500 && status !== 501 && status !== 503 && !exchange.closed.aborted) {
+      log.error('request failed', { method: exchange.head.method, path: exchange.head.path, err: error });
+    }
+    if (exchange.answered) return;
+    if (exchange.started) {
+      exchange.abandon();
+      return;
+    }
+    if (status === 304) exchange.respond(304, '', '');
+    else exchange.respond(status, JSON_TYPE, errorBody(messageOf(error)));
+  }
+}
+
+function errorBody(message: string): string {
+  return `${JSON.stringify({ message })}\n`;
+}
+
+function callerOf(exchange: Exchange): Caller {
+  const { peer, head } = exchange;
+  const userAgent = head.headers.get('user-agent');
+  return {
+    source: 'api',
+    ...(peer.uid === undefined ? {} : { uid: peer.uid }),
+    ...(peer.pid === undefined ? {} : { pid: peer.pid }),
+    ...(userAgent === undefined ? {} : { userAgent }),
+    ...(peer.remote === '' ? {} : { remote: peer.remote }),
+  };
+}
