@@ -433,7 +433,7 @@ export class Program {
     if (value > 0) return { kind: 'second', pid: value };
     const failure: StepFailure = {
       step: step?.name ?? 'take descriptors',
-      errno: -value,
+      errno: Math.abs(value),
       code: value === 0 ? 'closed' : errnoName(-value),
       ...(step?.path === undefined ? {} : { path: step.path }),
     };

@@ -5,7 +5,7 @@
 import { ok } from 'node:assert/strict';
 import { Arena } from './arena.ts';
 import { call, check, must, transfer } from './call.ts';
-import { errnoNumber } from './errno.ts';
+import { errnoNumber, SysError } from './errno.ts';
 import { NR, SOCKET } from './numbers.ts';
 
 const EAGAIN = -errnoNumber('EAGAIN');
@@ -252,4 +252,31 @@ function ipv6Bytes(ip: string): Uint8Array {
       ? before
       : [...before, ...Array.from({ length: 8 - before.length - after.length }, () => 0), ...after];
   return Uint8Array.from(all.flatMap((w) => [w >> 8, w & 0xff]));
+}
+
+const SEND_LIMIT_MS = 2000;
+const POLLOUT = 4;
+
+/** Sends all of a frame (≤ 48 KiB a piece) with its descriptors on its first byte, waiting for room for at most 2 s. */
+export function sendWhole(fd: number, bytes: Uint8Array, descriptors: readonly number[] = []): void {
+  let rights = descriptors;
+  for (let done = 0; done < bytes.length; ) {
+    const taken = sendmsg(fd, bytes.subarray(done, done + PIECE_BYTES), rights);
+    if (taken === undefined) waitForRoom(fd);
+    else {
+      done += taken;
+      rights = [];
+    }
+  }
+}
+
+const PIECE_BYTES = 32_768;
+
+function waitForRoom(fd: number): void {
+  const pollfd = new Uint8Array(8);
+  const view = new DataView(pollfd.buffer);
+  view.setInt32(0, fd, true);
+  view.setInt16(4, POLLOUT, true);
+  const limit = new Uint8Array(BigInt64Array.of(BigInt(SEND_LIMIT_MS / 1000), 0n).buffer);
+  if (must('ppoll', NR.ppoll, pollfd, 1, limit, 0, 8) === 0) throw new SysError('sendmsg', -EAGAIN, [fd]);
 }
