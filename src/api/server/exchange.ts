@@ -37,7 +37,8 @@ const LAST_CHUNK = Buffer.from('0\r\n\r\n');
 export class Exchange {
   readonly head: RequestHead;
   readonly #port: ExchangePort;
-  readonly #body: ByteQueue;
+  /** Made when there is one to come, or when somebody asks. */
+  #bodyQueue: ByteQueue | undefined;
   #bodyComplete: boolean;
   #bodyRead = false;
   #continueSent = false;
@@ -48,9 +49,15 @@ export class Exchange {
   constructor(head: RequestHead, port: ExchangePort) {
     this.head = head;
     this.#port = port;
-    this.#body = new ByteQueue(port.flow());
     this.#bodyComplete = head.framing.kind === 'none';
-    if (this.#bodyComplete) this.#body.end();
+  }
+
+  get #body(): ByteQueue {
+    if (this.#bodyQueue === undefined) {
+      this.#bodyQueue = new ByteQueue(this.#port.flow());
+      if (this.#bodyComplete) this.#bodyQueue.end();
+    }
+    return this.#bodyQueue;
   }
 
   get peer() {
@@ -189,8 +196,7 @@ export class Exchange {
 
   /** The peer ended its direction. Whoever streams to it or waits for its body learns that it has gone. */
   peerEnded(): void {
-    if (!this.#bodyComplete && this.#state !== 'hijacked') this.#body.end(new HttpError(400, 'unexpected EOF'));
-    else this.#body.end();
+    this.#endBody();
     if (this.#state === 'streaming') this.#leave();
   }
 
@@ -201,13 +207,13 @@ export class Exchange {
   }
 
   connectionClosed(): void {
-    this.#body.end(this.#bodyComplete || this.#state === 'hijacked' ? undefined : new HttpError(400, 'unexpected EOF'));
+    this.#endBody();
     this.#leave();
   }
 
-  /** What is left of the body is not wanted. */
-  discardBody(): void {
-    this.#body.discard();
+  #endBody(): void {
+    if (this.#bodyComplete) this.#bodyQueue?.end();
+    else this.#body.end(this.#state === 'hijacked' ? undefined : new HttpError(400, 'unexpected EOF'));
   }
 
   #leave(): void {
@@ -234,7 +240,7 @@ export class Exchange {
   }
 
   #finished(keep: boolean): void {
-    if (!this.#bodyRead || !this.#bodyComplete) this.#body.discard();
+    if (!this.#bodyRead || !this.#bodyComplete) this.#bodyQueue?.discard();
     this.#port.answered(keep);
   }
 }

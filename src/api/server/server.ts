@@ -12,7 +12,7 @@ import { statusOfKind } from './httpstatus.ts';
 import { readJson, readJsonRequired } from './json-body.ts';
 import { Query } from './query.ts';
 import type { RouteContext } from './route.ts';
-import { Router } from './router.ts';
+import { type Match, Router } from './router.ts';
 import { allRoutes } from './routes/all.ts';
 import type { Transport, TransportSink } from './transport.ts';
 import { API_VERSION, splitVersion } from './version.ts';
@@ -45,7 +45,7 @@ export class ApiServer {
   /** For listeners: the sink of a new connection. */
   readonly accept = (transport: Transport): TransportSink => {
     const connection: HttpConnection = new HttpConnection(transport, {
-      handle: (exchange) => void this.#handle(exchange),
+      handle: (exchange) => this.#handle(exchange),
       errorBody: (error) => errorBody(error.message),
       commonHeaders: () => this.#commonHeaders(),
       stopping: () => this.#stopping,
@@ -80,10 +80,12 @@ export class ApiServer {
     return this.#fixedHeaders + this.#dateHeader;
   }
 
-  async #handle(exchange: Exchange): Promise<void> {
+  /** Handlers that need no waiting answer within the call: no promise is made for them. */
+  #handle(exchange: Exchange): void {
     try {
-      await this.#dispatch(exchange);
-      if (!exchange.started) throw new Error(`route ${exchange.head.path} did not answer`);
+      const pending = this.#dispatch(exchange);
+      if (pending !== undefined) pending.then(() => mustHaveAnswered(exchange)).catch((e) => this.#fail(exchange, e));
+      else mustHaveAnswered(exchange);
     } catch (error) {
       this.#fail(exchange, error);
     }
@@ -95,22 +97,7 @@ export class ApiServer {
     if (match === undefined || minor < match.route.minMinor) throw notFound('page not found');
     const { handler, refusal } = match.route;
     if (handler === undefined) throw refusal ?? notFound('page not found');
-    return handler(this.#context(exchange, minor, match.param));
-  }
-
-  #context(exchange: Exchange, minor: number, param: (name: string) => string): RouteContext {
-    return {
-      exchange,
-      minor,
-      param,
-      query: new Query(exchange.head.query),
-      json: () => readJson(exchange),
-      jsonRequired: () => readJsonRequired(exchange),
-      run: <Input, Output>(token: JobToken<Input, Output>, input: Input) =>
-        this.#engine.run(token, input, { caller: callerOf(exchange), signal: exchange.closed }),
-      sendJson: (status, value) => exchange.respond(status, JSON_TYPE, `${JSON.stringify(value)}\n`),
-      sendEmpty: (status) => exchange.respond(status, '', ''),
-    };
+    return handler(new Context(this.#engine, exchange, minor, match));
   }
 
   #fail(exchange: Exchange, error: unknown): void {
@@ -125,6 +112,50 @@ export class ApiServer {
     }
     if (status === 304) exchange.respond(304, '', '');
     else exchange.respond(status, JSON_TYPE, errorBody(messageOf(error)));
+  }
+}
+
+function mustHaveAnswered(exchange: Exchange): void {
+  if (!exchange.started) throw new Error(`route ${exchange.head.path} did not answer`);
+}
+
+class Context implements RouteContext {
+  readonly exchange: Exchange;
+  readonly minor: number;
+  readonly query: Query;
+  readonly #engine: Engine;
+  readonly #match: Match;
+
+  constructor(engine: Engine, exchange: Exchange, minor: number, match: Match) {
+    this.exchange = exchange;
+    this.minor = minor;
+    this.query = new Query(exchange.head.query);
+    this.#engine = engine;
+    this.#match = match;
+  }
+
+  param(name: string): string {
+    return this.#match.param(name);
+  }
+
+  json(): Promise<unknown> {
+    return readJson(this.exchange);
+  }
+
+  jsonRequired(): Promise<unknown> {
+    return readJsonRequired(this.exchange);
+  }
+
+  run<Input, Output>(token: JobToken<Input, Output>, input: Input): Promise<Output> {
+    return this.#engine.run(token, input, { caller: callerOf(this.exchange), signal: this.exchange.closed });
+  }
+
+  sendJson(status: number, value: unknown): void {
+    this.exchange.respond(status, JSON_TYPE, `${JSON.stringify(value)}\n`);
+  }
+
+  sendEmpty(status: number): void {
+    this.exchange.respond(status, '', '');
   }
 }
 
