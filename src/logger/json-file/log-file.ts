@@ -94,9 +94,9 @@ export class LogFile implements Disposable {
       remove(rotatedPath(path, free));
       for (let i = free; i > 0; i--) move(rotatedPath(path, i - 1), rotatedPath(path, i));
     }
-    close(this.#fd);
-    this.#fd = -1;
+    const old = this.#fd;
     this.#open();
+    close(old);
   }
 
   [Symbol.dispose](): void {

@@ -1,0 +1,40 @@
+/**
+ * Entry of the pump's Worker. It finishes what an earlier daemon was killed over, then runs the loop until it is told to
+ * stop; its event loop is never returned to meanwhile.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { messageOf } from '#errdefs/errors.ts';
+import { LogEncoder } from '#logger/json-file/encoder.ts';
+import { wallClockNs } from './clock.ts';
+import { Journal } from './journal.ts';
+import { type LogServices, LogSink } from './log-sink.ts';
+import type { PumpEvent, PumpOptions } from './protocol.ts';
+import { PumpLoop } from './pump-loop.ts';
+
+const emit = (event: PumpEvent) => parentPort?.postMessage(event);
+
+function recover(services: LogServices): string | undefined {
+  const recovered = services.journal.recover();
+  if (recovered === undefined) return undefined;
+  try {
+    return LogSink.recover(services, recovered);
+  } catch (error) {
+    // The container's directory has gone, or its disk is full: this chunk is lost, the others' must not wait for it.
+    services.journal.commit();
+    services.logFailed('', messageOf(error));
+    return undefined;
+  }
+}
+
+// as: pump.ts makes this Worker with exactly these.
+const options = workerData as PumpOptions;
+using journal = new Journal(options.journal);
+const services: LogServices = {
+  journal,
+  encoder: new LogEncoder(wallClockNs()),
+  logFailed: (path, error) => emit({ type: 'log-failed', path, error }),
+};
+const recovered = recover(services);
+const loop = new PumpLoop({ services, commands: options.commands, stallMs: options.stallMs, emit });
+emit({ type: 'ready', recovered });
+loop.run();
