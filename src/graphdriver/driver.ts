@@ -18,7 +18,10 @@ export interface DiffTarget extends AsyncDisposable {
   readonly path: string;
   /** 'overlay': char 0:0 and trusted.overlay.opaque; 'apply': the directory holds the parent's files, delete for real. */
   readonly whiteouts: 'overlay' | 'apply';
-  /** syncfs, then rename into place: the layer exists afterwards. Without it, disposing removes what was written. */
+  /**
+   * Renames into place: the layer exists afterwards, durably only once `GraphDriver.sync` has returned (one for many
+   * layers; record them after it). Without commit, disposing removes what was written.
+   */
   commit(): Promise<void>;
 }
 
@@ -40,9 +43,18 @@ export interface GraphDriver {
   exists(id: string): boolean;
   /** All ids, for reconciling with the records. */
   list(): string[];
-  /** Detached mount of the merged view; read-only layers are mounted read-only. */
+  /** Whether the id was made by `createReadWrite`. */
+  isReadWrite(id: string): boolean;
+  /** Everything committed so far reaches the disk (syncfs, off the main thread). */
+  sync(): Promise<void>;
+  /** Moves a read-write layer that nobody knows to `directory` instead of deleting what a program may have fsynced. */
+  setAside(id: string, directory: string): void;
+  /**
+   * Detached mount of the merged view; read-only layers are mounted read-only. While a mount of a read-write id is live,
+   * further calls give descriptors of the same mount: two overlays over one upper directory are undefined.
+   */
   mount(id: string): LayerMount;
-  /** Removes the id; large trees go to a trash directory and are deleted later. Idempotent. */
+  /** Removes the id: it goes to a trash directory at once and is deleted later, never while layers are being made. */
   remove(id: string): Promise<void>;
   /** Bytes of the id's own difference (apparent size of regular files, hard links once). */
   diffSize(id: string, signal?: AbortSignal): Promise<number>;

@@ -4,10 +4,20 @@
  */
 import * as fs from 'node:fs';
 import { BerthError, cancelled, kindOf, messageOf } from '#errdefs/errors.ts';
-import { close, open } from '#sys/files.ts';
+import { close, open, syncfs } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
+import { copyTree } from './copy-tree.ts';
 import { type Compression, createInflater, detectCompression } from './compression.ts';
-import { CANCEL, type ArchiveJob, type ArchiveResult, type JobAnswer, type JobMessage, PROGRESS } from './jobs.ts';
+import {
+  CANCEL,
+  type ArchiveJob,
+  type ArchiveResult,
+  type JobAnswer,
+  type JobMessage,
+  type MeasureJob,
+  PROGRESS,
+  type UnpackJob,
+} from './jobs.ts';
 import { TarParser } from './parser.ts';
 import { isolateUmask, Unpacker, type UnpackCounts } from './unpack.ts';
 
@@ -32,12 +42,43 @@ self.onmessage = (event: MessageEvent<JobMessage>) => {
   postMessage(answer);
 };
 
-function run(job: ArchiveJob, shared: Int32Array): ArchiveResult {
+function run(job: ArchiveJob, shared: Int32Array): ArchiveResult | undefined {
+  if (!umaskIsOurs) isolateUmask();
+  umaskIsOurs = true;
+  switch (job.kind) {
+    case 'unpack':
+    case 'measure':
+      return read(job, shared);
+    case 'copy':
+      copyTree(job.from, job.to, () => step(shared));
+      return undefined;
+    case 'sync':
+      syncFileSystem(job.path);
+      return undefined;
+    default:
+      return job satisfies never;
+  }
+}
+
+function syncFileSystem(path: string): void {
+  const fd = open(path, O.RDONLY | O.DIRECTORY);
+  try {
+    syncfs(fd);
+  } finally {
+    close(fd);
+  }
+}
+
+/** Between two pieces of work: says that we live and hears whether we shall stop. */
+function step(shared: Int32Array): void {
+  if (Atomics.load(shared, CANCEL) !== 0) throw cancelled('unpacking was cancelled');
+  Atomics.add(shared, PROGRESS, 1);
+}
+
+function read(job: UnpackJob | MeasureJob, shared: Int32Array): ArchiveResult {
   const fd = fs.openSync(job.file, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
   try {
     if (job.kind === 'measure') return pump(fd, shared, undefined, { entries: 0, bytes: 0 });
-    if (!umaskIsOurs) isolateUmask();
-    umaskIsOurs = true;
     const root = open(job.target, O.PATH | O.DIRECTORY | O.NOFOLLOW);
     try {
       using unpacker = new Unpacker({ root, whiteouts: job.whiteouts });
@@ -67,16 +108,15 @@ function pump(fd: number, shared: Int32Array, parser: TarParser | undefined, cou
   let length = fill(fd, input.subarray(0, COMPRESSED_INPUT_BYTES));
   const compression: Compression = detectCompression(input.subarray(0, length));
   const inflater = createInflater(compression, output, take);
-  const step = compression === 'plain' ? INPUT_BYTES : COMPRESSED_INPUT_BYTES;
+  const inputBytes = compression === 'plain' ? INPUT_BYTES : COMPRESSED_INPUT_BYTES;
   while (length > 0) {
-    if (Atomics.load(shared, CANCEL) !== 0) throw cancelled('unpacking was cancelled');
-    Atomics.add(shared, PROGRESS, 1);
+    step(shared);
     const piece = input.subarray(0, length);
     // Of a plain tar both digests are the same: hash once.
     if (compression !== 'plain') blobHash.update(piece);
     blobSize += length;
     inflater.push(piece);
-    length = fill(fd, input.subarray(0, step));
+    length = fill(fd, input.subarray(0, inputBytes));
   }
   inflater.finish();
   const diffId = `sha256:${diffHash.digest('hex')}`;

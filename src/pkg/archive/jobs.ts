@@ -19,8 +19,22 @@ export interface MeasureJob {
   readonly file: string;
 }
 
-export type ArchiveJob = UnpackJob | MeasureJob;
+/** Copies what is in the directory `from` into the existing directory `to`, with owners, times, attributes and links. */
+export interface CopyJob {
+  readonly kind: 'copy';
+  readonly from: string;
+  readonly to: string;
+}
 
+/** syncfs of the file system that holds `path`. */
+export interface SyncJob {
+  readonly kind: 'sync';
+  readonly path: string;
+}
+
+export type ArchiveJob = UnpackJob | MeasureJob | CopyJob | SyncJob;
+
+/** Of unpack and measure; the others have none. */
 export interface ArchiveResult {
   readonly compression: Compression;
   /** Of the file as it is: `sha256:…`. */
@@ -44,5 +58,5 @@ export interface JobMessage {
 }
 
 export type JobAnswer =
-  | { readonly ok: true; readonly result: ArchiveResult }
+  | { readonly ok: true; readonly result: ArchiveResult | undefined }
   | { readonly ok: false; readonly kind: ErrorKind; readonly message: string };

@@ -7,9 +7,12 @@
  * with `--entry-naming=[name].[ext]`: all modules then lie in one directory, which is what makes the relative URL below
  * true in both worlds.
  */
+import assert from 'node:assert/strict';
 import { BerthError, cancelled, deadlineExceeded, systemError } from '#errdefs/errors.ts';
 import {
   type ArchiveJob,
+  type MeasureJob,
+  type UnpackJob,
   type ArchiveResult,
   CANCEL,
   type JobAnswer,
@@ -26,8 +29,12 @@ const CHECK_EVERY_MS = 10_000;
 interface Waiting {
   readonly job: ArchiveJob;
   readonly signal: AbortSignal | undefined;
-  readonly resolve: (result: ArchiveResult) => void;
+  readonly resolve: (result: ArchiveResult | undefined) => void;
   readonly reject: (error: Error) => void;
+}
+
+export interface PoolOptions {
+  readonly signal?: AbortSignal | undefined;
 }
 
 interface Slot {
@@ -40,10 +47,26 @@ export class ArchivePool {
   readonly #waiting: Waiting[] = [];
   #closed = false;
 
-  /** Runs a job when a Worker is free, in the order asked for. Errors: the job's; cancelled by `signal`. */
-  run(job: ArchiveJob, options: { readonly signal?: AbortSignal } = {}): Promise<ArchiveResult> {
+  /** Reads a layer when a Worker is free, in the order asked for. Errors: the job's; cancelled by `signal`. */
+  async run(job: UnpackJob | MeasureJob, options: PoolOptions = {}): Promise<ArchiveResult> {
+    const result = await this.#ask(job, options);
+    assert(result !== undefined, 'reading a layer has a result');
+    return result;
+  }
+
+  /** Copies a tree with all that belongs to it. */
+  async copy(from: string, to: string, options: PoolOptions = {}): Promise<void> {
+    await this.#ask({ kind: 'copy', from, to }, options);
+  }
+
+  /** syncfs of the file system that holds `path`. */
+  async sync(path: string): Promise<void> {
+    await this.#ask({ kind: 'sync', path }, {});
+  }
+
+  #ask(job: ArchiveJob, options: PoolOptions): Promise<ArchiveResult | undefined> {
     if (this.#closed) return Promise.reject(cancelled('the archive pool is closed'));
-    const { promise, resolve, reject } = Promise.withResolvers<ArchiveResult>();
+    const { promise, resolve, reject } = Promise.withResolvers<ArchiveResult | undefined>();
     this.#waiting.push({ job, signal: options.signal, resolve, reject });
     this.#dispatch();
     return promise;
