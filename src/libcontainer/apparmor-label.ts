@@ -1,0 +1,28 @@
+/** How a process gets its AppArmor profile: a line written to its own attribute, in force from the coming execve. */
+import { existsSync, readFileSync } from 'node:fs';
+import { invalidParameter } from '#errdefs/errors.ts';
+
+export interface LabelWrite {
+  readonly path: string;
+  readonly text: string;
+}
+
+function isEnabled(): boolean {
+  try {
+    return readFileSync('/sys/module/apparmor/parameters/enabled', 'latin1').startsWith('Y');
+  } catch {
+    return false;
+  }
+}
+
+/** Undefined when nothing is to be written. Errors: invalid-parameter when AppArmor is off. */
+export function apparmorLabel(profile: string | undefined): LabelWrite | undefined {
+  if (profile === undefined || profile === '') return undefined;
+  if (!isEnabled()) {
+    if (profile === 'unconfined') return undefined;
+    throw invalidParameter(`AppArmor profile "${profile}" is asked for, but AppArmor is not enabled on this host`);
+  }
+  // Since 5.1 each security module has attributes of its own; the old place belongs to whichever comes first.
+  const own = '/proc/self/attr/apparmor/exec';
+  return { path: existsSync(own) ? own : '/proc/self/attr/exec', text: `exec ${profile}` };
+}

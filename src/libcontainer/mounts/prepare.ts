@@ -1,0 +1,208 @@
+/**
+ * The mounts of a container in two halves. `prepareMounts` does what has a condition in it: sources become detached
+ * mounts, mount points are found and made, real paths learnt. `attach` adds the steps that put them together inside.
+ *
+ * Ownership: PreparedMounts owns its descriptors until it is disposed (after the outcome is known); a `sourceFd` of the
+ * specification stays its owner's.
+ */
+import { invalidParameter } from '#errdefs/errors.ts';
+import { close, fstat, mkdirat, symlinkat } from '#sys/files.ts';
+import { detachedTmpfs } from '#sys/mounts.ts';
+import { AT, MOUNT_ATTR, NR, OPEN_TREE } from '#sys/numbers.ts';
+import type { CgroupDirectory } from '../cgroups/cgroup.ts';
+import type { IdMaps } from '../id-map.ts';
+import type { Mount } from '../spec.ts';
+import type { InsideMounts } from './inside.ts';
+import type { MountOptions } from './options.ts';
+import { cleanPath, MountTable, type Place } from './place.ts';
+import { closeSource, type InsideType, makeSource, type MountSource } from './source.ts';
+
+export interface MountsRequest {
+  readonly root: number;
+  readonly mounts: readonly Mount[];
+  readonly bundle: string;
+  readonly ids: IdMaps;
+  /** The container's own directories of each hierarchy, for a cgroup mount on v1. */
+  readonly cgroups: readonly CgroupDirectory[];
+  readonly cgroupVersion: 1 | 2;
+}
+
+interface PreparedMount {
+  readonly mount: Mount;
+  /** Real path of its mount point. */
+  readonly path: string;
+  readonly source: MountSource;
+}
+
+// The kernel's own file systems and devices: an image that has a link there would send them elsewhere.
+const neverLinks = ['/dev', '/proc', '/sys'];
+const DIRECTORY_ON_FILE =
+  'not a directory: Are you trying to mount a directory onto a file (or vice-versa)? ' +
+  'Check if the specified host path exists and is the expected type';
+
+export class PreparedMounts implements Disposable {
+  readonly table: MountTable;
+  readonly #request: MountsRequest;
+  readonly #mounts: PreparedMount[] = [];
+  /** Descriptors that are ours and no source's. */
+  readonly #owned: number[] = [];
+
+  constructor(request: MountsRequest) {
+    this.#request = request;
+    this.table = new MountTable(request.root, { uid: request.ids.uid(0), gid: request.ids.gid(0) });
+  }
+
+  add(mount: Mount): void {
+    const destination = cleanPath(mount.destination);
+    if (destination === '/') throw invalidParameter('A mount on "/" of the container is not possible');
+    const source = this.#makeSource({ ...mount, destination });
+    let path: string;
+    try {
+      path = this.#mountPoint(destination, source);
+    } catch (error) {
+      closeSource(mount, source);
+      throw error;
+    }
+    this.#mounts.push({ mount, path, source });
+    if (source.kind === 'detached') this.table.cover(path, source.fd);
+    else if (source.type === 'cgroup' && this.#request.cgroupVersion === 1) this.#coverByCgroupTree(path);
+    else this.table.cover(path, undefined);
+  }
+
+  #makeSource(mount: Mount): MountSource {
+    const { bundle, ids } = this.#request;
+    let coveredMode: number | undefined;
+    if (mount.type === 'tmpfs') {
+      const covered = this.table.find(mount.destination);
+      if (covered?.fd !== undefined) {
+        coveredMode = fstat(covered.fd).mode;
+        close(covered.fd);
+      }
+    }
+    return makeSource(mount, { bundle, ids, coveredMode });
+  }
+
+  #mountPoint(destination: string, source: MountSource): string {
+    const directory = source.kind === 'inside' || source.directory;
+    const place = this.table.locate(destination, directory ? 'directory' : 'file');
+    closePlace(place);
+    const special = source.kind === 'inside' && source.type !== 'mqueue';
+    if ((special || neverLinks.includes(destination)) && place.path !== destination)
+      throw invalidParameter(`Mount destination "${destination}" must not be a symlink in the container`);
+    if (place.directory !== undefined && place.directory !== directory)
+      throw invalidParameter(`Cannot mount on "${destination}": ${DIRECTORY_ON_FILE}`);
+    return place.path;
+  }
+
+  /** v1: a tmpfs with a directory for each hierarchy, and links for those that share one (`cpu` → `cpu,cpuacct`). */
+  #coverByCgroupTree(path: string): void {
+    const uid = String(this.#request.ids.uid(0));
+    const gid = String(this.#request.ids.gid(0));
+    const attributes = MOUNT_ATTR.NOSUID | MOUNT_ATTR.NODEV | MOUNT_ATTR.NOEXEC;
+    const tree = detachedTmpfs({ mode: '755', uid, gid }, attributes, 'cgroup');
+    this.#owned.push(tree);
+    this.table.cover(path, tree);
+    for (const { mountPoint, controllers } of this.#request.cgroups) {
+      const name = nameOf(mountPoint);
+      mkdirat(tree, name, 0o755);
+      for (const controller of controllers) if (controller !== name) symlinkat(name, tree, controller);
+    }
+  }
+
+  /** Adds the steps. Preconditions: the root is attached and everything of the host is still reachable by its path. */
+  attach(inside: InsideMounts, shared: { readonly proc: boolean }): void {
+    let trees = 0;
+    for (const { mount, path, source } of this.#mounts) {
+      const name = `mount on ${mount.destination}`;
+      if (source.kind === 'detached') {
+        inside.attach(name, inside.program.fd(source.fd), inside.open(path));
+      } else if (source.type === 'cgroup' && this.#request.cgroupVersion === 1) {
+        const tree = this.#owned[trees];
+        trees += 1;
+        if (tree !== undefined) this.#attachCgroupTree(inside, name, path, tree, source.options);
+      } else if (source.type === 'proc' && shared.proc && mountIsPlain(source.options)) {
+        inside.attach(name, inside.slots.proc, inside.open(path));
+      } else {
+        inside.attach(name, this.#makeInside(inside, source.type, source.options), inside.open(path));
+      }
+    }
+  }
+
+  #makeInside(inside: InsideMounts, type: InsideType, options: MountOptions) {
+    const fileSystem = type === 'cgroup' ? 'cgroup2' : type;
+    const parameters = type === 'cgroup' || type === 'cgroup2' ? [] : options.parameters;
+    return inside.make(fileSystem, [['source', type], ...parameters], options.attributes.set);
+  }
+
+  #attachCgroupTree(inside: InsideMounts, name: string, path: string, tree: number, options: MountOptions): void {
+    const { program, slots } = inside;
+    inside.attach(name, program.fd(tree), inside.open(path));
+    for (const { mountPoint, directory } of this.#request.cgroups) {
+      // Still the host's path: pivot_root comes later.
+      const flags = OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC;
+      const opened = program.do('copy cgroup', NR.open_tree, AT.FDCWD, directory, flags);
+      const copy = inside.keep(opened, slots.mount);
+      inside.attach(`mount cgroup ${nameOf(mountPoint)}`, copy, inside.open(`${path}/${nameOf(mountPoint)}`));
+    }
+    const { set } = options.attributes;
+    if (set !== 0) inside.setAttributes('restrict cgroup', program.fd(tree), set, { recursive: true });
+  }
+
+  /** A proc mount whose descriptor may serve for sysctls and for /proc alike, with its attributes. */
+  plainProcAttributes(): number | undefined {
+    const proc = this.#mounts.find((m) => m.source.kind === 'inside' && m.source.type === 'proc');
+    if (proc === undefined || proc.source.kind !== 'inside') return undefined;
+    return mountIsPlain(proc.source.options) ? proc.source.options.attributes.set : undefined;
+  }
+
+  /** Kind of the file system that will be attached at `path` (real): only those made inside. */
+  insideTypeAt(path: string): { readonly type: InsideType; readonly at: string } | undefined {
+    let best: { readonly type: InsideType; readonly at: string } | undefined;
+    for (const { path: at, source } of this.#mounts) {
+      const covers = (path === at || path.startsWith(`${at}/`)) && at.length >= (best?.at.length ?? 0);
+      if (covers) best = source.kind === 'inside' ? { type: source.type, at } : undefined;
+    }
+    return best;
+  }
+
+  /** The detached mount whose mount point is `path` (real). */
+  detachedAt(path: string): number | undefined {
+    const last = this.#mounts.findLast((m) => m.path === path);
+    return last?.source.kind === 'detached' ? last.source.fd : undefined;
+  }
+
+  /** Whether the last mount at `destination` is a bind of something of the host. */
+  isBind(destination: string): boolean {
+    const last = this.#mounts.findLast((m) => cleanPath(m.mount.destination) === destination);
+    return last !== undefined && last.source.kind === 'detached' && last.mount.type !== 'tmpfs';
+  }
+
+  [Symbol.dispose](): void {
+    for (const { mount, source } of this.#mounts.splice(0)) closeSource(mount, source);
+    for (const fd of this.#owned.splice(0)) close(fd);
+  }
+}
+
+function mountIsPlain(options: MountOptions): boolean {
+  return options.parameters.length === 0 && (options.attributes.set & MOUNT_ATTR.RDONLY) === 0;
+}
+
+function nameOf(mountPoint: string): string {
+  return mountPoint.slice(mountPoint.lastIndexOf('/') + 1);
+}
+
+export function closePlace(place: Place): void {
+  if (place.fd !== undefined) close(place.fd);
+}
+
+/** Errors: invalid-parameter; nothing is left then. */
+export function prepareMounts(request: MountsRequest): PreparedMounts {
+  const prepared = new PreparedMounts(request);
+  try {
+    for (const mount of request.mounts) prepared.add(mount);
+    return prepared;
+  } catch (error) {
+    prepared[Symbol.dispose]();
+    throw error;
+  }
+}

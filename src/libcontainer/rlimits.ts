@@ -1,0 +1,105 @@
+/**
+ * Resource limits (prlimit(2)). Without CAP_SYS_RESOURCE a hard limit cannot be raised: it is kept, and the caller is told
+ * by the second result. A limit of open files that nobody asked for is set all the same, since the runtime raised ours.
+ */
+import { readFileSync } from 'node:fs';
+import { invalidParameter } from '#errdefs/errors.ts';
+import { RLIMIT } from '#sys/numbers.ts';
+import { capabilityBit, ownCapabilities } from './capabilities.ts';
+import type { Rlimit } from './spec.ts';
+
+const NOFILE_SOFT = 1024n;
+const INFINITY = 0xffff_ffff_ffff_ffffn;
+
+export interface ResourceLimit {
+  readonly resource: number;
+  readonly soft: bigint;
+  readonly hard: bigint;
+}
+
+// Names of /proc/self/limits by resource number (fs/proc/base.c).
+const limitNames: Readonly<Record<number, string>> = {
+  [RLIMIT.CPU]: 'Max cpu time',
+  [RLIMIT.FSIZE]: 'Max file size',
+  [RLIMIT.DATA]: 'Max data size',
+  [RLIMIT.STACK]: 'Max stack size',
+  [RLIMIT.CORE]: 'Max core file size',
+  [RLIMIT.RSS]: 'Max resident set',
+  [RLIMIT.NPROC]: 'Max processes',
+  [RLIMIT.NOFILE]: 'Max open files',
+  [RLIMIT.MEMLOCK]: 'Max locked memory',
+  [RLIMIT.AS]: 'Max address space',
+  [RLIMIT.LOCKS]: 'Max file locks',
+  [RLIMIT.SIGPENDING]: 'Max pending signals',
+  [RLIMIT.MSGQUEUE]: 'Max msgqueue size',
+  [RLIMIT.NICE]: 'Max nice priority',
+  [RLIMIT.RTPRIO]: 'Max realtime priority',
+  [RLIMIT.RTTIME]: 'Max realtime timeout',
+};
+
+/** Hard limits in the text of /proc/self/limits by resource. */
+export function hardLimits(text: string): ReadonlyMap<number, bigint> {
+  const limits = new Map<number, bigint>();
+  for (const [resource, name] of Object.entries(limitNames)) {
+    const hard = new RegExp(`^${name} +\\S+ +(\\S+)`, 'm').exec(text)?.[1];
+    if (hard !== undefined) limits.set(Number(resource), hard === 'unlimited' ? INFINITY : BigInt(hard));
+  }
+  return limits;
+}
+
+/** 'RLIMIT_NOFILE' → 7. Errors: invalid-parameter. */
+export function resourceNumber(type: string): number {
+  const name = /^RLIMIT_([A-Z]+)$/.exec(type)?.[1] ?? '';
+  // The cast only widens the keys for a look-up by any name.
+  const number = (RLIMIT as Readonly<Record<string, number>>)[name];
+  if (number === undefined) throw invalidParameter(`Unknown resource limit "${type}"`);
+  return number;
+}
+
+/** JSON cannot hold 2^64−1 exactly; what is beyond the range of files and sizes means unlimited. */
+function limitValue(value: number): bigint {
+  return value < 0 || value >= 2 ** 63 ? INFINITY : BigInt(value);
+}
+
+export interface LimitsHere {
+  /** Of this process, and so of the parent of containers. */
+  readonly hard: ReadonlyMap<number, bigint>;
+  readonly mayRaise: boolean;
+}
+
+export function limitsHere(): LimitsHere {
+  const bit = BigInt(capabilityBit('CAP_SYS_RESOURCE'));
+  return {
+    hard: hardLimits(readFileSync('/proc/self/limits', 'utf8')),
+    mayRaise: ((ownCapabilities('CapEff') >> bit) & 1n) === 1n,
+  };
+}
+
+/** What to set, and the names of limits that had to stay lower than asked. */
+export function resolveLimits(
+  rlimits: readonly Rlimit[],
+  here: LimitsHere,
+): { readonly limits: readonly ResourceLimit[]; readonly lowered: readonly string[] } {
+  const limits = new Map<number, ResourceLimit>();
+  const lowered: string[] = [];
+  const nofile = here.hard.get(RLIMIT.NOFILE) ?? NOFILE_SOFT;
+  limits.set(RLIMIT.NOFILE, {
+    resource: RLIMIT.NOFILE,
+    soft: nofile < NOFILE_SOFT ? nofile : NOFILE_SOFT,
+    hard: nofile,
+  });
+  for (const { type, soft, hard } of rlimits) {
+    const resource = resourceNumber(type);
+    const wanted = { soft: limitValue(soft), hard: limitValue(hard) };
+    if (wanted.soft > wanted.hard)
+      throw invalidParameter(`Soft limit of ${type} is greater than its hard limit: ${soft} > ${hard}`);
+    const possible = here.mayRaise ? INFINITY : (here.hard.get(resource) ?? INFINITY);
+    if (wanted.hard > possible) lowered.push(type);
+    limits.set(resource, {
+      resource,
+      soft: wanted.soft < possible ? wanted.soft : possible,
+      hard: wanted.hard < possible ? wanted.hard : possible,
+    });
+  }
+  return { limits: [...limits.values()], lowered };
+}
