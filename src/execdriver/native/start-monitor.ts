@@ -2,7 +2,7 @@
  * Starts berth-monitor and waits until it listens. It gets a session and stdio of its own, an environment without ours,
  * and is not waited for: it outlives this process.
  */
-import { openSync, closeSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { unavailable } from '#errdefs/errors.ts';
 import { MonitorClient, type MonitorEvents } from './monitor/client.ts';
 
@@ -17,6 +17,11 @@ export interface MonitorPlace {
 
 export function socketPathOf(execRoot: string): string {
   return `${execRoot}/monitor.sock`;
+}
+
+/** Whether one may listen: a socket is there. */
+export function monitorListens(execRoot: string): boolean {
+  return existsSync(socketPathOf(execRoot));
 }
 
 /** Connects to the monitor of this exec root, starting it when none runs. */

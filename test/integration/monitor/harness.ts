@@ -4,7 +4,7 @@
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { MonitorClient, type MonitorStarted } from '#execdriver/native/monitor/client.ts';
+import type { MonitorClient, MonitorStarted } from '#execdriver/native/monitor/client.ts';
 import type { ExitRecord } from '#execdriver/native/monitor/protocol.ts';
 import { connectOrStart } from '#execdriver/native/start-monitor.ts';
 import { close, pipe2, write } from '#sys/files.ts';

@@ -1,0 +1,347 @@
+/**
+ * The native exec driver: libcontainer prepares a program of system calls, the monitor has its zygote clone the child,
+ * and this file leads the child through its gates. One connection to the monitor, made on demand; when the monitor dies,
+ * what ran under it is killed by its cgroups and ends with 137 `monitor died`.
+ */
+import { conflict, deadlineExceeded, notFound } from '#errdefs/errors.ts';
+import { type CgroupLayout, containerPath, prepareLayout } from '#libcontainer/cgroups/layout.ts';
+import type { Cgroup } from '#libcontainer/cgroups/cgroup.ts';
+import { createCgroup, openCgroup } from '#libcontainer/cgroups/cgroups.ts';
+import { type PreparedExec, prepareExec } from '#libcontainer/exec.ts';
+import { type PreparedStart, prepareStart, START_DEADLINE_MS } from '#libcontainer/start.ts';
+import { log } from '#pkg/log/log.ts';
+import { close, ownedFd } from '#sys/files.ts';
+import { kill, processStat } from '#sys/processes.ts';
+import type { ExecDriver, ExecRequest, LaunchRequest, ProcessExit, ProcessStdio, RunningProcess } from '../driver.ts';
+import { type Gated, launchThroughGates } from './launch.ts';
+import type { MonitorClient } from './monitor/client.ts';
+import type { ExitRecord, ListedProcess } from './monitor/protocol.ts';
+import { NativeProcess } from './native-process.ts';
+import { networkGate } from './network-gate.ts';
+import { type ProcessFacts, ProcessFiles } from './process-files.ts';
+import { connectOrStart, monitorListens } from './start-monitor.ts';
+import { StdioPipes } from './stdio-pipes.ts';
+
+const SIGKILL = 9;
+const KILLED = 128 + SIGKILL;
+
+export interface NativeDriverOptions {
+  /** Absolute, 0700, exists. */
+  readonly execRoot: string;
+  /** How to run berth-monitor: program and first arguments. */
+  readonly monitorCommand: readonly string[];
+  readonly cgroups: CgroupLayout;
+}
+
+export class NativeDriver implements ExecDriver {
+  readonly name = 'native';
+  readonly #options: NativeDriverOptions;
+  readonly #files: ProcessFiles;
+  readonly #processes = new Map<string, NativeProcess>();
+  #client: Promise<MonitorClient> | undefined;
+  #monitorPid = 0;
+  #closed = false;
+
+  constructor(options: NativeDriverOptions) {
+    this.#options = options;
+    this.#files = new ProcessFiles(options.execRoot);
+  }
+
+  async start(request: LaunchRequest): Promise<RunningProcess> {
+    using _rootfs = ownedFd(request.rootfs);
+    request.signal.throwIfAborted();
+    const { id, spec } = request;
+    const client = await this.#connected();
+    const path = spec.linux?.cgroupsPath ?? containerPath(this.#options.cgroups, id);
+    const process = this.#newProcess(id, () =>
+      createCgroup({ host: this.#options.cgroups.host, path, resources: spec.linux?.resources ?? {} }),
+    );
+    try {
+      using pipes = new StdioPipes(request.stdio);
+      using prepared = prepareStart({
+        id,
+        spec,
+        rootfs: request.rootfs,
+        network: request.network !== undefined,
+        ...(process.cgroup === undefined ? {} : { cgroup: process.cgroup }),
+        ...(pipes.child === undefined ? {} : { stdio: pipes.child }),
+        ...consoleSizeOf(request.stdio.consoleSize),
+      });
+      for (const warning of prepared.warnings) log.warn('container start', { container: id, warning });
+      await this.#launch(client, { process, pipes, prepared, cgroup: path, request });
+      return process;
+    } catch (error) {
+      await this.#undo(process);
+      throw error;
+    }
+  }
+
+  async exec(request: ExecRequest): Promise<RunningProcess> {
+    request.signal.throwIfAborted();
+    const { id, containerId } = request;
+    const client = await this.#connected();
+    const container = this.#processes.get(containerId);
+    if (container === undefined || container.ended) throw conflict(`container ${containerId} is not running`);
+    const process = this.#newProcess(id, () => undefined);
+    try {
+      using pipes = new StdioPipes(request.stdio);
+      using prepared = prepareExec({
+        containerId,
+        spec: request.spec,
+        container: { pid: container.pid, pidfd: container.pidfd },
+        ...(container.cgroup === undefined ? {} : { cgroup: container.cgroup.join() }),
+        ...(pipes.child === undefined ? {} : { stdio: pipes.child }),
+        ...consoleSizeOf(request.stdio.consoleSize),
+      });
+      await this.#launch(client, { process, pipes, prepared, cgroup: undefined, request });
+      return process;
+    } catch (error) {
+      await this.#undo(process);
+      throw error;
+    }
+  }
+
+  #newProcess(id: string, cgroup: () => Cgroup | undefined): NativeProcess {
+    const known = this.#processes.get(id);
+    if (known !== undefined && !known.ended) throw conflict(`process ${id} is running`);
+    const closeStdin = () => void this.#client?.then((client) => client.drop(id, 'stdin')).catch(() => undefined);
+    const process = new NativeProcess({ id, cgroup: cgroup(), closeStdin });
+    this.#processes.set(id, process);
+    return process;
+  }
+
+  async #launch(
+    client: MonitorClient,
+    start: {
+      readonly process: NativeProcess;
+      readonly pipes: StdioPipes;
+      readonly prepared: PreparedStart | PreparedExec;
+      readonly cgroup: string | undefined;
+      readonly request: LaunchRequest | ExecRequest;
+    },
+  ): Promise<void> {
+    const { process, pipes, prepared, cgroup, request } = start;
+    const master = prepared.takeMaster();
+    if (master !== undefined) pipes.setMaster(master);
+    const limit = AbortSignal.timeout(START_DEADLINE_MS);
+    const gates: Gated[] = [];
+    if ('writeMaps' in prepared && prepared.gates.maps !== undefined) {
+      gates.push({ gate: prepared.gates.maps, work: async () => prepared.writeMaps(process.pid) });
+    }
+    if ('network' in request && request.network !== undefined && 'netlinkSocket' in prepared) {
+      const { network } = prepared.gates;
+      const configure = request.network;
+      const socket = prepared.netlinkSocket;
+      if (network !== undefined && socket !== undefined) {
+        gates.push({ gate: network, work: () => networkGate(process, socket, configure) });
+      }
+    }
+    gates.push({
+      gate: prepared.gates.exec,
+      work: async () => {
+        process.startedAt = new Date();
+        const { id, pid, startTicks, startedAt } = process;
+        const facts = { id, pid, startTicks, startedAt, tty: request.stdio.tty };
+        this.#files.write(cgroup === undefined ? facts : { ...facts, cgroup });
+        if ('beforeExec' in request) await request.beforeExec({ pid, startTicks });
+      },
+    });
+    await launchThroughGates(client, {
+      process,
+      pipes,
+      program: prepared.program,
+      cloneFlags: prepared.cloneFlags,
+      second: prepared.secondClone,
+      gates,
+      explain: (outcome) => prepared.explain(outcome),
+      signal: AbortSignal.any([request.signal, limit]),
+      abortError: () =>
+        limit.aborted
+          ? deadlineExceeded(`Cannot start "${process.id}": not within ${START_DEADLINE_MS} ms`)
+          : undefined,
+    });
+    process.stdio = pipes.take();
+  }
+
+  /** A start that failed leaves nothing. */
+  async #undo(process: NativeProcess): Promise<void> {
+    process.kill();
+    try {
+      await process.cgroup?.remove();
+    } catch (error) {
+      log.error('the cgroup of a failed start stays', { process: process.id, err: error });
+    }
+    this.#files.remove(process.id);
+    const forget = () => {
+      if (this.#processes.get(process.id) === process) this.#processes.delete(process.id);
+      void this.#client?.then((client) => client.forget(process.id)).catch(() => undefined);
+    };
+    if (process.pid === 0 || process.ended) forget();
+    // The monitor still has to reap it; its exit must find it known.
+    else void process.exited.then(forget);
+  }
+
+  async restore(): Promise<RunningProcess[]> {
+    const { execRoot } = this.#options;
+    const facts = new Map(this.#files.all().map((f) => [f.id, f]));
+    if (facts.size === 0 && !monitorListens(execRoot)) return [];
+    const client = await this.#connected();
+    const restored: RunningProcess[] = [];
+    for (const listed of client.processes) {
+      const known = facts.get(listed.id);
+      facts.delete(listed.id);
+      if (known === undefined) this.#dismiss(client, listed);
+      else restored.push(this.#restoreOne(client, known, listed));
+    }
+    // Nobody is their parent any more.
+    for (const known of facts.values()) restored.push(await this.#restoreLost(known));
+    return restored;
+  }
+
+  /** A start that had not got through its last gate: it ends by itself. */
+  #dismiss(client: MonitorClient, listed: ListedProcess): void {
+    if (listed.exit !== undefined) return client.forget(listed.id);
+    const process = new NativeProcess({ id: listed.id, cgroup: undefined, closeStdin: () => undefined });
+    this.#processes.set(listed.id, process);
+    if (process.identify(listed.pid, client.pid)) process.kill();
+    void process.exited.then(() => this.release(listed.id));
+  }
+
+  #restoreOne(client: MonitorClient, facts: ProcessFacts, listed: ListedProcess): NativeProcess {
+    const { id } = facts;
+    const process = new NativeProcess({
+      id,
+      cgroup: facts.cgroup === undefined ? undefined : openCgroup(this.#options.cgroups.host, facts.cgroup),
+      closeStdin: () => client.drop(id, 'stdin'),
+    });
+    this.#processes.set(id, process);
+    if (listed.exit === undefined) process.identify(listed.pid, client.pid);
+    process.restoreFacts(facts, takeStdio(client, listed, facts.tty));
+    if (listed.exit !== undefined) process.end(exitOf(listed.exit, process.cgroup));
+    return process;
+  }
+
+  async #restoreLost(facts: ProcessFacts): Promise<NativeProcess> {
+    const { cgroup } = facts;
+    const process = new NativeProcess({
+      id: facts.id,
+      cgroup: cgroup === undefined ? undefined : openCgroup(this.#options.cgroups.host, cgroup),
+      closeStdin: () => undefined,
+    });
+    process.restoreFacts(facts, { tty: facts.tty });
+    this.#processes.set(facts.id, process);
+    if (cgroup === undefined && processStat(facts.pid)?.startTicks === facts.startTicks) kill(facts.pid, SIGKILL);
+    await this.#endLost(process);
+    return process;
+  }
+
+  async release(id: string): Promise<void> {
+    const process = this.#processes.get(id);
+    if (process !== undefined && !process.ended) throw conflict(`process ${id} is running`);
+    await process?.cgroup?.remove();
+    if (this.#client !== undefined) (await this.#client).forget(id);
+    this.#files.remove(id);
+    this.#processes.delete(id);
+  }
+
+  async pause(id: string): Promise<void> {
+    await this.cgroupOf(id).freeze();
+  }
+
+  async resume(id: string): Promise<void> {
+    await this.cgroupOf(id).thaw();
+  }
+
+  pids(id: string): number[] {
+    return this.cgroupOf(id).pids();
+  }
+
+  /** Errors: not-found when no such container runs. */
+  cgroupOf(id: string): Cgroup {
+    const cgroup = this.#processes.get(id)?.cgroup;
+    if (cgroup === undefined) throw notFound(`container ${id} is not running`);
+    return cgroup;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#client === undefined) return;
+    (await this.#client).close();
+    this.#client = undefined;
+  }
+
+  #connected(): Promise<MonitorClient> {
+    this.#client ??= this.#connect().catch((error: unknown) => {
+      this.#client = undefined;
+      throw error;
+    });
+    return this.#client;
+  }
+
+  async #connect(): Promise<MonitorClient> {
+    const client = await connectOrStart(
+      { execRoot: this.#options.execRoot, command: this.#options.monitorCommand },
+      { onExit: (exit) => this.#exited(exit), onClosed: () => void this.#monitorDied() },
+    );
+    this.#monitorPid = client.pid;
+    await prepareLayout(this.#options.cgroups, client.pid);
+    return client;
+  }
+
+  #exited(exit: ExitRecord): void {
+    const process = this.#processes.get(exit.id);
+    if (process === undefined) return log.debug('an exit of a process that nobody knows', { process: exit.id });
+    process.end(exitOf(exit, process.cgroup));
+  }
+
+  async #monitorDied(): Promise<void> {
+    this.#client = undefined;
+    if (this.#closed) return;
+    const lost = [...this.#processes.values()].filter((process) => !process.ended);
+    log.error('the monitor died', { monitor: this.#monitorPid, processes: lost.length });
+    await Promise.all(lost.map((process) => this.#endLost(process)));
+  }
+
+  async #endLost(process: NativeProcess): Promise<void> {
+    process.kill();
+    try {
+      await process.cgroup?.remove();
+    } catch (error) {
+      log.error('the processes of a dead monitor cannot be ended', { process: process.id, err: error });
+    }
+    process.end({ exitCode: KILLED, signal: SIGKILL, finishedAt: new Date(), error: 'monitor died', oomKilled: false });
+  }
+}
+
+function consoleSizeOf(size: readonly [height: number, width: number] | undefined): {
+  consoleSize?: { height: number; width: number };
+} {
+  return size === undefined ? {} : { consoleSize: { height: size[0], width: size[1] } };
+}
+
+function exitOf(exit: ExitRecord, cgroup: Cgroup | undefined): ProcessExit {
+  return {
+    exitCode: exit.signal === 0 ? exit.code : 128 + exit.signal,
+    signal: exit.signal,
+    finishedAt: new Date(exit.time),
+    oomKilled: exit.signal === SIGKILL && (cgroup?.oomKills() ?? 0) > 0,
+  };
+}
+
+function takeStdio(client: MonitorClient, { id, held }: ListedProcess, tty: boolean): ProcessStdio {
+  const taken: Record<string, number> = {};
+  try {
+    for (const [name, number] of Object.entries(held)) taken[name] = client.take(id, name, number);
+  } catch (error) {
+    for (const fd of Object.values(taken)) close(fd);
+    throw error;
+  }
+  const { tty: master, stdin, stdout, stderr } = taken;
+  if (tty) return master === undefined ? { tty } : { tty, stdin: master, stdout: master };
+  return {
+    tty,
+    ...(stdin === undefined ? {} : { stdin }),
+    ...(stdout === undefined ? {} : { stdout }),
+    ...(stderr === undefined ? {} : { stderr }),
+  };
+}

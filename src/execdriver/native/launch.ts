@@ -1,0 +1,93 @@
+/**
+ * One launch: asks the monitor for the child, does the work of each gate when the child arrives there, and opens it.
+ * Whatever fails or is cancelled kills the child; nothing is returned before the outcome is known.
+ */
+import { cancelled } from '#errdefs/errors.ts';
+import { write } from '#sys/files.ts';
+import type { Gate, Program, ProgramReport } from '#sys/program.ts';
+import type { Outcome } from '#sys/zygote/launch.ts';
+import type { MonitorClient } from './monitor/client.ts';
+import type { NativeProcess } from './native-process.ts';
+import type { StdioPipes } from './stdio-pipes.ts';
+
+export interface Gated {
+  readonly gate: Gate;
+  /** Done while the child waits; then the gate is opened. */
+  readonly work: () => Promise<void>;
+}
+
+export interface Launch {
+  readonly process: NativeProcess;
+  readonly pipes: StdioPipes;
+  readonly program: Program;
+  readonly cloneFlags: number;
+  /** The process that counts is the second clone. */
+  readonly second: boolean;
+  readonly gates: readonly Gated[];
+  readonly explain: (outcome: Outcome) => Error;
+  readonly signal: AbortSignal;
+  /** What to throw when `signal` aborted, if not that it was cancelled. */
+  readonly abortError: () => Error | undefined;
+}
+
+export async function launchThroughGates(client: MonitorClient, launch: Launch): Promise<void> {
+  const { process, pipes, program, cloneFlags, second, gates, signal } = launch;
+  const born = Promise.withResolvers<void>();
+  let failure: Error | undefined;
+  let passed = 0;
+  let tail: Promise<void> = born.promise;
+
+  const giveUp = (error: unknown) => {
+    failure ??= error instanceof Error ? error : new Error(String(error));
+    process.kill();
+    for (const { gate } of gates) gate[Symbol.dispose]();
+  };
+  const onReport = (report: ProgramReport) => {
+    if (report.kind !== 'second' && report.kind !== 'arrived') return;
+    // One after the other: a gate's work must not overtake the pid that it is about.
+    tail = tail.then(async () => {
+      try {
+        if (failure !== undefined) return;
+        if (report.kind === 'second') return identifySecond(client, process, report.pid);
+        const gated = gates.find(({ gate }) => gate.name === report.gate);
+        if (gated === undefined) throw new Error(`a gate "${report.gate}" that nobody opens`);
+        await gated.work();
+        if (failure !== undefined) return;
+        gated.gate.open((fd) => write(fd, Uint8Array.of(1)));
+        passed += 1;
+      } catch (error) {
+        giveUp(error);
+      }
+    });
+  };
+  const onAbort = () => giveUp(launch.abortError() ?? cancelled(`The start of "${process.id}" was cancelled`));
+
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    const started = await client.start({
+      id: process.id,
+      program,
+      cloneFlags,
+      held: pipes.held(),
+      second,
+      onReport,
+    });
+    pipes.sent();
+    // One that died at once is told by its outcome.
+    process.identify(started.pid, client.pid);
+    if (signal.aborted) onAbort();
+    born.resolve();
+    const outcome = await started.outcome;
+    await tail;
+    if (failure !== undefined) throw failure;
+    if (outcome.failed !== undefined || passed < gates.length) throw launch.explain(outcome);
+  } finally {
+    born.resolve();
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+function identifySecond(client: MonitorClient, process: NativeProcess, pid: number): void {
+  client.adopt(process.id, pid);
+  process.identify(pid, client.pid);
+}

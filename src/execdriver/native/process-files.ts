@@ -1,0 +1,65 @@
+/**
+ * What must be known of a running process after the death of daemon and monitor, one small file each in the exec root
+ * (tmpfs): written before the process is let through its last gate, removed by `release`.
+ */
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { log } from '#pkg/log/log.ts';
+
+export interface ProcessFacts {
+  readonly id: string;
+  readonly pid: number;
+  readonly startTicks: bigint;
+  readonly startedAt: Date;
+  readonly tty: boolean;
+  /** Group of a container's first process, below each mount point; an exec has none of its own. */
+  readonly cgroup?: string;
+}
+
+export class ProcessFiles {
+  readonly #directory: string;
+
+  constructor(execRoot: string) {
+    this.#directory = `${execRoot}/processes`;
+    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+  }
+
+  write(facts: ProcessFacts): void {
+    const path = this.#path(facts.id);
+    writeFileSync(`${path}.new`, JSON.stringify({ ...facts, startTicks: String(facts.startTicks) }), { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+  }
+
+  /** Idempotent. */
+  remove(id: string): void {
+    rmSync(this.#path(id), { force: true });
+  }
+
+  all(): ProcessFacts[] {
+    const facts: ProcessFacts[] = [];
+    for (const name of readdirSync(this.#directory)) {
+      if (!name.endsWith('.json')) continue;
+      try {
+        facts.push(decode(JSON.parse(readFileSync(`${this.#directory}/${name}`, 'utf8'))));
+      } catch (error) {
+        log.error('a process file cannot be read', { file: name, err: error });
+      }
+    }
+    return facts;
+  }
+
+  #path(id: string): string {
+    if (!/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(id)) throw new RangeError(`"${id}" is no id of a process`);
+    return `${this.#directory}/${id}.json`;
+  }
+}
+
+function decode(value: unknown): ProcessFacts {
+  if (typeof value !== 'object' || value === null) throw new TypeError('not an object');
+  const fields = value as Readonly<Record<string, unknown>>; // checked: an object that came from JSON
+  const { id, pid, startTicks, startedAt, tty, cgroup } = fields;
+  if (typeof id !== 'string' || typeof pid !== 'number' || typeof startTicks !== 'string')
+    throw new TypeError('no process');
+  if (typeof startedAt !== 'string' || typeof tty !== 'boolean') throw new TypeError('no process');
+  const facts = { id, pid, startTicks: BigInt(startTicks), startedAt: new Date(startedAt), tty };
+  return typeof cgroup === 'string' ? { ...facts, cgroup } : facts;
+}
