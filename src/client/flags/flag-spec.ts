@@ -3,8 +3,7 @@
  * from long name to spec; the type of the parsed values follows from it. Constructors here mirror pflag's value types,
  * so that messages and help read as docker's do.
  */
-import { parseBool, parseDecimal, parseDuration, parseInteger, parseUnsigned } from './go-values.ts';
-import { parseRamBytes } from './ram-bytes.ts';
+import { parseBool, parseDecimal, parseDuration, parseInteger, parseRamBytes, parseUnsigned } from './go-values.ts';
 
 export interface FlagSpec<T> {
   readonly shorthand: string;

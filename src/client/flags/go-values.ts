@@ -2,6 +2,8 @@
  * Go's readings of booleans, integers and durations, with the words of its errors: scripts and tests compare them, and
  * a flag must accept here what it accepts in docker.
  */
+import { parseDuration as parseGoDuration } from '#pkg/units/duration.ts';
+import { parseBytes } from '#pkg/units/size.ts';
 
 const TRUE = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
 const FALSE = new Set(['0', 'f', 'F', 'FALSE', 'false', 'False']);
@@ -42,33 +44,24 @@ export function parseUnsigned(text: string, bits: number): number {
   return Number(value);
 }
 
-const NANOSECONDS: Readonly<Record<string, number>> = {
-  ns: 1,
-  us: 1e3,
-  µs: 1e3,
-  μs: 1e3,
-  ms: 1e6,
-  s: 1e9,
-  m: 60e9,
-  h: 3600e9,
-};
-
 /** Nanoseconds of a Go duration such as `1h2m3.5s`. */
 export function parseDuration(text: string): number {
-  if (/^[+-]?0$/.test(text)) return 0;
-  const body = text.replace(/^[+-]/, '');
-  const part = /(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/y;
-  let total = 0;
-  let end = 0;
-  for (let m = part.exec(body); m !== null; m = part.exec(body)) {
-    total += Number(m[1]) * (NANOSECONDS[m[2] ?? ''] ?? 0);
-    end = part.lastIndex;
+  if (/^[+-]?(\d+\.?\d*|\.\d+)$/.test(text) && Number(text) !== 0) {
+    throw new Error(`time: missing unit in duration "${text}"`);
   }
-  if (end === 0 || end !== body.length) {
-    if (/^(\d+\.?\d*|\.\d+)$/.test(body)) throw new Error(`time: missing unit in duration "${text}"`);
-    throw new Error(`time: invalid duration "${text}"`);
+  return Number(parseGoDuration(text));
+}
+
+/** `64m`, `1.5g`, `512`: bytes, by powers of 1024. */
+export function parseRamBytes(text: string): number {
+  if (!text.startsWith('-')) {
+    try {
+      return parseBytes(text);
+    } catch {
+      // Told below, in the words of docker's own flag.
+    }
   }
-  return Math.round(text.startsWith('-') ? -total : total);
+  throw new Error(`invalid size: '${text}'`);
 }
 
 /** `--cpus`: a rational number in units of 1e-9. */

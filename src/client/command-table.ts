@@ -1,0 +1,217 @@
+/**
+ * Every command once: its names, what it does, and the file that has it. A command's file is loaded only when it is
+ * run or asked for help, so that `berth ps` does not pay for `berth run`.
+ */
+import type { Command } from './command.ts';
+
+export interface TableEntry {
+  /** All names; the first is shown first in help. */
+  readonly names: readonly [string, ...string[]];
+  readonly summary: string;
+  /** Shown in the list that everybody needs. */
+  readonly common?: true;
+  load(): Promise<Command>;
+}
+
+export const GROUPS: Readonly<Record<string, string>> = {
+  container: 'Manage containers',
+  image: 'Manage images',
+  jobs: 'Show and cancel what the daemon is doing',
+  system: 'Manage Berth',
+};
+
+export const COMMANDS: readonly TableEntry[] = [
+  {
+    names: ['container attach', 'attach'],
+    summary: 'Attach local standard input, output, and error streams to a running container',
+    load: async () => (await import('./container/attach.ts')).attach,
+  },
+  {
+    names: ['container create', 'create'],
+    summary: 'Create a new container',
+    load: async () => (await import('./container/create.ts')).create,
+  },
+  {
+    names: ['container exec', 'exec'],
+    summary: 'Execute a command in a running container',
+    common: true,
+    load: async () => (await import('./container/exec.ts')).exec,
+  },
+  {
+    names: ['container inspect'],
+    summary: 'Display detailed information on one or more containers',
+    load: async () => (await import('./system/inspect.ts')).inspectContainers,
+  },
+  {
+    names: ['container kill', 'kill'],
+    summary: 'Kill one or more running containers',
+    load: async () => (await import('./container/signals.ts')).kill,
+  },
+  {
+    names: ['container logs', 'logs'],
+    summary: 'Fetch the logs of a container',
+    load: async () => (await import('./container/logs.ts')).logs,
+  },
+  {
+    names: ['container ls', 'container list', 'container ps', 'ps'],
+    summary: 'List containers',
+    common: true,
+    load: async () => (await import('./container/ls.ts')).ls,
+  },
+  {
+    names: ['container pause', 'pause'],
+    summary: 'Pause all processes within one or more containers',
+    load: async () => (await import('./container/signals.ts')).pause,
+  },
+  {
+    names: ['container port', 'port'],
+    summary: 'List port mappings or a specific mapping for the container',
+    load: async () => (await import('./container/port.ts')).port,
+  },
+  {
+    names: ['container rename', 'rename'],
+    summary: 'Rename a container',
+    load: async () => (await import('./container/signals.ts')).rename,
+  },
+  {
+    names: ['container restart', 'restart'],
+    summary: 'Restart one or more containers',
+    load: async () => (await import('./container/stop.ts')).restart,
+  },
+  {
+    names: ['container rm', 'container remove', 'rm'],
+    summary: 'Remove one or more containers',
+    load: async () => (await import('./container/rm.ts')).rm,
+  },
+  {
+    names: ['container run', 'run'],
+    summary: 'Create and run a new container from an image',
+    common: true,
+    load: async () => (await import('./container/run.ts')).run,
+  },
+  {
+    names: ['container start', 'start'],
+    summary: 'Start one or more stopped containers',
+    load: async () => (await import('./container/start.ts')).start,
+  },
+  {
+    names: ['container stop', 'stop'],
+    summary: 'Stop one or more running containers',
+    load: async () => (await import('./container/stop.ts')).stop,
+  },
+  {
+    names: ['container top', 'top'],
+    summary: 'Display the running processes of a container',
+    load: async () => (await import('./container/top.ts')).top,
+  },
+  {
+    names: ['container unpause', 'unpause'],
+    summary: 'Unpause all processes within one or more containers',
+    load: async () => (await import('./container/signals.ts')).unpause,
+  },
+  {
+    names: ['container wait', 'wait'],
+    summary: 'Block until one or more containers stop, then print their exit codes',
+    load: async () => (await import('./container/wait.ts')).wait,
+  },
+  {
+    names: ['image from-host'],
+    summary: 'Make an image of programs of this host and the libraries they need',
+    load: async () => (await import('./image/from-host.ts')).fromHost,
+  },
+  {
+    names: ['image history', 'history'],
+    summary: 'Show the history of an image',
+    load: async () => (await import('./image/history.ts')).history,
+  },
+  {
+    names: ['image import', 'import'],
+    summary: 'Import the contents from a tarball to create a filesystem image',
+    load: async () => (await import('./image/import.ts')).importCommand,
+  },
+  {
+    names: ['image inspect'],
+    summary: 'Display detailed information on one or more images',
+    load: async () => (await import('./system/inspect.ts')).inspectImages,
+  },
+  {
+    names: ['image load', 'load'],
+    summary: 'Load an image from a tar archive or STDIN',
+    load: async () => (await import('./image/load.ts')).load,
+  },
+  {
+    names: ['image ls', 'image list', 'images'],
+    summary: 'List images',
+    common: true,
+    load: async () => (await import('./image/ls.ts')).images,
+  },
+  {
+    names: ['image pull', 'pull'],
+    summary: 'Download an image from a registry',
+    load: async () => (await import('./image/pull.ts')).pull,
+  },
+  {
+    names: ['image rm', 'image remove', 'rmi'],
+    summary: 'Remove one or more images',
+    load: async () => (await import('./image/rm.ts')).rmi,
+  },
+  {
+    names: ['image save', 'save'],
+    summary: 'Save one or more images to a tar archive (streamed to STDOUT by default)',
+    load: async () => (await import('./image/save.ts')).save,
+  },
+  {
+    names: ['image tag', 'tag'],
+    summary: 'Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE',
+    load: async () => (await import('./image/tag.ts')).tag,
+  },
+  {
+    names: ['jobs ls', 'jobs list', 'jobs'],
+    summary: 'List what the daemon is doing and has done',
+    load: async () => (await import('./system/jobs.ts')).jobs,
+  },
+  {
+    names: ['jobs cancel'],
+    summary: 'Cancel running jobs',
+    load: async () => (await import('./system/jobs.ts')).cancelJobs,
+  },
+  {
+    names: ['system events', 'events'],
+    summary: 'Get real time events from the server',
+    load: async () => (await import('./system/events.ts')).events,
+  },
+  {
+    names: ['system info', 'info'],
+    summary: 'Display system-wide information',
+    common: true,
+    load: async () => (await import('./system/info.ts')).info,
+  },
+  {
+    names: ['inspect'],
+    summary: 'Return low-level information on Docker objects',
+    load: async () => (await import('./system/inspect.ts')).inspect,
+  },
+  {
+    names: ['version'],
+    summary: 'Show the Berth version information',
+    common: true,
+    load: async () => (await import('./system/version.ts')).version,
+  },
+];
+
+export interface Found {
+  readonly entry: TableEntry;
+  /** The name as typed. */
+  readonly path: string;
+  readonly rest: readonly string[];
+}
+
+/** The longest name that the words begin with. */
+export function findCommand(words: readonly string[]): Found | undefined {
+  for (const length of [2, 1]) {
+    const path = words.slice(0, length).join(' ');
+    const entry = words.length >= length ? COMMANDS.find((one) => one.names.includes(path)) : undefined;
+    if (entry !== undefined) return { entry, path, rest: words.slice(length) };
+  }
+  return undefined;
+}

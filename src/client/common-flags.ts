@@ -1,0 +1,30 @@
+/** Flags that many commands share, each with one wording. */
+import { checkFilter } from './filters.ts';
+import { flag, list, text } from './flags/flag-spec.ts';
+
+export const formatFlag = (shorthand = '') =>
+  text(
+    `Format output using a custom template:
+'table':            Print output in table format with column headers (default)
+'table TEMPLATE':   Print output in table format using the given template
+'json':             Print in JSON format
+'TEMPLATE':         Print text with {{.Field}} and {{json .Field}}`,
+    { shorthand },
+  );
+
+export const inspectFormatFlag = () =>
+  text(
+    `Format output using a custom template:
+'json':             Print in JSON format
+'TEMPLATE':         Print text with {{.Field}} and {{json .Field}}`,
+    { shorthand: 'f' },
+  );
+
+export const filterFlag = () =>
+  list('Filter output based on conditions provided', { shorthand: 'f', typeName: 'filter', check: checkFilter });
+
+export const quietFlag = (what: string) => flag(what, { shorthand: 'q' });
+
+export const noTruncFlag = () => flag("Don't truncate output");
+
+export const detachKeysFlag = () => text('Override the key sequence for detaching a container');

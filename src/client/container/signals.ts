@@ -1,0 +1,43 @@
+/** The short verbs: kill, pause, unpause, rename. */
+import { killContainer, pauseContainer, renameContainer, unpauseContainer } from '#api/client/containers.ts';
+import { type CommandContext, defineCommand, UsageError } from '../command.ts';
+import { forEachName } from '../each.ts';
+import { text } from '../flags/flag-spec.ts';
+
+const MANY = 'CONTAINER [CONTAINER...]';
+
+export const kill = defineCommand({
+  operands: MANY,
+  count: [1, Infinity],
+  flags: { signal: text('Signal to send to the container', { shorthand: 's' }) },
+  run: (context, { values, positionals }) =>
+    forEachName(context, positionals, (name) => killContainer(context.client(), name, values.signal)),
+});
+
+export const pause = defineCommand({
+  operands: MANY,
+  count: [1, Infinity],
+  flags: {},
+  run: (context, { positionals }) =>
+    forEachName(context, positionals, (name) => pauseContainer(context.client(), name)),
+});
+
+export const unpause = defineCommand({
+  operands: MANY,
+  count: [1, Infinity],
+  flags: {},
+  run: (context, { positionals }) =>
+    forEachName(context, positionals, (name) => unpauseContainer(context.client(), name)),
+});
+
+export const rename = defineCommand({
+  operands: 'CONTAINER NEW_NAME',
+  count: [2, 2],
+  flags: {},
+  run: (context: CommandContext, { positionals: [container = '', name = ''] }) => {
+    if (container.trim() === '' || name.trim() === '') {
+      throw new UsageError('Error: Neither old nor new names may be empty');
+    }
+    return renameContainer(context.client(), container.trim(), name.trim());
+  },
+});

@@ -1,0 +1,61 @@
+/** Environment variables and labels from flags and files, by docker's rules. */
+import { readFileSync } from 'node:fs';
+import { messageOf } from '#errdefs/errors.ts';
+import { ExitError } from '../command.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** For `-e`: a name is needed. */
+export function checkVariable(text: string): string {
+  if (text === '' || text.startsWith('=')) throw new Error(`invalid environment variable: ${text}`);
+  return text;
+}
+
+/** Files first, then flags; a bare NAME takes the value it has here, and is passed bare when it has none. */
+export function readVariables(files: readonly string[], flags: readonly string[], environment: Environment): string[] {
+  const fromFiles = files.flatMap((path) =>
+    linesOf(path).flatMap((line) => {
+      const own = environment[line];
+      if (line.includes('=')) return [line];
+      return own === undefined ? [] : [`${line}=${own}`];
+    }),
+  );
+  const fromFlags = flags.map((text) => {
+    const own = environment[text];
+    return text.includes('=') || own === undefined ? text : `${text}=${own}`;
+  });
+  return [...fromFiles, ...fromFlags];
+}
+
+export function readLabels(files: readonly string[], flags: readonly string[]): Record<string, string> {
+  return toRecord([...files.flatMap((path) => linesOf(path)), ...flags]);
+}
+
+/** `key=value` texts; a bare key has an empty value. */
+export function toRecord(texts: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    texts.map((text) => {
+      const equals = text.indexOf('=');
+      return equals < 0 ? [text, ''] : [text.slice(0, equals), text.slice(equals + 1)];
+    }),
+  );
+}
+
+function linesOf(path: string): string[] {
+  let content: string;
+  try {
+    content = readFileSync(path, 'utf8');
+  } catch (error) {
+    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    throw new ExitError(125, missing ? `open ${path}: no such file or directory` : messageOf(error));
+  }
+  const lines = content.replace(/^\uFEFF/, '').split(/\r?\n/);
+  return lines.flatMap((raw, index) => {
+    const line = raw.trimStart();
+    if (line === '' || line.startsWith('#')) return [];
+    const name = line.split('=', 1)[0] ?? '';
+    if (name === '') throw new ExitError(125, `no variable name on line '${line}' of ${path}, line ${index + 1}`);
+    if (/\s/.test(name)) throw new ExitError(125, `variable '${name}' contains whitespaces`);
+    return [line];
+  });
+}

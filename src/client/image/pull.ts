@@ -1,0 +1,26 @@
+/** `pull`. */
+import { pullImage } from '#api/client/images.ts';
+import { defineCommand } from '../command.ts';
+import { flag, text } from '../flags/flag-spec.ts';
+import { showProgress } from './show-progress.ts';
+import { splitReference } from './split-reference.ts';
+
+export const pull = defineCommand({
+  operands: 'NAME[:TAG|@DIGEST]',
+  count: [1, 1],
+  flags: {
+    platform: text('Set platform if server is multi-platform capable'),
+    quiet: flag('Suppress verbose output', { shorthand: 'q' }),
+  },
+  async run(context, { values, positionals: [name = ''] }) {
+    const { repository, tag } = splitReference(name);
+    const wanted = tag === '' ? 'latest' : tag;
+    if (tag === '' && !values.quiet) context.io.out(`Using default tag: ${wanted}\n`);
+    const messages = pullImage(context.client(), repository, wanted, values.platform);
+    const write = (part: string) => {
+      if (!values.quiet) context.io.out(part);
+    };
+    await showProgress(messages, { write, terminal: context.io.stdoutIsTerminal });
+    context.io.out(`${repository}:${wanted}\n`);
+  },
+});

@@ -1,0 +1,92 @@
+/**
+ * `inspect`, `container inspect` and `image inspect`: the daemon's JSON, as an indented array or by a template. What is
+ * not found is told after what is.
+ */
+import { inspectContainer } from '#api/client/containers.ts';
+import { inspectImage } from '#api/client/images.ts';
+import { ApiError } from '#api/client/api-error.ts';
+import { type CommandContext, defineCommand } from '../command.ts';
+import { inspectFormatFlag } from '../common-flags.ts';
+import { describeFailure } from '../failure.ts';
+import { flag, text } from '../flags/flag-spec.ts';
+import { goJson } from '../format/human.ts';
+import { parseTemplate, render } from '../format/template.ts';
+
+type LookUp = (name: string) => Promise<unknown>;
+
+const sizeFlag = (help: string) => flag(help, { shorthand: 's' });
+
+export const inspect = defineCommand({
+  operands: 'NAME|ID [NAME|ID...]',
+  count: [1, Infinity],
+  flags: {
+    format: inspectFormatFlag(),
+    size: sizeFlag('Display total file sizes if the type is container'),
+    type: text('Only inspect objects of the given type'),
+  },
+  run(context, { values, positionals }) {
+    const client = context.client();
+    const kinds: Readonly<Record<string, LookUp>> = {
+      container: (name) => inspectContainer(client, name, values.size),
+      image: (name) => inspectImage(client, name),
+    };
+    if (values.type !== '' && !Object.hasOwn(kinds, values.type)) {
+      throw new Error(`unknown type: ${JSON.stringify(values.type)}: must be "container" or "image"`);
+    }
+    const chosen = values.type === '' ? Object.values(kinds) : [kinds[values.type] ?? (() => Promise.resolve())];
+    return show(context, positionals, values.format, (name) => firstOf(chosen, name, values.type === ''));
+  },
+});
+
+export const inspectContainers = defineCommand({
+  operands: 'CONTAINER [CONTAINER...]',
+  count: [1, Infinity],
+  flags: { format: inspectFormatFlag(), size: sizeFlag('Display total file sizes') },
+  run: (context, { values, positionals }) =>
+    show(context, positionals, values.format, (name) => inspectContainer(context.client(), name, values.size)),
+});
+
+export const inspectImages = defineCommand({
+  operands: 'IMAGE [IMAGE...]',
+  count: [1, Infinity],
+  flags: { format: inspectFormatFlag() },
+  run: (context, { values, positionals }) =>
+    show(context, positionals, values.format, (name) => inspectImage(context.client(), name)),
+});
+
+/** A name may mean a container or an image; the first kind that knows it wins. */
+async function firstOf(lookUps: readonly LookUp[], name: string, several: boolean): Promise<unknown> {
+  for (const lookUp of lookUps) {
+    try {
+      return await lookUp(name);
+    } catch (error) {
+      if (!several || !(error instanceof ApiError) || error.kind !== 'not-found') throw error;
+    }
+  }
+  throw new Error(`Error: No such object: ${name}`);
+}
+
+async function show(
+  context: CommandContext,
+  names: readonly string[],
+  format: string,
+  lookUp: LookUp,
+): Promise<number> {
+  const template = format === '' || format === 'json' ? undefined : parseTemplate(format);
+  const found: unknown[] = [];
+  const failures: unknown[] = [];
+  for (const name of names) {
+    try {
+      found.push(await lookUp(name));
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  const { out } = context.io;
+  if (template !== undefined) for (const value of found) out(`${render(template, value)}\n`);
+  else if (found.length === 0) out('[]\n');
+  else if (format === 'json') out(`${goJson(found)}\n`);
+  else out(`${goJson(found, '    ')}\n`);
+  for (const error of failures) context.io.err(`${describeFailure(error)}\n`);
+  return failures.length === 0 ? 0 : 1;
+}

@@ -1,0 +1,20 @@
+/**
+ * The multi-call program: `berth daemon`, `berth oci …` and `berth monitor` are the other programs, by first word;
+ * everything else is the CLI. Each is loaded only when it is meant.
+ */
+
+async function main([first, ...rest]: readonly string[]): Promise<number> {
+  switch (first) {
+    case 'monitor':
+      return (await import('./monitor.ts')).monitorMain(rest);
+    default:
+      return cli();
+  }
+}
+
+async function cli(): Promise<number> {
+  const [{ runCli }, { processIo }] = await Promise.all([import('#client/main.ts'), import('#client/terminal/io.ts')]);
+  return runCli({ argv: process.argv.slice(2), environment: process.env, io: processIo() });
+}
+
+process.exit(await main(process.argv.slice(2)));
