@@ -4,12 +4,8 @@
  */
 
 async function main([first, ...rest]: readonly string[]): Promise<number> {
-  switch (first) {
-    case 'monitor':
-      return (await import('./monitor.ts')).monitorMain(rest);
-    default:
-      return cli();
-  }
+  if (first === 'monitor') return (await import('./monitor.ts')).monitorMain(rest);
+  return cli();
 }
 
 async function cli(): Promise<number> {

@@ -1,0 +1,78 @@
+/** `image from-host`: an image without any registry, from programs that this machine has. */
+import { closeSync, openSync, writevSync } from 'node:fs';
+import { basename } from 'node:path';
+import { loadImages } from '#api/client/images.ts';
+import { defineCommand, ExitError } from '../command.ts';
+import { flag, list, text } from '../flags/flag-spec.ts';
+import { HostFileCollector } from '../host-image/host-files.ts';
+import { type HostImage, hostImage } from '../host-image/image-archive.ts';
+import { showProgress } from './show-progress.ts';
+import { splitReference } from './split-reference.ts';
+
+const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
+const SHELLS = ['sh', 'bash', 'dash', 'busybox'];
+const FILE_MODE = 0o644;
+
+export const fromHost = defineCommand({
+  operands: 'NAME[:TAG] PROGRAM [PROGRAM...]',
+  count: [2, Infinity],
+  flags: {
+    cmd: list(
+      'Default command of the image, one word each (default: a shell if there is one, else the first program)',
+      {
+        typeName: 'word',
+      },
+    ),
+    file: list('Also take this file, as it is', { typeName: 'path' }),
+    output: text('Write the archive to a file instead of loading it', { shorthand: 'o' }),
+    quiet: flag('Print only the image id', { shorthand: 'q' }),
+  },
+  examples: ['berth image from-host base busybox', 'berth image from-host tools bash ls cat ps curl'],
+  async run(context, { values, positionals: [name = '', ...programs] }) {
+    const collector = new HostFileCollector(context.environment['PATH']);
+    const paths = programs.map((program) => collector.addProgram(program));
+    for (const path of values.file) collector.addFile(path);
+    const { repository, tag } = splitReference(name);
+    const files = collector.files();
+    const image = hostImage({
+      files,
+      reference: `${repository}:${tag === '' ? 'latest' : tag}`,
+      command:
+        values.cmd.length > 0 ? values.cmd : defaultCommand(paths, files.has('/usr/bin/sh') || files.has('/bin/sh')),
+      architecture: ARCHITECTURES[process.arch] ?? process.arch,
+      createdBy: `berth image from-host ${programs.join(' ')}`,
+    });
+    if (values.output !== '') writeArchive(values.output, image);
+    else {
+      const write = (part: string) => {
+        if (!values.quiet) context.io.out(part);
+      };
+      const messages = loadImages(
+        context.client(),
+        new Blob([...image.pieces].map((piece) => new Uint8Array(piece))),
+        true,
+      );
+      await showProgress(messages, { write, terminal: false });
+    }
+    if (values.quiet || values.output !== '') context.io.out(`${image.id}\n`);
+  },
+});
+
+function defaultCommand(paths: readonly string[], hasShell: boolean): readonly string[] {
+  if (hasShell) return ['sh'];
+  const shell = paths.find((path) => SHELLS.includes(basename(path)));
+  return [shell ?? paths[0] ?? 'sh'];
+}
+
+function writeArchive(path: string, image: HostImage): void {
+  const fd = openSync(path, 'w', FILE_MODE);
+  try {
+    for (const piece of image.pieces) {
+      for (let rest = piece; rest.length > 0; ) rest = rest.subarray(writevSync(fd, [rest]));
+    }
+  } catch (error) {
+    throw new ExitError(1, `Cannot write "${path}": ${error instanceof Error ? error.message : String(error)}`);
+  } finally {
+    closeSync(fd);
+  }
+}
