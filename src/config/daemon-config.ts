@@ -1,0 +1,233 @@
+/**
+ * The daemon's configuration: flags and daemon.json together, checked, with defaults. A key that is given both ways is
+ * refused, as in dockerd, because nobody could tell which was meant.
+ */
+import { invalidParameter } from '#errdefs/errors.ts';
+import { type LogLevel, logLevels } from '#pkg/log/log.ts';
+import { DEFAULT_SOCKET, type HostSpec, parseHost, type TlsSettings } from './hosts.ts';
+import { keySpecs, specOfKey } from './keys.ts';
+import { checkTreatment, checkType, type ConfigValue, shown } from './values.ts';
+
+export const DEFAULT_CONFIG_FILE = '/etc/berth/daemon.json';
+
+export interface DaemonConfig {
+  readonly hosts: readonly HostSpec[];
+  readonly tls: TlsSettings;
+  /** Of unix sockets; undefined: `berth` if it exists, else root. */
+  readonly group: string | undefined;
+  readonly dataRoot: string;
+  readonly execRoot: string;
+  readonly pidfile: string;
+  readonly storageDriver: 'overlay' | 'vfs' | undefined;
+  /** undefined: `berth0`, or one of the data root's own. */
+  readonly bridge: string | undefined;
+  /** Address and prefix length of the bridge; undefined: the first pool that is free. */
+  readonly bip: string | undefined;
+  readonly debug: boolean;
+  readonly logLevel: LogLevel;
+  readonly labels: readonly string[];
+  readonly defaultRuntime: string;
+  readonly noNewPrivileges: boolean;
+  readonly init: boolean;
+  readonly stopTimeoutSeconds: number;
+  readonly logDriver: string;
+  readonly logOptions: Readonly<Record<string, string>>;
+  readonly dns: readonly string[];
+  readonly dnsSearch: readonly string[];
+  readonly dnsOptions: readonly string[];
+  /** Keys that were given and change nothing, with the reason: logged at the start. */
+  readonly withoutEffect: readonly { readonly key: string; readonly reason: string }[];
+}
+
+/** What SIGHUP may change: dockerd's set as far as we honour it. */
+export type Reloadable = Pick<DaemonConfig, 'debug' | 'logLevel' | 'labels' | 'defaultRuntime'>;
+
+/** Checks the file's text alone. Errors: invalid-parameter, not-implemented, naming the keys. */
+export function parseConfigFile(text: string): Map<string, ConfigValue> {
+  let parsed: unknown;
+  try {
+    parsed = text.trim() === '' ? {} : JSON.parse(text);
+  } catch (error) {
+    throw invalidParameter(`invalid JSON: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
+    throw invalidParameter('invalid JSON: must be an object');
+  }
+  const unknown = Object.keys(parsed).filter((name) => !specOfKey.has(name));
+  if (unknown.length > 0) {
+    throw invalidParameter(`the following directives don't match any configuration option: ${unknown.join(', ')}`);
+  }
+  const values = new Map<string, ConfigValue>();
+  for (const [name, given] of Object.entries(parsed)) {
+    const spec = specOfKey.get(name);
+    if (spec === undefined) continue;
+    values.set(name, checkType(spec, given));
+  }
+  return values;
+}
+
+function refuseBothWays(flags: ReadonlyMap<string, ConfigValue>, file: ReadonlyMap<string, ConfigValue>): void {
+  const conflicts: string[] = [];
+  for (const [name, fromFlag] of flags) {
+    const fromFile = file.get(name);
+    if (fromFile === undefined) continue;
+    conflicts.push(`${name}: (from flag: ${shown(fromFlag)}, from file: ${shown(fromFile)})`);
+  }
+  if (conflicts.length === 0) return;
+  throw invalidParameter(
+    `the following directives are specified both as a flag and in the configuration file: ${conflicts.join(', ')}`,
+  );
+}
+
+class Values {
+  readonly #values: ReadonlyMap<string, ConfigValue>;
+
+  constructor(values: ReadonlyMap<string, ConfigValue>) {
+    this.#values = values;
+  }
+
+  text(name: string): string | undefined {
+    const value = this.#values.get(name);
+    return typeof value === 'string' && value !== '' ? value : undefined;
+  }
+
+  flag(name: string): boolean {
+    return this.#values.get(name) === true;
+  }
+
+  integer(name: string): number | undefined {
+    const value = this.#values.get(name);
+    return typeof value === 'number' ? value : undefined;
+  }
+
+  texts(name: string): readonly string[] {
+    const value = this.#values.get(name);
+    return Array.isArray(value) ? value.map(String) : [];
+  }
+
+  textMap(name: string): Readonly<Record<string, string>> {
+    const value = this.#values.get(name);
+    if (typeof value !== 'object' || Array.isArray(value)) return {};
+    return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, String(entry)]));
+  }
+
+  path(name: string, fallback: string): string {
+    const path = this.text(name) ?? fallback;
+    if (!path.startsWith('/')) throw invalidParameter(`invalid value for "${name}": "${path}" is not an absolute path`);
+    return path === '/' ? path : path.replace(/\/+$/, '');
+  }
+}
+
+/** Errors: invalid-parameter, forbidden, not-implemented, each naming key or flag. */
+export function buildConfig(
+  flags: ReadonlyMap<string, ConfigValue>,
+  file: ReadonlyMap<string, ConfigValue>,
+): DaemonConfig {
+  refuseBothWays(flags, file);
+  const merged = new Map([...file, ...flags]);
+  const withoutEffect: { key: string; reason: string }[] = [];
+  for (const spec of keySpecs) {
+    const value = merged.get(spec.key);
+    if (value === undefined) continue;
+    checkTreatment(spec, value);
+    if (spec.treatment.kind === 'no-effect') withoutEffect.push({ key: spec.key, reason: spec.treatment.reason });
+  }
+  const values = new Values(merged);
+  const execRoot = values.path('exec-root', '/run/berth');
+  const tls = tlsOf(values);
+  const hosts = values.texts('hosts');
+  return {
+    hosts: (hosts.length === 0 ? [`unix://${DEFAULT_SOCKET}`] : hosts).map((host) => parseHost(host, tls)),
+    tls,
+    group: values.text('group'),
+    dataRoot: values.path('data-root', '/var/lib/berth'),
+    execRoot,
+    pidfile: values.path('pidfile', `${execRoot}/berthd.pid`),
+    storageDriver: storageDriverOf(values.text('storage-driver')),
+    bridge: bridgeOf(values.text('bridge')),
+    bip: bipOf(values.text('bip')),
+    debug: values.flag('debug'),
+    logLevel: values.flag('debug') ? 'debug' : logLevelOf(values.text('log-level')),
+    labels: labelsOf(values.texts('labels')),
+    defaultRuntime: values.text('default-runtime') ?? 'berth',
+    noNewPrivileges: values.flag('no-new-privileges'),
+    init: values.flag('init'),
+    stopTimeoutSeconds: stopTimeoutOf(values.integer('default-stop-timeout')),
+    logDriver: values.text('log-driver') ?? 'json-file',
+    logOptions: values.textMap('log-opts'),
+    dns: values.texts('dns').map(addressOf),
+    dnsSearch: values.texts('dns-search'),
+    dnsOptions: values.texts('dns-opts'),
+    withoutEffect,
+  };
+}
+
+function tlsOf(values: Values): TlsSettings {
+  const verify = values.flag('tlsverify');
+  return {
+    mode: verify ? 'mutual' : values.flag('tls') ? 'server' : 'none',
+    caCert: values.path('tlscacert', '/etc/berth/ca.pem'),
+    cert: values.path('tlscert', '/etc/berth/cert.pem'),
+    key: values.path('tlskey', '/etc/berth/key.pem'),
+  };
+}
+
+function storageDriverOf(name: string | undefined): 'overlay' | 'vfs' | undefined {
+  if (name === undefined || name === 'vfs') return name;
+  if (name === 'overlay2' || name === 'overlay') return 'overlay';
+  throw invalidParameter(`invalid value for "storage-driver": "${name}": overlay2 and vfs are there`);
+}
+
+function bridgeOf(name: string | undefined): string | undefined {
+  if (name === undefined) return undefined;
+  if (/^[A-Za-z0-9_.-]{1,15}$/.test(name) && name !== '.' && name !== '..' && name !== 'none') return name;
+  throw invalidParameter(`invalid value for "bridge": "${name}" is no name of a link`);
+}
+
+function bipOf(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const match = /^([0-9.]+)\/([0-9]{1,2})$/.exec(text);
+  const length = Number(match?.[2] ?? 33);
+  if (match === null || length > 30 || length < 8 || !isIpv4(match[1] ?? '')) {
+    throw invalidParameter(`invalid value for "bip": "${text}": must be an IPv4 address with prefix length`);
+  }
+  return text;
+}
+
+function isIpv4(text: string): boolean {
+  const parts = text.split('.');
+  return parts.length === 4 && parts.every((part) => /^[0-9]{1,3}$/.test(part) && Number(part) <= 255);
+}
+
+function addressOf(text: string): string {
+  if (isIpv4(text) || (/^[0-9a-fA-F:]+(%[\w.-]+)?$/.test(text) && text.includes(':'))) return text;
+  throw invalidParameter(`invalid value for "dns": ${text} is not an ip address`);
+}
+
+function logLevelOf(text: string | undefined): LogLevel {
+  if (text === undefined) return 'info';
+  const level = logLevels.find((known) => known === text);
+  if (level === undefined) throw invalidParameter(`invalid logging level: ${text}`);
+  return level;
+}
+
+function labelsOf(labels: readonly string[]): readonly string[] {
+  const values = new Map<string, string>();
+  for (const label of labels) {
+    const at = label.indexOf('=');
+    if (at <= 0) throw invalidParameter(`bad attribute format: ${label}`);
+    const name = label.slice(0, at);
+    const before = values.get(name);
+    if (before !== undefined && before !== label.slice(at + 1)) {
+      throw invalidParameter(`conflict labels for ${name}=${label.slice(at + 1)} and ${name}=${before}`);
+    }
+    values.set(name, label.slice(at + 1));
+  }
+  return [...values].map(([name, value]) => `${name}=${value}`);
+}
+
+function stopTimeoutOf(seconds: number | undefined): number {
+  if (seconds === undefined) return 10;
+  if (seconds < -1) throw invalidParameter(`invalid value for "default-stop-timeout": ${seconds}`);
+  return seconds;
+}

@@ -1,0 +1,144 @@
+/**
+ * dockerd's daemon.json keys as data: what each wants, which flag says the same, and what we do with it. A key that
+ * would change something that is not built is refused unless its value is what is in force anyway, so that no
+ * configuration is believed to work that does not.
+ */
+
+export type KeyType = 'text' | 'flag' | 'integer' | 'size' | 'texts' | 'text-map' | 'objects' | 'object';
+
+export type Treatment =
+  | { readonly kind: 'honoured' }
+  /** Accepted, changes nothing. */
+  | { readonly kind: 'no-effect'; readonly reason: string }
+  /** Refused unless it has one of these values. */
+  | { readonly kind: 'not-yet'; readonly inForce: readonly unknown[] };
+
+export interface KeySpec {
+  readonly key: string;
+  readonly type: KeyType;
+  /** The long flag without dashes; absent: file only. */
+  readonly flag?: string;
+  readonly short?: string;
+  readonly treatment: Treatment;
+  /** Reread at SIGHUP. */
+  readonly reload?: true;
+}
+
+const honoured: Treatment = { kind: 'honoured' };
+const noEffect = (reason: string): Treatment => ({ kind: 'no-effect', reason });
+const notYet = (...inForce: readonly unknown[]): Treatment => ({ kind: 'not-yet', inForce });
+
+type Extra = Pick<KeySpec, 'flag' | 'short' | 'reload'>;
+
+function key(name: string, type: KeyType, treatment: Treatment, extra: Extra = {}): KeySpec {
+  return { key: name, type, treatment, ...extra };
+}
+
+/** The same name as a flag. */
+function both(name: string, type: KeyType, treatment: Treatment, extra: Extra = {}): KeySpec {
+  return { key: name, type, treatment, flag: name, ...extra };
+}
+
+const ALWAYS_ON = 'containers always go on while the daemon is away';
+const NO_PROXY = 'ports are published without a proxy process';
+const OWN_RUNTIME = 'there is no containerd';
+
+export const keySpecs: readonly KeySpec[] = [
+  key('allow-direct-routing', 'flag', notYet(false), { flag: 'allow-direct-routing' }),
+  key('authorization-plugins', 'texts', notYet([]), { flag: 'authorization-plugin' }),
+  both('bip', 'text', honoured),
+  both('bip6', 'text', notYet('')),
+  both('bridge', 'text', honoured, { short: 'b' }),
+  both('bridge-accept-fwmark', 'text', notYet('')),
+  key('builder', 'object', notYet({})),
+  key('cdi-spec-dirs', 'texts', notYet([]), { flag: 'cdi-spec-dir' }),
+  both('cgroup-parent', 'text', notYet('')),
+  both('containerd', 'text', noEffect(OWN_RUNTIME)),
+  both('containerd-namespace', 'text', noEffect(OWN_RUNTIME)),
+  key('containerd-plugin-namespace', 'text', noEffect(OWN_RUNTIME), { flag: 'containerd-plugins-namespace' }),
+  both('cpu-rt-period', 'integer', notYet(0)),
+  both('cpu-rt-runtime', 'integer', notYet(0)),
+  both('cri-containerd', 'flag', notYet(false)),
+  both('data-root', 'text', honoured),
+  both('debug', 'flag', honoured, { short: 'D', reload: true }),
+  key('default-address-pools', 'objects', notYet([]), { flag: 'default-address-pool' }),
+  both('default-cgroupns-mode', 'text', notYet('')),
+  both('default-gateway', 'text', notYet('')),
+  both('default-gateway-v6', 'text', notYet('')),
+  both('default-ipc-mode', 'text', notYet('', 'private')),
+  key('default-network-opts', 'object', notYet({}), { flag: 'default-network-opt' }),
+  both('default-runtime', 'text', honoured, { reload: true }),
+  both('default-shm-size', 'size', notYet('64m', '64M', '64MiB', 67_108_864)),
+  both('default-stop-timeout', 'integer', honoured),
+  key('default-ulimits', 'object', notYet({}), { flag: 'default-ulimit' }),
+  both('dns', 'texts', honoured),
+  key('dns-opts', 'texts', honoured, { flag: 'dns-opt' }),
+  both('dns-search', 'texts', honoured),
+  key('exec-opts', 'texts', notYet([]), { flag: 'exec-opt' }),
+  both('exec-root', 'text', honoured),
+  both('experimental', 'flag', notYet(false)),
+  key('features', 'object', notYet({}), { flag: 'feature' }),
+  both('firewall-backend', 'text', notYet('', 'nftables')),
+  both('fixed-cidr', 'text', notYet('')),
+  both('fixed-cidr-v6', 'text', notYet('')),
+  both('group', 'text', honoured, { short: 'G' }),
+  both('host-gateway-ip', 'text', notYet('')),
+  key('host-gateway-ips', 'texts', notYet([])),
+  key('hosts', 'texts', honoured, { flag: 'host', short: 'H' }),
+  both('http-proxy', 'text', notYet('')),
+  both('https-proxy', 'text', notYet('')),
+  both('icc', 'flag', notYet(true)),
+  both('init', 'flag', honoured),
+  both('init-path', 'text', notYet('')),
+  key('insecure-registries', 'texts', notYet([]), { flag: 'insecure-registry', reload: true }),
+  both('ip', 'text', notYet('', '0.0.0.0')),
+  both('ip-forward', 'flag', notYet(true)),
+  both('ip-forward-no-drop', 'flag', notYet(false)),
+  both('ip-masq', 'flag', notYet(true)),
+  both('iptables', 'flag', notYet(true)),
+  both('ip6tables', 'flag', notYet(false, true)),
+  both('ipv6', 'flag', notYet(false)),
+  key('labels', 'texts', honoured, { flag: 'label', reload: true }),
+  both('live-restore', 'flag', noEffect(ALWAYS_ON), { reload: true }),
+  both('log-driver', 'text', honoured),
+  both('log-format', 'text', notYet('', 'json')),
+  both('log-level', 'text', honoured, { short: 'l' }),
+  key('log-opts', 'text-map', honoured, { flag: 'log-opt' }),
+  both('max-concurrent-downloads', 'integer', noEffect('nothing is pulled yet'), { reload: true }),
+  both('max-concurrent-uploads', 'integer', noEffect('nothing is pushed yet'), { reload: true }),
+  both('max-download-attempts', 'integer', noEffect('nothing is pulled yet'), { reload: true }),
+  both('metrics-addr', 'text', notYet('')),
+  key('min-api-version', 'text', notYet('', '1.24')),
+  both('mtu', 'integer', notYet(0, 1500)),
+  both('network-control-plane-mtu', 'integer', noEffect('there is no swarm')),
+  both('network-diagnostic-port', 'integer', notYet(0)),
+  both('no-new-privileges', 'flag', honoured),
+  both('no-proxy', 'text', notYet('')),
+  key('node-generic-resources', 'texts', notYet([]), { flag: 'node-generic-resource' }),
+  key('nri-opts', 'object', notYet({}), { flag: 'nri-opt' }),
+  both('pidfile', 'text', honoured, { short: 'p' }),
+  key('proxies', 'object', notYet({})),
+  both('raw-logs', 'flag', noEffect('the log is JSON lines without colours')),
+  key('registry-mirrors', 'texts', notYet([]), { flag: 'registry-mirror', reload: true }),
+  key('resolv-conf', 'text', notYet('')),
+  both('rootless', 'flag', notYet(false)),
+  key('runtimes', 'object', notYet({}), { flag: 'add-runtime', reload: true }),
+  both('seccomp-profile', 'text', notYet('', 'builtin')),
+  both('selinux-enabled', 'flag', notYet(false)),
+  both('shutdown-timeout', 'integer', noEffect(ALWAYS_ON), { reload: true }),
+  both('storage-driver', 'text', honoured, { short: 's' }),
+  key('storage-opts', 'texts', notYet([]), { flag: 'storage-opt' }),
+  both('swarm-default-advertise-addr', 'text', noEffect('there is no swarm')),
+  key('swarm-raft-election-tick', 'integer', noEffect('there is no swarm')),
+  key('swarm-raft-heartbeat-tick', 'integer', noEffect('there is no swarm')),
+  both('tls', 'flag', honoured),
+  both('tlscacert', 'text', honoured),
+  both('tlscert', 'text', honoured),
+  both('tlskey', 'text', honoured),
+  both('tlsverify', 'flag', honoured),
+  both('userland-proxy', 'flag', noEffect(NO_PROXY)),
+  both('userland-proxy-path', 'text', noEffect(NO_PROXY)),
+  both('userns-remap', 'text', notYet('')),
+];
+
+export const specOfKey: ReadonlyMap<string, KeySpec> = new Map(keySpecs.map((spec) => [spec.key, spec]));
