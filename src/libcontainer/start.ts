@@ -14,7 +14,7 @@ import { MOUNT_ATTR, O } from '#sys/numbers.ts';
 import { type Gate, Program, type Source } from '#sys/program.ts';
 import { apparmorLabel } from './apparmor-label.ts';
 import type { Cgroup } from './cgroups/cgroup.ts';
-import { explainFailure, type ProgramOutcome, type StartError } from './explain.ts';
+import { explainFailure, type ProgramOutcome, StartError } from './explain.ts';
 import { idMaps, idMapText } from './id-map.ts';
 import { makeDevices } from './mounts/devices.ts';
 import { prepareRestrictions, type Restrictions } from './mounts/masks.ts';
@@ -256,8 +256,10 @@ function terminal(mounts: PreparedMounts, uid: number, request: StartRequest, pr
 function workingDirectory(mounts: PreparedMounts, cwd: string): string {
   const place = mounts.table.locate(cwd, 'directory');
   closePlace(place);
-  if (place.directory === false)
-    throw invalidParameter(`chdir to cwd ("${cwd}") set in config.json failed: not a directory`);
+  if (place.directory === false) {
+    const message = `chdir to cwd ("${cwd}") set in config.json failed: not a directory`;
+    throw new StartError('invalid-parameter', 126, message);
+  }
   return place.path;
 }
 
