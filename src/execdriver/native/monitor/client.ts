@@ -254,7 +254,8 @@ export class MonitorClient {
   }
 
   #lost(): void {
-    const wanted = this.#closed;
+    // Before its hello it was no monitor of ours: connect() says so.
+    const wanted = this.#closed || this.#pid === 0;
     this.close();
     this.#hello.reject(unavailable('The monitor is gone'));
     for (const waiting of this.#waiting.values()) waiting.reject(unavailable('The monitor died'));
