@@ -43,8 +43,6 @@ describe('HostConfig', () => {
       { Ulimits: [{ Name: 'nofile', Soft: 9, Hard: 1 }] },
       'ulimit soft limit must be less than or equal to hard limit: 9 > 1',
     ],
-    [{ LogConfig: { Type: 'nope', Config: {} } }, "logger: no log driver named 'nope' is registered"],
-    [{ LogConfig: { Type: '', Config: { nope: '1' } } }, "unknown log opt 'nope' for json-file log driver"],
     [{ RestartPolicy: { Name: 'always', MaximumRetryCount: 0 }, AutoRemove: true }, 'restart policy'],
     [{ RestartPolicy: { Name: 'always', MaximumRetryCount: 2 } }, "only be used with 'on-failure'"],
     [{ NetworkMode: 'nope' }, 'network nope not found'],

@@ -8,7 +8,6 @@ import type { HostConfig } from '#api/types/host-config.ts';
 import type { NetworkingConfig } from '#api/types/network.ts';
 import { invalidParameter, notFound, notImplemented } from '#errdefs/errors.ts';
 import { normaliseCapabilities } from './capabilities.ts';
-import { parseLogConfig } from './log-config.ts';
 import { checkResources, type CpuFacts } from './resources.ts';
 import { checkRestartPolicy } from './restart-policy.ts';
 import { parseSecurityOptions } from './security-opt.ts';
@@ -75,7 +74,6 @@ export function checkHostConfig(host: HostConfig, config: ContainerConfig, facts
   normaliseCapabilities(host.CapAdd ?? [], 'CapAdd');
   normaliseCapabilities(host.CapDrop ?? [], 'CapDrop');
   parseSecurityOptions(host.SecurityOpt ?? []);
-  parseLogConfig(host.LogConfig);
   checkResources(host, facts);
   checkModes(host, config);
   checkSysctls(host);

@@ -1,0 +1,50 @@
+/** attach: to a running container, or to one that is not started yet and then waits for its start. */
+import type { AttachInput } from '#api/jobs/container.ts';
+import { isRunning } from '#container/state.ts';
+import { conflict } from '#errdefs/errors.ts';
+import { DEFAULT_DETACH_KEYS, parseDetachKeys } from '#pkg/detach-keys/detach-keys.ts';
+import type { Services } from '../services.ts';
+import { publishContainerEvent } from './event.ts';
+import { writeLogs } from './logs.ts';
+import { serveSession } from './session.ts';
+
+/** Errors: conflict for a paused or restarting container. */
+export async function attachContainer(services: Services, input: AttachInput, signal: AbortSignal): Promise<void> {
+  const record = services.containers.resolve(input.container);
+  const keys = input.detachKeys === '' ? DEFAULT_DETACH_KEYS : parseDetachKeys(input.detachKeys);
+  const { status } = record.state;
+  if (status === 'paused') {
+    throw conflict(`container ${input.container} is paused, unpause the container before attach`);
+  }
+  if (status === 'restarting') {
+    throw conflict(`container ${input.container} is restarting, wait until the container is running`);
+  }
+  const { connection } = input;
+  const { Tty: tty, OpenStdin: openStdin, StdinOnce: stdinOnce } = record.config;
+  connection.accept(tty);
+  if (input.logs) await writeLogs(services, record, input, connection);
+  if (!input.stream) {
+    connection.end();
+    return;
+  }
+  const console = services.consoles.of(record);
+  publishContainerEvent(services.events, record, 'attach');
+  const result = await serveSession({
+    pump: services.pump,
+    connection,
+    output: console.output,
+    input: console.stdin,
+    over: console.over,
+    endsWith: undefined,
+    stdin: input.stdin && openStdin,
+    stdout: input.stdout,
+    stderr: input.stderr,
+    detachKeys: keys,
+    closeStdinAtEnd: stdinOnce && !tty,
+    signal,
+  });
+  const now = services.containers.get(record.id);
+  if (result === 'detached' && now !== undefined && isRunning(now.state)) {
+    publishContainerEvent(services.events, now, 'detach');
+  }
+}

@@ -1,0 +1,258 @@
+/**
+ * Creates a container: resolve the image, merge and validate, take id and name, make volumes and the read-write layer,
+ * fill volumes from the image, and only then show it. A crash at any line leaves a record that is not `complete`;
+ * restore sweeps it with everything it made.
+ */
+import * as fs from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import type { ContainerCreateResponse, ContainerConfig, HostConfig } from '#api/types/container.ts';
+import type { CreateInput } from '#api/jobs/container.ts';
+import { mergeConfig } from '#container/merge-config.ts';
+import { type MountSpec, parseMounts } from '#container/mount-spec.ts';
+import { parseContainerName } from '#container/name.ts';
+import type { ContainerMount, ContainerRecord } from '#container/record.ts';
+import { newState } from '#container/state.ts';
+import { checkConfig, checkHostConfig, checkNetworkingConfig, containerOfMode } from '#container/validate.ts';
+import { conflict, invalidParameter, notFound } from '#errdefs/errors.ts';
+import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
+import { failpoint } from '#pkg/failpoint/failpoint.ts';
+import { log } from '#pkg/log/log.ts';
+import { generateName } from '#pkg/names/names.ts';
+import { Rollback } from '#pkg/rollback/rollback.ts';
+import type { Image } from '#image/image-store.ts';
+import { validateLogConfig } from '#logger/log-target.ts';
+import type { Services } from '../services.ts';
+import { publishContainerEvent, publishVolumeEvent } from './event.ts';
+import { containerDirectory } from './paths.ts';
+
+const SHM_DEFAULT_BYTES = 64 * 1024 * 1024;
+
+export async function createContainer(
+  services: Services,
+  input: CreateInput,
+  signal: AbortSignal,
+): Promise<ContainerCreateResponse> {
+  const { HostConfig: requestedHost, NetworkingConfig: networking, ...requestedConfig } = input.request;
+  const name = input.name === '' ? undefined : parseContainerName(input.name);
+  const image = resolveImage(services, requestedConfig.Image, input.platform);
+  const config = checkConfig(mergeConfig(requestedConfig, image.config.config ?? {}));
+  const hostConfig = withDefaults(services, requestedHost);
+  checkNetworkingConfig(networking, requestedHost.NetworkMode);
+  checkHostConfig(hostConfig, config, {
+    ...services.host,
+    cgroupVersion: services.isolation.cgroups.version,
+    runtimes: [...services.execDrivers.keys()],
+  });
+  validateLogConfig({ type: hostConfig.LogConfig.Type, options: hostConfig.LogConfig.Config ?? {} });
+  checkOthers(services, hostConfig);
+  const mounts = parseMounts(hostConfig, config);
+  checkSources(mounts);
+
+  const id = newId(services);
+  const record = recordOf({
+    services,
+    id,
+    name,
+    image,
+    config: withHostname(services, config, hostConfig, id),
+    hostConfig,
+  });
+  await makeContainer(services, record, mounts, image, signal);
+  return { Id: id, Warnings: warningsOf(services, hostConfig, config) };
+}
+
+function resolveImage(services: Services, reference: string, platform: string): Image {
+  if (reference === '') throw invalidParameter('no image specified');
+  const image = services.images.resolve(reference);
+  if (platform !== '') {
+    const [os, architecture] = platform.split('/');
+    const matches =
+      os === image.config.os && (architecture === undefined || architecture === image.config.architecture);
+    if (!matches) {
+      throw notFound(
+        `image with reference ${reference} was found but its platform (${image.config.os}/${image.config.architecture}) ` +
+          `does not match the specified platform (${platform})`,
+      );
+    }
+  }
+  return image;
+}
+
+/** What dockerd fills in at create and inspect shows. */
+function withDefaults(services: Services, host: HostConfig): HostConfig {
+  const { settings } = services;
+  const log = host.LogConfig.Type === '' ? { Type: settings.logDriver, Config: { ...settings.logOptions } } : undefined;
+  return {
+    ...host,
+    NetworkMode: host.NetworkMode === '' || host.NetworkMode === 'default' ? 'bridge' : host.NetworkMode,
+    IpcMode: host.IpcMode === '' ? 'private' : host.IpcMode,
+    CgroupnsMode: host.CgroupnsMode === '' ? defaultCgroupns(services, host) : host.CgroupnsMode,
+    ShmSize: host.ShmSize === 0 ? SHM_DEFAULT_BYTES : host.ShmSize,
+    Runtime: (host.Runtime ?? '') === '' ? settings.defaultRuntime : (host.Runtime ?? ''),
+    MemorySwappiness: host.MemorySwappiness === -1 ? null : host.MemorySwappiness,
+    MemorySwap: host.Memory > 0 && host.MemorySwap === 0 ? host.Memory * 2 : host.MemorySwap,
+    PidsLimit: host.PidsLimit === 0 ? null : host.PidsLimit,
+    LogConfig:
+      log === undefined ? host.LogConfig : { Type: log.Type, Config: { ...log.Config, ...host.LogConfig.Config } },
+    ...(host.Privileged ? { SecurityOpt: [...new Set([...(host.SecurityOpt ?? []), 'label=disable'])] } : {}),
+  };
+}
+
+function defaultCgroupns(services: Services, host: HostConfig): string {
+  return services.isolation.cgroups.version === 2 && !host.Privileged ? 'private' : 'host';
+}
+
+/** Containers that modes name must be there. */
+function checkOthers(services: Services, host: HostConfig): void {
+  for (const mode of [host.NetworkMode, host.PidMode, host.IpcMode]) {
+    const other = containerOfMode(mode);
+    if (other === undefined) continue;
+    const record = services.containers.resolve(other);
+    if (mode === host.IpcMode && record.hostConfig.IpcMode !== 'shareable') {
+      throw conflict(
+        `non-shareable IPC of container ${record.id} (hint: use IpcMode:shareable for the donor container)`,
+      );
+    }
+  }
+}
+
+function checkSources(mounts: readonly MountSpec[]): void {
+  for (const mount of mounts) {
+    if (mount.type !== 'bind' || mount.createSource || fs.existsSync(mount.source)) continue;
+    throw invalidParameter(`invalid mount config for type "bind": bind source path does not exist: ${mount.source}`);
+  }
+}
+
+function newId(services: Services): string {
+  for (;;) {
+    const id = randomBytes(32).toString('hex');
+    // A short id that is a number could be taken for one by tools; and it must be new.
+    if (!/^\d{12}/.test(id) && services.containers.idIsFree(id)) return id;
+  }
+}
+
+function withHostname(services: Services, config: ContainerConfig, host: HostConfig, id: string): ContainerConfig {
+  if (config.Hostname !== '') return config;
+  if (host.NetworkMode === 'host' || host.UTSMode === 'host') return { ...config, Hostname: services.host.hostname };
+  const other = containerOfMode(host.NetworkMode);
+  if (other !== undefined) return { ...config, Hostname: services.containers.resolve(other).config.Hostname };
+  return { ...config, Hostname: id.slice(0, 12) };
+}
+
+function recordOf(input: {
+  services: Services;
+  id: string;
+  name: string | undefined;
+  image: Image;
+  config: ContainerConfig;
+  hostConfig: HostConfig;
+}): ContainerRecord {
+  const { services, id, image, config, hostConfig } = input;
+  const [path = '', ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
+  const name = input.name ?? generateName(services.randomInt, (candidate) => services.containers.nameIsFree(candidate));
+  return {
+    id,
+    name,
+    createdAt: rfc3339(nowNs()),
+    imageId: image.id,
+    config,
+    hostConfig,
+    path,
+    args,
+    mounts: [],
+    driver: services.layers.driverName,
+    complete: false,
+    state: newState,
+    desired: 'stopped',
+    manuallyStopped: false,
+    restartCount: 0,
+    endpoint: undefined,
+  };
+}
+
+async function makeContainer(
+  services: Services,
+  record: ContainerRecord,
+  wanted: readonly MountSpec[],
+  image: Image,
+  signal: AbortSignal,
+): Promise<void> {
+  const { containers, layers, volumes } = services;
+  const { id } = record;
+  await using undo = new Rollback({
+    onUndoFailed: (step, err) => log.error('undo failed', { job: 'container.create', container: id, step, err }),
+  });
+  containers.insert(record);
+  undo.defer('forget container', () => containers.forget(id, () => unlinkVolumes(services, id, record)));
+  failpoint('create.recorded');
+
+  await containers.run(id, async (held) => {
+    const mounts = wanted.map((mount) => makeMount(services, mount, undo));
+    // From here on a crash finds the volumes through the record.
+    held.update({ mounts }, () => {
+      for (const mount of mounts) if (mount.volume !== '') volumes.addUser(mount.volume, id);
+    });
+    undo.defer('release volumes', () => unlinkVolumes(services, id, { mounts }));
+    fs.mkdirSync(containerDirectory(services, id), { recursive: true, mode: 0o710 });
+    undo.defer('remove directory', () => fs.rmSync(containerDirectory(services, id), { recursive: true, force: true }));
+    const layer = await layers.createReadWrite(id, image.chainId);
+    undo.defer('remove layer', () => layers.releaseReadWrite(id));
+    failpoint('create.layer-made');
+    const toFill = mounts.filter((mount) => mount.type === 'volume' && mount.copyUp);
+    if (toFill.length > 0) {
+      using rootfs = layer.mount();
+      for (const mount of toFill) await volumes.copyUp(mount.volume, rootfs.fd, mount.destination, signal);
+    }
+    signal.throwIfAborted();
+    held.update({ complete: true });
+    failpoint('create.done');
+    undo.commit();
+    publishContainerEvent(services.events, held.record, 'create');
+  });
+}
+
+function unlinkVolumes(services: Services, id: string, record: Pick<ContainerRecord, 'mounts'>): void {
+  for (const mount of record.mounts) if (mount.volume !== '') services.volumes.removeUser(mount.volume, id);
+}
+
+function makeMount(services: Services, mount: MountSpec, undo: Rollback): ContainerMount {
+  if (mount.type === 'bind') {
+    if (mount.createSource && !fs.existsSync(mount.source))
+      fs.mkdirSync(mount.source, { recursive: true, mode: 0o755 });
+    return { ...mount, volume: '', anonymous: false };
+  }
+  if (mount.type === 'tmpfs') return { ...mount, volume: '', anonymous: false };
+  const { volume, created } = services.volumes.create(mount.source, mount.labels);
+  if (created) {
+    undo.defer('remove volume', () => services.volumes.remove(volume.name, { force: true }));
+    publishVolumeEvent(services.events, 'create', volume.name, {});
+  }
+  return {
+    ...mount,
+    source: services.volumes.mountpoint(volume.name),
+    volume: volume.name,
+    anonymous: mount.source === '',
+  };
+}
+
+function warningsOf(services: Services, host: HostConfig, config: ContainerConfig): string[] {
+  const warnings: string[] = [];
+  const test = config.Healthcheck?.Test ?? [];
+  if (test.length > 0 && test[0] !== 'NONE') {
+    warnings.push('The image or request has a HEALTHCHECK. It is kept, but health checks are not run yet.');
+  }
+  if (host.OomKillDisable === true && services.isolation.cgroups.version === 2) {
+    warnings.push('Your kernel does not support OomKillDisable. OomKillDisable discarded.');
+  }
+  if (host.OomKillDisable === true && host.Memory === 0 && services.isolation.cgroups.version === 1) {
+    warnings.push(
+      'OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.',
+    );
+  }
+  if ((host.MemorySwappiness ?? -1) >= 0 && services.isolation.cgroups.version === 2) {
+    warnings.push(
+      'Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.',
+    );
+  }
+  return warnings;
+}

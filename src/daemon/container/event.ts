@@ -1,0 +1,44 @@
+/** Events of containers: the attributes are the labels, the image and the name, as with dockerd. */
+import type { ContainerRecord } from '#container/record.ts';
+import type { Events } from '#events/events.ts';
+
+export function publishContainerEvent(
+  events: Events,
+  record: ContainerRecord,
+  action: string,
+  attributes: Readonly<Record<string, string>> = {},
+): void {
+  events.publish({
+    type: 'container',
+    action,
+    id: record.id,
+    attributes: { ...record.config.Labels, ...attributes, image: record.config.Image, name: record.name },
+  });
+}
+
+export function publishNetworkEvent(events: Events, record: ContainerRecord, action: 'connect' | 'disconnect'): void {
+  const { endpoint } = record;
+  if (endpoint === undefined) return;
+  const name = networkNameOf(record);
+  events.publish({
+    type: 'network',
+    action,
+    id: endpoint.networkId,
+    attributes: { container: record.id, name, type: name === 'none' ? 'null' : name },
+  });
+}
+
+/** The name under which a container's network is listed: 'default' is the bridge. */
+export function networkNameOf(record: ContainerRecord): string {
+  const mode = record.hostConfig.NetworkMode;
+  return mode === 'default' || mode === '' ? 'bridge' : mode;
+}
+
+export function publishVolumeEvent(
+  events: Events,
+  action: 'create' | 'mount' | 'unmount' | 'destroy',
+  volume: string,
+  attributes: Readonly<Record<string, string>>,
+): void {
+  events.publish({ type: 'volume', action, id: volume, attributes: { driver: 'local', ...attributes } });
+}

@@ -1,0 +1,135 @@
+/**
+ * The end of a container's first process, in the order that clients rely on (ARCHITECTURE.md, "The way of a run"): output
+ * drained → state recorded → `die` event and waiters → network → restart policy or removal → directories and cgroups.
+ */
+import type { ExecDriver, ProcessExit, RunningProcess } from '#execdriver/driver.ts';
+import type { ContainerRecord } from '#container/record.ts';
+import { nextRestart } from '#container/restart-policy.ts';
+import { moveTo } from '#container/state.ts';
+import { parseNetworkMode } from '#container/validate.ts';
+import { rfc3339OfDate } from '#pkg/clock/clock.ts';
+import { failpoint } from '#pkg/failpoint/failpoint.ts';
+import { log } from '#pkg/log/log.ts';
+import type { Services } from '../services.ts';
+import type { Held } from './containers.ts';
+import { publishContainerEvent, publishNetworkEvent, publishVolumeEvent } from './event.ts';
+import type { LiveContainer } from './live.ts';
+import { removeHeld } from './remove.ts';
+import { policyRestart } from './policy-restart.ts';
+
+/** Takes a started (or, after a restart of the daemon, found) process into the daemon's care. */
+export function adopt(
+  services: Services,
+  record: ContainerRecord,
+  driver: ExecDriver,
+  process: RunningProcess,
+): LiveContainer {
+  const { id } = record;
+  const output = services.consoles.begin(record, process);
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  const live: LiveContainer = { process, driver, ended, userRestart: false };
+  services.live.set(id, live);
+  services.tasks.spawn(
+    'exit',
+    async (signal) => {
+      const exit = await services.tasks.unlessStopped(process.exited, signal);
+      if (exit === undefined) return;
+      try {
+        // A process with the host's pid namespace may leave others behind that hold its output: they are not waited for.
+        output.finish();
+        await output.drained;
+        failpoint('exit.drained');
+        await services.containers.run(id, (held) => handleExit(services, held, live, exit));
+      } finally {
+        resolve();
+      }
+    },
+    { container: id },
+  );
+  return live;
+}
+
+async function handleExit(services: Services, held: Held, live: LiveContainer, exit: ProcessExit): Promise<void> {
+  const { record } = held;
+  const { id } = record;
+  const ranMs = exit.finishedAt.getTime() - Date.parse(record.state.startedAt);
+  const restart = live.userRestart
+    ? undefined
+    : nextRestart({
+        policy: record.hostConfig.RestartPolicy,
+        exitCode: exit.exitCode,
+        restartCount: record.restartCount,
+        manuallyStopped: record.manuallyStopped,
+        ranMs,
+        previousBackoffMs: services.live.backoffMs(id),
+      });
+  held.update({
+    state: exitedState(record, exit, restart === undefined ? 'exited' : 'restarting'),
+    endpoint: undefined,
+    ...(restart === undefined ? { desired: 'stopped' as const } : {}),
+  });
+  failpoint('exit.recorded');
+  services.live.delete(id);
+  publishExit(services, record, exit, ranMs);
+  services.consoles.end(id);
+  services.waiters.exited(id, { exitCode: exit.exitCode, error: exit.error ?? '' });
+  await releaseNetwork(services, record);
+  await live.driver.release(id);
+  if (restart !== undefined) planRestart(services, id, restart.waitMs);
+  else if (record.hostConfig.AutoRemove && !live.userRestart) await removeHeld(services, held, { volumes: true });
+}
+
+export function exitedState(
+  record: ContainerRecord,
+  exit: ProcessExit,
+  status: 'exited' | 'restarting',
+): ContainerRecord['state'] {
+  return moveTo(record.state, {
+    status,
+    pid: 0,
+    startTicks: '',
+    exitCode: exit.exitCode,
+    error: exit.error ?? '',
+    oomKilled: exit.oomKilled,
+    finishedAt: rfc3339OfDate(exit.finishedAt),
+  });
+}
+
+export function publishExit(services: Services, record: ContainerRecord, exit: ProcessExit, ranMs: number): void {
+  if (exit.oomKilled) publishContainerEvent(services.events, record, 'oom');
+  publishContainerEvent(services.events, record, 'die', {
+    exitCode: String(exit.exitCode),
+    execDuration: String(Math.max(0, Math.trunc(ranMs / 1000))),
+  });
+  publishNetworkEvent(services.events, record, 'disconnect');
+  for (const mount of record.mounts) {
+    if (mount.volume !== '') publishVolumeEvent(services.events, 'unmount', mount.volume, { container: record.id });
+  }
+}
+
+/** Failing to release must not keep the container from ending: the driver's restore cleans up later. */
+export async function releaseNetwork(services: Services, record: ContainerRecord): Promise<void> {
+  if (record.endpoint === undefined) return;
+  const mode = parseNetworkMode(record.hostConfig.NetworkMode);
+  if (mode.kind === 'container') return;
+  try {
+    await services.networks[mode.kind].release(record.endpoint);
+  } catch (error) {
+    log.error('endpoint not released', { container: record.id, err: error });
+  }
+}
+
+/** Starts it again after a while, unless somebody starts, stops or removes it before. */
+export function planRestart(services: Services, id: string, waitMs: number): void {
+  services.live.setBackoffMs(id, waitMs);
+  const cancelled = services.live.planRestart(id);
+  services.tasks.spawn(
+    'restart',
+    async (signal) => {
+      if (!(await services.tasks.sleep(waitMs, AbortSignal.any([cancelled, signal])))) return;
+      if (cancelled.aborted) return;
+      await services.engine.run(policyRestart, { container: id }, { caller: { source: 'restart-policy' }, signal });
+    },
+    { container: id },
+  );
+}

@@ -1,0 +1,132 @@
+/**
+ * /etc/hosts, /etc/hostname and /etc/resolv.conf of a container: files in its own directory, bound over the image's.
+ * They are rewritten at each start, in place once they exist: a running container has the inode.
+ */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { networkNameOf } from './event.ts';
+import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
+import type { GeneratedFiles } from '#container/spec/mounts.ts';
+
+export interface FilesInput {
+  readonly directory: string;
+  readonly record: ContainerRecord;
+  readonly endpoint: StoredEndpoint | undefined;
+  readonly defaults: {
+    readonly dns: readonly string[];
+    readonly dnsSearch: readonly string[];
+    readonly dnsOptions: readonly string[];
+  };
+}
+
+export function pathsOf(directory: string): GeneratedFiles {
+  return {
+    hosts: path.join(directory, 'hosts'),
+    hostname: path.join(directory, 'hostname'),
+    resolvConf: path.join(directory, 'resolv.conf'),
+  };
+}
+
+export function writeGeneratedFiles(input: FilesInput): GeneratedFiles {
+  const files = pathsOf(input.directory);
+  fs.mkdirSync(input.directory, { recursive: true, mode: 0o710 });
+  write(files.hosts, hostsText(input));
+  write(files.hostname, `${input.record.config.Hostname}\n`);
+  write(files.resolvConf, resolvConfText(input, hostResolvConf()));
+  return files;
+}
+
+/** The directory is the daemon's; NOFOLLOW all the same, for the container could write to the files. */
+function write(file: string, text: string): void {
+  const flags = fs.constants.O_CREAT | fs.constants.O_WRONLY | fs.constants.O_TRUNC | fs.constants.O_NOFOLLOW;
+  const fd = fs.openSync(file, flags, 0o644);
+  try {
+    fs.writeSync(fd, text);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+function hostsText(input: FilesInput): string {
+  const { record, endpoint } = input;
+  const { Hostname: hostname, Domainname: domain } = record.config;
+  if (networkNameOf(record) === 'host') return withExtra(readOr('/etc/hosts', '127.0.0.1\tlocalhost\n'), record, '');
+  const lines = [
+    '127.0.0.1\tlocalhost',
+    '::1\tlocalhost ip6-localhost ip6-loopback',
+    'fe00::\tip6-localnet',
+    'ff00::\tip6-mcastprefix',
+    'ff02::1\tip6-allnodes',
+    'ff02::2\tip6-allrouters',
+  ];
+  const ip = endpoint?.address?.ip;
+  if (ip !== undefined) lines.push(`${ip}\t${domain === '' ? hostname : `${hostname}.${domain} ${hostname}`}`);
+  return withExtra(`${lines.join('\n')}\n`, record, endpoint?.address?.gateway ?? '');
+}
+
+/** `--add-host NAME:IP`; `host-gateway` is the bridge. */
+function withExtra(text: string, record: ContainerRecord, gateway: string): string {
+  const extra = (record.hostConfig.ExtraHosts ?? []).map((entry) => {
+    const at = entry.search(/[:=]/);
+    const address = entry.slice(at + 1).replace(/^\[(.*)\]$/, '$1');
+    return `${address === 'host-gateway' ? gateway : address}\t${entry.slice(0, at)}\n`;
+  });
+  return text + extra.join('');
+}
+
+export interface ResolvConf {
+  readonly nameservers: readonly string[];
+  readonly search: readonly string[];
+  readonly options: readonly string[];
+}
+
+export function parseResolvConf(text: string): ResolvConf {
+  const nameservers: string[] = [];
+  let search: string[] = [];
+  const options: string[] = [];
+  for (const line of text.split('\n')) {
+    const [keyword, ...words] = line
+      .replace(/[#;].*$/, '')
+      .trim()
+      .split(/\s+/);
+    if (keyword === 'nameserver' && words[0] !== undefined) nameservers.push(words[0]);
+    else if (keyword === 'search' || keyword === 'domain') search = words;
+    else if (keyword === 'options') options.push(...words);
+  }
+  return { nameservers, search, options };
+}
+
+function hostResolvConf(): ResolvConf {
+  const own = parseResolvConf(readOr('/etc/resolv.conf', ''));
+  // systemd-resolved listens on the host's loopback only; its upstream servers are in a file of their own.
+  if (own.nameservers.length === 1 && own.nameservers[0] === '127.0.0.53') {
+    return parseResolvConf(readOr('/run/systemd/resolve/resolv.conf', ''));
+  }
+  return own;
+}
+
+function resolvConfText(input: FilesInput, host: ResolvConf): string {
+  const { hostConfig } = input.record;
+  const first = (...lists: (readonly string[] | null)[]): readonly string[] =>
+    lists.find((list): list is readonly string[] => list !== null && list.length > 0) ?? [];
+  const shared = networkNameOf(input.record) === 'host';
+  // A server on the host's loopback is out of reach from a namespace of its own.
+  const reachable = host.nameservers.filter((ip) => shared || !(ip.startsWith('127.') || ip === '::1'));
+  const servers = first(hostConfig.Dns, input.defaults.dns, input.endpoint?.nameservers ?? [], reachable);
+  const search = first(hostConfig.DnsSearch, input.defaults.dnsSearch, host.search).filter((d) => d !== '.');
+  const options = first(hostConfig.DnsOptions, input.defaults.dnsOptions, host.options);
+  const lines = [
+    ...servers.map((ip) => `nameserver ${ip}`),
+    ...(search.length > 0 ? [`search ${search.join(' ')}`] : []),
+    ...(options.length > 0 ? [`options ${options.join(' ')}`] : []),
+  ];
+  return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
+}
+
+function readOr(file: string, absent: string): string {
+  try {
+    return fs.readFileSync(file, 'utf8');
+  } catch {
+    return absent;
+  }
+}

@@ -1,0 +1,80 @@
+/** `GET /containers/{id}/json`: the record in the words of the API. */
+import type { ContainerInspect, ContainerState } from '#api/types/container.ts';
+import type { ContainerRecord } from '#container/record.ts';
+import { isRunningOrRestarting } from '#container/state.ts';
+import { shownMaskedPaths, defaultReadonlyPaths } from '#container/spec/paths.ts';
+import { parseSecurityOptions } from '#container/security-opt.ts';
+import type { Services } from '../services.ts';
+import { pathsOf } from './generated-files.ts';
+import { logPathOf } from './log-target.ts';
+import { mountPointsOf } from './mount-points.ts';
+import { networkSettingsOf } from './network-settings.ts';
+import { containerDirectory, containersDirectory } from './paths.ts';
+
+const NEVER = '0001-01-01T00:00:00Z';
+
+export async function inspectContainer(
+  services: Services,
+  input: { readonly container: string; readonly size: boolean },
+): Promise<ContainerInspect> {
+  const record = services.containers.resolve(input.container);
+  const layer = services.layers.readWrite(record.id);
+  const files = pathsOf(containerDirectory(services, record.id));
+  const sizes =
+    input.size && layer !== undefined ? { rw: await layer.size(), root: await layer.virtualSize() } : undefined;
+  const started = record.state.startedAt !== '';
+  const { apparmor } = parseSecurityOptions(record.hostConfig.SecurityOpt ?? []);
+  return {
+    Id: record.id,
+    Created: record.createdAt,
+    Path: record.path,
+    Args: [...record.args],
+    State: stateOf(record),
+    Image: record.imageId,
+    ResolvConfPath: started ? files.resolvConf : '',
+    HostnamePath: started ? files.hostname : '',
+    HostsPath: started ? files.hosts : '',
+    LogPath: started ? logPathOf(containersDirectory(services), record) : '',
+    Name: `/${record.name}`,
+    RestartCount: record.restartCount,
+    Driver: record.driver,
+    Platform: 'linux',
+    MountLabel: '',
+    ProcessLabel: '',
+    AppArmorProfile: apparmor ?? (record.hostConfig.Privileged ? '' : services.isolation.apparmorProfile),
+    ExecIDs: services.execs.idsOf(record.id),
+    HostConfig: hostConfigOf(record),
+    GraphDriver: { Data: layer?.metadata() ?? null, Name: record.driver },
+    ...(sizes === undefined ? {} : { SizeRw: sizes.rw, SizeRootFs: sizes.root }),
+    Mounts: mountPointsOf(record),
+    Config: record.config,
+    NetworkSettings: networkSettingsOf(record),
+  };
+}
+
+function hostConfigOf(record: ContainerRecord): ContainerInspect['HostConfig'] {
+  const host = record.hostConfig;
+  if (host.Privileged) return { ...host, MaskedPaths: null, ReadonlyPaths: null };
+  return {
+    ...host,
+    MaskedPaths: host.MaskedPaths ?? [...shownMaskedPaths],
+    ReadonlyPaths: host.ReadonlyPaths ?? [...defaultReadonlyPaths],
+  };
+}
+
+export function stateOf(record: ContainerRecord): ContainerState {
+  const { state } = record;
+  return {
+    Status: state.status,
+    Running: isRunningOrRestarting(state),
+    Paused: state.status === 'paused',
+    Restarting: state.status === 'restarting',
+    OOMKilled: state.oomKilled,
+    Dead: state.status === 'dead',
+    Pid: state.pid,
+    ExitCode: state.exitCode,
+    Error: state.error,
+    StartedAt: state.startedAt === '' ? NEVER : state.startedAt,
+    FinishedAt: state.finishedAt === '' ? NEVER : state.finishedAt,
+  };
+}

@@ -1,0 +1,202 @@
+/** `GET /containers/json`: filters, order (newest first) and the summary of each. */
+import type { ContainerSummary } from '#api/types/container.ts';
+import type { ListInput } from '#api/jobs/container.ts';
+import type { ContainerRecord } from '#container/record.ts';
+import { containerStatuses, isRunningOrRestarting } from '#container/state.ts';
+import { statusText } from '#container/status-text.ts';
+import { BerthError, invalidParameter, kindOf } from '#errdefs/errors.ts';
+import type { Services } from '../services.ts';
+import { networkNameOf } from './event.ts';
+import { mountPointsOf } from './mount-points.ts';
+import { endpointsOf, withProtocol } from './network-settings.ts';
+
+type Test = (record: ContainerRecord) => boolean;
+type Wanted = Pick<Services, 'containers' | 'images' | 'layers'>;
+
+export async function listContainers(
+  services: Wanted,
+  input: ListInput,
+  now = new Date(),
+): Promise<ContainerSummary[]> {
+  const tests = [...input.filters].map(([key, values]) => testOf(services, key, values));
+  // Asking for a status, an exit code or a number of containers means stopped ones too.
+  const stopped =
+    input.all || input.limit > 0 || ['status', 'exited', 'since', 'before'].some((k) => input.filters.has(k));
+  const found = services.containers
+    .all()
+    .reverse()
+    .filter((record) => (stopped || isRunningOrRestarting(record.state)) && tests.every((test) => test(record)));
+  const some = input.limit > 0 ? found.slice(0, input.limit) : found;
+  const imageNames = new Map<string, string>();
+  return Promise.all(some.map((record) => summaryOf(services, record, { size: input.size, now, imageNames })));
+}
+
+interface SummaryOptions {
+  readonly size: boolean;
+  readonly now: Date;
+  /** What has been found out about the names of images during this request. */
+  readonly imageNames: Map<string, string>;
+}
+
+async function summaryOf(
+  services: Wanted,
+  record: ContainerRecord,
+  options: SummaryOptions,
+): Promise<ContainerSummary> {
+  const layer = options.size ? services.layers.readWrite(record.id) : undefined;
+  const sizes = layer === undefined ? {} : { SizeRw: await layer.size(), SizeRootFs: await layer.virtualSize() };
+  return {
+    Id: record.id,
+    Names: [`/${record.name}`],
+    Image: imageName(services, record, options.imageNames),
+    ImageID: record.imageId,
+    Command: commandText(record),
+    Created: Math.trunc(Date.parse(record.createdAt) / 1000),
+    Ports: Object.keys(record.config.ExposedPorts ?? {})
+      .filter(() => isRunningOrRestarting(record.state))
+      .map((port) => {
+        const [number = '', type = 'tcp'] = withProtocol(port).split('/');
+        return { PrivatePort: Number(number.split('-')[0]), Type: type };
+      }),
+    ...sizes,
+    Labels: record.config.Labels ?? {},
+    State: record.state.status,
+    Status: statusText(record.state, options.now),
+    HostConfig: {
+      NetworkMode: record.hostConfig.NetworkMode,
+      ...(record.hostConfig.Annotations === undefined ? {} : { Annotations: record.hostConfig.Annotations }),
+    },
+    NetworkSettings: { Networks: endpointsOf(record) },
+    Mounts: mountPointsOf(record),
+  };
+}
+
+/** The name that was asked for, as long as it still means this image; its id otherwise. */
+function imageName(services: Wanted, record: ContainerRecord, known: Map<string, string>): string {
+  const key = `${record.config.Image} ${record.imageId}`;
+  let name = known.get(key);
+  if (name === undefined) {
+    name = resolvesTo(services, record.config.Image) === record.imageId ? record.config.Image : record.imageId;
+    known.set(key, name);
+  }
+  return name;
+}
+
+function resolvesTo(services: Wanted, reference: string): string | undefined {
+  try {
+    return services.images.resolve(reference).id;
+  } catch (error) {
+    if (error instanceof BerthError && ['not-found', 'invalid-parameter'].includes(kindOf(error))) return undefined;
+    throw error;
+  }
+}
+
+/** As dockerd: words with spaces are quoted. */
+function commandText(record: ContainerRecord): string {
+  const words = record.args.map((word) => (word.includes(' ') ? `'${word}'` : word));
+  return [record.path, ...words].join(' ');
+}
+
+function testOf(services: Wanted, key: string, values: readonly string[]): Test {
+  if (values.length === 0) return () => true;
+  const any = (test: (record: ContainerRecord, value: string) => boolean): Test => {
+    return (record) => values.some((value) => test(record, value));
+  };
+  switch (key) {
+    case 'id':
+      return any((record, value) => record.id.startsWith(value));
+    case 'name':
+      return nameTest(values);
+    case 'label':
+      return (record) => values.every((value) => hasLabel(record, value));
+    case 'status':
+      return statusTest(values);
+    case 'exited':
+      return exitedTest(values);
+    case 'ancestor': {
+      const ids = new Set(values.flatMap((value) => ancestorsOf(services, value)));
+      return (record) => ids.has(record.imageId);
+    }
+    case 'before':
+    case 'since':
+      return orderTest(services, key, values);
+    case 'volume':
+      return any((record, value) => record.mounts.some((m) => [m.volume, m.destination, m.source].includes(value)));
+    case 'network':
+      return any(
+        (record, value) => networkNameOf(record) === value || record.endpoint?.networkId.startsWith(value) === true,
+      );
+    case 'expose':
+      return any((record, value) => portMatches(record, value));
+    case 'publish':
+      return () => false;
+    case 'health':
+      return any((record, value) => value === 'none' || (value === '' && record.id === ''));
+    case 'is-task':
+      return any((_, value) => ['false', '0', 'False', 'FALSE'].includes(value));
+    case 'isolation':
+      return any((record, value) => record.hostConfig.Isolation === value || value === 'default');
+    default:
+      throw invalidParameter(`invalid filter '${key}'`);
+  }
+}
+
+/** A name is matched as a regular expression, with and without its slash. */
+function nameTest(values: readonly string[]): Test {
+  const patterns = values.map((value) => {
+    try {
+      return new RegExp(value);
+    } catch (cause) {
+      throw invalidParameter(`invalid filter 'name=${value}'`, { cause });
+    }
+  });
+  return (record) => patterns.some((pattern) => pattern.test(`/${record.name}`) || pattern.test(record.name));
+}
+
+function hasLabel(record: ContainerRecord, wanted: string): boolean {
+  const at = wanted.indexOf('=');
+  const labels = record.config.Labels ?? {};
+  return at < 0 ? wanted in labels : labels[wanted.slice(0, at)] === wanted.slice(at + 1);
+}
+
+function statusTest(values: readonly string[]): Test {
+  for (const value of values) {
+    // as: only to ask whether it is one.
+    if (!(containerStatuses as readonly string[]).includes(value)) {
+      throw invalidParameter(`invalid filter 'status=${value}'`);
+    }
+  }
+  return (record) => values.includes(record.state.status);
+}
+
+function exitedTest(values: readonly string[]): Test {
+  for (const value of values) {
+    if (!/^-?\d+$/.test(value)) throw invalidParameter(`invalid filter 'exited=${value}'`);
+  }
+  const codes = values.map(Number);
+  return (record) => record.state.status === 'exited' && codes.includes(record.state.exitCode);
+}
+
+function orderTest(services: Wanted, key: 'before' | 'since', values: readonly string[]): Test {
+  const others = values.map((value) => services.containers.resolve(value));
+  return (record) =>
+    others.some((other) =>
+      key === 'before' ? record.createdAt < other.createdAt : record.createdAt > other.createdAt,
+    );
+}
+
+/** The image itself; images that were made from it are those whose layers begin with its own. */
+function ancestorsOf(services: Wanted, reference: string): string[] {
+  const id = resolvesTo(services, reference);
+  if (id === undefined) return [];
+  const layers = services.images.get(id).config.rootfs.diff_ids;
+  const isBase = (diffIds: readonly string[]): boolean => layers.every((diffId, i) => diffIds[i] === diffId);
+  return services.images
+    .list()
+    .filter((image) => image.id === id || (layers.length > 0 && isBase(image.config.rootfs.diff_ids)))
+    .map((image) => image.id);
+}
+
+function portMatches(record: ContainerRecord, wanted: string): boolean {
+  return Object.keys(record.config.ExposedPorts ?? {}).some((port) => withProtocol(port) === withProtocol(wanted));
+}

@@ -1,0 +1,77 @@
+/**
+ * What the daemon holds of a running container besides its record: the process, its driver and plans to restart it. Gone when the exit is
+ * handled; built anew by restore.
+ */
+import type { ExecDriver, RunningProcess } from '#execdriver/driver.ts';
+import { kindOf, messageOf } from '#errdefs/errors.ts';
+import { log } from '#pkg/log/log.ts';
+
+export interface LiveContainer {
+  readonly process: RunningProcess;
+  readonly driver: ExecDriver;
+  /** Settles when everything that the exit brings has been done, removal by --rm included. */
+  readonly ended: Promise<void>;
+  /** A restart by the user is under way: its exit is not the container's end. */
+  userRestart: boolean;
+}
+
+export class LiveContainers {
+  readonly #live = new Map<string, LiveContainer>();
+  /** Wait before the next restart by the policy, by container. */
+  readonly #backoffMs = new Map<string, number>();
+  /** Ends the wait of a container that is between two starts of its policy. */
+  readonly #restarts = new Map<string, AbortController>();
+
+  get(id: string): LiveContainer | undefined {
+    return this.#live.get(id);
+  }
+
+  set(id: string, live: LiveContainer): void {
+    this.#live.set(id, live);
+  }
+
+  delete(id: string): void {
+    this.#live.delete(id);
+  }
+
+  all(): [string, LiveContainer][] {
+    return [...this.#live];
+  }
+
+  backoffMs(id: string): number {
+    return this.#backoffMs.get(id) ?? 0;
+  }
+
+  setBackoffMs(id: string, ms: number): void {
+    if (ms === 0) this.#backoffMs.delete(id);
+    else this.#backoffMs.set(id, ms);
+  }
+
+  /** Signal of the wait before a restart by the policy. */
+  planRestart(id: string): AbortSignal {
+    const controller = new AbortController();
+    this.#restarts.set(id, controller);
+    return controller.signal;
+  }
+
+  /** The user starts, stops or removes it: no restart by the policy any more. */
+  cancelRestart(id: string): void {
+    this.#restarts.get(id)?.abort();
+    this.#restarts.delete(id);
+  }
+
+  forget(id: string): void {
+    this.cancelRestart(id);
+    this.#backoffMs.delete(id);
+  }
+}
+
+/** A process that has already ended is no failure for whoever wanted to end it. */
+export async function signalQuietly(process: RunningProcess, signal: number): Promise<void> {
+  try {
+    await process.signal(signal);
+  } catch (error) {
+    if (kindOf(error) !== 'not-found') throw error;
+    log.debug('process had ended', { process: process.id, signal, err: messageOf(error) });
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * Removes a container. In one transaction record and name go and the intent to delete the rest is recorded; then waiters
+ * hear of it, then layer, directory and anonymous volumes go. A crash in between is finished by restore.
+ */
+import * as fs from 'node:fs';
+import type { ContainerRecord } from '#container/record.ts';
+import { can, isRunning } from '#container/state.ts';
+import { conflict, invalidParameter, messageOf, systemError } from '#errdefs/errors.ts';
+import { failpoint } from '#pkg/failpoint/failpoint.ts';
+import { log } from '#pkg/log/log.ts';
+import type { Services } from '../services.ts';
+import type { Held } from './containers.ts';
+import { publishContainerEvent, publishVolumeEvent } from './event.ts';
+import { signalQuietly } from './live.ts';
+import { containerDirectory } from './paths.ts';
+
+/** What is left to delete of a container whose record is gone. */
+export const REMOVAL_KIND = 'removal';
+
+interface Removal {
+  readonly id: string;
+  readonly volumes: readonly string[];
+}
+
+export interface RemoveInput {
+  readonly container: string;
+  readonly force: boolean;
+  readonly volumes: boolean;
+  readonly link: boolean;
+}
+
+const SIGKILL = 9;
+
+export async function removeContainer(services: Services, input: RemoveInput): Promise<void> {
+  if (input.link) throw invalidParameter('links are not supported: remove the container without "link"');
+  const { id } = services.containers.resolve(input.container);
+  services.live.cancelRestart(id);
+  // Killing is not done inside the queue: the exit needs it.
+  for (let attempt = 0; input.force && attempt < 3; attempt++) {
+    const live = services.live.get(id);
+    if (live === undefined) break;
+    await services.containers.run(id, (held) => held.update({ desired: 'stopped', manuallyStopped: true }));
+    if (services.containers.get(id)?.state.status === 'paused') await live.driver.resume(id);
+    await signalQuietly(live.process, SIGKILL);
+    await live.ended;
+  }
+  // --rm may have been faster.
+  if (input.force && services.containers.get(id) === undefined) return;
+  await services.containers.run(id, async (held) => {
+    checkRemovable(held.record);
+    await removeHeld(services, held, { volumes: input.volumes });
+  });
+}
+
+function checkRemovable(record: ContainerRecord): void {
+  const { status } = record.state;
+  if (status === 'restarting') return;
+  if (isRunning(record.state) || !can(record.state, 'remove')) {
+    throw conflict(
+      `cannot remove container "/${record.name}": container is ${status}: ` +
+        'stop the container before removing or force remove',
+    );
+  }
+}
+
+/** Inside the queue; nothing runs. */
+export async function removeHeld(
+  services: Services,
+  held: Held,
+  options: { readonly volumes: boolean },
+): Promise<void> {
+  const { record } = held;
+  const { id } = record;
+  const anonymous = record.mounts.filter((mount) => mount.anonymous).map((mount) => mount.volume);
+  const removal: Removal = { id, volumes: options.volumes ? anonymous : [] };
+  services.containers.forget(id, () => {
+    for (const mount of record.mounts) if (mount.volume !== '') services.volumes.removeUser(mount.volume, id);
+    services.execs.forget(id);
+    services.db.put(REMOVAL_KIND, id, removal);
+  });
+  failpoint('remove.recorded');
+  services.live.forget(id);
+  services.consoles.end(id);
+  publishContainerEvent(services.events, record, 'destroy');
+  services.waiters.removed(id, { exitCode: record.state.exitCode, error: '' });
+  await finishRemoval(services, removal);
+}
+
+async function finishRemoval(services: Services, removal: Removal): Promise<void> {
+  const { id } = removal;
+  try {
+    await services.layers.releaseReadWrite(id);
+  } catch (cause) {
+    throw systemError(`container ${id}: driver failed to remove root filesystem: ${messageOf(cause)}`, { cause });
+  }
+  failpoint('remove.layer-gone');
+  fs.rmSync(containerDirectory(services, id), { recursive: true, force: true });
+  for (const name of removal.volumes) {
+    // A volume that another container has come to use stays.
+    if (services.volumes.find(name) === undefined || services.volumes.users(name).length > 0) continue;
+    services.volumes.remove(name, { force: true });
+    publishVolumeEvent(services.events, 'destroy', name, {});
+  }
+  services.db.delete(REMOVAL_KIND, id);
+}
+
+/** At start-up: what a crash left half removed. */
+export async function finishRemovals(services: Services): Promise<void> {
+  for (const { id, document } of services.db.list(REMOVAL_KIND)) {
+    const volumes: unknown = typeof document === 'object' && document !== null ? Reflect.get(document, 'volumes') : [];
+    const names = Array.isArray(volumes) ? volumes.filter((name) => typeof name === 'string') : [];
+    try {
+      await finishRemoval(services, { id, volumes: names });
+      log.info('removal finished', { container: id });
+    } catch (error) {
+      log.error('removal not finished', { container: id, err: error });
+    }
+  }
+}

@@ -1,0 +1,31 @@
+/** rename and resize. */
+import { parseContainerName } from '#container/name.ts';
+import { conflict, invalidParameter } from '#errdefs/errors.ts';
+import type { Services } from '../services.ts';
+import { publishContainerEvent } from './event.ts';
+
+/** Errors: conflict when the name is taken or the container is being removed. */
+export async function renameContainer(services: Services, reference: string, wanted: string): Promise<void> {
+  if (wanted === '') throw invalidParameter('Neither old nor new names may be empty');
+  const { id } = services.containers.resolve(reference);
+  const name = parseContainerName(wanted);
+  await services.containers.run(id, (held) => {
+    const before = held.record.name;
+    if (before === name) {
+      throw invalidParameter(
+        'Error when allocating new name: Renaming a container with the same name as its current name',
+      );
+    }
+    services.containers.rename(held, name);
+    publishContainerEvent(services.events, held.record, 'rename', { oldName: `/${before}` });
+  });
+}
+
+/** Errors: conflict when it does not run. */
+export function resizeContainer(services: Services, reference: string, height: number, width: number): void {
+  const record = services.containers.resolve(reference);
+  const live = services.live.get(record.id);
+  if (live === undefined) throw conflict(`Container ${record.id} is not running`);
+  live.process.resize(height, width);
+  publishContainerEvent(services.events, record, 'resize', { height: String(height), width: String(width) });
+}

@@ -1,0 +1,231 @@
+/**
+ * Starts a container: intent recorded, root filesystem and endpoint prepared, the driver launches, the record says
+ * `running` directly before the program is executed, output and waiting clients are connected.
+ */
+import type { StartFailure } from '#execdriver/driver.ts';
+import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
+import { type ContainerState, isRunning, moveTo } from '#container/state.ts';
+import { buildSpec } from '#container/spec/spec.ts';
+import { parseSecurityOptions } from '#container/security-opt.ts';
+import { containerOfMode, parseNetworkMode } from '#container/validate.ts';
+import { BerthError, conflict, messageOf, notModified, systemError } from '#errdefs/errors.ts';
+import type { Spec } from '#libcontainer/spec.ts';
+import type { Endpoint, NetworkDriver } from '#networkdriver/driver.ts';
+import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
+import { failpoint } from '#pkg/failpoint/failpoint.ts';
+import { log } from '#pkg/log/log.ts';
+import { Rollback } from '#pkg/rollback/rollback.ts';
+import type { Services } from '../services.ts';
+import type { Held } from './containers.ts';
+import { blockDevice, devicesOf } from './devices.ts';
+import { publishContainerEvent, publishNetworkEvent, publishVolumeEvent } from './event.ts';
+import { adopt } from './exit.ts';
+import { writeGeneratedFiles } from './generated-files.ts';
+import { containerDirectory } from './paths.ts';
+import { removeHeld } from './remove.ts';
+import { filterOf } from './seccomp.ts';
+
+/** Errors: not-modified when it runs; the driver's start failure with `exitCode`. */
+export async function startContainer(services: Services, reference: string, signal: AbortSignal): Promise<void> {
+  const { id } = services.containers.resolve(reference);
+  services.live.cancelRestart(id);
+  await services.containers.run(id, async (held) => {
+    services.live.setBackoffMs(id, 0);
+    await startHeld(services, held, { signal, byUser: true });
+  });
+}
+
+export interface StartOptions {
+  readonly signal: AbortSignal;
+  /** Not by a restart policy: counts and marks start anew. */
+  readonly byUser: boolean;
+}
+
+export async function startHeld(services: Services, held: Held, options: StartOptions): Promise<void> {
+  const { record } = held;
+  checkStartable(record);
+  held.update({
+    desired: 'running',
+    manuallyStopped: false,
+    restartCount: options.byUser ? 0 : record.restartCount + 1,
+  });
+  failpoint('start.recorded');
+  try {
+    await launch(services, held, options.signal);
+  } catch (error) {
+    await recordFailure(services, held, record.state, error);
+    throw error;
+  }
+}
+
+function checkStartable(record: ContainerRecord): void {
+  const { status } = record.state;
+  if (status === 'paused') throw conflict('cannot start a paused container, try unpause instead');
+  if (status === 'removing' || status === 'dead') {
+    throw conflict('container is marked for removal and cannot be started');
+  }
+  if (isRunning(record.state)) throw notModified(`container ${record.id} is running`);
+}
+
+async function launch(services: Services, held: Held, signal: AbortSignal): Promise<void> {
+  const { id, config, hostConfig } = held.record;
+  const driver = services.execDrivers.get(hostConfig.Runtime ?? services.settings.defaultRuntime);
+  if (driver === undefined) throw systemError(`runtime "${hostConfig.Runtime ?? ''}" is not there`);
+  await using undo = new Rollback({
+    onUndoFailed: (step, err) => log.error('undo failed', { job: 'container.start', container: id, step, err }),
+  });
+  const network = networkOf(services, held.record);
+  const endpoint = await network?.allocate(id);
+  if (network !== undefined && endpoint !== undefined) undo.defer('release endpoint', () => network.release(endpoint));
+  failpoint('start.network-made');
+  const spec = specOf(services, held.record, endpoint);
+  const layer = services.layers.readWrite(id);
+  if (layer === undefined) throw systemError(`container ${id} has no read-write layer`);
+  const rootfs = layer.mount();
+  // The driver takes the descriptor over with the request.
+  const startedAt = rfc3339(nowNs());
+  const process = await driver.start({
+    id,
+    spec,
+    rootfs: rootfs.fd,
+    stdio: {
+      stdin: config.OpenStdin,
+      stdout: true,
+      stderr: !config.Tty,
+      tty: config.Tty,
+      ...(config.Tty ? { consoleSize: hostConfig.ConsoleSize } : {}),
+    },
+    ...(network === undefined || endpoint === undefined ? {} : { network: (gate) => network.join(endpoint, gate) }),
+    beforeExec: async ({ pid, startTicks }) => {
+      failpoint('start.at-gate');
+      const fresh = { exitCode: 0, error: '', oomKilled: false, startedAt };
+      held.update({
+        state: moveTo(held.record.state, { ...fresh, status: 'running', pid, startTicks: String(startTicks) }),
+        endpoint,
+      });
+      failpoint('start.launched');
+    },
+    signal,
+  });
+  failpoint('start.executed');
+  undo.commit();
+  adopt(services, held.record, driver, process);
+  publishStarted(services, held.record);
+}
+
+function publishStarted(services: Services, record: ContainerRecord): void {
+  for (const mount of record.mounts) {
+    if (mount.volume === '') continue;
+    publishVolumeEvent(services.events, 'mount', mount.volume, {
+      container: record.id,
+      destination: mount.destination,
+      propagation: mount.propagation,
+      'read/write': String(!mount.readOnly),
+    });
+  }
+  publishNetworkEvent(services.events, record, 'connect');
+  publishContainerEvent(services.events, record, 'start');
+}
+
+function networkOf(services: Services, record: ContainerRecord): NetworkDriver | undefined {
+  const mode = parseNetworkMode(record.hostConfig.NetworkMode);
+  if (mode.kind === 'container') return undefined;
+  if (record.config.NetworkDisabled === true) return services.networks.none;
+  return services.networks[mode.kind];
+}
+
+function specOf(services: Services, record: ContainerRecord, endpoint: Endpoint | undefined): Spec {
+  const { settings, isolation, host } = services;
+  const { hostConfig } = record;
+  const stored: StoredEndpoint | undefined = endpoint;
+  const files = writeGeneratedFiles({
+    directory: containerDirectory(services, record.id),
+    record,
+    endpoint: stored,
+    defaults: settings,
+  });
+  const { apparmor } = parseSecurityOptions(hostConfig.SecurityOpt ?? []);
+  const defaultProfile = hostConfig.Privileged ? '' : isolation.apparmorProfile;
+  const wantsInit = hostConfig.Init ?? settings.init;
+  return buildSpec({
+    record,
+    files,
+    initFile: wantsInit ? isolation.initFile() : undefined,
+    shmFd: undefined,
+    cgroupsPath: `${isolation.cgroupParent}/${record.id}`,
+    cgroupVersion: isolation.cgroups.version,
+    bounding: host.bounding,
+    possibleCpus: host.possibleCpus,
+    seccomp: (capabilities) => filterOf(hostConfig, capabilities),
+    apparmorProfile: apparmor === undefined ? defaultProfile : apparmor === 'unconfined' ? '' : apparmor,
+    joined: joinedNamespaces(services, record),
+    devices: devicesOf(hostConfig),
+    deviceNumbers: blockDevice,
+    consoleSize: record.config.Tty ? hostConfig.ConsoleSize : undefined,
+    noNewPrivilegesDefault: settings.noNewPrivileges,
+  });
+}
+
+/** Namespaces of running containers; their pid cannot be reused while the daemon holds the process. */
+function joinedNamespaces(
+  services: Services,
+  record: ContainerRecord,
+): { network?: string; pid?: string; ipc?: string } {
+  const path = (mode: string, kind: 'net' | 'pid' | 'ipc'): string | undefined => {
+    const reference = containerOfMode(mode);
+    if (reference === undefined) return undefined;
+    const other = services.containers.resolve(reference);
+    const live = services.live.get(other.id);
+    if (live === undefined || !isRunning(other.state)) {
+      throw conflict(`cannot join the ${kind} namespace of container ${other.id}: it is not running`);
+    }
+    return `/proc/${live.process.pid}/ns/${kind}`;
+  };
+  const { hostConfig } = record;
+  const network = path(hostConfig.NetworkMode, 'net');
+  const pid = path(hostConfig.PidMode, 'pid');
+  const ipc = path(hostConfig.IpcMode, 'ipc');
+  return {
+    ...(network === undefined ? {} : { network }),
+    ...(pid === undefined ? {} : { pid }),
+    ...(ipc === undefined ? {} : { ipc }),
+  };
+}
+
+/** A failed start: the state is what it was before, and says why; a container that is to be removed is. */
+async function recordFailure(services: Services, held: Held, before: ContainerState, error: unknown): Promise<void> {
+  const { record } = held;
+  const exitCode = exitCodeOf(error);
+  const message = messageOf(error);
+  held.update({
+    desired: 'stopped',
+    endpoint: undefined,
+    state: {
+      ...before,
+      status: before.status === 'restarting' ? 'exited' : before.status,
+      pid: 0,
+      startTicks: '',
+      exitCode,
+      error: message,
+    },
+  });
+  services.consoles.end(record.id);
+  services.waiters.exited(record.id, { exitCode, error: '' });
+  if (record.hostConfig.AutoRemove) await removeHeld(services, held, { volumes: true });
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof BerthError) {
+    // as: drivers add StartFailure to the errors they throw.
+    const { exitCode } = error as BerthError & Partial<StartFailure>;
+    if (exitCode === 126 || exitCode === 127) return exitCode;
+  }
+  return 128;
+}
+
+/** By the restart policy. */
+export async function restartByPolicy(services: Services, id: string, signal: AbortSignal): Promise<void> {
+  await services.containers.run(id, async (held) => {
+    if (held.record.state.status === 'restarting') await startHeld(services, held, { signal, byUser: false });
+  });
+}

@@ -1,0 +1,145 @@
+/** stop, restart and kill: the wish is recorded before the signal, so that a restart policy does not undo it. */
+import { parseSignal } from '#container/signals.ts';
+import type { ContainerRecord } from '#container/record.ts';
+import { can, isRunning, moveTo } from '#container/state.ts';
+import { conflict, kindOf, notModified, systemError } from '#errdefs/errors.ts';
+import { rfc3339OfDate } from '#pkg/clock/clock.ts';
+import type { Services } from '../services.ts';
+import { publishContainerEvent } from './event.ts';
+import { type LiveContainer, signalQuietly } from './live.ts';
+import { startHeld } from './start.ts';
+
+const SIGTERM = 15;
+const SIGKILL = 9;
+/** After SIGKILL; longer means that the kernel does not let go of the process. */
+const KILL_LIMIT_MS = 30_000;
+
+export interface StopInput {
+  readonly container: string;
+  readonly signal: string;
+  readonly timeoutSeconds: number | undefined;
+}
+
+/** Errors: not-modified when it does not run. */
+export async function stopContainer(services: Services, input: StopInput, signal: AbortSignal): Promise<void> {
+  const { id } = services.containers.resolve(input.container);
+  const stopSignal = input.signal === '' ? undefined : parseSignal(input.signal);
+  services.live.cancelRestart(id);
+  const live = await services.containers.run(id, (held) => {
+    const { record } = held;
+    if (record.state.status === 'restarting') {
+      const finishedAt = record.state.finishedAt === '' ? rfc3339OfDate(new Date()) : record.state.finishedAt;
+      const state = moveTo(record.state, { status: 'exited', finishedAt });
+      held.update({ desired: 'stopped', manuallyStopped: true, state });
+      return 'was-restarting' as const;
+    }
+    if (!can(record.state, 'stop')) throw notModified(`container ${id} is not running`);
+    held.update({ desired: 'stopped', manuallyStopped: true });
+    return services.live.get(id);
+  });
+  const record = services.containers.get(id);
+  if (live !== undefined && live !== 'was-restarting' && record !== undefined) {
+    const chosen = stopSignal ?? signalOf(record);
+    await end(services, record, live, {
+      signal: chosen,
+      timeoutSeconds: timeoutOf(services, record, input),
+      abort: signal,
+    });
+  }
+  if (record !== undefined) publishContainerEvent(services.events, record, 'stop');
+}
+
+function signalOf(record: ContainerRecord): number {
+  const own = record.config.StopSignal ?? '';
+  return own === '' ? SIGTERM : parseSignal(own);
+}
+
+function timeoutOf(services: Services, record: ContainerRecord, input: StopInput): number {
+  return input.timeoutSeconds ?? record.config.StopTimeout ?? services.settings.stopTimeoutSeconds;
+}
+
+interface Ending {
+  readonly signal: number;
+  /** -1: for ever. */
+  readonly timeoutSeconds: number;
+  readonly abort: AbortSignal;
+}
+
+/** Signal, patience, SIGKILL; returns when the exit has been handled. */
+async function end(services: Services, record: ContainerRecord, live: LiveContainer, ending: Ending): Promise<void> {
+  const { id } = record;
+  if (record.state.status === 'paused') await live.driver.resume(id);
+  const { timeoutSeconds } = ending;
+  publishContainerEvent(services.events, record, 'kill', { signal: String(ending.signal) });
+  await signalQuietly(live.process, ending.signal);
+  if (timeoutSeconds < 0) {
+    await live.ended;
+    return;
+  }
+  if (timeoutSeconds > 0 && (await endsWithin(services, live, timeoutSeconds * 1000, ending.abort))) return;
+  if (timeoutSeconds === 0 && ending.signal === SIGKILL && (await endsWithin(services, live, KILL_LIMIT_MS))) return;
+  publishContainerEvent(services.events, record, 'kill', { signal: String(SIGKILL) });
+  await signalQuietly(live.process, SIGKILL);
+  if (!(await endsWithin(services, live, KILL_LIMIT_MS))) {
+    throw systemError(`cannot stop container: ${id}: it did not end within ${KILL_LIMIT_MS / 1000} seconds of SIGKILL`);
+  }
+}
+
+/** An abort of the client ends the patience, not the stop. */
+async function endsWithin(services: Services, live: LiveContainer, ms: number, abort?: AbortSignal): Promise<boolean> {
+  const over = new AbortController();
+  const signals = abort === undefined ? [over.signal] : [over.signal, abort];
+  const late = services.tasks.sleep(ms, AbortSignal.any([...signals, services.tasks.signal])).then(() => false);
+  const ended = live.ended.then(() => true);
+  const result = await Promise.race([ended, late]);
+  over.abort();
+  return result;
+}
+
+export async function restartContainer(services: Services, input: StopInput, signal: AbortSignal): Promise<void> {
+  const { id } = services.containers.resolve(input.container);
+  const stopSignal = input.signal === '' ? undefined : parseSignal(input.signal);
+  services.live.cancelRestart(id);
+  const live = services.live.get(id);
+  const record = services.containers.get(id);
+  if (live !== undefined && record !== undefined) {
+    live.userRestart = true;
+    const chosen = stopSignal ?? signalOf(record);
+    await end(services, record, live, {
+      signal: chosen,
+      timeoutSeconds: timeoutOf(services, record, input),
+      abort: signal,
+    });
+    publishContainerEvent(services.events, record, 'stop');
+  }
+  await services.containers.run(id, async (held) => {
+    if (isRunning(held.record.state)) return;
+    await startHeld(services, held, { signal, byUser: true });
+    publishContainerEvent(services.events, held.record, 'restart');
+  });
+}
+
+/** Errors: conflict when it does not run. SIGKILL is waited for. */
+export async function killContainer(services: Services, reference: string, signalText: string): Promise<void> {
+  const signal = signalText === '' ? SIGKILL : parseSignal(signalText);
+  const found = services.containers.resolve(reference);
+  const { id } = found;
+  const live = await services.containers.run(id, (held) => {
+    const { record } = held;
+    const running = services.live.get(id);
+    if (!can(record.state, 'kill') || running === undefined) {
+      throw conflict(`cannot kill container: ${reference}: container ${id} is not running`);
+    }
+    if (signal === SIGKILL || signal === signalOf(record)) held.update({ desired: 'stopped', manuallyStopped: true });
+    return running;
+  });
+  if (signal === SIGKILL && services.containers.get(id)?.state.status === 'paused') await live.driver.resume(id);
+  try {
+    await live.process.signal(signal);
+  } catch (error) {
+    if (kindOf(error) !== 'not-found') throw error;
+    throw conflict(`cannot kill container: ${reference}: container ${id} is not running`, { cause: error });
+  }
+  publishContainerEvent(services.events, found, 'kill', { signal: String(signal) });
+  if (signal === SIGKILL) await endsWithin(services, live, KILL_LIMIT_MS);
+}

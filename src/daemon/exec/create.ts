@@ -1,0 +1,32 @@
+/** exec create: checked and recorded; nothing runs yet. */
+import { randomBytes } from 'node:crypto';
+import type { ExecCreateRequest } from '#api/types/exec.ts';
+import { can } from '#container/state.ts';
+import { conflict, invalidParameter } from '#errdefs/errors.ts';
+import { parseDetachKeys } from '#pkg/detach-keys/detach-keys.ts';
+import { publishContainerEvent } from '../container/event.ts';
+import type { Services } from '../services.ts';
+
+/** Errors: conflict when the container is paused or does not run. */
+export function createExec(services: Services, reference: string, request: ExecCreateRequest): { Id: string } {
+  const record = services.containers.resolve(reference);
+  const { status } = record.state;
+  if (status === 'paused') throw conflict(`Container ${reference} is paused, unpause the container before exec`);
+  if (status === 'restarting') {
+    throw conflict(`Container ${record.id} is restarting, wait until the container is running`);
+  }
+  if (!can(record.state, 'exec')) throw conflict(`Container ${record.id} is not running`);
+  const command = request.Cmd ?? [];
+  if (command.length === 0) throw invalidParameter('No exec command specified');
+  if (command.some((word) => word.includes('\0'))) throw invalidParameter('invalid command: it contains a NUL byte');
+  for (const entry of request.Env ?? []) {
+    if (entry === '' || entry.startsWith('=') || entry.includes('\0')) {
+      throw invalidParameter(`invalid environment variable: ${entry}`);
+    }
+  }
+  parseDetachKeys(request.DetachKeys, 'escape');
+  const id = randomBytes(32).toString('hex');
+  services.execs.save({ id, containerId: record.id, request, status: 'created', pid: 0, exitCode: null });
+  publishContainerEvent(services.events, record, `exec_create: ${command.join(' ')}`, { execID: id });
+  return { Id: id };
+}

@@ -1,0 +1,37 @@
+/** exec inspect and resize. */
+import type { ExecInspect } from '#api/types/exec.ts';
+import { conflict } from '#errdefs/errors.ts';
+import type { Services } from '../services.ts';
+
+export function inspectExec(services: Services, id: string): ExecInspect {
+  const exec = services.execs.get(id);
+  const { request } = exec;
+  const [entrypoint = '', ...words] = request.Cmd ?? [];
+  return {
+    ID: exec.id,
+    Running: exec.status === 'running',
+    ExitCode: exec.exitCode,
+    ProcessConfig: {
+      tty: request.Tty,
+      entrypoint,
+      arguments: words,
+      privileged: request.Privileged,
+      ...(request.User === '' ? {} : { user: request.User }),
+    },
+    OpenStdin: request.AttachStdin,
+    OpenStderr: request.AttachStderr,
+    OpenStdout: request.AttachStdout,
+    CanRemove: exec.status === 'ended',
+    ContainerID: exec.containerId,
+    DetachKeys: request.DetachKeys === '' ? '' : Buffer.from(request.DetachKeys).toString('base64'),
+    Pid: exec.pid,
+  };
+}
+
+/** Errors: conflict when it does not run. */
+export function resizeExec(services: Services, id: string, height: number, width: number): void {
+  const exec = services.execs.get(id);
+  const process = services.execs.process(exec.id);
+  if (process === undefined) throw conflict(`exec ${exec.id} is not running`);
+  process.resize(height, width);
+}

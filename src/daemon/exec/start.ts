@@ -1,0 +1,168 @@
+/**
+ * exec start: launches the process in the running container and connects its client. What is wrong with the request is
+ * an error of the request; a command that cannot be started is told in the stream, for the client has been promised one
+ * (its exit code is then read by inspect: 126 or 127).
+ */
+import type { ExecStartInput } from '#api/jobs/container.ts';
+import type { Connection } from '#api/jobs/streams.ts';
+import type { RunningProcess, StartFailure } from '#execdriver/driver.ts';
+import type { ContainerRecord } from '#container/record.ts';
+import { can } from '#container/state.ts';
+import { BerthError, conflict, invalidParameter, messageOf } from '#errdefs/errors.ts';
+import { DEFAULT_DETACH_KEYS, parseDetachKeys } from '#pkg/detach-keys/detach-keys.ts';
+import { failpoint } from '#pkg/failpoint/failpoint.ts';
+import { frame } from '#pkg/stdcopy/stdcopy.ts';
+import type { ProcessOutput } from '#stdio/pump.ts';
+import { startOutput } from '../container/console.ts';
+import { publishContainerEvent } from '../container/event.ts';
+import { serveSession } from '../container/session.ts';
+import { type Stdin, stdinOf } from '../container/stdin.ts';
+import type { Services } from '../services.ts';
+import type { ExecRecord } from './execs.ts';
+import { execSpecOf } from './spec.ts';
+
+export async function startExec(services: Services, input: ExecStartInput, signal: AbortSignal): Promise<void> {
+  const record = services.execs.get(input.exec);
+  const { connection } = input;
+  if (connection === undefined && !input.request.Detach) throw invalidParameter('exec start needs a connection');
+  const launched = await launchExec(services, record, input, signal);
+  if (connection === undefined) {
+    if (!launched.ok) throw launched.error;
+    return;
+  }
+  const { Tty: tty } = record.request;
+  connection.accept(tty);
+  if (!launched.ok) {
+    await tell(connection, tty, `${messageOf(launched.error)}\r\n`);
+    connection.end();
+    return;
+  }
+  const { AttachStdin: stdin, AttachStdout: stdout, AttachStderr: stderr, DetachKeys: keys } = record.request;
+  const result = await serveSession({
+    pump: services.pump,
+    connection,
+    output: launched.output,
+    input: Promise.resolve(launched.stdin),
+    over: launched.over,
+    // The code must be there when the client sees the end and asks for it.
+    endsWith: launched.over,
+    stdin,
+    stdout,
+    stderr,
+    // Only a terminal has keys that detach.
+    detachKeys: tty ? (keys === '' ? DEFAULT_DETACH_KEYS : parseDetachKeys(keys, 'escape')) : undefined,
+    closeStdinAtEnd: !tty,
+    signal,
+  });
+  if (result === 'detached') {
+    const container = services.containers.get(record.containerId);
+    if (container !== undefined) {
+      publishContainerEvent(services.events, container, 'exec_detach', { execID: record.id });
+    }
+  }
+}
+
+async function tell(connection: Connection, tty: boolean, text: string): Promise<void> {
+  const bytes = Buffer.from(text);
+  await connection.write(tty ? bytes : frame(1, bytes));
+}
+
+type Launched =
+  | {
+      readonly ok: true;
+      readonly output: ProcessOutput;
+      readonly stdin: Stdin | undefined;
+      readonly over: Promise<void>;
+    }
+  | { readonly ok: false; readonly error: unknown };
+
+async function launchExec(
+  services: Services,
+  exec: ExecRecord,
+  input: ExecStartInput,
+  signal: AbortSignal,
+): Promise<Launched> {
+  if (exec.status === 'running') throw conflict(`Error: Exec command ${exec.id} is already running`);
+  if (exec.status === 'ended') throw conflict(`Error: Exec command ${exec.id} has already run`);
+  const container = services.containers.get(exec.containerId);
+  const live = services.live.get(exec.containerId);
+  if (container === undefined || live === undefined || !can(container.state, 'exec')) {
+    throw conflict(`Container ${exec.containerId} is not running`);
+  }
+  const { request } = exec;
+  // Intent first: a second start is refused from here on, and a crash leaves an exec that is not `created`.
+  services.execs.save({ ...exec, status: 'running' });
+  const consoleSize = input.request.ConsoleSize ?? request.ConsoleSize;
+  try {
+    const process = await live.driver.exec({
+      id: exec.id,
+      containerId: container.id,
+      container: live.process,
+      spec: execSpecOf(services, container, request, consoleSize),
+      stdio: {
+        stdin: request.AttachStdin,
+        stdout: true,
+        stderr: !request.Tty,
+        tty: request.Tty,
+        ...(request.Tty && consoleSize !== null ? { consoleSize } : {}),
+      },
+      signal,
+    });
+    failpoint('exec.launched');
+    publishContainerEvent(services.events, container, `exec_start: ${(request.Cmd ?? []).join(' ')}`, {
+      execID: exec.id,
+    });
+    return { ok: true, ...adoptExec(services, container, exec, process) };
+  } catch (error) {
+    services.execs.save({ ...exec, status: 'ended', exitCode: exitCodeOf(error) });
+    return { ok: false, error };
+  }
+}
+
+function exitCodeOf(error: unknown): number {
+  // as: drivers add StartFailure to the errors they throw.
+  const code = error instanceof BerthError ? (error as BerthError & Partial<StartFailure>).exitCode : undefined;
+  return code ?? 126;
+}
+
+/** Takes a started (or, after a restart of the daemon, found) exec into the daemon's care. */
+export function adoptExec(
+  services: Services,
+  container: ContainerRecord,
+  exec: ExecRecord,
+  process: RunningProcess,
+): { output: ProcessOutput; stdin: Stdin | undefined; over: Promise<void> } {
+  const { id } = exec;
+  const running: ExecRecord = { ...exec, status: 'running', pid: process.pid };
+  services.execs.save(running);
+  services.execs.setProcess(id, process);
+  const output = services.pump.open(id, { tty: process.stdio.tty, log: undefined });
+  startOutput(output, process);
+  const stdin = stdinOf(process);
+  const { promise: over, resolve } = Promise.withResolvers<void>();
+  services.tasks.spawn(
+    'exec-exit',
+    async (signal) => {
+      const exit = await services.tasks.unlessStopped(process.exited, signal);
+      if (exit === undefined) return;
+      try {
+        output.finish();
+        // Recorded before the client can see the end of the stream and ask for the code.
+        if (services.execs.find(id) !== undefined) {
+          services.execs.save({ ...running, status: 'ended', pid: 0, exitCode: exit.exitCode });
+        }
+        services.execs.setProcess(id, undefined);
+        await output.drained;
+        publishContainerEvent(services.events, container, 'exec_die', { execID: id, exitCode: String(exit.exitCode) });
+        const driver = services.execDrivers.get(container.hostConfig.Runtime ?? services.settings.defaultRuntime);
+        await driver?.release(id);
+      } finally {
+        stdin?.close();
+        output.close();
+        resolve();
+      }
+    },
+    { exec: id },
+  );
+  return { output, stdin, over };
+}

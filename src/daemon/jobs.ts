@@ -1,0 +1,70 @@
+/** Gives every job token its handler: the list of what the daemon can do. */
+import * as container from '#api/jobs/container.ts';
+import { networkInspect, networkList } from '#api/jobs/network.ts';
+import * as system from '#api/jobs/system.ts';
+import { volumeInspect, volumeList } from '#api/jobs/volume.ts';
+import { attachContainer } from './container/attach.ts';
+import { createContainer } from './container/create.ts';
+import { inspectContainer } from './container/inspect.ts';
+import { listContainers } from './container/list.ts';
+import { containerLogs } from './container/logs.ts';
+import { policyRestart } from './container/policy-restart.ts';
+import { removeContainer } from './container/remove.ts';
+import { renameContainer, resizeContainer } from './container/small-verbs.ts';
+import { restartByPolicy, startContainer } from './container/start.ts';
+import { killContainer, restartContainer, stopContainer } from './container/stop.ts';
+import { topContainer } from './container/top.ts';
+import { waitForContainer } from './container/wait.ts';
+import { createExec } from './exec/create.ts';
+import { inspectExec, resizeExec } from './exec/inspect.ts';
+import { startExec } from './exec/start.ts';
+import { installImageJobs } from './image/jobs.ts';
+import { inspectNetwork, listNetworks } from './network/networks.ts';
+import type { Services } from './services.ts';
+import { streamEvents } from './system/events.ts';
+import { systemInfo } from './system/info.ts';
+import { systemVersion } from './system/version.ts';
+import { inspectVolume, listVolumes } from './volume/volumes.ts';
+
+export function installJobs(services: Services): void {
+  installContainerJobs(services);
+  installExecJobs(services);
+  installImageJobs(services);
+  const { engine } = services;
+  engine.register(system.systemInfo, () => systemInfo(services));
+  engine.register(system.systemVersion, () => systemVersion(services));
+  engine.register(system.systemEvents, (input, { signal }) => streamEvents(services, input, signal));
+  engine.register(networkList, ({ filters }) => listNetworks(services, filters));
+  engine.register(networkInspect, ({ network }) => inspectNetwork(services, network));
+  engine.register(volumeList, ({ filters }) => listVolumes(services, filters));
+  engine.register(volumeInspect, ({ volume }) => inspectVolume(services, volume));
+}
+
+function installContainerJobs(services: Services): void {
+  const { engine } = services;
+  engine.register(container.containerCreate, (input, { signal }) => createContainer(services, input, signal));
+  engine.register(container.containerList, (input) => listContainers(services, input));
+  engine.register(container.containerInspect, (input) => inspectContainer(services, input));
+  engine.register(container.containerStart, (input, { signal }) => startContainer(services, input.container, signal));
+  engine.register(container.containerStop, (input, { signal }) => stopContainer(services, input, signal));
+  engine.register(container.containerRestart, (input, { signal }) => restartContainer(services, input, signal));
+  engine.register(container.containerKill, (input) => killContainer(services, input.container, input.signal));
+  engine.register(container.containerWait, (input, { signal }) => waitForContainer(services, input, signal));
+  engine.register(container.containerRemove, (input) => removeContainer(services, input));
+  engine.register(container.containerRename, (input) => renameContainer(services, input.container, input.name));
+  engine.register(container.containerResize, (input) =>
+    resizeContainer(services, input.container, input.height, input.width),
+  );
+  engine.register(container.containerLogs, (input, { signal }) => containerLogs(services, input, signal));
+  engine.register(container.containerAttach, (input, { signal }) => attachContainer(services, input, signal));
+  engine.register(container.containerTop, (input) => topContainer(services, input.container, input.psArgs));
+  engine.register(policyRestart, (input, { signal }) => restartByPolicy(services, input.container, signal));
+}
+
+function installExecJobs(services: Services): void {
+  const { engine } = services;
+  engine.register(container.execCreate, (input) => createExec(services, input.container, input.request));
+  engine.register(container.execStart, (input, { signal }) => startExec(services, input, signal));
+  engine.register(container.execInspect, (input) => inspectExec(services, input.exec));
+  engine.register(container.execResize, (input) => resizeExec(services, input.exec, input.height, input.width));
+}

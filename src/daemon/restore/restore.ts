@@ -1,0 +1,180 @@
+/**
+ * After a start of the daemon, however the last one ended: unfinished creations are swept, removals finished, processes
+ * that the monitor still knows are taken into care with their output, ends that nobody saw are recorded, and restart
+ * policies act. The kernel and the monitor are asked, not the records.
+ */
+import * as fs from 'node:fs';
+import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
+import { isRunning } from '#container/state.ts';
+import { messageOf } from '#errdefs/errors.ts';
+import type { ExecDriver, ProcessExit, RunningProcess } from '#execdriver/driver.ts';
+import { log } from '#pkg/log/log.ts';
+import { adopt, exitedState, planRestart, publishExit } from '../container/exit.ts';
+import { networkNameOf } from '../container/event.ts';
+import { containerDirectory, containersDirectory } from '../container/paths.ts';
+import { finishRemovals, removeHeld } from '../container/remove.ts';
+import { adoptExec } from '../exec/start.ts';
+import type { Services } from '../services.ts';
+
+const UNKNOWN_AFTER_REBOOT = 255;
+const KILLED = 137;
+const DAEMON_KIND = 'daemon';
+
+export async function restore(services: Services): Promise<void> {
+  const rebooted = noteBoot(services);
+  await sweepCreations(services);
+  await finishRemovals(services);
+  services.volumes.restore();
+  const found = await foundProcesses(services);
+  await restoreNetworks(services, found);
+  for (const record of services.containers.all())
+    await restoreContainer(services, record, found.get(record.id), rebooted);
+  await restoreExecs(services, found);
+  await releaseUnknown(services, found);
+  services.pump.forgetUnclaimed();
+  sweepDirectories(services);
+}
+
+/** Whether the host has booted since this data root's last daemon. */
+function noteBoot(services: Services): boolean {
+  const document = services.db.get(DAEMON_KIND, 'boot');
+  const before: unknown = typeof document === 'object' && document !== null ? Reflect.get(document, 'id') : undefined;
+  if (before !== services.host.bootId) services.db.put(DAEMON_KIND, 'boot', { id: services.host.bootId });
+  return before !== undefined && before !== services.host.bootId;
+}
+
+/** Containers whose create did not come to its end: nobody was told of them. */
+async function sweepCreations(services: Services): Promise<void> {
+  for (const record of services.containers.everything()) {
+    if (record.complete) continue;
+    log.info('unfinished creation swept', { container: record.id });
+    try {
+      await services.containers.run(record.id, (held) => removeHeld(services, held, { volumes: true }));
+    } catch (error) {
+      log.error('unfinished creation not swept', { container: record.id, err: error });
+    }
+  }
+}
+
+interface Found {
+  readonly process: RunningProcess;
+  readonly driver: ExecDriver;
+}
+
+async function foundProcesses(services: Services): Promise<Map<string, Found>> {
+  const found = new Map<string, Found>();
+  for (const driver of new Set(services.execDrivers.values())) {
+    for (const process of await driver.restore()) found.set(process.id, { process, driver });
+  }
+  return found;
+}
+
+async function restoreNetworks(services: Services, found: ReadonlyMap<string, Found>): Promise<void> {
+  for (const [name, driver] of Object.entries(services.networks)) {
+    const alive = services.containers
+      .all()
+      .filter((record) => isRunning(record.state) && found.has(record.id) && networkNameOf(record) === name)
+      .map((record) => record.endpoint)
+      .filter((endpoint): endpoint is StoredEndpoint => endpoint !== undefined);
+    await driver.restore(alive);
+  }
+}
+
+async function restoreContainer(
+  services: Services,
+  record: ContainerRecord,
+  found: Found | undefined,
+  rebooted: boolean,
+): Promise<void> {
+  if (isRunning(record.state)) {
+    if (found !== undefined && String(found.process.startTicks) === record.state.startTicks) {
+      // An end that came while no daemon ran is handled like any other, output first.
+      adopt(services, record, found.driver, found.process);
+      return;
+    }
+    await recordLostEnd(services, record, rebooted);
+  }
+  const now = services.containers.get(record.id);
+  if (now !== undefined) await decideRestart(services, now, rebooted);
+}
+
+/** It is said to run, and nobody knows it any more. */
+async function recordLostEnd(services: Services, record: ContainerRecord, rebooted: boolean): Promise<void> {
+  const exit: ProcessExit = {
+    exitCode: rebooted ? UNKNOWN_AFTER_REBOOT : KILLED,
+    signal: 0,
+    finishedAt: new Date(),
+    error: rebooted ? 'unknown after reboot' : 'monitor died',
+    oomKilled: false,
+  };
+  await services.containers.run(record.id, (held) => {
+    held.update({ state: exitedState(held.record, exit, 'exited'), endpoint: undefined });
+    publishExit(services, record, exit, exit.finishedAt.getTime() - Date.parse(record.state.startedAt));
+  });
+}
+
+/** What should run, runs again; what should be gone, goes. */
+async function decideRestart(services: Services, record: ContainerRecord, rebooted: boolean): Promise<void> {
+  const { id, hostConfig, state } = record;
+  if (hostConfig.AutoRemove && state.status === 'exited') {
+    await services.containers.run(id, (held) => removeHeld(services, held, { volumes: true }));
+    return;
+  }
+  const { Name: policy } = hostConfig.RestartPolicy;
+  const wished = record.desired === 'running' && !record.manuallyStopped;
+  const again =
+    state.status === 'restarting' ||
+    (state.status === 'exited' &&
+      ((policy === 'always' && (wished || rebooted)) ||
+        (policy === 'unless-stopped' && wished) ||
+        (policy === 'on-failure' && wished && state.exitCode !== 0)));
+  if (!again) {
+    if (record.desired === 'running' && state.status === 'exited') {
+      await services.containers.run(id, (held) => held.update({ desired: 'stopped' }));
+    }
+    return;
+  }
+  if (state.status !== 'restarting') {
+    await services.containers.run(id, (held) => held.update({ state: { ...held.record.state, status: 'restarting' } }));
+  }
+  planRestart(services, id, 0);
+}
+
+async function restoreExecs(services: Services, found: ReadonlyMap<string, Found>): Promise<void> {
+  for (const exec of services.execs.all()) {
+    if (exec.status !== 'running') continue;
+    const container = services.containers.get(exec.containerId);
+    const process = found.get(exec.id)?.process;
+    if (container !== undefined && process !== undefined) adoptExec(services, container, exec, process);
+    else services.execs.save({ ...exec, status: 'ended', pid: 0, exitCode: exec.exitCode ?? KILLED });
+  }
+}
+
+/** Processes that no record speaks of: their start did not come to its end, or their container is gone. */
+async function releaseUnknown(services: Services, found: ReadonlyMap<string, Found>): Promise<void> {
+  for (const [id, { process, driver }] of found) {
+    const exec = services.execs.find(id);
+    if (services.live.get(id) !== undefined || (exec !== undefined && services.execs.process(id) !== undefined))
+      continue;
+    services.tasks.spawn(
+      'end unknown process',
+      async (signal) => {
+        await process.signal(9).catch((error: unknown) => {
+          log.debug('unknown process had ended', { process: id, err: messageOf(error) });
+        });
+        if ((await services.tasks.unlessStopped(process.exited, signal)) !== undefined) await driver.release(id);
+      },
+      { process: id },
+    );
+  }
+}
+
+/** Directories of containers that nobody knows: what was in a log is worth keeping for whoever looks for it. */
+function sweepDirectories(services: Services): void {
+  const directory = containersDirectory(services);
+  for (const id of fs.readdirSync(directory)) {
+    if (services.containers.get(id) !== undefined) continue;
+    log.info('directory of no container removed', { container: id });
+    fs.rmSync(containerDirectory(services, id), { recursive: true, force: true });
+  }
+}

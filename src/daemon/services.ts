@@ -1,0 +1,89 @@
+/**
+ * What the verbs of the daemon work with: one object that `startDaemon` wires and each verb takes the part of that it
+ * needs. Interfaces of other parts are declared here as far as the daemon uses them.
+ */
+import type { Engine } from '#engine/engine.ts';
+import type { ExecDriver } from '#execdriver/driver.ts';
+import type { Events } from '#events/events.ts';
+import type { GraphDb } from '#graphdb/graphdb.ts';
+import type { ImageStore } from '#image/image-store.ts';
+import type { LayerStore } from '#layer/layer-store.ts';
+import type { CgroupHost } from '#libcontainer/cgroups/detect.ts';
+import type { NetworkDriver } from '#networkdriver/driver.ts';
+import type { Pump } from '#stdio/pump.ts';
+import type { Volumes } from '#volume/volumes.ts';
+import type { Consoles } from './container/console.ts';
+import type { Containers } from './container/containers.ts';
+import type { LiveContainers } from './container/live.ts';
+import type { Waiters } from './container/waiters.ts';
+import type { Execs } from './exec/execs.ts';
+import type { HostSystem } from './host-facts.ts';
+import type { BridgeFacts } from './network/networks.ts';
+import type { Tasks } from './tasks.ts';
+
+export interface DaemonSettings {
+  readonly dataRoot: string;
+  readonly execRoot: string;
+  /** Shown by /info. */
+  readonly debug: boolean;
+  readonly labels: readonly string[];
+  readonly defaultRuntime: string;
+  readonly noNewPrivileges: boolean;
+  /** Run `--init` for every container that does not say. */
+  readonly init: boolean;
+  /** Seconds of `stop` before the kill, when neither request nor container says. */
+  readonly stopTimeoutSeconds: number;
+  readonly logDriver: string;
+  readonly logOptions: Readonly<Record<string, string>>;
+  readonly dns: readonly string[];
+  readonly dnsSearch: readonly string[];
+  readonly dnsOptions: readonly string[];
+}
+
+export interface Isolation {
+  readonly cgroups: CgroupHost;
+  /** Parent of the containers' groups: '/berth' or with the data root's digits. */
+  readonly cgroupParent: string;
+  /** The default profile, '' without AppArmor. */
+  readonly apparmorProfile: string;
+  /** Host path of docker-init; made at first use. */
+  readonly initFile: () => string;
+  /** For /info: what is weaker here than it should be. */
+  readonly warnings: readonly string[];
+}
+
+export interface BuildFacts {
+  readonly version: string;
+  readonly commit: string;
+  readonly time: string;
+}
+
+export interface Services {
+  readonly engine: Engine;
+  readonly settings: DaemonSettings;
+  readonly build: BuildFacts;
+  /** Of this data root, for good. */
+  readonly daemonId: string;
+  readonly host: HostSystem;
+  readonly isolation: Isolation;
+  readonly db: GraphDb;
+  readonly events: Events;
+  readonly containers: Containers;
+  readonly live: LiveContainers;
+  readonly consoles: Consoles;
+  readonly waiters: Waiters;
+  readonly execs: Execs;
+  readonly volumes: Volumes;
+  readonly layers: LayerStore;
+  readonly images: ImageStore;
+  readonly pump: Pump;
+  readonly tasks: Tasks;
+  /** By the names that HostConfig.Runtime may have. */
+  readonly execDrivers: ReadonlyMap<string, ExecDriver>;
+  readonly networks: Readonly<Record<'bridge' | 'host' | 'none', NetworkDriver>>;
+  /** The default bridge as it is now. */
+  readonly bridge: () => BridgeFacts;
+  /** When the daemon started, RFC 3339. */
+  readonly startedAt: string;
+  readonly randomInt: (bound: number) => number;
+}
