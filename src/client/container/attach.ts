@@ -41,7 +41,7 @@ export const attach = defineCommand({
     using _size = Config.Tty
       ? followTerminalSize((height, width) => resizeContainer(client, Id, height, width))
       : undefined;
-    using _signals = values['sig-proxy'] && !Config.Tty ? forwardSignals(context, Id) : undefined;
+    using _signals = values['sig-proxy'] ? forwardSignals(context, Id) : undefined;
     const end = await runSession({
       connection,
       tty: Config.Tty,

@@ -83,7 +83,7 @@ async function runAttached(context: CommandContext, input: Input, body: CreateBo
   };
   const { tty } = values;
   const detachKeys = values['detach-keys'];
-  using _signals = values['sig-proxy'] && !tty ? forwardSignals(context, id) : undefined;
+  using _signals = values['sig-proxy'] ? forwardSignals(context, id) : undefined;
   let session: Promise<SessionEnd>;
   let exit: ReturnType<typeof exitCodeOf>;
   using connection = await attachOrFail(context, id, { ...streams, detachKeys });

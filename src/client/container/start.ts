@@ -56,7 +56,7 @@ async function startAttached(
   const { Id, Config, HostConfig } = await inspectContainer(client, container);
   const stdin = interactive && Config.OpenStdin;
   checkTerminal(context, stdin, Config.Tty);
-  using _signals = Config.Tty ? undefined : forwardSignals(context, Id);
+  using _signals = forwardSignals(context, Id);
   // Both stand before the start, so that neither output nor exit is missed.
   using connection = await attachContainer(client, Id, { stdin, stdout: true, stderr: true, detachKeys });
   const session = runSession({ connection, tty: Config.Tty, stdin, stdout: true, stderr: true, detachKeys });

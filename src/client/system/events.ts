@@ -5,6 +5,7 @@ import { defineCommand } from '../command.ts';
 import { filterFlag } from '../common-flags.ts';
 import { parseFilters } from '../filters.ts';
 import { text } from '../flags/flag-spec.ts';
+import { timestampOf } from '../container/timestamp.ts';
 import { goJson, localNanoseconds } from '../format/human.ts';
 import { parseTemplate, render } from '../format/template.ts';
 
@@ -22,9 +23,10 @@ export const events = defineCommand({
   examples: ["berth events --filter type=container --format '{{.Action}} {{.Actor.Attributes.name}}'"],
   async run(context, { values }) {
     const template = values.format === '' || values.format === 'json' ? undefined : parseTemplate(values.format);
+    const now = new Date();
     const stream = systemEvents(context.client(), {
-      since: values.since,
-      until: values.until,
+      since: timestampOf('since', values.since, now),
+      until: timestampOf('until', values.until, now),
       filters: parseFilters(values.filter),
     });
     for await (const event of stream) {
