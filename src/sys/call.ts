@@ -7,7 +7,7 @@ import { ok } from 'node:assert/strict';
 import { Arena } from './arena.ts';
 import { SysError, type SysArgument } from './errno.ts';
 import { callBlock, callDirect } from './machine.ts';
-import { syscallName } from './numbers.ts';
+import { NR, syscallName } from './numbers.ts';
 
 const EINTR = -4;
 const ARGUMENT_BYTES_MAX = 1 << 20;
@@ -19,8 +19,8 @@ const scratch = new Arena(ARGUMENT_BYTES_MAX);
 const block = scratch.alloc(BLOCK_BYTES);
 const blockAddress = scratch.base + block;
 
-/** Sees every call before it is made; a number instead of undefined is taken as its result. */
-export type Interposer = (nr: number, args: readonly SysArgument[]) => number | undefined;
+/** Stands for every call: makes it by `proceed`, or answers with a result or -errno of its own. */
+export type Interposer = (nr: number, args: readonly SysArgument[], proceed: () => number) => number;
 
 let interposer: Interposer | undefined;
 
@@ -38,10 +38,10 @@ export function interpose(hook: Interposer): Disposable {
 /** Result, or -errno. Strings become NUL-terminated copies; byte arrays are read and written back. */
 export function call(nr: number, ...args: readonly SysArgument[]): number {
   ok(args.length <= SLOW_ARGUMENTS, 'a system call has six arguments');
-  if (interposer !== undefined) {
-    const answer = interposer(nr, args);
-    if (answer !== undefined) return answer;
-  }
+  return interposer === undefined ? byBlock(nr, args) : interposer(nr, args, () => byBlock(nr, args));
+}
+
+function byBlock(nr: number, args: readonly SysArgument[]): number {
   const { view, u8 } = scratch;
   scratch.used = BLOCK_BYTES;
   scratch.u64(block, nr);
@@ -57,7 +57,8 @@ export function call(nr: number, ...args: readonly SysArgument[]): number {
     scratch.u64(block + 8 + 8 * i, value);
   }
   let result = Number(callBlock(blockAddress));
-  while (result === EINTR) result = Number(callBlock(blockAddress));
+  // An interrupted close has closed: again it could close another's descriptor of that number.
+  while (result === EINTR && nr !== NR.close) result = Number(callBlock(blockAddress));
   if (copies) {
     for (const [i, arg] of args.entries()) {
       if (typeof arg !== 'object') continue;
@@ -78,10 +79,11 @@ export function must(name: string, nr: number, ...args: readonly SysArgument[]):
 /** A call over a buffer of any size without a copy: `nr(fd, buffer, length, a4, a5)`. Result, or -errno. */
 export function transfer(nr: number, fd: number, buffer: Uint8Array, length = buffer.length, a4 = 0, a5 = 0): number {
   ok(length <= buffer.length);
-  if (interposer !== undefined) {
-    const answer = interposer(nr, [fd, buffer, length, a4, a5]);
-    if (answer !== undefined) return answer;
-  }
+  const made = () => direct(nr, fd, buffer, length, a4, a5);
+  return interposer === undefined ? made() : interposer(nr, [fd, buffer, length, a4, a5], made);
+}
+
+function direct(nr: number, fd: number, buffer: Uint8Array, length: number, a4: number, a5: number): number {
   let result = Number(callDirect(nr, fd, buffer, length, a4, a5));
   while (result === EINTR) result = Number(callDirect(nr, fd, buffer, length, a4, a5));
   return result;

@@ -1,8 +1,8 @@
 /**
- * A private monitor and the smallest daemon for it: programs without namespaces of the host's busybox. `daemon.ts` is the
+ * A private monitor and the smallest daemon for it: programs without namespaces of the host's busybox. `killed-daemon` is the
  * same as a process of its own that a test can kill.
  */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import type { MonitorClient, MonitorStarted } from '#execdriver/native/monitor/client.ts';
 import type { ExitRecord } from '#execdriver/native/monitor/protocol.ts';
@@ -133,6 +133,12 @@ export function within<T>(what: string, promise: Promise<T>): Promise<T> {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-export function textOf(path: string): string {
-  return existsSync(path) ? readFileSync(path, 'utf8') : '';
+/** What `promise` rejects with. */
+export async function failureOf(promise: Promise<unknown>): Promise<unknown> {
+  try {
+    await promise;
+  } catch (error) {
+    return error;
+  }
+  throw new Error('it did not fail');
 }

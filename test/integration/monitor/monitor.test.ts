@@ -4,7 +4,7 @@ import { readRecords } from '#execdriver/native/monitor/exit-records.ts';
 import { close, writeAll } from '#sys/files.ts';
 import { CLONE } from '#sys/numbers.ts';
 import { kill } from '#sys/processes.ts';
-import { isGone, openGate, TestDaemon, until, within } from './harness.ts';
+import { failureOf, isGone, openGate, TestDaemon, until, within } from './harness.ts';
 
 const text = (fd: number) => new Response(Bun.file(fd).stream()).text();
 
@@ -60,7 +60,7 @@ test('a program that cannot be executed tells the step, and the child ends', asy
 test('killing the daemon keeps what runs, ends what waits, and loses neither output nor exit', async () => {
   await using first = await new TestDaemon().connect();
   const line = 'echo before; read x; echo after $x; exit 5';
-  const daemon = Bun.spawn([process.execPath, `${import.meta.dir}/daemon.ts`, first.execRoot, line], {
+  const daemon = Bun.spawn([process.execPath, `${import.meta.dir}/killed-daemon/main.ts`, first.execRoot, line], {
     stdout: 'pipe',
   });
   const reader = daemon.stdout.getReader();
@@ -100,7 +100,7 @@ test('the death of the monitor is told, and the exits it recorded are read by th
   kill(daemon.client.pid, 9);
   await within('the end is told', daemon.closed.promise);
   expect(isGone(left.pid)).toBe(false);
-  await expect(daemon.start('late', 'true')).rejects.toThrow('gone');
+  expect(await failureOf(daemon.start('late', 'true'))).toMatchObject({ message: expect.stringContaining('gone') });
   kill(left.pid, 9);
   await daemon.connect();
   expect(daemon.client.processes).toMatchObject([{ id: 'ended', pid: ended.pid, exit: { code: 4 } }]);

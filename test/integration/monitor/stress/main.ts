@@ -1,5 +1,5 @@
 /**
- * `bun stress.ts [COUNT [IN_FLIGHT]]`: whole containers through the driver and a monitor of their own, start to released,
+ * `bun stress/main.ts [COUNT [IN_FLIGHT]]`: whole containers through the driver and a monitor of their own, start to released,
  * with every output and exit code checked; then what the two processes have grown by.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -9,8 +9,8 @@ import { detectCgroups } from '#libcontainer/cgroups/detect.ts';
 import { planLayout, removeLayout } from '#libcontainer/cgroups/layout.ts';
 import { close } from '#sys/files.ts';
 import { processStat } from '#sys/processes.ts';
-import { MONITOR } from './harness.ts';
-import { makeImage, rootfsOver, specOf } from './rootfs.ts';
+import { MONITOR } from '../harness.ts';
+import { makeImage, rootfsOver, specOf } from '../rootfs.ts';
 
 const [count, inFlight] = [Number(process.argv[2] ?? 2000), Number(process.argv[3] ?? 8)];
 const directory = mkdtempSync(`${tmpdir()}/berth-stress-`);

@@ -1,5 +1,5 @@
 /** A daemon to be killed: connects to the exec root, starts `run` and `gated`, says their pids, and waits for its end. */
-import { TestDaemon } from './harness.ts';
+import { TestDaemon } from '../harness.ts';
 
 const [execRoot = '', line = ''] = process.argv.slice(2);
 const daemon = await new TestDaemon(execRoot).connect();
