@@ -9,6 +9,8 @@ export interface DaemonCommandLine {
   /** undefined: the default path, which may be missing. */
   readonly configFile: string | undefined;
   readonly validate: boolean;
+  /** Ask the running daemon to stop all containers because the system goes down. */
+  readonly stopContainers: boolean;
   readonly help: boolean;
   readonly version: boolean;
 }
@@ -22,6 +24,12 @@ export const plainFlags = [
     usage: 'Configuration file (default "/etc/berth/daemon.json")',
   },
   { flag: 'validate', short: undefined, takesValue: false, usage: 'Validate the configuration and exit' },
+  {
+    flag: 'stop-containers',
+    short: undefined,
+    takesValue: false,
+    usage: 'Have the running daemon stop all containers: the system goes down',
+  },
   { flag: 'help', short: 'h', takesValue: false, usage: 'Print usage' },
   { flag: 'version', short: 'v', takesValue: false, usage: 'Print version information and quit' },
 ] as const;
@@ -47,6 +55,7 @@ export function parseDaemonFlags(argv: readonly string[]): DaemonCommandLine {
     values: parsed.values,
     configFile: parsed.plain.get('config-file'),
     validate: isSet('validate'),
+    stopContainers: isSet('stop-containers'),
     help: isSet('help'),
     version: isSet('version'),
   };

@@ -2,6 +2,7 @@
 
 /** Output that goes to the client as it comes. `write` resolves when there is room again. */
 export interface OutputStream {
+  /** Takes the bytes before it returns: the caller may use their memory again at once. */
   write(bytes: Uint8Array): Promise<void>;
   /** Sends the response head now although there is no byte yet (follow, events). */
   flush(): void;

@@ -17,3 +17,9 @@ export const systemEvents = defineJob<
   },
   void
 >('system.events', { longLived: true });
+
+/**
+ * The system goes down: stops all running containers by their stop signals, in parallel, without marking them as
+ * stopped by the user (restart policies act at the next boot). No restart happens afterwards in this daemon's life.
+ */
+export const systemShutdown = defineJob<Record<string, never>, void>('system.shutdown');

@@ -32,6 +32,11 @@ class BunTransport implements Transport {
     return this.#gone ? bytes.length : this.#socket.write(bytes);
   }
 
+  /** What Bun's socket takes is written by then; it keeps nothing. */
+  settled(): Promise<void> {
+    return Promise.resolve();
+  }
+
   pause(): void {
     if (!this.#gone) this.#socket.pause();
   }

@@ -366,6 +366,7 @@ export class HijackedConnection implements Connection {
 
   async descriptor(): Promise<number> {
     await this.#parts.queue.flushed();
+    await this.#parts.transport.settled();
     return this.closed.aborted ? -1 : this.#parts.transport.fd;
   }
 

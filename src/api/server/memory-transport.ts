@@ -63,6 +63,10 @@ export class MemoryTransport implements Transport {
     return taken;
   }
 
+  settled(): Promise<void> {
+    return Promise.resolve();
+  }
+
   pause(): void {
     this.paused = true;
   }

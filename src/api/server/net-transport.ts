@@ -36,6 +36,14 @@ class NetTransport implements Transport {
     return bytes.length;
   }
 
+  settled(): Promise<void> {
+    if (this.#gone || this.#socket.writableLength === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#socket.write('', () => resolve());
+      this.#socket.once('close', () => resolve());
+    });
+  }
+
   pause(): void {
     this.#socket.pause();
   }

@@ -332,7 +332,7 @@ describe('the route table', () => {
       auth: 1,
       session: 1,
       grpc: 1,
-      berth: 2,
+      berth: 3,
       // 25, exec create, and three of checkpoints
       containers: 29,
       exec: 3,

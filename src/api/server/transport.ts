@@ -18,6 +18,8 @@ export interface Transport {
   readonly fd: number;
   /** Takes a prefix of the bytes and returns its length; the rest is offered again after the sink's `drain`. */
   write(bytes: Uint8Array): number;
+  /** Resolves when what was taken is with the kernel, so that somebody else may write to the descriptor. */
+  settled(): Promise<void>;
   pause(): void;
   resume(): void;
   /** Ends our direction; what the peer sends still arrives. */

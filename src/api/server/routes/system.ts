@@ -1,5 +1,5 @@
 /** Routes of the daemon itself, Berth's own among them. */
-import { systemEvents, systemInfo, systemVersion } from '#api/jobs/system.ts';
+import { systemEvents, systemInfo, systemShutdown, systemVersion } from '#api/jobs/system.ts';
 import type { JobSummary } from '#api/types/job.ts';
 import type { Engine, JobRecord } from '#engine/engine.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
@@ -81,6 +81,10 @@ export function systemRoutes(engine: Pick<Engine, 'list' | 'cancel'>): readonly 
     notYet('POST', '/auth', 24, 'log in to a registry'),
     notYet('POST', '/session', 31, 'open a build session'),
     notYet('POST', '/grpc', 31, 'open a gRPC connection'),
+    route('POST', '/berth/shutdown', 24, 'stop all containers because the system goes down', async (ctx) => {
+      await ctx.run(systemShutdown, {});
+      ctx.sendEmpty(204);
+    }),
     route('GET', '/berth/jobs', 24, 'list jobs', (ctx) => ctx.sendJson(200, engine.list().map(summaryOf))),
     route('POST', '/berth/jobs/{id}/cancel', 24, 'cancel a job', (ctx) => {
       engine.cancel(ctx.param('id'));
