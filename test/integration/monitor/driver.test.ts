@@ -72,10 +72,8 @@ test('a container says what it sees and its exit code comes', async () => {
 });
 
 test('the words for a missing, a non-executable and a wrong program', async () => {
-  expect(await failureOf(start({ args: ['nothing'] }))).toMatchObject({
-    message: expect.stringContaining('exec: "nothing": executable file not found in $PATH'),
-  });
-  expect(await failureOf(start({ args: ['/bin/nothing'] }))).toMatchObject({ exitCode: 127 });
+  expect(String(await failureOf(start({ args: ['nothing'] })))).toContain('exec: "nothing": executable file not found in $PATH');
+  expect(String(await failureOf(start({ args: ['/bin/nothing'] }))).toMatchObject({ exitCode: 127 });
   expect(await failureOf(start({ args: ['/bin/noexec'] }))).toMatchObject({ exitCode: 126 });
 });
 
@@ -138,7 +136,7 @@ test('a failure at a gate, or a cancel, ends the child and leaves nothing', asyn
       throw new Error('cannot record');
     },
   });
-  expect(await failureOf(refused)).toMatchObject({ message: expect.stringContaining('cannot record') });
+  expect(await failureOf(refused))).toContain('cannot record');
   await until('the child is gone', () => isGone(pid));
   const controller = new AbortController();
   const cancelledStart = start({
