@@ -19,7 +19,7 @@ export interface DaemonConfig {
   readonly execRoot: string;
   readonly pidfile: string;
   readonly storageDriver: 'overlay' | 'vfs' | undefined;
-  /** undefined: `berth0`, or one of the data root's own. */
+  /** undefined: `berth0`, or one of the data root's own; 'none': no bridge is made. */
   readonly bridge: string | undefined;
   /** Address and prefix length of the bridge; undefined: the first pool that is free. */
   readonly bip: string | undefined;
@@ -181,7 +181,7 @@ function storageDriverOf(name: string | undefined): 'overlay' | 'vfs' | undefine
 
 function bridgeOf(name: string | undefined): string | undefined {
   if (name === undefined) return undefined;
-  if (/^[A-Za-z0-9_.-]{1,15}$/.test(name) && name !== '.' && name !== '..' && name !== 'none') return name;
+  if (/^[A-Za-z0-9_.-]{1,15}$/.test(name) && name !== '.' && name !== '..') return name;
   throw invalidParameter(`invalid value for "bridge": "${name}" is no name of a link`);
 }
 
