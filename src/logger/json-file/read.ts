@@ -1,0 +1,208 @@
+/**
+ * Reading a container's log back (`docker logs`): the files of the set in order, from the last lines or from a time on,
+ * and further as it grows. Memory does not depend on the log's size: a block is read, decoded and written before the
+ * next, and a follower keeps one descriptor and an offset. Damaged lines are skipped and counted in our log.
+ */
+import { type FSWatcher, watch } from 'node:fs';
+import type { OutputStream } from '#api/jobs/streams.ts';
+import { log } from '#pkg/log/log.ts';
+import { pread } from '#sys/files.ts';
+import { BLOCK_BYTES, LogDecoder, type Rendering } from './decoder.ts';
+import { OpenFile, openFiles } from './files.ts';
+import { tailOffset, timeOffset } from './search.ts';
+
+export interface ReadLogsRequest extends Rendering {
+  /** The newest file. */
+  readonly path: string;
+  readonly maxFiles: number;
+  /** Nanoseconds since the epoch, inclusive; 0n: no bound. */
+  readonly sinceNs: bigint;
+  readonly untilNs: bigint;
+  /** Lines from the end, of both streams; -1: all. */
+  readonly tail: number;
+  /** Goes on until `ended` is aborted (the output has drained) and everything up to then is read. */
+  readonly follow: { readonly ended: AbortSignal } | undefined;
+  /** Reads up to here and no further: what a held output had logged. */
+  readonly upTo: { readonly ino: string; readonly size: number } | undefined;
+  /** The client has gone. */
+  readonly signal: AbortSignal;
+}
+
+type Sink = Pick<OutputStream, 'write'>;
+
+/** One decoder serves every reader of the thread. */
+export class LogReader {
+  readonly #decoder = new LogDecoder();
+
+  /** Resolves when everything asked for is written, or the client has gone. */
+  async read(request: ReadLogsRequest, sink: Sink): Promise<void> {
+    using wake = new Wake(request);
+    const files = openFiles(request.path, request.maxFiles);
+    try {
+      const offsets = request.tail < 0 ? files.map(() => 0) : tailOffsets(files, request.tail);
+      if (request.sinceNs > 0n) skipOlder(files, offsets, request.sinceNs);
+      await this.#readAll(request, sink, wake, files, offsets);
+    } finally {
+      for (const file of files) file[Symbol.dispose]();
+    }
+  }
+
+  async #readAll(
+    request: ReadLogsRequest,
+    sink: Sink,
+    wake: Wake,
+    files: OpenFile[],
+    offsets: number[],
+  ): Promise<void> {
+    let offset = offsets[0] ?? 0;
+    while (!request.signal.aborted) {
+      const file = files[0];
+      // Asked before the last look: what is logged before the end is read.
+      const ended = request.follow === undefined || request.follow.ended.aborted;
+      if (file !== undefined) {
+        offset = await this.#readFile(request, sink, file, offset);
+        if (offset < 0) return;
+        if (files.length === 1) files.push(...newerFiles(request, file));
+        if (files.length > 1) {
+          // A line may have been added to the file after we had read it and before it was renamed.
+          offset = await this.#readFile(request, sink, file, offset);
+          if (offset < 0) return;
+          files.shift()?.[Symbol.dispose]();
+          offsets.shift();
+          offset = offsets[0] ?? 0;
+          wake.watch();
+          continue;
+        }
+      } else files.push(...openFiles(request.path, request.maxFiles));
+      if (ended) return;
+      if (files.length === 0 || file !== undefined) await wake.next();
+    }
+  }
+
+  /** Writes what the file has from `from` on. Returns where it stopped, or -1 when nothing after it is wanted. */
+  async #readFile(request: ReadLogsRequest, sink: Sink, file: OpenFile, from: number): Promise<number> {
+    const { size, last } = boundOf(request, file);
+    // Somebody has truncated the file: what it has now is new.
+    let offset = from > file.size() ? 0 : from;
+    while (offset < size && !request.signal.aborted) {
+      // The block and the output are shared by all readers: nothing is awaited between read and write, which takes the
+      // bytes before it returns. What was not decoded is read again.
+      const length = pread(file.fd, this.#decoder.block, offset, Math.min(BLOCK_BYTES, size - offset));
+      if (length === 0) break;
+      const { consumed, output, damaged } = this.#decoder.decode(0, length, request);
+      const tooLong = consumed === 0 && length === BLOCK_BYTES;
+      const at = tooLong ? length : consumed;
+      if (damaged > 0 || tooLong) log.warn('skipped damaged lines of a log', { path: request.path, offset });
+      if (output.length > 0) await sink.write(output);
+      if (at === 0) break;
+      offset += at;
+      await yieldTurn();
+    }
+    return last ? -1 : offset;
+  }
+}
+
+/** Up to where a file is read, and whether nothing after that is wanted. */
+function boundOf(request: ReadLogsRequest, file: OpenFile): { size: number; last: boolean } {
+  const size = file.size();
+  if (request.upTo !== undefined && request.upTo.ino === String(file.ino)) {
+    return { size: Math.min(size, request.upTo.size), last: true };
+  }
+  if (request.untilNs === 0n) return { size, last: false };
+  const until = timeOffset(file.fd, size, request.untilNs, true);
+  return { size: until, last: until < size };
+}
+
+function newerFiles(request: ReadLogsRequest, file: OpenFile): OpenFile[] {
+  const newest = OpenFile.open(request.path);
+  if (newest === undefined) return [];
+  const same = newest.ino === file.ino;
+  newest[Symbol.dispose]();
+  return same ? [] : openFiles(request.path, request.maxFiles, file.ino);
+}
+
+/** Where the last `lines` lines of the whole set begin, per file; files that are not needed are closed and left out. */
+function tailOffsets(files: OpenFile[], lines: number): number[] {
+  const offsets: number[] = [];
+  let left = lines;
+  for (let i = files.length - 1; i >= 0; i--) {
+    const file = files[i];
+    if (file === undefined) continue;
+    if (i < files.length - 1 && left === 0) {
+      for (const older of files.splice(0, i + 1)) older[Symbol.dispose]();
+      break;
+    }
+    const found = tailOffset(file.fd, file.size(), left);
+    offsets.unshift(found.offset);
+    left -= found.lines;
+  }
+  return offsets;
+}
+
+function skipOlder(files: OpenFile[], offsets: number[], sinceNs: bigint): void {
+  for (const [i, file] of files.entries()) {
+    offsets[i] = Math.max(offsets[i] ?? 0, timeOffset(file.fd, file.size(), sinceNs));
+  }
+}
+
+/** Lets the event loop serve others between two blocks. */
+function yieldTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Tells that a followed log has grown, was rotated, or has ended. Nothing is polled. */
+class Wake implements Disposable {
+  readonly #request: ReadLogsRequest;
+  #watcher: FSWatcher | undefined;
+  #rung = false;
+  #closed = false;
+  #ring: (() => void) | undefined;
+
+  constructor(request: ReadLogsRequest) {
+    this.#request = request;
+    if (request.follow === undefined) return;
+    request.follow.ended.addEventListener('abort', this.#onRing);
+    request.signal.addEventListener('abort', this.#onRing);
+    this.watch();
+  }
+
+  readonly #onRing = () => {
+    this.#rung = true;
+    this.#ring?.();
+  };
+
+  /** Watches the file that has the name now; again after a rotation. */
+  watch(): void {
+    if (this.#request.follow === undefined || this.#closed) return;
+    this.#watcher?.close();
+    this.#watcher = undefined;
+    try {
+      this.#watcher = watch(this.#request.path, { persistent: false }, this.#onRing);
+      this.#watcher.on('error', this.#onRing);
+    } catch {
+      // Between a rename and the new file there is none: look again soon.
+      setTimeout(() => {
+        this.watch();
+        this.#onRing();
+      }, 20);
+    }
+  }
+
+  async next(): Promise<void> {
+    const { follow, signal } = this.#request;
+    if (!this.#rung && !signal.aborted && follow?.ended.aborted !== true) {
+      await new Promise<void>((resolve) => {
+        this.#ring = resolve;
+      });
+      this.#ring = undefined;
+    }
+    this.#rung = false;
+  }
+
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    this.#watcher?.close();
+    this.#request.follow?.ended.removeEventListener('abort', this.#onRing);
+    this.#request.signal.removeEventListener('abort', this.#onRing);
+  }
+}
