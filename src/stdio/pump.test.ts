@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import type { Connection } from '#api/jobs/streams.ts';
 import type { JsonFileTarget } from '#logger/json-file/log-file.ts';
 import { Demultiplexer } from '#pkg/stdcopy/stdcopy.ts';
-import { close, pipe2 } from '#sys/files.ts';
+import { close, ioctl, open, pipe2 } from '#sys/files.ts';
+import { IOCTL, O } from '#sys/numbers.ts';
 import { socketpair } from '#sys/sockets.ts';
 import { type ProcessOutput, Pump } from './pump.ts';
 
@@ -241,6 +242,61 @@ describe('Pump', () => {
     expect(kept.at(-1)).toBe('stdout: line 99\n');
     expect(kept).toEqual(Array.from({ length: kept.length }, (_, i) => `stdout: line ${100 - kept.length + i}\n`));
     expect(readFileSync(`${log.path}.1`).length).toBeLessThan(1100);
+  });
+
+  test('a terminal: no frames, and its end is an error that is none', async () => {
+    const master = open('/dev/ptmx', O.RDWR | O.NOCTTY);
+    ioctl(master, IOCTL.TIOCSPTLCK, new Uint8Array(4));
+    const slave = ioctl(master, IOCTL.TIOCGPTPEER, O.RDWR | O.NOCTTY);
+    const log = target();
+    const output = pump.open('tty', { tty: true, log });
+    const viewer = client();
+    const attachment = await output.attach({ connection: viewer.connection, stdout: true, stderr: true });
+    output.start({ stdout: master });
+    writeSync(slave, 'prompt> ');
+    writeSync(slave, 'x\n');
+    close(slave);
+    expect(await attachment.done).toBe('ended');
+    await output.drained;
+    close(master);
+    viewer.connection.end();
+    expect((await viewer.received()).toString()).toBe('prompt> x\r\n');
+    expect(entries(log.path)).toEqual(['stdout: prompt> x\r\n']);
+  });
+
+  test('a client that takes nothing is let go where there is a log, and only there', async () => {
+    const impatient = await Pump.start({ execRoot: mkdtempSync(join(root, 'stall-')), stallMs: 40 });
+    const text = `${'x'.repeat(99)}\n`.repeat(20_000);
+    const log = target();
+    for (const logged of [log, undefined]) {
+      const output = impatient.open('s', { tty: false, log: logged });
+      const viewer = client();
+      const attachment = await output.attach({ connection: viewer.connection, stdout: true, stderr: true });
+      const pipe = pipe2();
+      const writer = Bun.spawn(['printf', '%s', text.slice(0, 120_000)], { stdout: pipe.write, stdin: 'ignore' });
+      const more = Bun.spawn(['sh', '-c', `yes ${'x'.repeat(99)} | head -n 19000`], {
+        stdout: pipe.write,
+        stdin: 'ignore',
+      });
+      close(pipe.write);
+      output.start({ stdout: pipe.read });
+      close(pipe.read);
+      if (logged !== undefined) {
+        expect(await attachment.done).toBe('stalled');
+        await output.drained;
+        expect(readFileSync(log.path).length).toBeGreaterThan(2_000_000);
+      } else {
+        const settled = await Promise.race([attachment.done, Bun.sleep(200).then(() => 'waiting')]);
+        expect(settled).toBe('waiting');
+        attachment.detach();
+        expect(await attachment.done).toBe('detached');
+        await output.drained;
+      }
+      await Promise.all([writer.exited, more.exited]);
+      viewer.connection.end();
+      await viewer.received();
+    }
+    await impatient.close();
   });
 
   test('whenWritable', async () => {
