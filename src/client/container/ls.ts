@@ -112,9 +112,9 @@ export function formatPorts(ports: readonly PortSummary[]): string {
   const sorted = ports.toSorted(
     (a, b) =>
       a.PrivatePort - b.PrivatePort ||
-      (a.IP ?? '').localeCompare(b.IP ?? '') ||
+      compareText(a.IP ?? '', b.IP ?? '') ||
       (a.PublicPort ?? 0) - (b.PublicPort ?? 0) ||
-      a.Type.localeCompare(b.Type),
+      compareText(a.Type, b.Type),
   );
   interface Run {
     readonly ip: string;
@@ -142,4 +142,9 @@ export function formatPorts(ports: readonly PortSummary[]): string {
       return `${published === 0 ? '' : `${host}:${range(published)}->`}${range(first)}/${type}`;
     })
     .join(', ');
+}
+
+/** By code units: the order does not depend on a language. */
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
