@@ -26,8 +26,8 @@ export interface DaemonConfig {
   readonly debug: boolean;
   readonly logLevel: LogLevel;
   readonly labels: readonly string[];
-  /** undefined: our own. */
-  readonly defaultRuntime: string | undefined;
+  /** 'berth' is our own. */
+  readonly defaultRuntime: string;
   readonly noNewPrivileges: boolean;
   readonly init: boolean;
   readonly stopTimeoutSeconds: number;
@@ -150,7 +150,7 @@ export function buildConfig(
     debug: values.flag('debug'),
     logLevel: values.flag('debug') ? 'debug' : logLevelOf(values.text('log-level')),
     labels: labelsOf(values.texts('labels')),
-    defaultRuntime: values.text('default-runtime'),
+    defaultRuntime: values.text('default-runtime') ?? 'berth',
     noNewPrivileges: values.flag('no-new-privileges'),
     init: values.flag('init'),
     stopTimeoutSeconds: stopTimeoutOf(values.integer('default-stop-timeout')),

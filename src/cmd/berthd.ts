@@ -1,0 +1,117 @@
+/**
+ * berthd: the composition root of the daemon. Configuration → lock → engine → daemon → API server → listeners → ready;
+ * at SIGTERM the same backwards, while containers go on. Everything it wires lives elsewhere.
+ */
+import { VERSION } from '#client/version.ts';
+import { ApiServer } from '#api/server/server.ts';
+import type { DaemonConfig } from '#config/daemon-config.ts';
+import { type DaemonCommandLine, daemonUsage, parseDaemonFlags } from '#config/flags.ts';
+import { loadConfig } from '#config/load.ts';
+import { type Daemon, startDaemon } from '#daemon/daemon.ts';
+import { Engine } from '#engine/engine.ts';
+import { messageOf } from '#errdefs/errors.ts';
+import { log, setLogLevel } from '#pkg/log/log.ts';
+import { openListeners } from './berthd-listeners.ts';
+import { DATA_ROOT_MODE, EXEC_ROOT_MODE, lockDataRoot, makeRoot, writePidFile } from './berthd-roots.ts';
+import { stopContainers } from './berthd-stop-containers.ts';
+import { notify, startWatchdog, takeInheritedSockets } from './berthd-systemd.ts';
+
+const DRAIN_MS = 10_000;
+
+/** `berth daemon …`; resolves with the exit code when the daemon has ended. */
+export async function daemonMain(argv: readonly string[]): Promise<number> {
+  let line: DaemonCommandLine;
+  let config: DaemonConfig;
+  try {
+    line = parseDaemonFlags(argv);
+    if (line.help) {
+      console.log(daemonUsage());
+      return 0;
+    }
+    if (line.version) {
+      console.log(`Berth version ${VERSION}`);
+      return 0;
+    }
+    config = loadConfig(line);
+  } catch (error) {
+    console.error(messageOf(error));
+    return 1;
+  }
+  if (line.validate) {
+    console.log('configuration OK');
+    return 0;
+  }
+  try {
+    if (line.stopContainers) await stopContainers(config);
+    else await run(line, config);
+    return 0;
+  } catch (error) {
+    if (!line.stopContainers) log.error('the daemon ends', { err: error });
+    console.error(line.stopContainers ? messageOf(error) : `failed to start daemon: ${messageOf(error)}`);
+    return 1;
+  }
+}
+
+async function run(line: DaemonCommandLine, config: DaemonConfig): Promise<void> {
+  if (process.geteuid?.() !== 0) throw new Error('berthd needs to be run as root');
+  process.umask(0o022);
+  setLogLevel(config.logLevel);
+  for (const { key, reason } of config.withoutEffect) log.info('configuration without effect', { key, reason });
+  const sockets = takeInheritedSockets(process.env);
+  const ending = endingSignal();
+  makeRoot(config.dataRoot, DATA_ROOT_MODE);
+  makeRoot(config.execRoot, EXEC_ROOT_MODE);
+  using _lock = lockDataRoot(config.dataRoot);
+
+  const engine = new Engine({ observer: { jobEnded: logJob } });
+  const daemon = await startDaemon({ config, engine, build: { version: VERSION, commit: '', time: '' } });
+  const server = new ApiServer({ engine, version: VERSION });
+  try {
+    using _pidFile = writePidFile(config.pidfile);
+    using listeners = await openListeners(config, server.accept, sockets);
+    process.on('SIGHUP', () => reload(line, daemon));
+    notify(process.env, 'READY=1');
+    log.info('API listens', { addresses: listeners.addresses });
+    using _watchdog = startWatchdog(process.env);
+    log.info('ending', { signal: await ending });
+    notify(process.env, 'STOPPING=1');
+  } finally {
+    server.stop();
+    await engine.drain(DRAIN_MS);
+    await daemon.stop();
+    server.terminate();
+  }
+}
+
+/** The first SIGTERM or SIGINT; a third one ends at once, for whoever has no patience. */
+function endingSignal(): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  let count = 0;
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      resolve(signal);
+      if (++count >= 3) process.exit(1);
+    });
+  }
+  process.on('unhandledRejection', (error) => log.error('unhandled rejection', { err: error }));
+  return promise;
+}
+
+/** Reads the file again; a wrong one changes nothing. */
+function reload(line: DaemonCommandLine, daemon: Daemon): void {
+  try {
+    const config = loadConfig(line);
+    setLogLevel(config.logLevel);
+    daemon.reload(config);
+    log.info('configuration reloaded', { debug: config.debug, labels: config.labels });
+  } catch (error) {
+    log.error('the configuration was not reloaded', { err: error });
+  }
+}
+
+function logJob(record: { id: string; name: string; subject: string; status: string; durationMs?: number }): void {
+  const { id, name, subject, status, durationMs } = record;
+  log.debug('job ended', { job: id, name, subject, status, durationMs });
+}
+
+if (import.meta.main) process.exit(await daemonMain(process.argv.slice(2)));
