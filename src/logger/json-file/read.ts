@@ -4,7 +4,6 @@
  * next, and a follower keeps one descriptor and an offset. Damaged lines are skipped and counted in our log.
  */
 import { type FSWatcher, watch } from 'node:fs';
-import type { OutputStream } from '#api/jobs/streams.ts';
 import { log } from '#pkg/log/log.ts';
 import { pread } from '#sys/files.ts';
 import { BLOCK_BYTES, LogDecoder, type Rendering } from './decoder.ts';
@@ -28,7 +27,10 @@ export interface ReadLogsRequest extends Rendering {
   readonly signal: AbortSignal;
 }
 
-type Sink = Pick<OutputStream, 'write'>;
+/** Where the output goes. `write` takes the bytes before it returns and resolves when there is room again. */
+export interface Sink {
+  write(bytes: Uint8Array): Promise<void>;
+}
 
 /** One decoder serves every reader of the thread. */
 export class LogReader {

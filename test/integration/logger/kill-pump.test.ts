@@ -10,7 +10,7 @@ import { rotatedPath } from '#logger/json-file/log-file.ts';
 import { close, pipe2 } from '#sys/files.ts';
 
 const KILLS = Number(process.env['BERTH_TEST_KILLS'] ?? 60);
-const program = join(import.meta.dir, 'pump-under-test.ts');
+const program = join(import.meta.dir, 'killed-pump/main.ts');
 const cleanups: (() => void)[] = [];
 
 afterEach(() => {
