@@ -1,0 +1,135 @@
+/**
+ * Writes docs/status.md from the tables that the program itself works by: API routes, daemon flags and keys. What works
+ * names the test that shows it; what does not says why it is refused. `bun tools/status.ts` writes, the test compares.
+ */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import type { Route } from '../src/api/server/route.ts';
+import { allRoutes } from '../src/api/server/routes/all.ts';
+import { API_VERSION, API_VERSION_MIN } from '../src/api/server/version.ts';
+import { type KeySpec, keySpecs } from '../src/config/keys.ts';
+
+const root = path.resolve(import.meta.dirname, '..');
+export const STATUS_FILE = path.join(root, 'docs/status.md');
+
+/** Test file (below test/integration) and the start of the test's name. */
+type Proof = readonly [file: string, name: string];
+
+const RUN_D = ['cli/run.test.ts', '-d prints the id'] as const;
+const EXEC = ['cli/exec.test.ts', 'output, errors and exit code'] as const;
+const TAGS = ['cli/images.test.ts', 'tags, dangling images'] as const;
+const LOAD = ['cli/images.test.ts', 'load → save keeps'] as const;
+const INFO = ['api/routes.test.ts', 'info has every key'] as const;
+const JOBS = ['api/routes.test.ts', 'jobs are listed and cancelled'] as const;
+const FIXED = ['api/routes.test.ts', 'networks and volumes'] as const;
+
+export const proofs: Readonly<Record<string, Proof>> = {
+  'GET /_ping': ['api/routes.test.ts', 'ping and version negotiation'],
+  'HEAD /_ping': ['api/routes.test.ts', 'ping and version negotiation'],
+  'GET /info': INFO,
+  'GET /version': ['cli/events.test.ts', 'info and version print'],
+  'GET /events': ['cli/events.test.ts', 'a run tells create'],
+  'GET /berth/jobs': JOBS,
+  'POST /berth/jobs/{id}/cancel': JOBS,
+  'POST /berth/shutdown': ['api/routes.test.ts', 'the shutdown of the system'],
+  'GET /containers/json': RUN_D,
+  'POST /containers/create': ['cli/run.test.ts', 'create, attach before start'],
+  'GET /containers/{id}/json': RUN_D,
+  'GET /containers/{id}/top': ['api/routes.test.ts', 'top, resize, rename'],
+  'GET /containers/{id}/logs': ['cli/logs.test.ts', 'stdout and stderr, tail'],
+  'POST /containers/{id}/resize': ['api/routes.test.ts', 'top, resize, rename'],
+  'POST /containers/{id}/start': ['cli/run.test.ts', 'create, attach before start'],
+  'POST /containers/{id}/stop': ['cli/events.test.ts', 'stop sends the stop signal'],
+  'POST /containers/{id}/restart': ['cli/events.test.ts', 'stop sends the stop signal'],
+  'POST /containers/{id}/kill': ['api/routes.test.ts', 'kill by name and number'],
+  'POST /containers/{id}/rename': ['api/routes.test.ts', 'top, resize, rename'],
+  'POST /containers/{id}/attach': ['cli/logs.test.ts', 'two clients attached'],
+  'POST /containers/{id}/wait': ['api/routes.test.ts', 'wait in all conditions'],
+  'DELETE /containers/{id}': ['cli/run.test.ts', '--rm leaves no container'],
+  'POST /containers/{id}/exec': EXEC,
+  'POST /exec/{id}/start': EXEC,
+  'POST /exec/{id}/resize': ['cli/exec.test.ts', 'stdin with its end'],
+  'GET /exec/{id}/json': EXEC,
+  'GET /images/json': TAGS,
+  'GET /images/get': LOAD,
+  'POST /images/create': ['cli/images.test.ts', 'import makes an image'],
+  'POST /images/load': LOAD,
+  'GET /images/{name...}/get': LOAD,
+  'GET /images/{name...}/json': LOAD,
+  'GET /images/{name...}/history': ['api/routes.test.ts', 'images: history'],
+  'POST /images/{name...}/tag': TAGS,
+  'DELETE /images/{name...}': TAGS,
+  'GET /networks': FIXED,
+  'GET /networks/{id}': FIXED,
+  'GET /volumes': FIXED,
+  'GET /volumes/{name}': FIXED,
+};
+
+export const routeKey = (route: Route): string => `${route.method} ${route.path}`;
+
+export function routesOfTheApi(): readonly Route[] {
+  return allRoutes({ list: () => [], cancel: () => undefined });
+}
+
+/** Proofs whose test is not there under that name. */
+export function brokenProofs(): string[] {
+  const broken: string[] = [];
+  for (const [key, [file, name]] of Object.entries(proofs)) {
+    const full = path.join(root, 'test/integration', file);
+    if (!fs.existsSync(full) || !fs.readFileSync(full, 'utf8').includes(`'${name}`))
+      broken.push(`${key}: ${file}: ${name}`);
+  }
+  return broken;
+}
+
+function routeLine(route: Route): string {
+  const key = routeKey(route);
+  const proof = proofs[key];
+  if (route.handler === undefined) return `| \`${key}\` | ${route.operation} | refused: ${route.reason ?? ''} |`;
+  const shown = proof === undefined ? '' : `: [${proof[1]} …](../test/integration/${proof[0]})`;
+  return `| \`${key}\` | ${route.operation} | works${shown} |`;
+}
+
+function keyLine(spec: KeySpec): string {
+  const flag = spec.flag === undefined ? '' : `\`${spec.short === undefined ? '' : `-${spec.short}, `}--${spec.flag}\``;
+  const { treatment } = spec;
+  let words: string;
+  if (treatment.kind === 'honoured') words = spec.reload ? 'honoured, reread at SIGHUP' : 'honoured';
+  else if (treatment.kind === 'no-effect') words = `accepted without effect: ${treatment.reason}`;
+  else
+    words = `refused: not there yet; ${treatment.inForce.map((v) => `\`${JSON.stringify(v)}\``).join(', ')} accepted`;
+  return `| \`${spec.key}\` | ${flag} | ${words} |`;
+}
+
+export function statusText(): string {
+  const routes = routesOfTheApi();
+  const working = routes.filter((route) => route.handler !== undefined).length;
+  const honoured = keySpecs.filter((spec) => spec.treatment.kind === 'honoured').length;
+  return [
+    '# Status',
+    '',
+    'Written by `bun tools/status.ts` from the tables that the program works by; do not edit.',
+    '',
+    `## Docker API ${API_VERSION_MIN} … ${API_VERSION}: ${working} of ${routes.length} operations work`,
+    '',
+    'What is not there answers 501 (or 503, as a dockerd outside of a swarm) and names the operation.',
+    '',
+    '| operation | what | status |',
+    '|---|---|---|',
+    ...routes.map(routeLine),
+    '',
+    `## Configuration of the daemon: ${honoured} of ${keySpecs.length} keys are honoured`,
+    '',
+    'Keys of `daemon.json` and flags of `berth daemon`. A value that would need what is not there is refused by name.',
+    '',
+    '| key | flag | status |',
+    '|---|---|---|',
+    ...keySpecs.map(keyLine),
+    '',
+  ].join('\n');
+}
+
+if (import.meta.main) {
+  fs.writeFileSync(STATUS_FILE, statusText());
+  console.log(STATUS_FILE);
+}
