@@ -12,7 +12,7 @@ import { policyRestart } from './container/policy-restart.ts';
 import { removeContainer } from './container/remove.ts';
 import { renameContainer, resizeContainer } from './container/small-verbs.ts';
 import { restartByPolicy, startContainer } from './container/start.ts';
-import { killContainer, restartContainer, stopContainer } from './container/stop.ts';
+import { killContainer, restartContainer, stopAll, stopContainer } from './container/stop.ts';
 import { topContainer } from './container/top.ts';
 import { waitForContainer } from './container/wait.ts';
 import { createExec } from './exec/create.ts';
@@ -34,6 +34,7 @@ export function installJobs(services: Services): void {
   engine.register(system.systemInfo, () => systemInfo(services));
   engine.register(system.systemVersion, () => systemVersion(services));
   engine.register(system.systemEvents, (input, { signal }) => streamEvents(services, input, signal));
+  engine.register(system.systemShutdown, () => stopAll(services));
   engine.register(networkList, ({ filters }) => listNetworks(services, filters));
   engine.register(networkInspect, ({ network }) => inspectNetwork(services, network));
   engine.register(volumeList, ({ filters }) => listVolumes(services, filters));

@@ -9,6 +9,8 @@ import type { GraphDb } from '#graphdb/graphdb.ts';
 import type { ImageStore } from '#image/image-store.ts';
 import type { LayerStore } from '#layer/layer-store.ts';
 import type { CgroupHost } from '#libcontainer/cgroups/detect.ts';
+import type { LogReader } from '#logger/json-file/read.ts';
+import type { BridgeFacts } from '#networkdriver/bridge.ts';
 import type { NetworkDriver } from '#networkdriver/driver.ts';
 import type { Pump } from '#stdio/pump.ts';
 import type { Volumes } from '#volume/volumes.ts';
@@ -18,7 +20,7 @@ import type { LiveContainers } from './container/live.ts';
 import type { Waiters } from './container/waiters.ts';
 import type { Execs } from './exec/execs.ts';
 import type { HostSystem } from './host-facts.ts';
-import type { BridgeFacts } from './network/networks.ts';
+import type { NetworkName } from './network/networks.ts';
 import type { Tasks } from './tasks.ts';
 
 export interface DaemonSettings {
@@ -77,12 +79,13 @@ export interface Services {
   readonly layers: LayerStore;
   readonly images: ImageStore;
   readonly pump: Pump;
+  readonly logReader: LogReader;
   readonly tasks: Tasks;
   /** By the names that HostConfig.Runtime may have. */
   readonly execDrivers: ReadonlyMap<string, ExecDriver>;
-  readonly networks: Readonly<Record<'bridge' | 'host' | 'none', NetworkDriver>>;
-  /** The default bridge as it is now. */
-  readonly bridge: () => BridgeFacts;
+  readonly networks: ReadonlyMap<NetworkName, NetworkDriver>;
+  /** The default bridge as it is now; undefined with `--bridge none`. */
+  readonly bridge: () => BridgeFacts | undefined;
   /** When the daemon started, RFC 3339. */
   readonly startedAt: string;
   readonly randomInt: (bound: number) => number;

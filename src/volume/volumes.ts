@@ -18,9 +18,15 @@ import { log } from '#pkg/log/log.ts';
 import { close, getdents, open, ownedFd, renameat2 } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
 import { tryOpenInRoot } from '#sys/safe-path.ts';
-import { copyTree } from './copy-tree.ts';
 
 export const VOLUME_KIND = 'volume';
+
+/** Copies a directory's contents with all that belongs to them, following no link. */
+export type CopyTree = (
+  from: string,
+  to: string,
+  options: { readonly signal?: AbortSignal | undefined },
+) => Promise<void>;
 
 export interface VolumeRecord {
   readonly name: string;
@@ -36,8 +42,10 @@ export class Volumes {
   readonly #root: string;
   readonly #lostAndFound: string;
   readonly #db: GraphDb;
+  readonly #copy: CopyTree;
 
-  constructor(options: { readonly dataRoot: string; readonly db: GraphDb }) {
+  constructor(options: { readonly dataRoot: string; readonly db: GraphDb; readonly copy: CopyTree }) {
+    this.#copy = options.copy;
     this.#root = path.join(options.dataRoot, 'volumes');
     this.#lostAndFound = path.join(options.dataRoot, 'lost+found');
     this.#db = options.db;
@@ -118,8 +126,8 @@ export class Volumes {
     const beside = path.join(this.#root, name, '_copy');
     fs.rmSync(beside, { recursive: true, force: true });
     fs.mkdirSync(beside, { mode: 0o700 });
-    using copy = ownedFd(open(beside, O.RDONLY | O.DIRECTORY | O.NOFOLLOW));
-    await copyTree(source.fd, copy.fd, signal);
+    // The descriptor is the path: the mount it leads into has no other. The dot, because the last name may be no link.
+    await this.#copy(`/proc/self/fd/${source.fd}/.`, beside, { signal });
     // The directory that lives in the volume takes the place of the empty one: one rename, all or nothing.
     fs.rmdirSync(this.mountpoint(name));
     const parent = open(path.join(this.#root, name), O.RDONLY | O.DIRECTORY | O.NOFOLLOW);

@@ -1,11 +1,12 @@
 /** attach: to a running container, or to one that is not started yet and then waits for its start. */
 import type { AttachInput } from '#api/jobs/container.ts';
+import type { ContainerRecord } from '#container/record.ts';
 import { isRunning } from '#container/state.ts';
 import { conflict } from '#errdefs/errors.ts';
 import { DEFAULT_DETACH_KEYS, parseDetachKeys } from '#pkg/detach-keys/detach-keys.ts';
 import type { Services } from '../services.ts';
 import { publishContainerEvent } from './event.ts';
-import { writeLogs } from './logs.ts';
+import { readableLog } from './logs.ts';
 import { serveSession } from './session.ts';
 
 /** Errors: conflict for a paused or restarting container. */
@@ -22,12 +23,12 @@ export async function attachContainer(services: Services, input: AttachInput, si
   const { connection } = input;
   const { Tty: tty, OpenStdin: openStdin, StdinOnce: stdinOnce } = record.config;
   connection.accept(tty);
-  if (input.logs) await writeLogs(services, record, input, connection);
+  const console = services.consoles.of(record);
   if (!input.stream) {
+    if (input.logs) await replayOnly(services, record, input);
     connection.end();
     return;
   }
-  const console = services.consoles.of(record);
   publishContainerEvent(services.events, record, 'attach');
   const result = await serveSession({
     pump: services.pump,
@@ -42,9 +43,34 @@ export async function attachContainer(services: Services, input: AttachInput, si
     detachKeys: keys,
     closeStdinAtEnd: stdinOnce && !tty,
     signal,
+    ...(input.logs ? { replay: { reader: services.logReader, log: readableLog(services, record), tty } } : {}),
   });
   const now = services.containers.get(record.id);
   if (result === 'detached' && now !== undefined && isRunning(now.state)) {
     publishContainerEvent(services.events, now, 'detach');
   }
+}
+
+/** `logs=1&stream=0`: what was logged, and no more. */
+async function replayOnly(services: Services, record: ContainerRecord, input: AttachInput): Promise<void> {
+  const { connection, stdout, stderr } = input;
+  const { path, maxFiles } = readableLog(services, record);
+  await services.logReader.read(
+    {
+      path,
+      maxFiles,
+      stdout,
+      stderr,
+      timestamps: false,
+      details: false,
+      frames: record.config.Tty ? 'none' : 'line',
+      sinceNs: 0n,
+      untilNs: 0n,
+      tail: -1,
+      follow: undefined,
+      upTo: undefined,
+      signal: connection.closed,
+    },
+    connection,
+  );
 }

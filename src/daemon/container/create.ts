@@ -84,7 +84,7 @@ function withDefaults(services: Services, host: HostConfig): HostConfig {
   const log = host.LogConfig.Type === '' ? { Type: settings.logDriver, Config: { ...settings.logOptions } } : undefined;
   return {
     ...host,
-    NetworkMode: host.NetworkMode === '' || host.NetworkMode === 'default' ? 'bridge' : host.NetworkMode,
+    NetworkMode: ['', 'default'].includes(host.NetworkMode) ? defaultNetwork(services) : host.NetworkMode,
     IpcMode: host.IpcMode === '' ? 'private' : host.IpcMode,
     CgroupnsMode: host.CgroupnsMode === '' ? defaultCgroupns(services, host) : host.CgroupnsMode,
     ShmSize: host.ShmSize === 0 ? SHM_DEFAULT_BYTES : host.ShmSize,
@@ -96,6 +96,10 @@ function withDefaults(services: Services, host: HostConfig): HostConfig {
       log === undefined ? host.LogConfig : { Type: log.Type, Config: { ...log.Config, ...host.LogConfig.Config } },
     ...(host.Privileged ? { SecurityOpt: [...new Set([...(host.SecurityOpt ?? []), 'label=disable'])] } : {}),
   };
+}
+
+function defaultNetwork(services: Services): string {
+  return services.networks.has('bridge') ? 'bridge' : 'none';
 }
 
 function defaultCgroupns(services: Services, host: HostConfig): string {

@@ -53,20 +53,21 @@ async function handleExit(services: Services, held: Held, live: LiveContainer, e
   const { record } = held;
   const { id } = record;
   const ranMs = exit.finishedAt.getTime() - Date.parse(record.state.startedAt);
-  const restart = live.userRestart
-    ? undefined
-    : nextRestart({
-        policy: record.hostConfig.RestartPolicy,
-        exitCode: exit.exitCode,
-        restartCount: record.restartCount,
-        manuallyStopped: record.manuallyStopped,
-        ranMs,
-        previousBackoffMs: services.live.backoffMs(id),
-      });
+  const restart =
+    live.userRestart || services.live.shuttingDown
+      ? undefined
+      : nextRestart({
+          policy: record.hostConfig.RestartPolicy,
+          exitCode: exit.exitCode,
+          restartCount: record.restartCount,
+          manuallyStopped: record.manuallyStopped,
+          ranMs,
+          previousBackoffMs: services.live.backoffMs(id),
+        });
   held.update({
     state: exitedState(record, exit, restart === undefined ? 'exited' : 'restarting'),
     endpoint: undefined,
-    ...(restart === undefined ? { desired: 'stopped' as const } : {}),
+    ...(restart === undefined && !services.live.shuttingDown ? { desired: 'stopped' as const } : {}),
   });
   failpoint('exit.recorded');
   services.live.delete(id);
@@ -113,7 +114,7 @@ export async function releaseNetwork(services: Services, record: ContainerRecord
   const mode = parseNetworkMode(record.hostConfig.NetworkMode);
   if (mode.kind === 'container') return;
   try {
-    await services.networks[mode.kind].release(record.endpoint);
+    await services.networks.get(record.config.NetworkDisabled === true ? 'none' : mode.kind)?.release(record.endpoint);
   } catch (error) {
     log.error('endpoint not released', { container: record.id, err: error });
   }

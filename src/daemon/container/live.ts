@@ -16,6 +16,8 @@ export interface LiveContainer {
 }
 
 export class LiveContainers {
+  /** The system goes down: what ends now is not stopped by the user and not started again by this daemon. */
+  shuttingDown = false;
   readonly #live = new Map<string, LiveContainer>();
   /** Wait before the next restart by the policy, by container. */
   readonly #backoffMs = new Map<string, number>();

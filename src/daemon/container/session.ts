@@ -4,7 +4,10 @@
  */
 import type { Connection } from '#api/jobs/streams.ts';
 import { copyInput } from '#stdio/input.ts';
-import type { ProcessOutput, Pump } from '#stdio/pump.ts';
+import type { LogReader } from '#logger/json-file/read.ts';
+import type { LogTarget } from '#logger/log-target.ts';
+import type { Attachment, ProcessOutput, Pump } from '#stdio/pump.ts';
+import { attachWithLogs } from '#stdio/replay.ts';
 import type { Stdin } from './stdin.ts';
 
 export interface SessionInput {
@@ -26,16 +29,16 @@ export interface SessionInput {
   /** The end of the client's input is the end of the process's. */
   readonly closeStdinAtEnd: boolean;
   readonly signal: AbortSignal;
+  /** First what was logged so far. */
+  readonly replay?: { readonly reader: LogReader; readonly log: LogTarget; readonly tty: boolean };
 }
 
 export async function serveSession(input: SessionInput): Promise<'ended' | 'detached'> {
-  const { connection, output } = input;
+  const { connection } = input;
   const stop = new AbortController();
   const signal = AbortSignal.any([stop.signal, input.signal, connection.closed]);
   const wantsOutput = input.stdout || input.stderr;
-  const attachment = wantsOutput
-    ? await output.attach({ connection, stdout: input.stdout, stderr: input.stderr })
-    : undefined;
+  const attachment = wantsOutput ? await attachOutput(input) : undefined;
   const letGo = (): void => attachment?.detach();
   input.signal.addEventListener('abort', letGo, { once: true });
   if (input.signal.aborted) letGo();
@@ -55,6 +58,12 @@ export async function serveSession(input: SessionInput): Promise<'ended' | 'deta
   return (await detached) ? 'detached' : 'ended';
 }
 
+function attachOutput(input: SessionInput): Promise<Attachment> {
+  const { connection, output, stdout, stderr, replay } = input;
+  if (replay === undefined) return output.attach({ connection, stdout, stderr });
+  return attachWithLogs({ connection, output, stdout, stderr, ...replay, mergeFrames: false });
+}
+
 /** Settles when the client is no longer served although the process goes on. */
 async function detachedOrGone(detached: Promise<boolean>, signal: AbortSignal): Promise<void> {
   const typedKeys = detached.then((yes) => (yes ? undefined : aborted(signal)));
@@ -64,17 +73,15 @@ async function detachedOrGone(detached: Promise<boolean>, signal: AbortSignal): 
 async function passInput(input: SessionInput, signal: AbortSignal): Promise<'end' | 'detached'> {
   const stdin = await Promise.race([input.input, input.over.then(() => undefined), aborted(signal)]);
   if (stdin === undefined) return 'end';
-  const how = await stdin.use(() =>
-    copyInput({
-      connection: input.connection,
-      fd: stdin.fd,
-      pump: input.pump,
-      ...(input.detachKeys === undefined ? {} : { detachKeys: input.detachKeys }),
-      signal: AbortSignal.any([signal, stdin.closed]),
-    }),
-  );
+  const how = await copyInput({
+    source: input.connection.input,
+    fd: stdin.fd,
+    detachKeys: input.detachKeys,
+    whenWritable: (fd) => input.pump.whenWritable(fd),
+    signal: AbortSignal.any([signal, stdin.closed]),
+  });
   if (how === 'detached') return 'detached';
-  if (input.closeStdinAtEnd && !signal.aborted) await stdin.end();
+  if (how === 'ended' && input.closeStdinAtEnd && !signal.aborted) await stdin.end();
   return 'end';
 }
 

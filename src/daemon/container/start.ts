@@ -8,13 +8,14 @@ import { type ContainerState, isRunning, moveTo } from '#container/state.ts';
 import { buildSpec } from '#container/spec/spec.ts';
 import { parseSecurityOptions } from '#container/security-opt.ts';
 import { containerOfMode, parseNetworkMode } from '#container/validate.ts';
-import { BerthError, conflict, messageOf, notModified, systemError } from '#errdefs/errors.ts';
+import { BerthError, conflict, messageOf, notFound, notModified, systemError } from '#errdefs/errors.ts';
 import type { Spec } from '#libcontainer/spec.ts';
 import type { Endpoint, NetworkDriver } from '#networkdriver/driver.ts';
 import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { log } from '#pkg/log/log.ts';
 import { Rollback } from '#pkg/rollback/rollback.ts';
+import { dup } from '#sys/files.ts';
 import type { Services } from '../services.ts';
 import type { Held } from './containers.ts';
 import { blockDevice, devicesOf } from './devices.ts';
@@ -81,13 +82,13 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
   const spec = specOf(services, held.record, endpoint);
   const layer = services.layers.readWrite(id);
   if (layer === undefined) throw systemError(`container ${id} has no read-write layer`);
-  const rootfs = layer.mount();
-  // The driver takes the descriptor over with the request.
+  // One counted mount of the layer; the driver closes its own duplicate.
+  using rootfs = layer.mount();
   const startedAt = rfc3339(nowNs());
   const process = await driver.start({
     id,
     spec,
-    rootfs: rootfs.fd,
+    rootfs: dup(rootfs.fd, 3),
     stdio: {
       stdin: config.OpenStdin,
       stdout: true,
@@ -130,8 +131,10 @@ function publishStarted(services: Services, record: ContainerRecord): void {
 function networkOf(services: Services, record: ContainerRecord): NetworkDriver | undefined {
   const mode = parseNetworkMode(record.hostConfig.NetworkMode);
   if (mode.kind === 'container') return undefined;
-  if (record.config.NetworkDisabled === true) return services.networks.none;
-  return services.networks[mode.kind];
+  const name = record.config.NetworkDisabled === true ? 'none' : mode.kind;
+  const network = services.networks.get(name);
+  if (network === undefined) throw notFound(`network ${name} not found`);
+  return network;
 }
 
 function specOf(services: Services, record: ContainerRecord, endpoint: Endpoint | undefined): Spec {

@@ -1,6 +1,6 @@
 /**
  * The write end of a process's input, shared by its clients. Closed once: when a client's end of input is the process's,
- * or when the process is over; whoever is still copying into it hears of it before the number is free again.
+ * or when the process is over; whoever copies into it has a duplicate and hears of it.
  */
 import type { RunningProcess } from '#execdriver/driver.ts';
 import { close } from '#sys/files.ts';
@@ -9,7 +9,6 @@ export class Stdin {
   readonly fd: number;
   readonly #process: RunningProcess;
   readonly #closed = new AbortController();
-  #copying = 0;
 
   constructor(process: RunningProcess, fd: number) {
     this.#process = process;
@@ -21,17 +20,6 @@ export class Stdin {
     return this.#closed.signal;
   }
 
-  /** Runs a copier; the descriptor stays open until it has returned. */
-  async use<T>(work: () => Promise<T>): Promise<T> {
-    this.#copying += 1;
-    try {
-      return await work();
-    } finally {
-      this.#copying -= 1;
-      this.#closeWhenUnused();
-    }
-  }
-
   /** The process sees the end of its input. */
   async end(): Promise<void> {
     this.close();
@@ -40,16 +28,8 @@ export class Stdin {
 
   /** Lets go of our descriptor. Idempotent. */
   close(): void {
-    if (this.#closed.signal.aborted) return;
+    if (this.closed.aborted) return;
     this.#closed.abort(new Error('the input is closed'));
-    this.#closeWhenUnused();
-  }
-
-  #open = true;
-
-  #closeWhenUnused(): void {
-    if (!this.#open || this.#copying > 0 || !this.#closed.signal.aborted) return;
-    this.#open = false;
     close(this.fd);
   }
 }

@@ -143,3 +143,17 @@ export async function killContainer(services: Services, reference: string, signa
   publishContainerEvent(services.events, found, 'kill', { signal: String(signal) });
   if (signal === SIGKILL) await endsWithin(services, live, KILL_LIMIT_MS);
 }
+
+/** The system goes down: all end by their stop signals, in parallel, and count as running for the next boot. */
+export async function stopAll(services: Services): Promise<void> {
+  services.live.shuttingDown = true;
+  for (const record of services.containers.all()) services.live.cancelRestart(record.id);
+  await Promise.allSettled(
+    services.live.all().map(async ([id, live]) => {
+      const record = services.containers.get(id);
+      if (record === undefined) return;
+      const timeoutSeconds = record.config.StopTimeout ?? services.settings.stopTimeoutSeconds;
+      await end(services, record, live, { signal: signalOf(record), timeoutSeconds, abort: services.tasks.signal });
+    }),
+  );
+}

@@ -15,16 +15,14 @@ export function networkIdOf(name: string): string {
   return createHash('sha256').update(`berth network ${name}`).digest('hex');
 }
 
-export interface BridgeFacts {
-  readonly name: string;
-  readonly subnet: string;
-  readonly gateway: string;
+type Wanted = Pick<Services, 'containers' | 'bridge' | 'networks' | 'startedAt'>;
+
+function present(services: Wanted): NetworkName[] {
+  return networkNames.filter((name) => services.networks.has(name));
 }
 
-type Wanted = Pick<Services, 'containers' | 'bridge' | 'startedAt'>;
-
 function describe(services: Wanted, name: NetworkName, withContainers: boolean): NetworkInspect {
-  const { bridge } = services;
+  const bridge = name === 'bridge' ? services.bridge() : undefined;
   return {
     Name: name,
     Id: networkIdOf(name),
@@ -36,7 +34,7 @@ function describe(services: Wanted, name: NetworkName, withContainers: boolean):
     IPAM: {
       Driver: 'default',
       Options: null,
-      Config: name === 'bridge' ? [{ Subnet: bridge().subnet, Gateway: bridge().gateway }] : null,
+      Config: bridge === undefined ? null : [{ Subnet: bridge.subnet, Gateway: bridge.gateway }],
     },
     Internal: false,
     Attachable: false,
@@ -45,13 +43,13 @@ function describe(services: Wanted, name: NetworkName, withContainers: boolean):
     ConfigOnly: false,
     Containers: withContainers ? endpointsOn(services, name) : {},
     Options:
-      name === 'bridge'
+      bridge !== undefined
         ? {
             'com.docker.network.bridge.default_bridge': 'true',
             'com.docker.network.bridge.enable_icc': 'true',
             'com.docker.network.bridge.enable_ip_masquerade': 'true',
             'com.docker.network.bridge.host_binding_ipv4': '0.0.0.0',
-            'com.docker.network.bridge.name': bridge().name,
+            'com.docker.network.bridge.name': bridge.name,
             'com.docker.network.driver.mtu': '1500',
           }
         : {},
@@ -81,7 +79,7 @@ function endpointsOn(services: Wanted, name: NetworkName): Record<string, Endpoi
 
 export function listNetworks(services: Wanted, filters: Filters): NetworkInspect[] {
   const tests = [...filters].map(([key, values]) => testOf(key, values));
-  return networkNames
+  return present(services)
     .map((name) => describe(services, name, false))
     .filter((network) => tests.every((test) => test(network)));
 }
@@ -110,8 +108,9 @@ function testOf(key: string, values: readonly string[]): (network: NetworkInspec
 
 /** By id, unique prefix or name. Errors: not-found. */
 export function inspectNetwork(services: Wanted, reference: string): NetworkInspect {
-  const byName = networkNames.find((name) => name === reference);
-  const found = byName ?? networkNames.find((name) => reference !== '' && networkIdOf(name).startsWith(reference));
+  const names = present(services);
+  const byName = names.find((name) => name === reference);
+  const found = byName ?? names.find((name) => reference !== '' && networkIdOf(name).startsWith(reference));
   if (found === undefined) throw notFound(`network ${reference} not found`);
   return describe(services, found, true);
 }

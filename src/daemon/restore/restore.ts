@@ -70,7 +70,7 @@ async function foundProcesses(services: Services): Promise<Map<string, Found>> {
 }
 
 async function restoreNetworks(services: Services, found: ReadonlyMap<string, Found>): Promise<void> {
-  for (const [name, driver] of Object.entries(services.networks)) {
+  for (const [name, driver] of services.networks) {
     const alive = services.containers
       .all()
       .filter((record) => isRunning(record.state) && found.has(record.id) && networkNameOf(record) === name)

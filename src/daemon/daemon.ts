@@ -1,0 +1,225 @@
+/**
+ * Wires the services, repairs what the last daemon left, and installs the jobs. After `startDaemon` the engine can do
+ * all that the daemon can; `stop` lets go of everything while containers go on.
+ */
+import { createHash, randomInt, randomUUID } from 'node:crypto';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import type { DaemonConfig } from '#config/daemon-config.ts';
+import { ContentStore } from '#content/content-store.ts';
+import type { Engine } from '#engine/engine.ts';
+import { Events } from '#events/events.ts';
+import type { ExecDriver } from '#execdriver/driver.ts';
+import { NativeDriver } from '#execdriver/native/driver.ts';
+import { GraphDb } from '#graphdb/graphdb.ts';
+import type { GraphDriver } from '#graphdriver/driver.ts';
+import { OverlayDriver } from '#graphdriver/overlay.ts';
+import { VfsDriver } from '#graphdriver/vfs.ts';
+import { ImageStore } from '#image/image-store.ts';
+import { LayerStore } from '#layer/layer-store.ts';
+import { DEFAULT_PROFILE } from '#libcontainer/apparmor/profile.ts';
+import { detectApparmor, ensureDefaultProfile } from '#libcontainer/apparmor/apparmor.ts';
+import { detectCgroups } from '#libcontainer/cgroups/detect.ts';
+import { type CgroupLayout, planLayout } from '#libcontainer/cgroups/layout.ts';
+import { installDockerInit } from '#libcontainer/init/init.ts';
+import { LogReader } from '#logger/json-file/read.ts';
+import { ArchivePool } from '#pkg/archive/pool.ts';
+import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
+import { runCommand } from '#pkg/command/command.ts';
+import { log } from '#pkg/log/log.ts';
+import { Pump } from '#stdio/pump.ts';
+import { Volumes } from '#volume/volumes.ts';
+import { Consoles } from './container/console.ts';
+import { Containers } from './container/containers.ts';
+import { LiveContainers } from './container/live.ts';
+import { Waiters } from './container/waiters.ts';
+import { Execs } from './exec/execs.ts';
+import { readHost } from './host-facts.ts';
+import { installJobs } from './jobs.ts';
+import { openNetworks } from './network/open.ts';
+import { restore } from './restore/restore.ts';
+import type { BuildFacts, DaemonSettings, Isolation, Services } from './services.ts';
+import { Tasks } from './tasks.ts';
+
+export interface DaemonOptions {
+  readonly config: DaemonConfig;
+  readonly engine: Engine;
+  readonly build?: BuildFacts;
+}
+
+export interface Daemon {
+  /** What SIGHUP may change. */
+  reload(config: DaemonConfig): void;
+  /** Lets go of everything; containers go on. */
+  stop(): Promise<void>;
+}
+
+const DEFAULT_DATA_ROOT = '/var/lib/berth';
+/** The name of our own runtime. */
+const NATIVE_RUNTIME = 'berth';
+const DAEMON_KIND = 'daemon';
+const PARSER_LIMIT_MS = 20_000;
+const thisBuild: BuildFacts = { version: '0.1.0', commit: 'unknown', time: '' };
+
+/** Preconditions: data root and exec root exist and are locked by this process. */
+export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
+  const { config, engine } = options;
+  const { dataRoot, execRoot } = config;
+  await using undo = new AsyncDisposableStack();
+  for (const name of ['containers', 'tmp']) fs.mkdirSync(path.join(dataRoot, name), { recursive: true, mode: 0o710 });
+  const pumpStarting = Pump.start({ execRoot });
+  const db = undo.use(GraphDb.open(path.join(dataRoot, 'graph.db')));
+  const host = readHost();
+  const pool = new ArchivePool();
+  undo.defer(() => pool.close());
+  const driver = openGraphDriver(config, pool);
+  undo.defer(() => driver.close());
+  const layers = LayerStore.open({ driver, db, pool, lostAndFound: path.join(dataRoot, 'lost+found') });
+  await layers.reconcile();
+  const content = ContentStore.open(path.join(dataRoot, 'content'));
+  const images = ImageStore.open({ content, layers, db, now: () => new Date() });
+  const suffix = suffixOf(dataRoot);
+  const layout = planLayout({ host: detectCgroups(), ...(suffix === undefined ? {} : { suffix }) });
+  const execDrivers = openExecDrivers(config, layout);
+  undo.defer(() => closeAll(new Set(execDrivers.values())));
+  const networks = openNetworks({ config, suffix });
+  undo.defer(() => closeAll(networks.drivers.values()));
+  const pump = await pumpStarting;
+  undo.defer(() => pump.close());
+  const tasks = new Tasks();
+  undo.defer(() => tasks.stop());
+  const settings = { current: settingsOf(config) };
+  const services: Services = {
+    engine,
+    get settings() {
+      return settings.current;
+    },
+    build: options.build ?? thisBuild,
+    daemonId: daemonIdOf(db),
+    host,
+    isolation: await isolationOf(config, layout),
+    db,
+    events: new Events(db),
+    containers: new Containers(db),
+    live: new LiveContainers(),
+    consoles: new Consoles(pump, path.join(dataRoot, 'containers')),
+    waiters: new Waiters(),
+    execs: new Execs(db),
+    volumes: new Volumes({ dataRoot, db, copy: (from, to, o) => pool.copy(from, to, o) }),
+    layers,
+    images,
+    pump,
+    logReader: new LogReader(),
+    tasks,
+    execDrivers,
+    networks: networks.drivers,
+    bridge: networks.bridge,
+    startedAt: rfc3339(nowNs()),
+    randomInt: (bound) => randomInt(bound),
+  };
+  undo.defer(() => services.events.flush());
+  installJobs(services);
+  await restore(services);
+  const held = undo.move();
+  return {
+    reload: (next) => {
+      settings.current = { ...settings.current, debug: next.debug, labels: next.labels };
+      reloaded(services);
+    },
+    stop: () => held.disposeAsync(),
+  };
+}
+
+/** Six hex digits that keep the kernel objects of daemons apart; undefined for the default data root. */
+export function suffixOf(dataRoot: string): string | undefined {
+  if (dataRoot === DEFAULT_DATA_ROOT) return undefined;
+  return createHash('sha256').update(dataRoot).digest('hex').slice(0, 6);
+}
+
+async function closeAll(drivers: Iterable<{ close(): Promise<void> }>): Promise<void> {
+  for (const driver of drivers) await driver.close();
+}
+
+function settingsOf(config: DaemonConfig): DaemonSettings {
+  return {
+    dataRoot: config.dataRoot,
+    execRoot: config.execRoot,
+    debug: config.debug,
+    labels: config.labels,
+    defaultRuntime: config.defaultRuntime ?? NATIVE_RUNTIME,
+    noNewPrivileges: config.noNewPrivileges,
+    init: config.init,
+    stopTimeoutSeconds: config.stopTimeoutSeconds,
+    logDriver: config.logDriver,
+    logOptions: config.logOptions,
+    dns: config.dns,
+    dnsSearch: config.dnsSearch,
+    dnsOptions: config.dnsOptions,
+  };
+}
+
+function openGraphDriver(config: DaemonConfig, pool: ArchivePool): GraphDriver {
+  if (config.storageDriver !== 'vfs') {
+    try {
+      return OverlayDriver.open(path.join(config.dataRoot, 'overlay'), pool);
+    } catch (error) {
+      if (config.storageDriver === 'overlay') throw error;
+      log.warn('no overlay here: layers are copied', { err: error });
+    }
+  }
+  return VfsDriver.open(path.join(config.dataRoot, 'vfs'), pool);
+}
+
+function openExecDrivers(config: DaemonConfig, cgroups: CgroupLayout): Map<string, ExecDriver> {
+  const native = new NativeDriver({ execRoot: config.execRoot, monitorCommand: monitorCommand(), cgroups });
+  return new Map<string, ExecDriver>([[NATIVE_RUNTIME, native]]);
+}
+
+/** From source by the same runtime; the built executable is the monitor too. */
+function monitorCommand(): string[] {
+  if (import.meta.url.includes('/$bunfs/')) return [process.execPath, 'monitor'];
+  return [process.execPath, path.resolve(import.meta.dirname, '../cmd/monitor.ts')];
+}
+
+async function isolationOf(config: DaemonConfig, layout: CgroupLayout): Promise<Isolation> {
+  const warnings: string[] = [];
+  const apparmor = detectApparmor();
+  let apparmorProfile = '';
+  try {
+    const without = await ensureDefaultProfile({
+      host: apparmor,
+      cacheDirectory: path.join(config.dataRoot, 'apparmor'),
+      run: (program, args, input) => runCommand({ program, args, input, timeoutMs: PARSER_LIMIT_MS }),
+    });
+    if (without === undefined) apparmorProfile = DEFAULT_PROFILE;
+    else if (apparmor.enabled) warnings.push(`WARNING: No AppArmor: ${without}`);
+  } catch (error) {
+    log.error('the default AppArmor profile is not loaded', { err: error });
+    warnings.push('WARNING: No AppArmor: the default profile cannot be loaded');
+  }
+  return {
+    cgroups: layout.host,
+    cgroupParent: layout.parent,
+    apparmorProfile,
+    initFile: () => installDockerInit(path.join(config.execRoot, 'bin')),
+    warnings,
+  };
+}
+
+function daemonIdOf(db: GraphDb): string {
+  const document = db.get(DAEMON_KIND, 'identity');
+  const known: unknown = typeof document === 'object' && document !== null ? Reflect.get(document, 'id') : undefined;
+  if (typeof known === 'string') return known;
+  const id = randomUUID();
+  db.put(DAEMON_KIND, 'identity', { id });
+  return id;
+}
+
+function reloaded(services: Services): void {
+  services.events.publish({
+    type: 'daemon',
+    action: 'reload',
+    id: services.daemonId,
+    attributes: { name: services.host.hostname, debug: String(services.settings.debug) },
+  });
+}
