@@ -5,7 +5,7 @@
 import type { ApiClient } from '#api/client/api-client.ts';
 import type { FlagTable } from './flags/flag-spec.ts';
 import { flagUsage } from './flags/flag-usage.ts';
-import { FlagError, type ParsedFlags, parseFlags } from './flags/parse-flags.ts';
+import { type ParsedFlags, parseFlags } from './flags/parse-flags.ts';
 import type { Io } from './terminal/io.ts';
 
 export interface CommandContext {
@@ -96,5 +96,3 @@ function checkCount(path: string, given: number, [least, most]: readonly [number
   if (least === 0) throw new UsageError(`${command} requires at most ${most} ${plural(most)}`);
   throw new UsageError(`${command} requires at least ${least} and at most ${most} arguments`);
 }
-
-export { FlagError };
