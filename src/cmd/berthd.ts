@@ -11,6 +11,7 @@ import { type Daemon, startDaemon } from '#daemon/daemon.ts';
 import { Engine } from '#engine/engine.ts';
 import { messageOf } from '#errdefs/errors.ts';
 import { log, setLogLevel } from '#pkg/log/log.ts';
+import { buildFacts } from './berthd-build.ts';
 import { openListeners } from './berthd-listeners.ts';
 import { DATA_ROOT_MODE, EXEC_ROOT_MODE, lockDataRoot, makeRoot, writePidFile } from './berthd-roots.ts';
 import { stopContainers } from './berthd-stop-containers.ts';
@@ -64,7 +65,7 @@ async function run(line: DaemonCommandLine, config: DaemonConfig): Promise<void>
   using _lock = lockDataRoot(config.dataRoot);
 
   const engine = new Engine({ observer: { jobEnded: logJob } });
-  const daemon = await startDaemon({ config, engine, build: { version: VERSION, commit: '', time: '' } });
+  const daemon = await startDaemon({ config, engine, build: buildFacts(VERSION) });
   const server = new ApiServer({ engine, version: VERSION });
   try {
     using _pidFile = writePidFile(config.pidfile);

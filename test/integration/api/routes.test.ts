@@ -7,7 +7,7 @@ import { eventually, run } from '../../support/command.ts';
 import { TestDaemon } from '../../support/daemon.ts';
 import { infoSchema, problemsOf } from './info-schema.ts';
 
-const IMAGE = 'busybox:latest';
+const IMAGE = 'berth.test/busybox:1';
 
 let daemon: TestDaemon;
 beforeAll(async () => {
