@@ -127,7 +127,9 @@ function prepare(request: ExecProcessRequest, resources: Disposable[]): Prepared
   addWorkingDirectory(program, AT.FDCWD, process.cwd);
   addPersonality(program, linux.personality);
   addPriorities(program, process);
-  const exec = own(addEnd(program, plan, linux.seccomp === undefined ? undefined : compileSeccomp(linux.seccomp)));
+  const filter = linux.seccomp === undefined ? undefined : compileSeccomp(linux.seccomp);
+  const { exec } = addEnd(program, plan, filter);
+  own(exec);
   return new PreparedExec({ program, secondClone, exec, plan, resources, master: pty?.master });
 }
 

@@ -147,8 +147,23 @@ function addExecve(program: Program, plan: ProcessPlan): void {
   if (plan.searched) program.fail(SEARCH);
 }
 
-/** The end of every list. The gate is passed when the daemon has recorded that the process runs. */
-export function addEnd(program: Program, plan: ProcessPlan, filter: CompiledSeccomp | undefined): Gate {
+export interface ListEnd {
+  /** Passed when it is recorded that the process runs. */
+  readonly exec: Gate;
+  /** Number of the first step after everything that waits. */
+  readonly afterGates: StepIndex;
+}
+
+/**
+ * The end of every list. `startFifo`: a FIFO (opened for reading and writing, so that it never ends) from which a byte is
+ * awaited after the gate; it outlives the process that prepared the start.
+ */
+export function addEnd(
+  program: Program,
+  plan: ProcessPlan,
+  filter: CompiledSeccomp | undefined,
+  startFifo?: number,
+): ListEnd {
   const { process } = plan;
   const noNewPrivileges = process.noNewPrivileges === true;
   addLimits(program, plan);
@@ -162,11 +177,14 @@ export function addEnd(program: Program, plan: ProcessPlan, filter: CompiledSecc
   program.do('close the rest', NR.close_range, 3, 0xffffffff, CLOSE_RANGE.CLOEXEC);
   const noSignals = program.bytes(new Uint8Array(SIGNAL_SET_BYTES));
   program.do('unblock signals', NR.rt_sigprocmask, SIG_SETMASK, noSignals, 0, SIGNAL_SET_BYTES);
-  const gate = program.gate('exec');
+  const exec = program.gate('exec');
+  if (startFifo !== undefined)
+    program.do('wait for start', NR.read, program.fd(startFifo), program.alloc(SIGNAL_SET_BYTES), 1);
+  const afterGates = program.steps.length;
   if (noNewPrivileges) program.do('no new privileges', NR.prctl, PR.SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   else if (filter !== undefined) addFilter(program, filter);
   addCapabilities(program, plan);
   if (noNewPrivileges && filter !== undefined) addFilter(program, filter);
   addExecve(program, plan);
-  return gate;
+  return { exec, afterGates };
 }

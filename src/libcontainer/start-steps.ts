@@ -45,6 +45,7 @@ const propagations: Readonly<Record<string, readonly [flag: number, recursive: b
 interface Built {
   readonly gates: StartGates;
   readonly netlink: Source | undefined;
+  readonly afterGates: number;
 }
 
 export function buildStart(
@@ -71,7 +72,7 @@ export function buildStart(
   addHostname(program, parts);
 
   const inside = new InsideMounts(program, program.fd(request.rootfs), slots);
-  addRoot(program, inside);
+  addRoot(program, inside, request.attachAt ?? '/');
   const shared = addSysctls(inside, parts);
   parts.mounts.attach(inside, { proc: shared });
   addConsole(inside, parts);
@@ -81,7 +82,8 @@ export function buildStart(
   addWorkingDirectory(program, inside.root, parts.cwd);
   addPersonality(program, request.spec.linux?.personality);
   addPriorities(program, parts.process);
-  return { gates: { ...gates, exec: addEnd(program, plan, filter) }, netlink };
+  const { exec, afterGates } = addEnd(program, plan, filter, request.startFifo);
+  return { gates: { ...gates, exec }, netlink, afterGates };
 }
 
 function addNamespaces(program: Program, parts: StartParts): void {
@@ -134,10 +136,10 @@ function addHostname(program: Program, parts: StartParts): void {
   }
 }
 
-/** The container's root goes above the host's; nothing of the host is hidden from descriptors or paths by that. */
-function addRoot(program: Program, inside: InsideMounts): void {
+/** Above the host's root nothing of the host is hidden by the container's; below it, hooks find it by its path. */
+function addRoot(program: Program, inside: InsideMounts, at: string): void {
   program.do('stop propagation to the host', NR.mount, 0, '/', 0, MS.REC | MS.SLAVE, 0);
-  program.do('attach root', NR.move_mount, inside.root, '', AT.FDCWD, '/', MOVE_MOUNT.F_EMPTY_PATH);
+  program.do('attach root', NR.move_mount, inside.root, '', AT.FDCWD, at, MOVE_MOUNT.F_EMPTY_PATH);
 }
 
 /**

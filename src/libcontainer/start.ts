@@ -48,6 +48,10 @@ export interface StartRequest {
   readonly network: boolean;
   /** The child stops at `gates.hooks` when its mounts are complete and its root is not yet changed. */
   readonly hooks?: boolean;
+  /** Where the root is attached in the new mount namespace before it becomes `/`; default on the host's `/`. */
+  readonly attachAt?: string;
+  /** The child waits for a byte of this FIFO after its last gate. */
+  readonly startFifo?: number;
 }
 
 export interface StartGates {
@@ -67,6 +71,8 @@ export class PreparedStart implements Disposable {
   readonly secondClone: boolean;
   readonly gates: StartGates;
   readonly warnings: readonly string[];
+  /** Number of the first step after everything that waits. */
+  readonly afterGates: number;
   readonly #plan: ProcessPlan;
   readonly #spec: Spec;
   readonly #resources: Disposable[];
@@ -81,6 +87,7 @@ export class PreparedStart implements Disposable {
     spec: Spec;
     resources: Disposable[];
     netlink: Source | undefined;
+    afterGates: number;
     master: number | undefined;
   }) {
     this.program = made.program;
@@ -92,6 +99,7 @@ export class PreparedStart implements Disposable {
     this.#spec = made.spec;
     this.#resources = made.resources;
     this.#netlink = made.netlink;
+    this.afterGates = made.afterGates;
     this.#master = made.master;
   }
 
@@ -211,9 +219,9 @@ function prepare(request: StartRequest, resources: Disposable[]): PreparedStart 
     cgroupFd,
     cwd,
   };
-  const { gates, netlink } = buildStart(program, parts, filter, apparmorLabel(process.apparmorProfile));
-  for (const gate of Object.values(gates)) own(gate);
-  return new PreparedStart({ program, namespaces, gates, plan, spec, resources, netlink, master: pty?.takeMaster() });
+  const built = buildStart(program, parts, filter, apparmorLabel(process.apparmorProfile));
+  for (const gate of Object.values(built.gates)) own(gate);
+  return new PreparedStart({ ...built, program, namespaces, plan, spec, resources, master: pty?.takeMaster() });
 }
 
 function openNamespace(type: string, path: string): OwnedFd {
