@@ -20,9 +20,10 @@ export interface DiffTarget extends AsyncDisposable {
   readonly whiteouts: 'overlay' | 'apply';
   /**
    * Renames into place: the layer exists afterwards, durably only once `GraphDriver.sync` has returned (one for many
-   * layers; record them after it). Without commit, disposing removes what was written.
+   * layers; record them after it). Without commit, disposing removes what was written. `parent` may be given here when
+   * it was not known before, unless the driver has `needsParentFirst`. Errors: not-found when the parent is missing.
    */
-  commit(): Promise<void>;
+  commit(parent?: string): Promise<void>;
 }
 
 export interface Change {
@@ -34,6 +35,8 @@ export interface Change {
 
 export interface GraphDriver {
   readonly name: 'overlay' | 'vfs';
+  /** A layer is unpacked onto its parent's files, so the parent must exist before; else layers come in any order. */
+  readonly needsParentFirst: boolean;
   /** Rows for `/info` DriverStatus. */
   status(): [string, string][];
   /** Starts a read-only layer. Errors: conflict when `id` exists. */

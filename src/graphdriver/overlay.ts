@@ -43,6 +43,7 @@ const backingNames: Readonly<Record<number, string>> = {
 
 export class OverlayDriver implements GraphDriver {
   readonly name = 'overlay';
+  readonly needsParentFirst = false;
   readonly #home: string;
   readonly #pool: ArchivePool;
   readonly #trash: Trash;
@@ -78,7 +79,7 @@ export class OverlayDriver implements GraphDriver {
   }
 
   async diffTarget(id: string, parent: string | undefined): Promise<DiffTarget> {
-    this.#assertNew(id, parent, false);
+    this.#assertNew(id);
     const hold = this.#trash.hold();
     const temporary = path.join(this.#home, temporaryName(id));
     try {
@@ -93,9 +94,10 @@ export class OverlayDriver implements GraphDriver {
     return {
       path: path.join(temporary, 'diff'),
       whiteouts: 'overlay',
-      commit: async () => {
+      commit: async (laterParent) => {
         assert(!committed, 'a layer is committed once');
-        this.#finish(temporary, id, parent);
+        this.#assertParent(id, laterParent ?? parent, LAYERS_MAX - 1);
+        this.#finish(temporary, id, laterParent ?? parent);
         committed = true;
       },
       [Symbol.asyncDispose]: async () => {
@@ -106,7 +108,8 @@ export class OverlayDriver implements GraphDriver {
   }
 
   async createReadWrite(id: string, parent: string | undefined): Promise<void> {
-    this.#assertNew(id, parent, true);
+    this.#assertNew(id);
+    this.#assertParent(id, parent, LAYERS_MAX);
     const temporary = path.join(this.#home, temporaryName(id));
     await using undo = new Rollback();
     undo.defer('discard the temporary directory', () => this.#trash.discard(temporary));
@@ -242,13 +245,15 @@ export class OverlayDriver implements GraphDriver {
     return path.join(this.#home, id);
   }
 
-  #assertNew(id: string, parent: string | undefined, isReadWrite: boolean): void {
+  #assertNew(id: string): void {
     assertId(id);
     if (this.exists(id)) throw conflict(`Cannot make layer "${id}": it exists`);
+  }
+
+  #assertParent(id: string, parent: string | undefined, layersMax: number): void {
     if (parent === undefined) return;
     if (!this.exists(parent)) throw notFound(`Cannot make layer "${id}": its parent "${parent}" is missing`);
-    const below = this.#lowerLinks(parent).length + 1;
-    if (below + (isReadWrite ? 0 : 1) > LAYERS_MAX) {
+    if (this.#lowerLinks(parent).length + 1 > layersMax) {
       throw invalidParameter(`max depth exceeded: an image may have at most ${LAYERS_MAX} layers`);
     }
   }

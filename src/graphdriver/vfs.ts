@@ -30,6 +30,7 @@ interface Notes {
 
 export class VfsDriver implements GraphDriver {
   readonly name = 'vfs';
+  readonly needsParentFirst = true;
   readonly #home: string;
   readonly #pool: ArchivePool;
   readonly #trash: Trash;
@@ -68,8 +69,9 @@ export class VfsDriver implements GraphDriver {
     return {
       path: path.join(temporary, 'tree'),
       whiteouts: 'apply',
-      commit: async () => {
+      commit: async (laterParent) => {
         assert(!committed, 'a layer is committed once');
+        assert(laterParent === undefined || laterParent === parent, 'vfs needs the parent first');
         this.#finish(temporary, id, { parent: parent ?? null, readWrite: false });
         committed = true;
       },

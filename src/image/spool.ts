@@ -1,0 +1,216 @@
+/**
+ * Takes an image archive from a stream: every file in it goes to a file of its own in the content store's ingest
+ * directory, so nothing depends on the order inside and nothing large is held in memory. The archive itself may be
+ * compressed; inflating happens on the runtime's threads.
+ *
+ * Names in the archive are only keys of a map here; no path is ever made of one.
+ */
+import { Readable } from 'node:stream';
+import zlib from 'node:zlib';
+import { cancelled, dataLoss } from '#errdefs/errors.ts';
+import { type ContentStore, type Ingest, readBounded } from '#content/content-store.ts';
+import { detectCompression } from '#pkg/archive/compression.ts';
+import type { TarEntry } from '#pkg/archive/entry.ts';
+import { cleanPath, splitLast } from '#pkg/archive/names.ts';
+import { TarParser, type TarSink } from '#pkg/archive/parser.ts';
+
+/** 500 layers of the oldest format have three files each; images of one archive share them. */
+const FILES_MAX = 20_000;
+const LINK_DEPTH_MAX = 10;
+const MAGIC_LENGTH = 6;
+
+export interface SpooledFile {
+  /** In the archive, clean. */
+  readonly name: string;
+  readonly ingest: Ingest;
+  readonly size: number;
+  /** -1 for an empty file. */
+  readonly firstByte: number;
+}
+
+export interface SpoolOptions {
+  readonly content: ContentStore;
+  readonly signal?: AbortSignal | undefined;
+  /** A file is complete. */
+  readonly arrived?: (file: SpooledFile) => void;
+}
+
+/** The files of an archive; disposing removes those that were not kept. */
+export class Spool implements Disposable {
+  readonly #files = new Map<string, SpooledFile>();
+  readonly #links = new Map<string, string>();
+
+  /** By its name, through links inside the archive. */
+  file(name: string): SpooledFile | undefined {
+    let current = cleanPath(name);
+    for (let depth = 0; depth < LINK_DEPTH_MAX && current !== undefined; depth++) {
+      const file = this.#files.get(current);
+      if (file !== undefined) return file;
+      current = this.#links.get(current);
+    }
+    return undefined;
+  }
+
+  /** A small file's content; undefined when there is none. Errors: data-loss when it is too long. */
+  read(name: string, bytesMax: number): Buffer | undefined {
+    const file = this.file(name);
+    if (file === undefined) return undefined;
+    if (file.size > bytesMax) throw dataLoss(`invalid image archive: "${name}" is longer than ${bytesMax} bytes`);
+    return readBounded(file.ingest.path, bytesMax);
+  }
+
+  names(): string[] {
+    return [...this.#files.keys(), ...this.#links.keys()];
+  }
+
+  add(file: SpooledFile): void {
+    // As with files on a disk, the later one counts.
+    this.#files.get(file.name)?.ingest[Symbol.dispose]();
+    this.#files.set(file.name, file);
+    this.#links.delete(file.name);
+    this.#assertFew();
+  }
+
+  link(name: string, target: string): void {
+    this.#links.set(name, target);
+    this.#assertFew();
+  }
+
+  [Symbol.dispose](): void {
+    for (const file of this.#files.values()) file.ingest[Symbol.dispose]();
+    this.#files.clear();
+  }
+
+  #assertFew(): void {
+    if (this.#files.size + this.#links.size > FILES_MAX) {
+      throw dataLoss(`invalid image archive: more than ${FILES_MAX} files`);
+    }
+  }
+}
+
+/** Reads the whole archive. Errors: data-loss for what is none or is truncated; cancelled. */
+export async function spoolArchive(archive: AsyncIterable<Uint8Array>, options: SpoolOptions): Promise<Spool> {
+  using made = new DisposableStack();
+  const spool = made.use(new Spool());
+  const sink = made.use(new SpoolSink(spool, options));
+  const parser = new TarParser(sink);
+  for await (const chunk of inflated(archive)) {
+    if (options.signal?.aborted === true) throw cancelled('the load was cancelled');
+    parser.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+  }
+  parser.finish();
+  made.move();
+  return spool;
+}
+
+/** Writes a stream, inflated or as it is, into one file. Errors: cancelled. */
+export async function spoolPlain(
+  stream: AsyncIterable<Uint8Array>,
+  options: Pick<SpoolOptions, 'content' | 'signal'>,
+): Promise<Ingest> {
+  using made = new DisposableStack();
+  const ingest = made.use(options.content.ingest());
+  for await (const chunk of stream) {
+    if (options.signal?.aborted === true) throw cancelled('the import was cancelled');
+    ingest.write(chunk);
+  }
+  ingest.seal();
+  made.move();
+  return ingest;
+}
+
+class SpoolSink implements TarSink, Disposable {
+  readonly #spool: Spool;
+  readonly #options: SpoolOptions;
+  #current: { readonly name: string; readonly ingest: Ingest } | undefined;
+  #firstByte = -1;
+
+  constructor(spool: Spool, options: SpoolOptions) {
+    this.#spool = spool;
+    this.#options = options;
+  }
+
+  entry(entry: TarEntry): void {
+    const name = cleanPath(entry.path);
+    if (name === undefined) throw dataLoss(`invalid image archive: a name leaves it: ${JSON.stringify(entry.path)}`);
+    if (entry.type === 'file') {
+      if (name === '' || entry.sparse !== undefined) throw dataLoss('invalid image archive: a file has no plain name');
+      this.#current = { name, ingest: this.#options.content.ingest() };
+      this.#firstByte = -1;
+    } else if (entry.type === 'symlink' || entry.type === 'hardlink') {
+      // Old archives name a layer that occurs twice by `../ID/layer.tar`.
+      const base = entry.type === 'symlink' && !entry.linkPath.startsWith('/') ? `${splitLast(name)[0]}/` : '';
+      const target = cleanPath(`${base}${entry.linkPath}`);
+      if (target === undefined) throw dataLoss(`invalid image archive: the link "${name}" leaves it`);
+      this.#spool.link(name, target);
+    } else if (entry.type !== 'directory') {
+      throw dataLoss(`invalid image archive: "${name}" is a ${entry.type}`);
+    }
+  }
+
+  data(chunk: Buffer, start: number, end: number): void {
+    if (this.#firstByte < 0) this.#firstByte = chunk[start] ?? -1;
+    this.#current?.ingest.write(chunk.subarray(start, end));
+  }
+
+  end(): void {
+    const current = this.#current;
+    if (current === undefined) return;
+    this.#current = undefined;
+    current.ingest.seal();
+    const { name, ingest } = current;
+    const file = { name, ingest, size: ingest.size, firstByte: this.#firstByte };
+    this.#spool.add(file);
+    this.#options.arrived?.(file);
+  }
+
+  /** The file that was being written when something failed. */
+  [Symbol.dispose](): void {
+    this.#current?.ingest[Symbol.dispose]();
+    this.#current = undefined;
+  }
+}
+
+/** The stream itself, or what it inflates to. */
+async function* inflated(archive: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const iterator = archive[Symbol.asyncIterator]();
+  let head: Buffer = Buffer.alloc(0);
+  let ended = false;
+  while (head.length < MAGIC_LENGTH && !ended) {
+    const next = await iterator.next();
+    if (next.done === true) ended = true;
+    else head = Buffer.concat([head, next.value]);
+  }
+  const whole = async function* (): AsyncGenerator<Uint8Array> {
+    try {
+      yield head;
+      while (!ended) {
+        const next = await iterator.next();
+        if (next.done === true) return;
+        yield next.value;
+      }
+    } finally {
+      // The reader may stop early: whoever feeds the stream must hear of it.
+      await iterator.return?.();
+    }
+  };
+  const kind = detectCompression(head);
+  if (kind === 'plain') {
+    yield* whole();
+    return;
+  }
+  const inflate = kind === 'gzip' ? zlib.createGunzip() : zlib.createZstdDecompress();
+  const source = Readable.from(whole(), { objectMode: false });
+  source.on('error', (error) => inflate.destroy(error));
+  try {
+    for await (const chunk of source.pipe(inflate)) {
+      // as: a byte stream in binary mode yields buffers.
+      yield chunk as Buffer;
+    }
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw dataLoss(`invalid image archive: ${kind}: ${why}`, { cause });
+  } finally {
+    source.destroy();
+  }
+}

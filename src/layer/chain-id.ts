@@ -1,0 +1,29 @@
+/** Identities of layers: a DiffId is the digest of a layer's tar, a ChainId that of a whole stack of layers. */
+import { createHash } from 'node:crypto';
+
+export type DiffId = string & { readonly __brand: 'DiffId' };
+export type ChainId = string & { readonly __brand: 'ChainId' };
+
+const DIGEST = /^sha256:[0-9a-f]{64}$/;
+
+export function isDiffId(text: string): text is DiffId {
+  return DIGEST.test(text);
+}
+
+/** The stack's identity; undefined for no layers. As the OCI image specification defines it. */
+export function chainIdOf(diffIds: readonly DiffId[]): ChainId | undefined {
+  return chainIds(diffIds).at(-1);
+}
+
+/** The identity of each prefix of the stack. */
+export function chainIds(diffIds: readonly DiffId[]): ChainId[] {
+  const chain: ChainId[] = [];
+  let current: string | undefined;
+  for (const diffId of diffIds) {
+    current =
+      current === undefined ? diffId : `sha256:${createHash('sha256').update(`${current} ${diffId}`).digest('hex')}`;
+    // as: this is how a ChainId is made.
+    chain.push(current as ChainId);
+  }
+  return chain;
+}

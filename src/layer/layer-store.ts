@@ -1,0 +1,266 @@
+/**
+ * Layers: read-only ones by ChainId, each a directory of the graph driver and a record, and one read-write layer per
+ * container. The record is what makes a layer exist: it is written after its files are on the disk, so a directory
+ * without a record is garbage (a read-write one is set aside, since a program may have fsynced into it).
+ *
+ * References are not counted but looked up: a layer is needed while an image, a read-write layer, another layer or a
+ * lease (work under way) names it. `collect` removes the rest.
+ */
+import assert from 'node:assert/strict';
+import * as path from 'node:path';
+import { conflict, notFound } from '#errdefs/errors.ts';
+import type { GraphDb } from '#graphdb/graphdb.ts';
+import type { Change, GraphDriver, LayerMount } from '#graphdriver/driver.ts';
+import type { ArchivePool } from '#pkg/archive/pool.ts';
+import { log } from '#pkg/log/log.ts';
+import type { ChainId } from './chain-id.ts';
+import { decodeLayer, decodeReadWrite, encodeLayer, type Layer, LAYER_KIND, READ_WRITE_KIND } from './records.ts';
+import {
+  type LayerSource,
+  type PreparedLayer,
+  prepareLayer,
+  type RegisterOptions,
+  registerLayers,
+} from './register.ts';
+
+export interface ReadWriteLayer {
+  readonly containerId: string;
+  readonly chainId: ChainId | undefined;
+  /** Detached mount of the container's whole file system. */
+  mount(): LayerMount;
+  /** Bytes that the container added. */
+  size(signal?: AbortSignal): Promise<number>;
+  /** Bytes of the image below. */
+  virtualSize(): number;
+  changes(): Promise<Change[]>;
+  /** For inspect's GraphDriver.Data. */
+  metadata(): Record<string, string>;
+}
+
+/** Keeps layers that no image names yet from being collected. */
+export interface LayerLease extends Disposable {
+  add(chainId: ChainId): void;
+}
+
+export interface LayerStoreOptions {
+  readonly driver: GraphDriver;
+  readonly db: GraphDb;
+  readonly pool: ArchivePool;
+  /** Where read-write layers without a record go. */
+  readonly lostAndFound: string;
+}
+
+export class LayerStore {
+  readonly #driver: GraphDriver;
+  readonly #db: GraphDb;
+  readonly #pool: ArchivePool;
+  readonly #lostAndFound: string;
+  /** Every read-only layer; the database has the same. */
+  readonly #layers = new Map<ChainId, Layer>();
+  readonly #leases = new Set<Set<ChainId>>();
+
+  private constructor(options: LayerStoreOptions) {
+    this.#driver = options.driver;
+    this.#db = options.db;
+    this.#pool = options.pool;
+    this.#lostAndFound = options.lostAndFound;
+  }
+
+  /** Reads the records. Call `reconcile` once before the first change. */
+  static open(options: LayerStoreOptions): LayerStore {
+    const store = new LayerStore(options);
+    for (const { id, document } of options.db.list(LAYER_KIND)) {
+      const layer = decodeLayer(id, document);
+      store.#layers.set(layer.chainId, layer);
+    }
+    return store;
+  }
+
+  get driverName(): 'overlay' | 'vfs' {
+    return this.#driver.name;
+  }
+
+  driverStatus(): [string, string][] {
+    return this.#driver.status();
+  }
+
+  get(chainId: ChainId): Layer | undefined {
+    return this.#layers.get(chainId);
+  }
+
+  list(): Layer[] {
+    return [...this.#layers.values()];
+  }
+
+  /** The layer and all below it, topmost first. */
+  chain(chainId: ChainId | undefined): Layer[] {
+    const chain: Layer[] = [];
+    for (let id = chainId; id !== undefined; ) {
+      const layer = this.#layers.get(id);
+      if (layer === undefined) throw notFound(`No such layer: ${id}`);
+      chain.push(layer);
+      id = layer.parent;
+    }
+    return chain;
+  }
+
+  /** Bytes of regular files of the layer and all below it. */
+  chainSize(chainId: ChainId | undefined): number {
+    return this.chain(chainId).reduce((sum, layer) => sum + layer.size, 0);
+  }
+
+  metadata(chainId: ChainId): Record<string, string> {
+    const layer = this.#layers.get(chainId);
+    if (layer === undefined) throw notFound(`No such layer: ${chainId}`);
+    return this.#driver.metadata(layer.cacheId);
+  }
+
+  /** Read-only detached mount of an image's file system. */
+  mount(chainId: ChainId): LayerMount {
+    const layer = this.#layers.get(chainId);
+    if (layer === undefined) throw notFound(`No such layer: ${chainId}`);
+    return this.#driver.mount(layer.cacheId);
+  }
+
+  lease(): LayerLease {
+    const held = new Set<ChainId>();
+    this.#leases.add(held);
+    return {
+      add: (chainId) => void held.add(chainId),
+      [Symbol.dispose]: () => void this.#leases.delete(held),
+    };
+  }
+
+  /** Begins to unpack a layer whose place in a stack is not known yet; see register.ts. */
+  prepare(file: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<PreparedLayer> {
+    return prepareLayer({ driver: this.#driver, pool: this.#pool }, file, options.signal);
+  }
+
+  /**
+   * Makes a stack's missing layers, in parallel where the driver can, records them after one sync, and answers the
+   * stack bottom first. Errors: data-loss when a layer is not what its DiffId says; nothing stays then.
+   */
+  async register(sources: readonly LayerSource[], options: RegisterOptions): Promise<Layer[]> {
+    return registerLayers(
+      {
+        driver: this.#driver,
+        pool: this.#pool,
+        existing: (chainId) => this.#layers.get(chainId),
+        record: (layers) => this.#record(layers),
+      },
+      sources,
+      options,
+    );
+  }
+
+  /** Makes a container's layer. Errors: conflict when it has one; not-found when the image's layers are missing. */
+  async createReadWrite(containerId: string, chainId: ChainId | undefined): Promise<ReadWriteLayer> {
+    if (this.#db.get(READ_WRITE_KIND, containerId) !== undefined || this.#driver.exists(containerId)) {
+      throw conflict(`Cannot make the layer of container "${containerId}": it exists`);
+    }
+    const parent = chainId === undefined ? undefined : this.#layers.get(chainId);
+    if (chainId !== undefined && parent === undefined) throw notFound(`No such layer: ${chainId}`);
+    // The intent first: a directory that a crash leaves has a record by which it is found and removed.
+    this.#db.put(READ_WRITE_KIND, containerId, { chainId: chainId ?? null });
+    try {
+      await this.#driver.createReadWrite(containerId, parent?.cacheId);
+    } catch (error) {
+      this.#db.delete(READ_WRITE_KIND, containerId);
+      throw error;
+    }
+    return this.#readWriteOf(containerId, chainId);
+  }
+
+  readWrite(containerId: string): ReadWriteLayer | undefined {
+    const document = this.#db.get(READ_WRITE_KIND, containerId);
+    if (document === undefined) return undefined;
+    return this.#readWriteOf(containerId, decodeReadWrite(containerId, document).chainId);
+  }
+
+  /** Containers that have a layer. */
+  readWriteIds(): string[] {
+    return this.#db.list(READ_WRITE_KIND).map((entity) => entity.id);
+  }
+
+  /** Removes a container's layer; idempotent. Preconditions: its mounts are closed. */
+  async releaseReadWrite(containerId: string): Promise<void> {
+    // The directory first: without it the record means nothing, without the record it would be set aside as lost.
+    await this.#driver.remove(containerId);
+    this.#db.delete(READ_WRITE_KIND, containerId);
+  }
+
+  /** Removes every layer that `needed`, a read-write layer or a lease does not lead to; the removed ones, topmost first. */
+  async collect(needed: Iterable<ChainId>): Promise<Layer[]> {
+    const keep = new Set<ChainId>();
+    const mark = (chainId: ChainId): void => {
+      for (let id: ChainId | undefined = chainId; id !== undefined && !keep.has(id); ) {
+        keep.add(id);
+        id = this.#layers.get(id)?.parent;
+      }
+    };
+    for (const chainId of needed) mark(chainId);
+    for (const lease of this.#leases) for (const chainId of lease) mark(chainId);
+    for (const { id, document } of this.#db.list(READ_WRITE_KIND)) {
+      const { chainId } = decodeReadWrite(id, document);
+      if (chainId !== undefined) mark(chainId);
+    }
+    const gone = [...this.#layers.values()].filter((layer) => !keep.has(layer.chainId));
+    const depth = (layer: Layer): number => this.chain(layer.chainId).length;
+    const ordered = gone.map((layer) => ({ layer, depth: depth(layer) })).sort((a, b) => b.depth - a.depth);
+    // Records first: a directory without one is garbage, a record without a directory would be a broken layer.
+    this.#db.transaction(() => {
+      for (const { layer } of ordered) this.#db.delete(LAYER_KIND, layer.chainId);
+    });
+    for (const { layer } of ordered) this.#layers.delete(layer.chainId);
+    for (const { layer } of ordered) await this.#driver.remove(layer.cacheId);
+    return ordered.map(({ layer }) => layer);
+  }
+
+  /** At start-up: temporary names and unrecorded layers go, unknown read-write layers are set aside. */
+  async reconcile(): Promise<void> {
+    await this.#driver.sweep();
+    const known = new Set<string>([...this.#layers.values()].map((layer) => layer.cacheId));
+    for (const id of this.readWriteIds()) known.add(id);
+    for (const id of this.#driver.list()) {
+      if (known.has(id)) continue;
+      if (this.#driver.isReadWrite(id)) {
+        log.warn('a container layer without a record was set aside', { id, directory: this.#lostAndFound });
+        this.#driver.setAside(id, path.join(this.#lostAndFound, 'layers'));
+      } else {
+        log.info('removing a layer that was never recorded', { id });
+        await this.#driver.remove(id);
+      }
+    }
+    for (const layer of this.list()) {
+      if (!this.#driver.exists(layer.cacheId)) {
+        log.error('the files of a recorded layer are missing', { layer: layer.chainId, directory: layer.cacheId });
+      }
+    }
+  }
+
+  #record(layers: readonly Layer[]): void {
+    this.#db.transaction(
+      () => {
+        for (const layer of layers) {
+          assert(!this.#layers.has(layer.chainId), 'a layer is recorded once');
+          this.#db.put(LAYER_KIND, layer.chainId, encodeLayer(layer));
+        }
+      },
+      { durable: true },
+    );
+    for (const layer of layers) this.#layers.set(layer.chainId, layer);
+  }
+
+  #readWriteOf(containerId: string, chainId: ChainId | undefined): ReadWriteLayer {
+    const driver = this.#driver;
+    return {
+      containerId,
+      chainId,
+      mount: () => driver.mount(containerId),
+      size: (signal) => driver.diffSize(containerId, signal),
+      virtualSize: () => this.chainSize(chainId),
+      changes: () => driver.changes(containerId),
+      metadata: () => driver.metadata(containerId),
+    };
+  }
+}

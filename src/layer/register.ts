@@ -1,0 +1,226 @@
+/**
+ * How layers come to be: unpacked in parallel by the archive pool, checked against their DiffIds, renamed into place
+ * bottom first, synced once, then recorded. A driver whose layers need their parent's files (vfs) gets them one by one.
+ *
+ * `prepareLayer` starts before the stack is known (a layer arrives before the manifest that names it); its work is used
+ * by `registerLayers` or dropped when it is disposed.
+ */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { dataLoss } from '#errdefs/errors.ts';
+import type { DiffTarget, GraphDriver } from '#graphdriver/driver.ts';
+import type { ArchiveResult } from '#pkg/archive/jobs.ts';
+import type { ArchivePool } from '#pkg/archive/pool.ts';
+import { failpoint } from '#pkg/failpoint/failpoint.ts';
+import { type ChainId, chainIds, type DiffId } from './chain-id.ts';
+import type { Layer } from './records.ts';
+
+export interface LayerSource {
+  readonly diffId: DiffId;
+  /** What the file itself must hash to, where the source says so. */
+  readonly blobDigest?: string | undefined;
+  /** File with the layer's tar; not read when the layer exists or `prepared` has it. */
+  readonly file: string;
+  readonly prepared?: PreparedLayer | undefined;
+}
+
+/** A layer that is unpacked already, in a directory whose parent is decided later. */
+export interface PreparedLayer extends AsyncDisposable {
+  readonly result: ArchiveResult;
+  /** Undefined where the driver cannot unpack without the parent: then only the digests are known. */
+  readonly target: PreparedTarget | undefined;
+}
+
+export interface PreparedTarget {
+  readonly cacheId: string;
+  readonly diff: DiffTarget;
+}
+
+interface Means {
+  readonly driver: GraphDriver;
+  readonly pool: ArchivePool;
+}
+
+interface RegisterMeans extends Means {
+  existing(chainId: ChainId): Layer | undefined;
+  record(layers: readonly Layer[]): void;
+}
+
+/** A file whose content is on the disk and hashes to `digest`. */
+export interface VerifiedFile {
+  readonly file: string;
+  readonly digest: string;
+}
+
+export interface RegisterOptions {
+  readonly lease: { add(chainId: ChainId): void };
+  /** Takes the tars of new layers into the content store, directly before the layers are recorded. */
+  readonly keep: (files: readonly VerifiedFile[]) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const newCacheId = (): string => randomBytes(32).toString('hex');
+
+export async function prepareLayer(
+  means: Means,
+  file: string,
+  signal: AbortSignal | undefined,
+): Promise<PreparedLayer> {
+  if (means.driver.needsParentFirst) {
+    const result = await means.pool.run({ kind: 'measure', file }, { signal });
+    return { result, target: undefined, [Symbol.asyncDispose]: async () => undefined };
+  }
+  const cacheId = newCacheId();
+  const diff = await means.driver.diffTarget(cacheId, undefined);
+  try {
+    const job = { kind: 'unpack', file, target: diff.path, whiteouts: diff.whiteouts } as const;
+    const result = await means.pool.run(job, { signal });
+    failpoint('load.layer-unpacked');
+    return { result, target: { cacheId, diff }, [Symbol.asyncDispose]: () => diff[Symbol.asyncDispose]() };
+  } catch (error) {
+    await diff[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** See LayerStore.register. */
+export async function registerLayers(
+  means: RegisterMeans,
+  sources: readonly LayerSource[],
+  options: RegisterOptions,
+): Promise<Layer[]> {
+  const chain = chainIds(sources.map((source) => source.diffId));
+  for (const chainId of chain) options.lease.add(chainId);
+  const missing = sources.flatMap((source, index) => {
+    const chainId = chain[index];
+    assert(chainId !== undefined);
+    return means.existing(chainId) === undefined ? [{ source, chainId, index }] : [];
+  });
+  await using made = new AsyncDisposableStack();
+  if (means.driver.needsParentFirst) return registerOneByOne(means, sources, chain, options);
+  // One failure stops the others; all have settled before their directories are dropped.
+  const failed = new AbortController();
+  const signal = options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal]);
+  const settled = await Promise.allSettled(
+    missing.map(async ({ source }) => {
+      try {
+        return source.prepared ?? made.use(await prepareLayer(means, source.file, signal));
+      } catch (error) {
+        failed.abort(error);
+        throw error;
+      }
+    }),
+  );
+  for (const [i, outcome] of settled.entries()) {
+    if (outcome.status === 'rejected') throw failed.signal.reason ?? outcome.reason;
+    const entry = missing[i];
+    assert(entry !== undefined);
+    checkDigests(entry.index, entry.source, outcome.value.result);
+  }
+  await using committed = new Committed(means);
+  for (const [i, outcome] of settled.entries()) {
+    const entry = missing[i];
+    assert(entry !== undefined && outcome.status === 'fulfilled');
+    const { result, target } = outcome.value;
+    // The same layer may have come in by somebody else meanwhile: theirs stays, ours is dropped.
+    if (means.existing(entry.chainId) !== undefined) continue;
+    assert(target !== undefined, 'a driver that unpacks in any order gives a target');
+    const parent = entry.index === 0 ? undefined : chain[entry.index - 1];
+    await target.diff.commit(parent === undefined ? undefined : committed.cacheIdOf(parent));
+    committed.add(layerOf(entry.chainId, parent, target.cacheId, result), entry.source.file);
+  }
+  return await committed.record(chain, options.keep);
+}
+
+/** Layers whose directories exist and whose records do not yet: recorded together after one sync, or removed. */
+class Committed implements AsyncDisposable {
+  readonly #means: RegisterMeans;
+  #layers: Layer[] = [];
+  readonly #files = new Map<Layer, string>();
+
+  constructor(means: RegisterMeans) {
+    this.#means = means;
+  }
+
+  add(layer: Layer, file: string): void {
+    this.#layers.push(layer);
+    this.#files.set(layer, file);
+  }
+
+  cacheIdOf(chainId: ChainId): string | undefined {
+    return (this.#layers.find((layer) => layer.chainId === chainId) ?? this.#means.existing(chainId))?.cacheId;
+  }
+
+  async record(chain: readonly ChainId[], keep: RegisterOptions['keep']): Promise<Layer[]> {
+    const { driver, existing, record } = this.#means;
+    if (this.#layers.length > 0) {
+      await driver.sync();
+      const fresh = this.#layers.filter((layer) => existing(layer.chainId) === undefined);
+      // No await from here on: nobody collects a blob between its arrival and the record that names it.
+      keep(fresh.map((layer) => ({ file: this.#files.get(layer) ?? '', digest: layer.blob.digest })));
+      failpoint('load.blob-written');
+      record(fresh);
+      this.#layers = this.#layers.filter((layer) => !fresh.includes(layer));
+      failpoint('load.layer-recorded');
+    }
+    return chain.map((chainId) => {
+      const layer = existing(chainId);
+      assert(layer !== undefined, 'every layer of the stack is recorded');
+      return layer;
+    });
+  }
+
+  /** What was not recorded goes, topmost first. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const layer of this.#layers.reverse()) await this.#means.driver.remove(layer.cacheId);
+  }
+}
+
+async function registerOneByOne(
+  means: RegisterMeans,
+  sources: readonly LayerSource[],
+  chain: readonly ChainId[],
+  options: RegisterOptions,
+): Promise<Layer[]> {
+  await using committed = new Committed(means);
+  for (const [index, source] of sources.entries()) {
+    const chainId = chain[index];
+    assert(chainId !== undefined);
+    if (means.existing(chainId) !== undefined) continue;
+    const parent = index === 0 ? undefined : chain[index - 1];
+    const cacheId = newCacheId();
+    await using diff = await means.driver.diffTarget(
+      cacheId,
+      parent === undefined ? undefined : committed.cacheIdOf(parent),
+    );
+    const job = { kind: 'unpack', file: source.file, target: diff.path, whiteouts: diff.whiteouts } as const;
+    const result = await means.pool.run(job, { signal: options.signal });
+    failpoint('load.layer-unpacked');
+    checkDigests(index, source, result);
+    await diff.commit();
+    committed.add(layerOf(chainId, parent, cacheId, result), source.file);
+  }
+  return await committed.record(chain, options.keep);
+}
+
+function layerOf(chainId: ChainId, parent: ChainId | undefined, cacheId: string, result: ArchiveResult): Layer {
+  return {
+    chainId,
+    // as: checked against the wanted DiffId before.
+    diffId: result.diffId as DiffId,
+    parent,
+    cacheId,
+    size: result.counts.bytes,
+    tarSize: result.tarSize,
+    blob: { digest: result.blobDigest, size: result.blobSize, compression: result.compression },
+  };
+}
+
+function checkDigests(index: number, source: LayerSource, result: ArchiveResult): void {
+  if (source.blobDigest !== undefined && result.blobDigest !== source.blobDigest) {
+    throw dataLoss(`invalid image archive: the content of blob ${source.blobDigest} is not what its name says`);
+  }
+  if (result.diffId !== source.diffId) {
+    throw dataLoss(`invalid diffID for layer ${index}: expected "${source.diffId}", got "${result.diffId}"`);
+  }
+}
