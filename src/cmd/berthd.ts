@@ -12,6 +12,8 @@ import { Engine } from '#engine/engine.ts';
 import { messageOf } from '#errdefs/errors.ts';
 import { log, setLogLevel } from '#pkg/log/log.ts';
 import { buildFacts } from './berthd-build.ts';
+import { call } from '#sys/call.ts';
+import { NR } from '#sys/numbers.ts';
 import { openListeners } from './berthd-listeners.ts';
 import { DATA_ROOT_MODE, EXEC_ROOT_MODE, lockDataRoot, makeRoot, writePidFile } from './berthd-roots.ts';
 import { stopContainers } from './berthd-stop-containers.ts';
@@ -45,12 +47,18 @@ export async function daemonMain(argv: readonly string[]): Promise<number> {
   try {
     if (line.stopContainers) await stopContainers(config);
     else await run(line, config);
-    return 0;
   } catch (error) {
     if (!line.stopContainers) log.error('the daemon ends', { err: error });
     console.error(line.stopContainers ? messageOf(error) : `failed to start daemon: ${messageOf(error)}`);
-    return 1;
+    return line.stopContainers ? 1 : exitNow(1);
   }
+  return line.stopContainers ? 0 : exitNow(0);
+}
+
+/** The runtime's own exit waits seconds for Workers that sit in epoll_wait; nothing of ours is left to be flushed. */
+function exitNow(code: number): number {
+  call(NR.exit_group, code);
+  return code;
 }
 
 async function run(line: DaemonCommandLine, config: DaemonConfig): Promise<void> {
@@ -79,7 +87,9 @@ async function run(line: DaemonCommandLine, config: DaemonConfig): Promise<void>
   } finally {
     server.stop();
     await engine.drain(DRAIN_MS);
+    log.debug('jobs are done');
     await daemon.stop();
+    log.debug('services have ended');
     server.terminate();
   }
 }
