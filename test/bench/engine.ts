@@ -1,0 +1,98 @@
+/**
+ * An engine under measurement: a command line that speaks docker's grammar, and what is needed to see its processes.
+ * Times are wall-clock from the start of the client's process to its exit.
+ */
+import * as fs from 'node:fs';
+
+export interface EngineOptions {
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Unix socket of the API, for scenarios without a CLI. */
+  readonly socket?: string;
+  /** Found in the command line of each of its processes. */
+  readonly processes?: string;
+}
+
+export interface Ran {
+  readonly ms: number;
+  readonly stdout: string;
+}
+
+const LIMIT_MS = 300_000;
+
+export class Engine {
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly socket: string | undefined;
+  readonly #env: Record<string, string | undefined>;
+  readonly #processes: string | undefined;
+  readonly #containers = new Set<string>();
+  #next = 1;
+
+  constructor(options: EngineOptions) {
+    this.name = options.name;
+    this.command = options.command;
+    this.socket = options.socket;
+    this.#env = { ...process.env, DOCKER_CLI_HINTS: 'false', ...options.env };
+    this.#processes = options.processes;
+  }
+
+  /** A container name of this run; `cleanUp` removes what is left of them. */
+  fresh(): string {
+    const name = `bench-${process.pid}-${this.#next++}`;
+    this.#containers.add(name);
+    return name;
+  }
+
+  /** Throws when the exit code is not 0. stdout goes to /dev/null unless it is kept. */
+  async run(args: readonly string[], options: { keep?: boolean; stdin?: Bun.BunFile } = {}): Promise<Ran> {
+    return this.#spawn([...this.command, ...args], options);
+  }
+
+  /** A line for the shell, where "$@" is the engine's command. */
+  async shell(line: string, options: { keep?: boolean } = {}): Promise<Ran> {
+    return this.#spawn(['sh', '-c', line, 'sh', ...this.command], options);
+  }
+
+  async #spawn(argv: readonly string[], options: { keep?: boolean; stdin?: Bun.BunFile }): Promise<Ran> {
+    const started = performance.now();
+    const child = Bun.spawn([...argv], {
+      stdin: options.stdin ?? 'ignore',
+      stdout: options.keep === true ? 'pipe' : Bun.file('/dev/null'),
+      stderr: 'pipe',
+      env: this.#env,
+      timeout: LIMIT_MS,
+    });
+    const stdout = child.stdout instanceof ReadableStream ? new Response(child.stdout).text() : Promise.resolve('');
+    const code = await child.exited;
+    const ms = performance.now() - started;
+    if (code !== 0) {
+      const stderr = await new Response(child.stderr).text();
+      throw new Error(`${argv.join(' ').slice(0, 200)}: exit ${code}: ${stderr.slice(-400).trim()}`);
+    }
+    return { ms, stdout: (await stdout).trim() };
+  }
+
+  /** Proportional set size of all its processes. */
+  memoryMegabytes(): number {
+    let kilobytes = 0;
+    for (const pid of fs.readdirSync('/proc')) {
+      if (this.#processes === undefined || !/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
+      try {
+        if (!fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(this.#processes)) continue;
+        kilobytes += Number(/^Pss:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1'))?.[1] ?? 0);
+      } catch {
+        // It has ended meanwhile.
+      }
+    }
+    return kilobytes / 1024;
+  }
+
+  async cleanUp(): Promise<void> {
+    const { stdout } = await this.run(['ps', '-a', '--format', '{{.Names}}'], { keep: true });
+    const left = stdout.split('\n').filter((name) => this.#containers.has(name));
+    this.#containers.clear();
+    if (left.length > 0) await this.run(['rm', '-f', ...left]);
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * npm run bench: the same work by our CLI and the stock docker CLI against a private daemon of ours, and against Debian's
+ * dockerd, in turns. Prints a table of medians with ratios and writes all samples as JSON to build/bench/.
+ *
+ *   npm run bench -- [--only run,life] [--rounds N] [--list] [--no-peer] [--executable]
+ *                    [--engine NAME='docker -H unix:///path'] [--socket NAME=/path]
+ *
+ * --engine adds any engine that speaks docker's command line; --executable measures dist/berth instead of the sources.
+ */
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { parseArgs } from 'node:util';
+import { run as command } from '../support/command.ts';
+import { TestDaemon } from '../support/daemon.ts';
+import { Dockerd, DOCKERD } from '../support/dockerd.ts';
+import { Engine } from './engine.ts';
+import { SMALL, smallImage } from './images.ts';
+import { Recorder, table } from './recorder.ts';
+import type { Scenario } from './scenario.ts';
+import { api } from './scenarios/api.ts';
+import { load } from './scenarios/images.ts';
+import { cli, life, many, run } from './scenarios/life.ts';
+import { attach, logs } from './scenarios/streams.ts';
+
+const scenarios: readonly Scenario[] = [cli, run, life, many, logs, attach, api, load];
+const root = path.resolve(import.meta.dirname, '../..');
+
+const { values: options } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    rounds: { type: 'string' },
+    list: { type: 'boolean', default: false },
+    'no-peer': { type: 'boolean', default: false },
+    executable: { type: 'boolean', default: false },
+    engine: { type: 'string', multiple: true, default: [] },
+    socket: { type: 'string', multiple: true, default: [] },
+  },
+});
+
+const PEER = 'dockerd';
+const PEER_BRIDGE = 'bench0';
+
+function pairs(texts: readonly string[]): Record<string, string> {
+  return Object.fromEntries(texts.map((text) => [text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)]));
+}
+
+async function peerDaemon(cleanup: AsyncDisposableStack): Promise<Engine | undefined> {
+  if (options['no-peer'] || !fs.existsSync(DOCKERD)) return undefined;
+  await command('ip', ['link', 'add', PEER_BRIDGE, 'type', 'bridge']);
+  await command('ip', ['addr', 'add', '172.29.77.1/24', 'dev', PEER_BRIDGE]);
+  cleanup.defer(async () => {
+    await command('ip', ['link', 'del', PEER_BRIDGE]);
+  });
+  const peer = cleanup.use(await Dockerd.start(['--bridge', PEER_BRIDGE]));
+  return new Engine({
+    name: PEER,
+    command: ['docker', '-H', `unix://${peer.socket}`],
+    socket: peer.socket,
+    processes: peer.directory,
+  });
+}
+
+async function ownEngines(cleanup: AsyncDisposableStack): Promise<Engine[]> {
+  const daemon = await TestDaemon.start({ image: false });
+  // On a machine that others use as well the leak check sees their things too: told, not a failure of the figures.
+  cleanup.defer(() =>
+    daemon[Symbol.asyncDispose]().catch((error: unknown) => {
+      console.error(`ending the daemon: ${String(error).slice(0, 500)}`);
+    }),
+  );
+  const host = `unix://${daemon.socket}`;
+  const own = path.join(root, options.executable ? 'dist/berth' : 'berth');
+  return [
+    new Engine({ name: 'berth', command: [own], env: { BERTH_HOST: host } }),
+    new Engine({
+      name: 'docker CLI on berth',
+      command: ['docker', '-H', host],
+      socket: daemon.socket,
+      processes: daemon.directory,
+    }),
+  ];
+}
+
+/** One round of every engine; who goes first changes. A scenario that fails twice for an engine is left out for it. */
+async function measure(scenario: Scenario, engines: readonly Engine[], recorder: Recorder): Promise<void> {
+  const rounds = options.rounds === undefined ? scenario.rounds : Number(options.rounds);
+  const failures = new Map<string, number>();
+  const attempt = async (engine: Engine, work: () => Promise<void>) => {
+    if ((failures.get(engine.name) ?? 0) >= 2) return;
+    try {
+      await work();
+    } catch (error) {
+      failures.set(engine.name, (failures.get(engine.name) ?? 0) + 1);
+      recorder.fail(engine.name, `${scenario.name}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
+  for (const engine of engines) await attempt(engine, async () => scenario.prepare?.(engine));
+  for (let number = -scenario.warmUps; number < rounds; number++) {
+    recorder.recording = number >= 0;
+    const first = (((number % engines.length) + engines.length) % engines.length) | 0;
+    for (const engine of [...engines.slice(first), ...engines.slice(0, first)]) {
+      await attempt(engine, () => scenario.round({ engine, recorder, number }));
+    }
+  }
+  recorder.recording = true;
+  for (const engine of engines) await attempt(engine, () => engine.cleanUp());
+}
+
+async function main(): Promise<void> {
+  if (options.list) {
+    for (const { name, rounds, what } of scenarios) console.log(`${name.padEnd(8)} ${rounds} rounds  ${what}`);
+    return;
+  }
+  const wanted = options.only?.split(',');
+  const unknown = wanted?.filter((name) => !scenarios.some((s) => s.name === name)) ?? [];
+  if (unknown.length > 0) throw new Error(`unknown scenario: ${unknown.join(', ')}`);
+  await using cleanup = new AsyncDisposableStack();
+  const sockets = pairs(options.socket);
+  const others = Object.entries(pairs(options.engine)).map(([name, text]) => {
+    const socket = sockets[name];
+    return new Engine({ name, command: text.split(' '), ...(socket === undefined ? {} : { socket }) });
+  });
+  const peer = await peerDaemon(cleanup);
+  const engines = [...(await ownEngines(cleanup)), ...others, ...(peer === undefined ? [] : [peer])];
+  const image = await smallImage();
+  for (const engine of engines) await engine.run(['load', '-i', image]);
+  for (const engine of engines) await engine.run(['run', '--rm', '--network', 'none', SMALL, 'true']);
+
+  const recorder = new Recorder();
+  const date = new Date().toISOString();
+  for (const scenario of scenarios) {
+    if (wanted !== undefined && !wanted.includes(scenario.name)) continue;
+    const started = performance.now();
+    await measure(scenario, engines, recorder);
+    console.error(`${scenario.name}: ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  }
+  const rows = recorder.rows(peer?.name);
+  const names = engines.map((engine) => engine.name);
+  const directory = path.join(root, 'build/bench');
+  fs.mkdirSync(directory, { recursive: true });
+  const target = path.join(directory, `${date.replaceAll(':', '')}.json`);
+  const machine = { cpus: os.cpus().length, model: os.cpus()[0]?.model, kernel: os.release(), load: os.loadavg() };
+  fs.writeFileSync(
+    target,
+    JSON.stringify({ date, machine, engines: names, rows, failures: recorder.failures }, null, 1),
+  );
+  console.log(
+    `${date}, ${machine.cpus} × ${machine.model}, Linux ${machine.kernel}; median (min–max), ×better than ${PEER}\n`,
+  );
+  console.log(table(rows, names));
+  for (const failure of recorder.failures) console.log(`! ${failure}`);
+  console.log(`\n${path.relative(root, target)}`);
+  if (recorder.failures.length > 0) process.exitCode = 1;
+}
+
+await main();

@@ -1,0 +1,40 @@
+/** What a scenario is: rounds in which every engine does the same once, taking turns at going first. */
+import type { Engine } from './engine.ts';
+import type { Recorder } from './recorder.ts';
+
+export interface Round {
+  readonly engine: Engine;
+  readonly recorder: Recorder;
+  /** From 0; rounds before the measured ones are negative. */
+  readonly number: number;
+}
+
+export interface Scenario {
+  readonly name: string;
+  readonly what: string;
+  readonly rounds: number;
+  readonly warmUps: number;
+  readonly prepare?: (engine: Engine) => Promise<void>;
+  readonly round: (round: Round) => Promise<void>;
+}
+
+/** Runs the engine with these arguments and records the milliseconds. */
+export async function timed({ engine, recorder }: Round, metric: string, args: readonly string[]): Promise<void> {
+  const { ms } = await engine.run(args);
+  recorder.add(metric, engine.name, ms, 'ms');
+}
+
+/** Runs a line of shell that moves so many bytes and prints how many arrived; records MB/s. */
+export async function throughput(
+  { engine, recorder }: Round,
+  metric: string,
+  bytes: number,
+  line: string,
+  expected: number | undefined = bytes,
+): Promise<void> {
+  const { ms, stdout } = await engine.shell(line, { keep: true });
+  if (expected !== undefined && Number(stdout) !== expected) {
+    recorder.fail(engine.name, `${metric}: ${stdout} of ${expected} bytes arrived`);
+  }
+  recorder.add(metric, engine.name, bytes / 1e3 / ms, 'MB/s');
+}
