@@ -11,6 +11,7 @@ import type { Engine } from '#engine/engine.ts';
 import { Events } from '#events/events.ts';
 import type { ExecDriver } from '#execdriver/driver.ts';
 import { NativeDriver } from '#execdriver/native/driver.ts';
+import { Graph } from '#graph/graph.ts';
 import { GraphDb } from '#graphdb/graphdb.ts';
 import type { GraphDriver } from '#graphdriver/driver.ts';
 import { OverlayDriver } from '#graphdriver/overlay.ts';
@@ -75,9 +76,10 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const driver = openGraphDriver(config, pool);
   undo.defer(() => driver.close());
   const layers = LayerStore.open({ driver, db, pool, lostAndFound: path.join(dataRoot, 'lost+found') });
-  await layers.reconcile();
   const content = ContentStore.open(path.join(dataRoot, 'content'));
   const images = ImageStore.open({ content, layers, db, now: () => new Date() });
+  const graph = new Graph(images, layers);
+  await graph.reconcile();
   const suffix = suffixOf(dataRoot);
   const layout = planLayout({ host: detectCgroups(), ...(suffix === undefined ? {} : { suffix }) });
   const execDrivers = openExecDrivers(config, layout);
@@ -108,6 +110,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     volumes: new Volumes({ dataRoot, db, copy: (from, to, o) => pool.copy(from, to, o) }),
     layers,
     images,
+    graph,
     pump,
     logReader: new LogReader(),
     tasks,

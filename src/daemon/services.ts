@@ -5,6 +5,7 @@
 import type { Engine } from '#engine/engine.ts';
 import type { ExecDriver } from '#execdriver/driver.ts';
 import type { Events } from '#events/events.ts';
+import type { Graph } from '#graph/graph.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
 import type { ImageStore } from '#image/image-store.ts';
 import type { LayerStore } from '#layer/layer-store.ts';
@@ -78,6 +79,7 @@ export interface Services {
   readonly volumes: Volumes;
   readonly layers: LayerStore;
   readonly images: ImageStore;
+  readonly graph: Graph;
   readonly pump: Pump;
   readonly logReader: LogReader;
   readonly tasks: Tasks;

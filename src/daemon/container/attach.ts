@@ -34,6 +34,7 @@ export async function attachContainer(services: Services, input: AttachInput, si
     pump: services.pump,
     connection,
     output: console.output,
+    expect: (attaching) => console.expect(attaching),
     input: console.stdin,
     over: console.over,
     endsWith: undefined,

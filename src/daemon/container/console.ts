@@ -12,6 +12,8 @@ import { type Stdin, stdinOf } from './stdin.ts';
 
 export interface Console {
   readonly output: ProcessOutput;
+  /** A client is being attached: output is not read before it is. */
+  expect(attaching: Promise<unknown>): void;
   /** Input of this run's process; undefined when it has none, or there will be no process. */
   readonly stdin: Promise<Stdin | undefined>;
   /** Settles when the run is over. */
@@ -19,6 +21,7 @@ export interface Console {
 }
 
 interface State extends Console {
+  readonly attaching: Promise<unknown>[];
   readonly started: PromiseWithResolvers<Stdin | undefined>;
   readonly ended: PromiseWithResolvers<void>;
   running: Stdin | undefined;
@@ -41,7 +44,10 @@ export class Consoles {
       const log = logTargetOf(this.#containersDirectory, record);
       const started = Promise.withResolvers<Stdin | undefined>();
       const ended = Promise.withResolvers<void>();
+      const attaching: Promise<unknown>[] = [];
       state = {
+        attaching,
+        expect: (promise) => void attaching.push(promise),
         output: this.#pump.open(record.id, { tty: record.config.Tty, log }),
         stdin: started.promise,
         over: ended.promise,
@@ -55,14 +61,13 @@ export class Consoles {
   }
 
   /** The process runs: its output is read from now on. Takes its descriptors over. */
-  begin(record: ContainerRecord, process: RunningProcess): ProcessOutput {
+  begin(record: ContainerRecord, process: RunningProcess): RunOutput {
     this.of(record);
     const state = this.#states.get(record.id);
     assert(state !== undefined, 'a console that was just made');
-    startOutput(state.output, process);
     state.running = stdinOf(process);
     state.started.resolve(state.running);
-    return state.output;
+    return new RunOutput(state.output, process, state.attaching.splice(0));
   }
 
   /** The run is over, or will not be: attached clients have got or get what there was. Idempotent. */
@@ -77,10 +82,32 @@ export class Consoles {
   }
 }
 
-/** Hands a process's output to the pump, which duplicates it. A terminal's master stays open, for input and resize. */
-export function startOutput(output: ProcessOutput, process: RunningProcess): void {
-  const { stdin, stdout, stderr } = process.stdio;
-  output.start({ ...(stdout === undefined ? {} : { stdout }), ...(stderr === undefined ? {} : { stderr }) });
-  if (stdout !== undefined && stdout !== stdin) close(stdout);
-  if (stderr !== undefined) close(stderr);
+/** The output of a running process. Reading begins when the clients that came before the start are served. */
+export class RunOutput {
+  readonly #output: ProcessOutput;
+  readonly #begun: Promise<void>;
+
+  constructor(output: ProcessOutput, process: RunningProcess, attaching: readonly Promise<unknown>[]) {
+    this.#output = output;
+    const { stdin, stdout, stderr } = process.stdio;
+    const start = (): void => {
+      output.start({ ...(stdout === undefined ? {} : { stdout }), ...(stderr === undefined ? {} : { stderr }) });
+      // The pump has duplicates. A terminal's master stays open, for input and resize.
+      if (stdout !== undefined && stdout !== stdin) close(stdout);
+      if (stderr !== undefined) close(stderr);
+    };
+    if (attaching.length > 0) this.#begun = Promise.allSettled(attaching).then(start);
+    else {
+      start();
+      this.#begun = Promise.resolve();
+    }
+  }
+
+  /** After the end of the process: everything it wrote is in the log and with the clients. */
+  async drain(): Promise<void> {
+    await this.#begun;
+    // A process with the host's pid namespace may leave others behind that hold its output: they are not waited for.
+    this.#output.finish();
+    await this.#output.drained;
+  }
 }

@@ -35,9 +35,7 @@ export function adopt(
       const exit = await services.tasks.unlessStopped(process.exited, signal);
       if (exit === undefined) return;
       try {
-        // A process with the host's pid namespace may leave others behind that hold its output: they are not waited for.
-        output.finish();
-        await output.drained;
+        await output.drain();
         failpoint('exit.drained');
         await services.containers.run(id, (held) => handleExit(services, held, live, exit));
       } finally {

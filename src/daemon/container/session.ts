@@ -15,6 +15,8 @@ export interface SessionInput {
   /** Accepted. */
   readonly connection: Connection;
   readonly output: ProcessOutput;
+  /** Called before the client is attached: nothing may be read until this has settled. */
+  readonly expect: (attaching: Promise<unknown>) => void;
   /** undefined: there will be none. */
   readonly input: Promise<Stdin | undefined>;
   /** The process has ended and its output is through. */
@@ -37,8 +39,9 @@ export async function serveSession(input: SessionInput): Promise<'ended' | 'deta
   const { connection } = input;
   const stop = new AbortController();
   const signal = AbortSignal.any([stop.signal, input.signal, connection.closed]);
-  const wantsOutput = input.stdout || input.stderr;
-  const attachment = wantsOutput ? await attachOutput(input) : undefined;
+  const attaching = input.stdout || input.stderr ? attachOutput(input) : undefined;
+  if (attaching !== undefined) input.expect(attaching);
+  const attachment = await attaching;
   const letGo = (): void => attachment?.detach();
   input.signal.addEventListener('abort', letGo, { once: true });
   if (input.signal.aborted) letGo();
@@ -72,7 +75,7 @@ async function detachedOrGone(detached: Promise<boolean>, signal: AbortSignal): 
 
 async function passInput(input: SessionInput, signal: AbortSignal): Promise<'end' | 'detached'> {
   const stdin = await Promise.race([input.input, input.over.then(() => undefined), aborted(signal)]);
-  if (stdin === undefined) return 'end';
+  if (stdin === undefined || stdin.closed.aborted) return 'end';
   const how = await copyInput({
     source: input.connection.input,
     fd: stdin.fd,

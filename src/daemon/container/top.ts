@@ -124,8 +124,10 @@ function cpuTime(facts: ProcessFacts): string {
 
 /** Names of the host's users, as ps on the host shows them. */
 function userNames(): Map<number, string> {
-  const lines = fs.readFileSync('/etc/passwd', 'utf8').split('\n');
-  return new Map(lines.map((line) => line.split(':')).map(([name = '', , uid = '']) => [Number(uid), name]));
+  const lines = fs.readFileSync('/etc/passwd', 'utf8').split('\n').reverse();
+  // Reversed: of two names for one uid the first in the file counts.
+  const fields = lines.filter((line) => line.includes(':')).map((line) => line.split(':'));
+  return new Map(fields.map(([name = '', , uid = '']) => [Number(uid), name]));
 }
 
 /** undefined when the process has ended meanwhile. */

@@ -3,7 +3,9 @@ import type { ExecCreateRequest } from '#api/types/exec.ts';
 import { effectiveCapabilities } from '#container/capabilities.ts';
 import { overrideEnv, processEnv } from '#container/merge-config.ts';
 import type { ContainerRecord } from '#container/record.ts';
+import { rlimitsOf } from '#container/resources.ts';
 import { parseSecurityOptions } from '#container/security-opt.ts';
+import { namespacesOf } from '#container/spec/spec.ts';
 import { OCI_VERSION, type Spec } from '#libcontainer/spec.ts';
 import { filterOf } from '../container/seccomp.ts';
 import type { Services } from '../services.ts';
@@ -37,6 +39,7 @@ export function execSpecOf(
       cwd: cwd === '' ? '/' : cwd,
       env: overrideEnv(processEnv({ ...config, Tty: request.Tty }), request.Env ?? []),
       args: request.Cmd ?? [],
+      rlimits: rlimitsOf(hostConfig),
       ...(apparmor === '' || apparmor === 'unconfined' ? {} : { apparmorProfile: apparmor }),
       capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
       noNewPrivileges: options.noNewPrivileges ?? services.settings.noNewPrivileges,
@@ -49,6 +52,7 @@ export function execSpecOf(
       },
     },
     linux: {
+      namespaces: namespacesOf({ record, joined: {}, cgroupVersion: services.isolation.cgroups.version }),
       cgroupsPath: `${services.isolation.cgroupParent}/${record.id}`,
       ...(seccomp === undefined ? {} : { seccomp }),
     },

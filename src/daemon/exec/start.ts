@@ -6,14 +6,13 @@
 import type { ExecStartInput } from '#api/jobs/container.ts';
 import type { Connection } from '#api/jobs/streams.ts';
 import type { RunningProcess, StartFailure } from '#execdriver/driver.ts';
-import type { ContainerRecord } from '#container/record.ts';
 import { can } from '#container/state.ts';
 import { BerthError, conflict, invalidParameter, messageOf } from '#errdefs/errors.ts';
 import { DEFAULT_DETACH_KEYS, parseDetachKeys } from '#pkg/detach-keys/detach-keys.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { frame } from '#pkg/stdcopy/stdcopy.ts';
 import type { ProcessOutput } from '#stdio/pump.ts';
-import { startOutput } from '../container/console.ts';
+import { RunOutput } from '../container/console.ts';
 import { publishContainerEvent } from '../container/event.ts';
 import { serveSession } from '../container/session.ts';
 import { type Stdin, stdinOf } from '../container/stdin.ts';
@@ -28,6 +27,7 @@ export async function startExec(services: Services, input: ExecStartInput, signa
   const launched = await launchExec(services, record, input, signal);
   if (connection === undefined) {
     if (!launched.ok) throw launched.error;
+    adoptExec(services, record, launched.process);
     return;
   }
   const { Tty: tty } = record.request;
@@ -38,14 +38,18 @@ export async function startExec(services: Services, input: ExecStartInput, signa
     return;
   }
   const { AttachStdin: stdin, AttachStdout: stdout, AttachStderr: stderr, DetachKeys: keys } = record.request;
+  // Reading begins when the client is attached: what the process has written waits in its pipe.
+  const { promise: attaching, resolve: expect } = Promise.withResolvers<unknown>();
+  const adopted = adoptExec(services, record, launched.process, stdout || stderr ? [attaching] : []);
   const result = await serveSession({
     pump: services.pump,
     connection,
-    output: launched.output,
-    input: Promise.resolve(launched.stdin),
-    over: launched.over,
+    output: adopted.output,
+    expect,
+    input: Promise.resolve(adopted.stdin),
+    over: adopted.over,
     // The code must be there when the client sees the end and asks for it.
-    endsWith: launched.over,
+    endsWith: adopted.over,
     stdin,
     stdout,
     stderr,
@@ -68,12 +72,7 @@ async function tell(connection: Connection, tty: boolean, text: string): Promise
 }
 
 type Launched =
-  | {
-      readonly ok: true;
-      readonly output: ProcessOutput;
-      readonly stdin: Stdin | undefined;
-      readonly over: Promise<void>;
-    }
+  | { readonly ok: true; readonly process: RunningProcess }
   | { readonly ok: false; readonly error: unknown };
 
 async function launchExec(
@@ -112,7 +111,7 @@ async function launchExec(
     publishContainerEvent(services.events, container, `exec_start: ${(request.Cmd ?? []).join(' ')}`, {
       execID: exec.id,
     });
-    return { ok: true, ...adoptExec(services, container, exec, process) };
+    return { ok: true, process };
   } catch (error) {
     services.execs.save({ ...exec, status: 'ended', exitCode: exitCodeOf(error) });
     return { ok: false, error };
@@ -128,16 +127,16 @@ function exitCodeOf(error: unknown): number {
 /** Takes a started (or, after a restart of the daemon, found) exec into the daemon's care. */
 export function adoptExec(
   services: Services,
-  container: ContainerRecord,
   exec: ExecRecord,
   process: RunningProcess,
+  attaching: readonly Promise<unknown>[] = [],
 ): { output: ProcessOutput; stdin: Stdin | undefined; over: Promise<void> } {
   const { id } = exec;
   const running: ExecRecord = { ...exec, status: 'running', pid: process.pid };
   services.execs.save(running);
   services.execs.setProcess(id, process);
   const output = services.pump.open(id, { tty: process.stdio.tty, log: undefined });
-  startOutput(output, process);
+  const run = new RunOutput(output, process, attaching);
   const stdin = stdinOf(process);
   const { promise: over, resolve } = Promise.withResolvers<void>();
   services.tasks.spawn(
@@ -146,16 +145,13 @@ export function adoptExec(
       const exit = await services.tasks.unlessStopped(process.exited, signal);
       if (exit === undefined) return;
       try {
-        output.finish();
         // Recorded before the client can see the end of the stream and ask for the code.
         if (services.execs.find(id) !== undefined) {
           services.execs.save({ ...running, status: 'ended', pid: 0, exitCode: exit.exitCode });
         }
         services.execs.setProcess(id, undefined);
-        await output.drained;
-        publishContainerEvent(services.events, container, 'exec_die', { execID: id, exitCode: String(exit.exitCode) });
-        const driver = services.execDrivers.get(container.hostConfig.Runtime ?? services.settings.defaultRuntime);
-        await driver?.release(id);
+        await run.drain();
+        await finishExec(services, exec, exit.exitCode);
       } finally {
         stdin?.close();
         output.close();
@@ -165,4 +161,13 @@ export function adoptExec(
     { exec: id },
   );
   return { output, stdin, over };
+}
+
+async function finishExec(services: Services, exec: ExecRecord, exitCode: number): Promise<void> {
+  const container = services.containers.get(exec.containerId);
+  if (container !== undefined) {
+    publishContainerEvent(services.events, container, 'exec_die', { execID: exec.id, exitCode: String(exitCode) });
+  }
+  const runtime = container?.hostConfig.Runtime ?? services.settings.defaultRuntime;
+  await services.execDrivers.get(runtime)?.release(exec.id);
 }

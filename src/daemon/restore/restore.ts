@@ -145,7 +145,7 @@ async function restoreExecs(services: Services, found: ReadonlyMap<string, Found
     if (exec.status !== 'running') continue;
     const container = services.containers.get(exec.containerId);
     const process = found.get(exec.id)?.process;
-    if (container !== undefined && process !== undefined) adoptExec(services, container, exec, process);
+    if (container !== undefined && process !== undefined) adoptExec(services, exec, process);
     else services.execs.save({ ...exec, status: 'ended', pid: 0, exitCode: exec.exitCode ?? KILLED });
   }
 }
