@@ -3,6 +3,7 @@
  * its containers and its monitor, also when the test fails; what it leaves on the host is a failure of that file.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -196,6 +197,15 @@ export class TestDaemon implements AsyncDisposable {
     return pids;
   }
 
+  /** Six hex digits of the data root, which everything of this daemon on the host carries. */
+  #suffix(): string {
+    return createHash('sha256').update(this.dataRoot).digest('hex').slice(0, 6);
+  }
+
+  #marks(): string[] {
+    return [this.directory, this.dataRoot, this.#suffix(), this.bridge];
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const child = this.#child;
     const alive = child !== undefined && child.exitCode === null && child.signalCode === null;
@@ -215,12 +225,12 @@ export class TestDaemon implements AsyncDisposable {
       await run('ip', ['link', 'del', this.bridge]);
     const before = this.#before;
     if (before !== undefined) {
-      await removeOurGroups(before, this.directory);
+      await removeOurGroups(this.#suffix());
       let left: string[] = [];
       await eventually(
         'nothing is left behind',
         async () => {
-          left = leaks(before, await hostState(this.directory));
+          left = leaks(before, await hostState(this.directory), this.#marks());
           return left.length === 0;
         },
         3_000,
@@ -236,18 +246,15 @@ export class TestDaemon implements AsyncDisposable {
  * The parent groups and the table of a data root stay by design as long as the root exists (a later start uses them);
  * a test's root goes away, so the test takes them away. Groups of containers below them are leaks and stay to be seen.
  */
-async function removeOurGroups(before: HostState, directory: string): Promise<void> {
-  const now = await hostState(directory);
-  for (const group of [...now.cgroups].filter((g) => !before.cgroups.has(g) && /\/berth[^/]*$/.test(g))) {
+async function removeOurGroups(suffix: string): Promise<void> {
+  for (const controller of ['.', ...fs.readdirSync('/sys/fs/cgroup')]) {
     try {
-      fs.rmdirSync(group);
+      fs.rmdirSync(path.join('/sys/fs/cgroup', controller, `berth-${suffix}`));
     } catch {
-      // has containers' groups below it, or belongs to another daemon: leakcheck tells
+      // not there, or with containers' groups below it: leakcheck tells
     }
   }
-  for (const table of now.tables)
-    if (!before.tables.has(table) && /berth-/.test(table)) {
-      const [, family = '', name = ''] = table.split(' ');
-      await run('nft', ['delete', 'table', family, name]);
-    }
+  const tables = await run('nft', ['list', 'tables']);
+  for (const [, family = '', name = ''] of tables.stdout.matchAll(/^table (\S+) (\S+)$/gm))
+    if (name.includes(suffix)) await run('nft', ['delete', 'table', family, name]);
 }

@@ -60,15 +60,14 @@ export async function hostState(marker: string): Promise<HostState> {
   };
 }
 
-/** What is in `after` and was not in `before`; names of cgroups and links only when they look like ours. */
-export function leaks(before: HostState, after: HostState): string[] {
-  const fresh = (kind: keyof HostState, ours: RegExp) =>
-    [...after[kind]].filter((x) => !before[kind].has(x) && ours.test(x)).map((x) => `${kind}: ${x}`);
-  return [
-    ...fresh('mounts', /./),
-    ...fresh('cgroups', /berth/),
-    ...fresh('links', /./),
-    ...fresh('tables', /berth/),
-    ...fresh('processes', /./),
-  ];
+/**
+ * What is in `after` and was not in `before` and carries one of `marks`: the six hex digits of the data root (cgroups,
+ * tables, veths), the bridge, the directory. Other daemons may come and go meanwhile.
+ */
+export function leaks(before: HostState, after: HostState, marks: readonly string[]): string[] {
+  const ours = (name: string) => marks.some((mark) => name.includes(mark));
+  const kinds = ['mounts', 'cgroups', 'links', 'tables', 'processes'] as const;
+  return kinds.flatMap((kind) =>
+    [...after[kind]].filter((x) => !before[kind].has(x) && ours(x)).map((x) => `${kind}: ${x}`),
+  );
 }

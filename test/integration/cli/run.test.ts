@@ -2,8 +2,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { eventually, run } from '../../support/command.ts';
+import { eventually } from '../../support/command.ts';
 import { TestDaemon } from '../../support/daemon.ts';
+import { Terminal } from '../../support/terminal.ts';
 
 const IMG = 'berth.test/busybox:1';
 let d: TestDaemon;
@@ -118,17 +119,21 @@ describe('run', () => {
   });
 
   test('detach keys leave the container running and attach gets it back', async () => {
-    const r = await run(
-      'script',
-      ['-qec', `docker -H unix://${d.socket} run -it --name detached --network none ${IMG} sh`, '/dev/null'],
-      {
-        input: 'echo ty""ped\n\x10\x11',
-        limitMs: 30_000,
-      },
-    );
-    expect(r.stdout).toContain('typed');
+    const cli = (args: string) => `docker -H unix://${d.socket} ${args}`;
+    await using first = new Terminal(cli(`run -it --name detached --network none ${IMG} sh`));
+    await first.sees('/ # ');
+    first.types('echo ty""ped\r');
+    await first.sees('\ntyped');
+    first.types('\x10');
+    first.types('\x11');
+    await first.ended;
     expect(await d.must(['inspect', '-f', '{{.State.Running}}', 'detached'])).toBe('true');
-    await d.must(['rm', '-f', 'detached']);
+    await using second = new Terminal(cli('attach detached'));
+    second.types('echo ag""ain; exit 7\r');
+    await second.sees('\nagain');
+    expect(await second.ended).toBe(7);
+    expect(await d.must(['wait', 'detached'])).toBe('7');
+    await d.must(['rm', 'detached']);
   });
 });
 
