@@ -6,6 +6,7 @@ import { ok } from 'node:assert/strict';
 import { check, must, call } from './call.ts';
 import { isErrno, SysError } from './errno.ts';
 import { close, openat, ownedFd, type Path } from './files.ts';
+import { type OverlayRequest, overlayByMount } from './old-overlay.ts';
 import { AT, FSCONFIG, FSMOUNT, FSOPEN, IOCTL, MOUNT_ATTR, MOVE_MOUNT, MS, NR, O, OPEN_TREE } from './numbers.ts';
 
 /** fsconfig strings end at 255 bytes (and so does the kernel's copy of them). */
@@ -147,28 +148,12 @@ export function detached(type: string, options: Readonly<Record<string, string |
   return fsmount(context.fd, attributes);
 }
 
-export interface OverlayRequest {
-  /** Topmost first. Paths, or short links to them. */
-  readonly lower: readonly string[];
-  /** Without them the overlay is read-only. */
-  readonly upper?: string;
-  readonly work?: string;
-  /** More options of overlayfs; undefined is a flag. */
-  readonly options?: Readonly<Record<string, string | undefined>>;
-  readonly attributes?: number;
-}
-
 let lowerOneByOne: boolean | undefined;
-
-/** Whether this kernel takes lower directories one by one; known after the first overlay. */
-export function overlayTakesManyLayers(): boolean | undefined {
-  return lowerOneByOne;
-}
 
 /**
  * An overlay as a detached mount; the descriptor of its root. Since Linux 6.8 lower directories are given one by one, so
  * neither their number nor their paths are bounded by a page; older kernels accept the option and fail at CREATE with
- * EINVAL, and then the old single option is used, which must fit into fsconfig's 255 bytes.
+ * EINVAL, and then mount(2) does it (old-overlay.ts).
  */
 export function detachedOverlay(request: OverlayRequest): number {
   if (lowerOneByOne !== false) {
@@ -182,15 +167,9 @@ export function detachedOverlay(request: OverlayRequest): number {
       if (lowerOneByOne === true || !isErrno(error, 'EINVAL')) throw error;
     }
   }
-  const joined = request.lower.map((path) => path.replace(/[\\:]/g, '\\$&')).join(':');
-  if (Buffer.byteLength(joined) > FSCONFIG_BYTES_MAX) {
-    throw new RangeError(
-      `this kernel (before 6.8) takes lower directories of ${FSCONFIG_BYTES_MAX} bytes in all, not "${joined}"`,
-    );
-  }
-  const fd = make(request, (context) => fsconfig(context, 'lowerdir', joined));
+  const fd = overlayByMount(request);
   lowerOneByOne = false;
-  return fd;
+  return madePrivate(fd);
 }
 
 function fitting(path: string): string {

@@ -9,8 +9,10 @@
  */
 import { ok } from 'node:assert/strict';
 import { errnoName, errnoNumber } from './errno.ts';
-import { close, pipe2 } from './files.ts';
-import { CLONE, F, NR, O } from './numbers.ts';
+import { Gate } from './gate.ts';
+import { CLONE, NR, O } from './numbers.ts';
+
+export type { Gate } from './gate.ts';
 
 const utf8 = new TextEncoder();
 
@@ -63,7 +65,6 @@ const AT_PIDFD = 8;
 const AT_CGROUP = 80;
 const AT_FIRST_STEP = 88;
 const AT_OUTCOME_FD = 120;
-const EXIT_SIGNAL_NONE_FOR_PARENT = 0;
 /** The outcome pipe in the child. */
 export const OUTCOME_FD = 3;
 const FIRST_SOURCE = 4;
@@ -96,46 +97,6 @@ export type ProgramReport =
   | { readonly kind: 'second'; readonly pid: number }
   | { readonly kind: 'note'; readonly failure: StepFailure }
   | { readonly kind: 'failed'; readonly failure: StepFailure };
-
-/** A gate of a program: the child waits there until `open`. Belongs to whoever builds the program. */
-export class Gate implements Disposable {
-  readonly name: string;
-  #write: number | undefined;
-  #read: number | undefined;
-
-  constructor(name: string) {
-    this.name = name;
-    const pipe = pipe2();
-    this.#write = pipe.write;
-    this.#read = pipe.read;
-  }
-
-  /** The end that goes to the child. */
-  get readEnd(): number {
-    ok(this.#read !== undefined, 'the gate was sent or closed already');
-    return this.#read;
-  }
-
-  /** The read end went along: closing it here leaves the child as its only reader. */
-  sent(): void {
-    if (this.#read !== undefined) close(this.#read);
-    this.#read = undefined;
-  }
-
-  /** Lets the child go on. */
-  open(write: (fd: number) => void): void {
-    ok(this.#write !== undefined, 'a gate is opened once');
-    write(this.#write);
-    this[Symbol.dispose]();
-  }
-
-  /** Closing an unopened gate ends the child. */
-  [Symbol.dispose](): void {
-    this.sent();
-    if (this.#write !== undefined) close(this.#write);
-    this.#write = undefined;
-  }
-}
 
 export class Program {
   readonly #steps: Step[] = [];
@@ -342,12 +303,13 @@ export class Program {
     for (const gate of this.#openGates) gate.sent();
   }
 
-  /** Number of steps before the list's own: the descriptors and close_range. */
+  /** Number of steps before the list's own: the descriptors, close_range, the slots. */
   get #prologue(): number {
-    return this.#descriptors.length + 2;
+    return this.#descriptors.length + 2 + this.#slots;
   }
 
-  #number(value: Source): number {
+  /** What a source will be in the child. Preconditions: no more descriptors are sent along. */
+  numberOf(value: Source): number {
     const first = FIRST_SOURCE + this.#descriptors.length;
     return value.index >= 0 ? FIRST_SOURCE + value.index : first - 1 - value.index;
   }
@@ -370,7 +332,7 @@ export class Program {
     for (const { at, to } of this.#pointers) put(at, to);
     this.#putSteps(put, base, table, results);
     const into = this.#cgroup === undefined ? 0n : CLONE.INTO_CGROUP;
-    put(0, BigInt(cloneFlags) | BigInt(CLONE.PIDFD | CLONE.PARENT | EXIT_SIGNAL_NONE_FOR_PARENT) | into);
+    put(0, BigInt(cloneFlags) | BigInt(CLONE.PIDFD | CLONE.PARENT) | into);
     put(AT_PIDFD, 0); // the zygote's own place
     put(AT_FIRST_STEP, base + table);
     put(AT_OUTCOME_FD, OUTCOME_FD);
@@ -383,7 +345,7 @@ export class Program {
   }
 
   #resolved(value: ProgramArgument, base: number, table: number): bigint {
-    if (value instanceof Source) return BigInt(this.#number(value));
+    if (value instanceof Source) return BigInt(this.numberOf(value));
     if (value instanceof Address) {
       // A negative offset stands for the address of a step: its record names the gate.
       if (value.offset < 0) return BigInt(base + table + (this.#prologue - 1 - value.offset) * STEP_BYTES);
@@ -403,12 +365,13 @@ export class Program {
     // The first argument of these is written by the launcher.
     const received = this.#descriptors.length + 1;
     for (let i = 0; i < received; i++) put1(i, NR.dup3, [0, OUTCOME_FD + i, O.CLOEXEC], results + 8 * i);
-    put1(
-      received,
-      NR.close_range,
-      [FIRST_SOURCE + this.#descriptors.length, CLOSE_RANGE_ALL, 0],
-      results + 8 * received,
-    );
+    const free = FIRST_SOURCE + this.#descriptors.length;
+    put1(received, NR.close_range, [free, CLOSE_RANGE_ALL, 0], results + 8 * received);
+    // Slots are taken at once: else an open could get a slot's number, and dup3 of a descriptor onto itself is EINVAL.
+    for (let i = 0; i < this.#slots; i++) {
+      const index = received + 1 + i;
+      put1(index, NR.dup3, [OUTCOME_FD, free + i, O.CLOEXEC], results + 8 * index);
+    }
     for (const [i, step] of this.#steps.entries()) {
       const index = this.#prologue + i;
       const { into } = step;
@@ -446,6 +409,3 @@ export class Program {
     return base + serialized.firstSourceAt - 8;
   }
 }
-
-/** Flag for a pipe's size while nobody reads: output waits in the pipe when the daemon is down. */
-export const OUTPUT_PIPE = { command: F.SETPIPE_SZ, bytes: 1 << 20 } as const;

@@ -20,6 +20,8 @@ import { exitingElf } from './exiting-elf.ts';
 
 export const ARENA_BYTES = 4 << 20;
 const ANSWER_BYTES = 24;
+const POLLIN = 1;
+const POLLHUP = 16;
 const SIGNALS = 64;
 const SIG_SETMASK = 2;
 const ADDRESS_TOP = 0x7ffffffff000;
@@ -56,8 +58,11 @@ export class Zygote implements Disposable {
     this.pid = made.pid;
     this.base = made.base;
     this.pidfd = pidfdOpen(made.pid);
-    this.hasOwnExecutable = readlinkat(AT.FDCWD, `/proc/${made.pid}/exe`).startsWith('/memfd:');
     setNonBlocking(answers);
+    // A list that is too long for any arena: its refusal tells that the first steps are done.
+    this.request(0, ARENA_BYTES + 1);
+    this.waitAnswer();
+    this.hasOwnExecutable = readlinkat(AT.FDCWD, `/proc/${made.pid}/exe`).startsWith('/memfd:');
     // The table is shared: these two belong to the zygote as well and stay open as long as it lives.
   }
 
@@ -77,6 +82,19 @@ export class Zygote implements Disposable {
       pid: Number(this.#view.getBigInt64(8, true)),
       pidfd: this.#view.getInt32(16, true),
     };
+  }
+
+  /** The next answer, waited for on this thread. */
+  waitAnswer(): ZygoteAnswer {
+    for (;;) {
+      const answer = this.answer();
+      if (answer !== undefined) return answer;
+      const pollfd = new Uint8Array(8);
+      new DataView(pollfd.buffer).setInt32(0, this.answers, true);
+      pollfd[4] = POLLIN;
+      must('ppoll', NR.ppoll, pollfd, 1, 0, 0, 8);
+      if ((pollfd[6] ?? 0) === POLLHUP) throw new Error('the zygote died');
+    }
   }
 
   /** Ends and reaps the zygote. Its children go on. */

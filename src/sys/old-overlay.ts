@@ -1,0 +1,90 @@
+/**
+ * Overlays on kernels before 6.8, where fsconfig takes all lower directories in one string of 255 bytes at most: mount(2)
+ * takes a page. A child in a mount namespace of its own opens the directories (overlayfs wants them from the namespace
+ * that mounts), mounts, sends us a detached copy by a socket and ends. Directories are named by the child's descriptors,
+ * so some 200 layers fit, wherever they lie.
+ */
+import { SysError } from './errno.ts';
+import { close } from './files.ts';
+import { AT, CLONE, MS, NR, O, OPEN_TREE, SOCKET } from './numbers.ts';
+import { Program, type Source } from './program.ts';
+import { recvmsg, socketpair } from './sockets.ts';
+import { runToEnd } from './zygote/run.ts';
+import { Zygote } from './zygote/zygote.ts';
+
+export interface OverlayRequest {
+  /** Topmost first. Paths, or short links to them. */
+  readonly lower: readonly string[];
+  /** Without them the overlay is read-only. */
+  readonly upper?: string;
+  readonly work?: string;
+  /** More options of overlayfs; undefined is a flag. */
+  readonly options?: Readonly<Record<string, string | undefined>>;
+  readonly attributes?: number;
+}
+
+const PAGE_BYTES = 4096;
+const CMSG_BYTES = 24;
+
+let zygote: Zygote | undefined;
+
+/** Descriptor of the mount's root. Main thread only; blocks for about a millisecond. */
+export function overlayByMount(request: OverlayRequest): number {
+  zygote ??= new Zygote();
+  const [ours, childs] = socketpair(SOCKET.DGRAM);
+  try {
+    const failed = runToEnd(zygote, mountProgram(request, childs), CLONE.NEWNS);
+    if (failed !== undefined)
+      throw new SysError(failed.step, failed.errno, failed.path === undefined ? [] : [failed.path]);
+    const [mount] = recvmsg(ours, 1, SOCKET.MSG_DONTWAIT)?.descriptors ?? [];
+    if (mount === undefined) throw new Error('the child of an overlay sent nothing');
+    return mount;
+  } finally {
+    for (const fd of [ours, childs]) close(fd);
+  }
+}
+
+function mountProgram(request: OverlayRequest, socket: number): Program {
+  const program = new Program();
+  const out = program.fd(socket);
+  const name = (path: string) => {
+    const opened = program.do('open layer', NR.openat, AT.FDCWD, path, O.PATH | O.DIRECTORY | O.CLOEXEC, 0);
+    return `/proc/self/fd/${program.numberOf(program.keep(opened))}`;
+  };
+  const parts = [`lowerdir=${request.lower.map(name).join(':')}`];
+  if (request.upper !== undefined) parts.push(`upperdir=${name(request.upper)}`);
+  if (request.work !== undefined) parts.push(`workdir=${name(request.work)}`);
+  for (const [key, value] of Object.entries(request.options ?? {}))
+    parts.push(value === undefined ? key : `${key}=${value}`);
+  const options = parts.join(',');
+  if (options.length >= PAGE_BYTES) {
+    throw new RangeError(`this kernel (before 6.8) cannot stack ${request.lower.length} layers`);
+  }
+  // Any directory serves: it is mounted over in this namespace only.
+  const target = request.lower[0] ?? '/';
+  program.do('make all mounts private', NR.mount, 0, '/', 0, MS.REC | MS.PRIVATE, 0);
+  // Mount attributes have the values of MS_* up to NOEXEC.
+  program.do('mount overlay', NR.mount, 'overlay', target, 'overlay', (request.attributes ?? 0) & 0xf, options);
+  const tree = program.do('clone mount', NR.open_tree, AT.FDCWD, target, OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC);
+  program.do('send mount', NR.sendmsg, out, messageWith(program, program.keep(tree)), 0);
+  program.do('end', NR.exit_group, 0);
+  return program;
+}
+
+/** msghdr of one byte and one descriptor. */
+function messageWith(program: Program, descriptor: Source) {
+  const control = new Uint8Array(CMSG_BYTES);
+  const view = new DataView(control.buffer);
+  view.setBigUint64(0, 20n, true);
+  view.setInt32(8, SOCKET.SOL_SOCKET, true);
+  view.setInt32(12, SOCKET.SCM_RIGHTS, true);
+  const iovec = new Uint8Array(16);
+  iovec[8] = 1;
+  const header = new Uint8Array(56);
+  header[24] = 1;
+  header[40] = CMSG_BYTES;
+  return program.struct(header, {
+    16: program.struct(iovec, { 0: program.alloc(1) }),
+    32: program.struct(control, { 16: descriptor }),
+  });
+}
