@@ -21,7 +21,6 @@ import { exitingElf } from './exiting-elf.ts';
 export const ARENA_BYTES = 4 << 20;
 const ANSWER_BYTES = 24;
 const POLLIN = 1;
-const POLLHUP = 16;
 const SIGNALS = 64;
 const SIG_SETMASK = 2;
 const ADDRESS_TOP = 0x7ffffffff000;
@@ -39,13 +38,15 @@ export class Zygote implements Disposable {
   readonly pid: number;
   /** Address of the arena in every child. */
   readonly base: number;
-  /** Readable when answers wait; at its end the zygote has died. */
+  /** Readable when answers wait. The zygote's end shows on `pidfd` only. */
   readonly answers: number;
   /** Readable when the zygote has ended. */
   readonly pidfd: number;
   /** False where the kernel refused to give the zygote an executable of its own (runtime.md 9). */
   readonly hasOwnExecutable: boolean;
   readonly #requests: number;
+  /** The zygote's ends: the table is shared, so they are open here as well, and nobody closes them when it dies. */
+  readonly #itsEnds: readonly number[];
   readonly #answer = new Uint8Array(ANSWER_BYTES);
   readonly #view = new DataView(this.#answer.buffer);
 
@@ -54,6 +55,7 @@ export class Zygote implements Disposable {
     const { read: answers, write: answering } = pipe2();
     const made = makeZygote(theirs, answering);
     this.#requests = requests;
+    this.#itsEnds = [theirs, answering];
     this.answers = answers;
     this.pid = made.pid;
     this.base = made.base;
@@ -63,7 +65,6 @@ export class Zygote implements Disposable {
     this.request(0, ARENA_BYTES + 1);
     this.waitAnswer();
     this.hasOwnExecutable = readlinkat(AT.FDCWD, `/proc/${made.pid}/exe`).startsWith('/memfd:');
-    // The table is shared: these two belong to the zygote as well and stay open as long as it lives.
   }
 
   /** Asks for one child. The memfd must hold exactly `length` bytes and stay open until the answer. */
@@ -89,11 +90,14 @@ export class Zygote implements Disposable {
     for (;;) {
       const answer = this.answer();
       if (answer !== undefined) return answer;
-      const pollfd = new Uint8Array(8);
-      new DataView(pollfd.buffer).setInt32(0, this.answers, true);
-      pollfd[4] = POLLIN;
-      must('ppoll', NR.ppoll, pollfd, 1, 0, 0, 8);
-      if ((pollfd[6] ?? 0) === POLLHUP) throw new Error('the zygote died');
+      const pollfds = new Uint8Array(16);
+      const view = new DataView(pollfds.buffer);
+      for (const [i, fd] of [this.answers, this.pidfd].entries()) {
+        view.setInt32(8 * i, fd, true);
+        view.setInt16(8 * i + 4, POLLIN, true);
+      }
+      must('ppoll', NR.ppoll, pollfds, 2, 0, 0, 8);
+      if (view.getInt16(6, true) === 0) throw new Error('the zygote died');
     }
   }
 
@@ -101,7 +105,7 @@ export class Zygote implements Disposable {
   [Symbol.dispose](): void {
     killByPidfd(this.pidfd);
     waitid(W.P_PIDFD, this.pidfd, 0);
-    for (const fd of [this.pidfd, this.#requests, this.answers]) close(fd);
+    for (const fd of [this.pidfd, this.#requests, this.answers, ...this.#itsEnds]) close(fd);
   }
 }
 

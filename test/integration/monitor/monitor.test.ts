@@ -106,6 +106,31 @@ test('the death of the monitor is told, and the exits it recorded are read by th
   expect(daemon.client.processes).toMatchObject([{ id: 'ended', pid: ended.pid, exit: { code: 4 } }]);
 });
 
+test('when the zygote dies, what runs goes on and the next start gets another', async () => {
+  await using daemon = await new TestDaemon().connect();
+  const running = await daemon.run('running', 'read x; exit 8');
+  const before = readdirSync(`/proc/${daemon.client.pid}/fd`).length;
+  for (let i = 0; i < 3; i++) {
+    const children = readFileSync(`/proc/${daemon.client.pid}/task/${daemon.client.pid}/children`, 'utf8')
+      .trim()
+      .split(' ')
+      .map(Number);
+    const zygote = children.find((pid) => readFileSync(`/proc/${pid}/comm`, 'utf8') === 'berth-zygote\n') ?? -1;
+    kill(zygote, 9);
+    await until('it has gone', () => isGone(zygote));
+    const next = await daemon.run(`next${i}`, 'exit 2');
+    expect(await daemon.exitOf(`next${i}`)).toMatchObject({ pid: next.pid, code: 2 });
+    daemon.client.forget(`next${i}`);
+    for (const fd of [next.output, next.input]) close(fd);
+  }
+  expect(isGone(running.pid)).toBe(false);
+  close(running.input);
+  daemon.client.drop('running', 'stdin');
+  expect(await daemon.exitOf('running')).toMatchObject({ code: 8 });
+  daemon.client.forget('running');
+  await until('no descriptor is left', () => readdirSync(`/proc/${daemon.client.pid}/fd`).length <= before);
+});
+
 test('orphans that come to the monitor are reaped', async () => {
   await using daemon = await new TestDaemon().connect();
   const started = await daemon.run('a', '(sleep 0.2; exit 9) & echo $!');
