@@ -26,6 +26,8 @@ import { KeptBuffers, type Sent, Target } from './target.ts';
 const READS_ALONE = 8;
 const READS_AMONG_OTHERS = 2;
 const EVENTS_MAX = 64;
+const TERMINAL_DRAIN_BYTES_MAX = 1 << 20;
+const EAGAIN = -11;
 
 interface Source {
   readonly fd: number;
@@ -44,8 +46,6 @@ interface Output {
   readonly sources: Set<Source>;
   readonly targets: Map<number, Target>;
   started: boolean;
-  /** The process has ended: what is there is the last. */
-  finishing: boolean;
 }
 
 export class PumpLoop {
@@ -168,7 +168,8 @@ export class PumpLoop {
       case 'detach':
       case 'finish':
       case 'close': {
-        const late = command.op === 'detach' || command.op === 'resume' || command.op === 'close';
+        // Clients of an ended output may still be on their way through what is kept for them; `close` leaves them to it.
+        const late = command.op === 'detach' || command.op === 'resume';
         const output = this.#outputs.get(command.output) ?? (late ? this.#lingering.get(command.output) : undefined);
         // It ended while the command was on its way.
         if (output === undefined) return this.#refuse(command);
@@ -208,9 +209,7 @@ export class PumpLoop {
         return;
       }
       case 'finish':
-        output.finishing = true;
-        for (const source of output.sources) this.#pump(source, EPOLL.IN);
-        this.#endIfDrained(output);
+        for (const source of output.sources) this.#drain(source);
         return;
       case 'close':
         return this.#letGo(output);
@@ -228,7 +227,6 @@ export class PumpLoop {
       sources: new Set(),
       targets: new Map(),
       started: false,
-      finishing: false,
     };
     this.#outputs.set(output.id, output);
   }
@@ -290,12 +288,12 @@ export class PumpLoop {
   }
 
   #pump(source: Source, events: number): void {
-    for (let reads = 0; reads < this.#readsMax || source.output.finishing; reads++) {
+    for (let reads = 0; reads < this.#readsMax; reads++) {
       if (this.#heldBack(source)) break;
       const length = source.pipe ? this.#available(source.fd) : TERMINAL_READ_BYTES;
       if (length === 0) {
         // The only end of a pipe is a hang-up without bytes: zero bytes alone are a pause.
-        if ((events & EPOLL.HUP) !== 0 || source.output.finishing) this.#endSource(source);
+        if ((events & EPOLL.HUP) !== 0) this.#endSource(source);
         break;
       }
       const moved = this.#move(source, Math.min(length, CHUNK_BYTES));
@@ -319,16 +317,42 @@ export class PumpLoop {
       this.#settle(output, only, only.splice(source.stream, source.fd, length));
       return 'more';
     }
+    return this.#read(source, length, targets);
+  }
+
+  /** Reads a chunk into the log and to the clients. */
+  #read(source: Source, length: number, targets: readonly Target[]): 'more' | 'pause' | 'end' {
+    const { output } = source;
     const { journal } = this.#services;
     const read = (bytes: number) => transfer(NR.read, source.fd, journal.chunk, bytes);
     const got = source.sink === undefined ? read(length) : source.sink.take(length, source.pipe, read);
-    if (got === -11) return source.output.finishing ? 'end' : 'pause';
+    if (got === EAGAIN) return 'pause';
     // A terminal whose last slave has closed answers EIO.
     if (got <= 0) return 'end';
     if (!output.tty) putFrameHeader(journal.framed, 0, source.stream, got);
     const bytes = output.tty ? journal.chunk.subarray(0, got) : journal.framed.subarray(0, FRAME_HEADER_BYTES + got);
     for (const target of targets) this.#settle(output, target, target.send(bytes));
     return 'more';
+  }
+
+  /**
+   * The process has ended: takes what is in its pipe now (1 MiB at most) and ends the source. Clients that are behind hold
+   * nothing back any more: what they have not taken is kept for them.
+   */
+  #drain(source: Source): void {
+    const { output } = source;
+    const targets = [...output.targets.values()].filter((target) => target.wants(source.stream));
+    for (const target of targets) {
+      target.keepOwed(source.fd);
+      if (target.held) this.#giveRest(source, target);
+    }
+    let left = source.pipe ? this.#available(source.fd) : TERMINAL_DRAIN_BYTES_MAX;
+    while (left > 0) {
+      const length = Math.min(left, source.pipe ? CHUNK_BYTES : TERMINAL_READ_BYTES);
+      if (this.#read(source, length, targets) !== 'more') break;
+      left -= length;
+    }
+    this.#endSource(source);
   }
 
   #endSource(source: Source): void {
@@ -372,7 +396,7 @@ export class PumpLoop {
   /** After a send: waits for room, or lets a broken client go. */
   #settle(output: Output, target: Target, sent: Sent): void {
     if (sent === 'gone') return this.#endTarget(output, target, 'gone');
-    if (sent === 'done' || target.waiting) return;
+    if (sent === 'done' || target.waiting || target.held) return;
     target.waiting = true;
     target.stalledSince = performance.now();
     this.#waiting.set(target.fd, { output, target });
@@ -388,7 +412,6 @@ export class PumpLoop {
     this.#waiting.delete(target.fd);
     this.#epoll.remove(target.fd);
     if (target.ending !== undefined) return this.#endTarget(output, target, target.ending);
-    if (output.finishing) for (const source of output.sources) this.#pump(source, EPOLL.IN);
     this.#watchAll(output);
   }
 
@@ -396,14 +419,17 @@ export class PumpLoop {
     const target = output.targets.get(attachment);
     if (target === undefined) return close(fd);
     target.open(fd);
-    for (const source of output.sources) {
-      const rest = source.sink?.rest;
-      if (rest === undefined || rest.length === 0 || !target.wants(source.stream)) continue;
-      const bytes = output.tty ? rest.slice() : frame(source.stream, rest);
-      this.#settle(output, target, target.sendMore(bytes));
-    }
+    for (const source of output.sources) if (target.wants(source.stream)) this.#giveRest(source, target);
+    if (target.behind) this.#settle(output, target, 'blocked');
     if (target.ending !== undefined && !target.waiting) this.#endTarget(output, target, target.ending);
     this.#watchAll(output);
+  }
+
+  /** The unfinished line is in no log yet: a client that was given the log gets it before what comes next. */
+  #giveRest(source: Source, target: Target): void {
+    const rest = source.sink?.rest;
+    if (rest === undefined || rest.length === 0) return;
+    this.#settle(source.output, target, target.send(source.output.tty ? rest : frame(source.stream, rest)));
   }
 
   #endTarget(output: Output, target: Target, end: AttachmentEnd): void {

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import type { Connection } from '#api/jobs/streams.ts';
 import type { JsonFileTarget } from '#logger/json-file/log-file.ts';
 import { Demultiplexer } from '#pkg/stdcopy/stdcopy.ts';
-import { close, ioctl, open, pipe2 } from '#sys/files.ts';
-import { IOCTL, O } from '#sys/numbers.ts';
+import { close, fcntl, ioctl, open, pipe2 } from '#sys/files.ts';
+import { F, IOCTL, O } from '#sys/numbers.ts';
 import { socketpair } from '#sys/sockets.ts';
 import { type ProcessOutput, Pump } from './pump.ts';
 
@@ -186,6 +186,47 @@ describe('Pump', () => {
     expect(entries(log.path)).toEqual(['stdout: said before the end\n']);
     closeSync(out);
     closeSync(err);
+  });
+
+  test('the end of the process does not wait for a slow client, and the client gets all of it', async () => {
+    for (const log of [undefined, target()]) {
+      const output = pump.open('slow', { tty: false, log });
+      const slow = client();
+      const attachment = await output.attach({ connection: slow.connection, stdout: true, stderr: true });
+      const [pipe, err] = [pipe2(), pipe2()];
+      fcntl(pipe.write, F.SETPIPE_SZ, 1 << 20);
+      const text = `${'x'.repeat(99)}\n`.repeat(9_000);
+      writeSync(pipe.write, text);
+      output.start({ stdout: pipe.read, stderr: err.read });
+      // The process's output stays open in somebody else's hands.
+      output.finish();
+      await output.drained;
+      output.close();
+      const ended = attachment.done.then((end) => {
+        slow.connection.end();
+        return end;
+      });
+      expect(demultiplexed(await slow.received()).stdout === text).toBe(true);
+      expect(await ended).toBe('ended');
+      for (const fd of [pipe.read, pipe.write, err.read, err.write]) close(fd);
+    }
+  });
+
+  test('a process that ends while its output is held', async () => {
+    const output = pump.open('held-end', { tty: true, log: target() });
+    const { out, err } = started(output);
+    const held = await output.hold({ stdout: true, stderr: true });
+    writeSync(out, 'said while held');
+    output.finish();
+    await output.drained;
+    output.close();
+    const viewer = client();
+    const attachment = await held.resume(viewer.connection);
+    expect(await attachment.done).toBe('ended');
+    viewer.connection.end();
+    expect((await viewer.received()).toString()).toBe('said while held');
+    close(out);
+    close(err);
   });
 
   test('close leaves unread bytes in the pipe, and the next opener goes on in the middle of a line', async () => {

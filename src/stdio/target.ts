@@ -101,8 +101,12 @@ export class Target {
       : transfer(NR.write, this.#fd, bytes, bytes.length);
   }
 
-  /** Writes bytes or keeps what does not fit. Preconditions: not blocked. */
+  /** Writes bytes or keeps what does not fit, behind what is kept already. */
   send(bytes: Uint8Array): Sent {
+    if (this.held || this.waiting || this.behind) {
+      this.#pending = Buffer.concat([this.#pending, bytes]);
+      return 'blocked';
+    }
     const written = this.#write(bytes);
     if (written === bytes.length) return 'done';
     if (written < 0 && written !== EAGAIN) return 'gone';
@@ -110,11 +114,13 @@ export class Target {
     return 'blocked';
   }
 
-  /** As send, also while something is kept: for the little that a client gets out of turn. */
-  sendMore(bytes: Uint8Array): Sent {
-    if (!this.behind) return this.send(bytes);
-    this.#pending = Buffer.concat([this.#pending, bytes]);
-    return 'blocked';
+  /** Takes the bytes that are owed out of their pipe, which is about to be closed. */
+  keepOwed(source: number): void {
+    if (this.#owed === 0 || this.#source !== source) return;
+    const bytes = new Uint8Array(this.#owed);
+    const length = transfer(NR.read, source, bytes);
+    this.#owed = 0;
+    this.#pending = Buffer.concat([this.#pending, bytes.subarray(0, Math.max(length, 0))]);
   }
 
   #keep(rest: Uint8Array): void {
