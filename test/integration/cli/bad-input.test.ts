@@ -70,7 +70,7 @@ const cases: readonly { what: string; body: Record<string, unknown>; status: num
   {
     what: 'a field that is not there yet',
     body: { HostConfig: { DeviceRequests: [{ Driver: 'x', Count: 1 }] } },
-    status: 400,
+    status: 501,
     message: /DeviceRequests|device driver/,
   },
 ];

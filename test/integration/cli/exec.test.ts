@@ -92,8 +92,9 @@ test('an exec ends with its container', async () => {
       (await d.must(['top', 'short'])).includes('sleep 1000\nroot') ||
       (await d.must(['top', 'short'])).split('\n').length > 2,
   );
-  await d.must(['rm', '-f', 'short']);
+  await d.must(['kill', 'short']);
   expect((await running).code).toBe(137);
+  await d.must(['rm', 'short']);
 });
 
 test('many at once', async () => {

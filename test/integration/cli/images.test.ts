@@ -103,9 +103,8 @@ test('layers: whiteouts, opaque directories, hard links, symlinks, long names, c
     `ls / | tr '\\n' ' '; ls /opaque; cat /${long}; echo; stat -c '%h %t,%T' /linked /dev0; readlink /symlink`,
   ]);
   expect(out).not.toContain('gone');
-  expect(out).toContain('\nnew\n');
+  expect(out).toContain(' new\ndeep\n');
   expect(out).not.toContain('old');
-  expect(out).toContain('deep');
   expect(out).toContain('2 0,0');
   expect(out).toContain('1,5');
   expect(out).toContain('/etc/passwd');

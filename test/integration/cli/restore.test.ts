@@ -23,7 +23,7 @@ test('containers go on with their pid, name, logs, attach and exec', async () =>
     IMG,
     'sh',
     '-c',
-    'echo before; while read x; do echo got $x; done; exit 3',
+    'echo before; while read x; do echo got $x; [ $x = two ] && exit 3; done',
   ]);
   const pid = await d.must(['inspect', '-f', '{{.State.Pid}}', 'survivor']);
   await d.restart();
