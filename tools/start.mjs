@@ -172,11 +172,11 @@ function sayNext() {
     ['./berth jobs', 'what the daemon did'],
     ['npm stop', 'ends the daemon and its containers'],
   ];
+  const shown = lines.map(([command, what]) => [command.replace('./berth', `./berth${at}`), what]);
+  const width = Math.max(...shown.map(([command, what]) => (what === '' ? 0 : command.length)));
   console.log(strong('Type next:'));
-  for (const [command, what] of lines) {
-    const shown = command.replace('./berth', `./berth${at}`);
-    console.log(`  ${what === '' ? shown : `${shown.padEnd(44)} # ${what}`}`);
-  }
+  for (const [command, what] of shown)
+    console.log(what === '' ? `  ${command}` : `  ${command.padEnd(width)}  # ${what}`);
   if (host.startsWith('unix://')) console.log(`\nThe docker CLI works too: DOCKER_HOST=${host} docker ps`);
 }
 
