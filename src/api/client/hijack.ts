@@ -133,7 +133,7 @@ export class HijackedConnection {
       if (value === undefined) throw new ApiError(500, 'unexpected EOF');
       head = Buffer.concat([head, value]);
       end = Buffer.from(head.buffer, head.byteOffset, head.length).indexOf('\r\n\r\n');
-      if (head.length > HEAD_BYTES_MAX) throw new ApiError(500, 'the answer has no head');
+      if (end < 0 && head.length > HEAD_BYTES_MAX) throw new ApiError(500, 'the answer has no head');
     }
     const [statusLine = '', ...lines] = new TextDecoder().decode(head.subarray(0, end)).split('\r\n');
     const status = Number(statusLine.split(' ')[1]);
