@@ -18,6 +18,8 @@ export interface LoadInput {
   readonly quiet: boolean;
   readonly tell: Tell;
   readonly signal?: AbortSignal | undefined;
+  /** Called after a failure that came when layers were recorded already: removes what nothing needs. */
+  readonly collect?: () => Promise<unknown>;
 }
 
 export interface LoadedImage {
@@ -28,6 +30,15 @@ export interface LoadedImage {
 
 /** Errors: data-loss for archives that are not what they say; system when the disk is full; cancelled. */
 export async function loadImages(store: ImageStore, input: LoadInput): Promise<LoadedImage[]> {
+  try {
+    return await load(store, input);
+  } catch (error) {
+    await input.collect?.();
+    throw error;
+  }
+}
+
+async function load(store: ImageStore, input: LoadInput): Promise<LoadedImage[]> {
   await using early = new EarlyLayers(store, input.signal);
   using spool = await spoolArchive(input.archive, {
     content: store.content,

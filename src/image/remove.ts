@@ -1,0 +1,144 @@
+/**
+ * `rmi`, with Docker's rules: a name is taken away first; the image goes with its last name unless something needs it.
+ * Layers and blobs that nothing needs any more go through `collect`, which the graph gives.
+ */
+import type { ImageDeleteItem } from '#api/types/image.ts';
+import { type BerthError, conflict } from '#errdefs/errors.ts';
+import { canonicalName, familiarString, parseReference, type Reference, withDefaultTag } from '#reference/reference.ts';
+import type { ImageStore } from './image-store.ts';
+
+/** A container made from an image. */
+export interface ImageUser {
+  readonly id: string;
+  readonly running: boolean;
+}
+
+export interface RemoveInput {
+  readonly image: string;
+  readonly force: boolean;
+  /** Keep untagged parents. */
+  readonly noprune: boolean;
+  readonly containersUsing: (imageId: string) => readonly ImageUser[];
+  /** Removes what nothing needs; the ChainIds of removed layers, topmost first. */
+  readonly collect: () => Promise<string[]>;
+  /** For events. */
+  readonly onUntag?: (imageId: string, name: string) => void;
+  readonly onDelete?: (imageId: string) => void;
+}
+
+/** Errors: not-found; conflict in dockerd's words. */
+export async function removeImage(store: ImageStore, input: RemoveInput): Promise<ImageDeleteItem[]> {
+  return new Removal(store, input).run();
+}
+
+interface Conflict {
+  readonly error: BerthError;
+  readonly used: boolean;
+}
+
+class Removal {
+  readonly #store: ImageStore;
+  readonly #input: RemoveInput;
+  readonly #rows: ImageDeleteItem[] = [];
+
+  constructor(store: ImageStore, input: RemoveInput) {
+    this.#store = store;
+    this.#input = input;
+  }
+
+  async run(): Promise<ImageDeleteItem[]> {
+    const { image: given, force } = this.#input;
+    const { id } = this.#store.resolve(given);
+    const references = this.#store.references(id);
+    const isName = !isIdPrefix(id, given);
+    if (isName) {
+      if (!force && isSingle(references)) {
+        const [user] = this.#input.containersUsing(id);
+        if (user !== undefined) {
+          throw conflict(
+            `conflict: unable to remove repository reference "${given}" (must force) - container ${short(user.id)} ` +
+              `is using its referenced image ${short(id)}`,
+          );
+        }
+      }
+      const left = this.#untagNamed(id, withDefaultTag(parseReference(given)));
+      if (left.length > 0) return this.#rows;
+    } else if (isSingle(references)) {
+      const found = this.#conflictOf(id, { soft: !force, references: false });
+      if (found !== undefined) throw found.error;
+      for (const reference of references) this.#untag(id, reference);
+    }
+    await this.#delete(id, { force, prune: !this.#input.noprune, quiet: isName });
+    return this.#rows;
+  }
+
+  /** Takes one name away, and with a repository's last tag its digests; the names that are left. */
+  #untagNamed(id: string, reference: Reference): Reference[] {
+    this.#untag(id, reference);
+    const left = this.#store.references(id);
+    if (reference.digest !== undefined) return left;
+    const sameRepository = (other: Reference): boolean => canonicalName(other) === canonicalName(reference);
+    if (left.some((other) => other.digest === undefined && sameRepository(other))) return left;
+    for (const other of left) if (sameRepository(other)) this.#untag(id, other);
+    return this.#store.references(id);
+  }
+
+  #untag(id: string, reference: Reference): void {
+    this.#store.untag(reference);
+    const name = familiarString(reference);
+    this.#rows.push({ Untagged: name });
+    this.#input.onUntag?.(id, name);
+  }
+
+  async #delete(id: string, options: { force: boolean; prune: boolean; quiet: boolean }): Promise<void> {
+    const found = this.#conflictOf(id, { soft: !options.force, references: !options.force });
+    if (found !== undefined) {
+      // The name is gone already; that the image stays is an error only when nothing else would tell of it.
+      if (options.quiet && (this.#store.references(id).length > 0 || found.used)) return;
+      throw found.error;
+    }
+    const { parent } = this.#store.get(id);
+    for (const reference of this.#store.references(id)) this.#untag(id, reference);
+    this.#store.delete(id);
+    this.#input.onDelete?.(id);
+    this.#rows.push({ Deleted: id });
+    for (const chainId of await this.#input.collect()) this.#rows.push({ Deleted: chainId });
+    if (!options.prune || parent === undefined || !this.#store.has(parent)) return;
+    if (this.#store.references(parent).length > 0) return;
+    await this.#delete(parent, { force: false, prune: true, quiet: true });
+  }
+
+  /** What stands against deleting; `soft` counts what can be forced, `references` the names among it. */
+  #conflictOf(id: string, count: { soft: boolean; references: boolean }): Conflict | undefined {
+    const refuse = (hard: boolean, used: boolean, why: string): Conflict => ({
+      error: conflict(`conflict: unable to delete ${short(id)} (${hard ? 'cannot' : 'must'} be forced) - ${why}`),
+      used,
+    });
+    if (this.#store.children(id).length > 0) return refuse(true, false, 'image has dependent child images');
+    const users = this.#input.containersUsing(id);
+    const running = users.find((user) => user.running);
+    if (running !== undefined)
+      return refuse(true, true, `image is being used by running container ${short(running.id)}`);
+    if (count.references && this.#store.references(id).length > 0) {
+      return refuse(false, false, 'image is referenced in multiple repositories');
+    }
+    const stopped = users.find((user) => !user.running);
+    if (count.soft && stopped !== undefined) {
+      return refuse(false, true, `image is being used by stopped container ${short(stopped.id)}`);
+    }
+    return undefined;
+  }
+}
+
+/** At most one tag, and digests only of the same repository. */
+function isSingle(references: readonly Reference[]): boolean {
+  const tags = references.filter((reference) => reference.digest === undefined);
+  const repositories = new Set(references.map(canonicalName));
+  return references.length <= 1 || (tags.length <= 1 && repositories.size === 1);
+}
+
+function isIdPrefix(id: string, text: string): boolean {
+  return id.startsWith(text) || id.slice('sha256:'.length).startsWith(text);
+}
+
+const short = (id: string): string => id.replace(/^sha256:/, '').slice(0, 12);
