@@ -7,6 +7,15 @@ import { Containers } from './containers.ts';
 import { testRecord } from './testing.ts';
 import { Waiters } from './waiters.ts';
 
+async function failureOf(promise: Promise<unknown>): Promise<string> {
+  try {
+    await promise;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+  return 'no failure';
+}
+
 describe('the registry of containers', () => {
   let directory: string;
   let db: GraphDb;
@@ -39,7 +48,7 @@ describe('the registry of containers', () => {
         'You have to remove (or rename) that container to be able to reuse that name.',
     );
     containers.insert(testRecord({ id: 'a2', name: 'db' }));
-    await expect(containers.run('a2', (held) => containers.rename(held, 'web'))).rejects.toThrow('Conflict.');
+    expect(await failureOf(containers.run('a2', (held) => containers.rename(held, 'web')))).toStartWith('Conflict.');
     await containers.run('a1', (held) => containers.rename(held, 'www'));
     await containers.run('a2', (held) => containers.rename(held, 'web'));
     expect(new Containers(db).resolve('web').id).toBe('a2');
@@ -65,7 +74,7 @@ describe('the registry of containers', () => {
     expect(containers.nameIsFree('web')).toBe(false);
     await containers.run('a1', () => containers.forget('a1'));
     expect(containers.nameIsFree('web')).toBe(true);
-    await expect(containers.run('a1', () => 1)).rejects.toThrow('No such container: a1');
+    expect(await failureOf(containers.run('a1', () => 1))).toBe('No such container: a1');
     expect(new Containers(db).everything()).toEqual([]);
   });
 });
@@ -90,7 +99,7 @@ describe('waiters', () => {
     const controller = new AbortController();
     const waiting = waiters.wait('a', 'not-running', controller.signal);
     controller.abort(new Error('gone'));
-    await expect(waiting).rejects.toThrow('gone');
+    expect(await failureOf(waiting)).toBe('gone');
     waiters.exited('a', outcome);
   });
 });

@@ -20,8 +20,7 @@ export async function inspectContainer(
   const record = services.containers.resolve(input.container);
   const layer = services.layers.readWrite(record.id);
   const files = pathsOf(containerDirectory(services, record.id));
-  const sizes =
-    input.size && layer !== undefined ? { rw: await layer.size(), root: await layer.virtualSize() } : undefined;
+  const sizes = input.size && layer !== undefined ? { rw: await layer.size(), root: layer.virtualSize() } : undefined;
   const started = record.state.startedAt !== '';
   const { apparmor } = parseSecurityOptions(record.hostConfig.SecurityOpt ?? []);
   return {

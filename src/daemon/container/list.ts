@@ -44,7 +44,7 @@ async function summaryOf(
   options: SummaryOptions,
 ): Promise<ContainerSummary> {
   const layer = options.size ? services.layers.readWrite(record.id) : undefined;
-  const sizes = layer === undefined ? {} : { SizeRw: await layer.size(), SizeRootFs: await layer.virtualSize() };
+  const sizes = layer === undefined ? {} : { SizeRw: await layer.size(), SizeRootFs: layer.virtualSize() };
   return {
     Id: record.id,
     Names: [`/${record.name}`],
