@@ -1,6 +1,6 @@
 /**
  * A daemon reduced to its pump, for kill-pump.test.ts to kill: opens one container's output over the inherited
- * descriptors 3 (and 4) and logs it until both have ended, or until it is killed.
+ * descriptors 3 (and 4), says so, and logs it until both have ended, or until it is killed.
  * Arguments: exec root, log, max-size, max-file, `tty` or `pipe`.
  */
 import { Pump } from '#stdio/pump.ts';
@@ -13,6 +13,7 @@ const output = pump.open('0123456789abcdef'.repeat(4), {
   log: { driver: 'json-file', path, maxSizeBytes: Number(maxSize), maxFiles: Number(maxFile), attrs: '' },
 });
 output.start(kind === 'tty' ? { stdout: 3 } : { stdout: 3, stderr: 4 });
+process.stdout.write('pumping');
 await output.drained;
 await pump.close();
 clearInterval(keepAlive);
