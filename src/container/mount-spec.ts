@@ -85,7 +85,7 @@ export function checkVolumeName(name: string): void {
     throw invalidParameter('volume name is too short, names should be at least two alphanumeric characters');
   }
   throw invalidParameter(
-    `"${name}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. ` +
+    `create ${name}: "${name}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. ` +
       'If you intended to pass a host directory, use absolute path',
   );
 }

@@ -123,7 +123,7 @@ export type NetworkMode =
   | { readonly kind: 'none' | 'host' | 'bridge' }
   | { readonly kind: 'container'; readonly container: string };
 
-/** Errors: not-found for a network that is not there. */
+/** Errors: invalid-parameter for a network that is not there; not-found would send `docker run` to pull the image. */
 export function parseNetworkMode(mode: string): NetworkMode {
   if (mode === '' || mode === 'default' || mode === 'bridge') return { kind: 'bridge' };
   if (mode === 'none' || mode === 'host') return { kind: mode };
@@ -132,7 +132,7 @@ export function parseNetworkMode(mode: string): NetworkMode {
     if (container === '') throw invalidParameter('invalid container format container:<name|id>');
     return { kind: 'container', container };
   }
-  throw notFound(`network ${mode} not found`);
+  throw invalidParameter(`network ${mode} not found`);
 }
 
 /** The container that `container:X` of a mode names. */

@@ -19,7 +19,7 @@ const inside = (script: string, ...flags: string[]) =>
 test('data root and exec root are closed to other users (CVE-2021-41091)', () => {
   expect(fs.statSync(d.dataRoot).mode & 0o777).toBe(0o710);
   expect(fs.statSync(d.execRoot).mode & 0o777).toBe(0o700);
-  expect(fs.statSync(path.join(d.dataRoot, 'containers')).mode & 0o077).toBe(0);
+  expect(fs.statSync(path.join(d.dataRoot, 'containers')).mode & 0o007).toBe(0);
   expect(fs.statSync(d.socket).mode & 0o777).toBe(0o660);
 });
 
@@ -148,11 +148,19 @@ test('a volume that is swapped for a symlink while containers start never mounts
   const swap = (async () => {
     while (!stop) {
       fs.rmSync(path.join(shared, 'target'), { recursive: true, force: true });
-      fs.symlinkSync(canary, path.join(shared, 'target'));
-      await Bun.sleep(0);
-      fs.rmSync(path.join(shared, 'target'), { force: true });
-      fs.mkdirSync(path.join(shared, 'target'));
-      await Bun.sleep(0);
+      // The engine makes a missing mount point itself: then it is there already.
+      for (const swap of [
+        () => fs.symlinkSync(canary, path.join(shared, 'target')),
+        () => fs.mkdirSync(path.join(shared, 'target')),
+      ]) {
+        try {
+          swap();
+        } catch (error) {
+          if (!String(error).includes('EEXIST')) throw error;
+        }
+        await Bun.sleep(0);
+        fs.rmSync(path.join(shared, 'target'), { recursive: true, force: true });
+      }
     }
   })();
   const end = Date.now() + 5000;

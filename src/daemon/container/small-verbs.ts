@@ -12,9 +12,7 @@ export async function renameContainer(services: Services, reference: string, wan
   await services.containers.run(id, (held) => {
     const before = held.record.name;
     if (before === name) {
-      throw invalidParameter(
-        'Error when allocating new name: Renaming a container with the same name as its current name',
-      );
+      throw invalidParameter('Renaming a container with the same name as its current name');
     }
     services.containers.rename(held, name);
     publishContainerEvent(services.events, held.record, 'rename', { oldName: `/${before}` });

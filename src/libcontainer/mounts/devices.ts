@@ -3,6 +3,7 @@
  * one, in the root filesystem), so no call inside depends on paths of the image, and a user namespace, where mknod is
  * refused, gets the same nodes.
  */
+import { existsSync } from 'node:fs';
 import { conflict, invalidParameter, systemError } from '#errdefs/errors.ts';
 import { isErrno } from '#sys/errno.ts';
 import { fchmodat, fchownat, mknodat, type OwnedFd, ownedFd, statxAt, symlinkat } from '#sys/files.ts';
@@ -25,8 +26,9 @@ const links: readonly (readonly [name: string, target: string])[] = [
   ['stdin', '/proc/self/fd/0'],
   ['stdout', '/proc/self/fd/1'],
   ['stderr', '/proc/self/fd/2'],
-  ['core', '/proc/kcore'],
 ];
+/** Only where the kernel has it, as runc. */
+const coreLink = ['core', '/proc/kcore'] as const;
 
 const DEVICE_MODE = 0o666;
 const fileTypes: Readonly<Record<string, number>> = { c: S_IF.CHR, u: S_IF.CHR, b: S_IF.BLK, p: S_IF.IFO };
@@ -76,6 +78,7 @@ export function makeDevices(table: MountTable, devices: readonly Device[], ids: 
   }
   const dev = parents.of('/dev', '/dev');
   for (const [name, target] of links) makeLink(dev, name, target);
+  if (existsSync(coreLink[1])) makeLink(dev, ...coreLink);
   makeLink(dev, 'ptmx', 'pts/ptmx');
 }
 

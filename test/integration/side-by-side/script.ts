@@ -136,7 +136,7 @@ export const steps: readonly Step[] = [
   step('rm kept'),
   step('rm -f kept'),
   step('rm -f kept'),
-  step(`create --name made ${NONE} ${IMG} sh -c 'echo one; echo two >&2; echo three'`),
+  step(`create --name made ${NONE} ${IMG} sh -c 'echo one; sleep 0.2; echo two >&2; sleep 0.2; echo three'`),
   step('start -a made'),
   step('logs made'),
   step('logs --tail 1 made'),

@@ -1,5 +1,6 @@
 /** Operations of swarm mode and of managed plugins: none has a job, each is refused in its own way. */
-import { needsSwarm, notYet, type Route } from '../route.ts';
+import { notFound } from '#errdefs/errors.ts';
+import { needsSwarm, notYet, type Route, route } from '../route.ts';
 
 const NO_NODE = 'This node is not part of a swarm';
 
@@ -37,11 +38,14 @@ export const swarmRoutes: readonly Route[] = [
 ];
 
 export const pluginRoutes: readonly Route[] = [
-  notYet('GET', '/plugins', 25, 'list plugins'),
+  // None can be installed, so none is there: `docker inspect NAME` asks here last and wants to hear exactly that.
+  route('GET', '/plugins', 25, 'list plugins', (ctx) => ctx.sendJson(200, [])),
   notYet('GET', '/plugins/privileges', 25, 'show what a plugin asks for'),
   notYet('POST', '/plugins/pull', 25, 'install a plugin'),
   notYet('POST', '/plugins/create', 25, 'create a plugin'),
-  notYet('GET', '/plugins/{name...}/json', 25, 'inspect a plugin'),
+  route('GET', '/plugins/{name...}/json', 25, 'inspect a plugin', (ctx) => {
+    throw notFound(`plugin "${ctx.param('name')}" not found`);
+  }),
   notYet('POST', '/plugins/{name...}/enable', 25, 'enable a plugin'),
   notYet('POST', '/plugins/{name...}/disable', 25, 'disable a plugin'),
   notYet('POST', '/plugins/{name...}/upgrade', 26, 'upgrade a plugin'),
