@@ -21,7 +21,11 @@ export function connectionFailure(address: HostAddress, error: unknown): Connect
         error,
       );
     default: {
-      const text = error instanceof Error ? error.message : String(error);
+      // The runtime's advice to programmers is none to users.
+      const text = (error instanceof Error ? error.message : String(error)).replace(
+        / For more information, pass .*$/s,
+        '',
+      );
       return new ConnectionError(`error during connect: ${address.shown}: ${text}`, error);
     }
   }
