@@ -6,7 +6,7 @@ import * as path from 'node:path/posix';
 import type { ContainerConfig } from '#api/types/container.ts';
 import type { HostConfig } from '#api/types/host-config.ts';
 import type { NetworkingConfig } from '#api/types/network.ts';
-import { invalidParameter, notFound, notImplemented } from '#errdefs/errors.ts';
+import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
 import { normaliseCapabilities } from './capabilities.ts';
 import { checkResources, type CpuFacts } from './resources.ts';
 import { checkRestartPolicy } from './restart-policy.ts';
