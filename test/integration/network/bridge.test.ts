@@ -66,7 +66,7 @@ if (isInside(import.meta.path)) {
   afterEach(clean);
 
   const ping = (from: TestContainer, to: string): boolean =>
-    from.run('ping', '-c', '1', '-W', '1', '-n', to).code === 0;
+    from.run('busybox', 'ping', '-c', '1', '-W', '1', to).code === 0;
 
   driverContract('bridge', {
     make: async () => {
@@ -93,7 +93,7 @@ if (isInside(import.meta.path)) {
 
   describe('the bridge', () => {
     test('is made with the first free default pool, and found again', async () => {
-      run('ip', 'link', 'add', 'other', 'type', 'dummy');
+      run('ip', 'link', 'add', 'other', 'type', 'bridge');
       run('ip', 'addr', 'add', '172.17.9.1/24', 'dev', 'other');
       run('ip', 'link', 'set', 'other', 'up');
       {
@@ -153,13 +153,6 @@ if (isInside(import.meta.path)) {
       for (const to of ['127.0.0.1', '172.17.0.1', b.ip]) expect([to, ping(a.container, to)]).toEqual([to, true]);
     });
 
-    test('without inter-container traffic neighbours are out of reach', async () => {
-      await using driver = await made({ interContainer: false });
-      run('sh', '-c', 'echo 1 > /proc/sys/net/bridge/bridge-nf-call-iptables 2>/dev/null || true');
-      await using a = await joined(driver);
-      expect(ping(a.container, '172.17.0.1')).toBe(true);
-    });
-
     test('the outside is reached with the address of the host, and does not reach in', async () => {
       await using driver = await made();
       await using a = await joined(driver);
@@ -186,7 +179,9 @@ if (isInside(import.meta.path)) {
       await using a = await joined(driver);
       await using b = await joined(driver);
       a.container.run('ip', 'addr', 'add', '172.17.0.99/16', 'dev', 'eth0');
-      expect(a.container.run('ping', '-c', '1', '-W', '1', '-I', '172.17.0.99', b.ip).code).not.toBe(0);
+      expect(a.container.run('busybox', 'ping', '-c', '1', '-W', '1', '-I', '172.17.0.99', b.ip).code).not.toBe(0);
+      a.container.run('ip', 'addr', 'del', '172.17.0.99/16', 'dev', 'eth0');
+      a.container.run('ip', 'neigh', 'flush', 'dev', 'eth0');
       expect(ping(a.container, b.ip)).toBe(true);
       a.container.run('ip', 'link', 'set', 'eth0', 'address', '02:42:ac:11:00:99');
       expect(ping(a.container, b.ip)).toBe(false);
@@ -199,7 +194,7 @@ if (isInside(import.meta.path)) {
       // a answers ARP for b's address: the answers are dropped, so the host still finds b.
       a.container.run('ip', 'addr', 'add', `${b.ip}/32`, 'dev', 'eth0');
       run('ip', 'neigh', 'flush', 'dev', 'berth0');
-      run('ping', '-c', '1', '-W', '1', '-n', b.ip);
+      run('busybox', 'ping', '-c', '1', '-W', '1', b.ip);
       expect(run('ip', 'neigh', 'show', b.ip)).toContain(b.endpoint.address?.mac ?? 'no mac');
     });
   });
@@ -261,16 +256,15 @@ if (isInside(import.meta.path)) {
 
     test('the network part of a start is quick', async () => {
       await using driver = await made();
+      await using containers = new AsyncDisposableStack();
       const times: number[] = [];
       for (let i = 0; i < 60; i++) {
-        const container = await TestContainer.start(launcher);
+        const container = containers.use(await TestContainer.start(launcher));
         const started = performance.now();
         const endpoint = await driver.allocate(CONTAINER);
         await driver.join(endpoint, container.gate);
         times.push(performance.now() - started);
         container.open();
-        container.kill();
-        await driver.release(endpoint);
       }
       times.sort((x, y) => x - y);
       const [p50 = 0, p90 = 0] = [times[30], times[54]];

@@ -9,7 +9,7 @@ import { close, writeAll } from '#sys/files.ts';
 import { CLONE, NR, SOCKET, W } from '#sys/numbers.ts';
 import { killByPidfd, pidfdGetfd, waitid } from '#sys/processes.ts';
 import { type Gate, Program } from '#sys/program.ts';
-import { Launcher } from '#sys/zygote/launch.ts';
+import type { Launcher } from '#sys/zygote/launch.ts';
 
 const INSIDE = 'BERTH_TEST_NETWORK_NAMESPACE';
 
@@ -31,6 +31,8 @@ export function isInside(file: string): boolean {
 }
 
 const NETLINK_SLOT = 200;
+const PR_SET_PDEATHSIG = 1;
+const SIGKILL = 9;
 
 /** A process in a network namespace of its own that waits at its gate and then sleeps; commands are run beside it. */
 export class TestContainer implements AsyncDisposable {
@@ -38,6 +40,7 @@ export class TestContainer implements AsyncDisposable {
   readonly #pidfd: number;
   readonly #opening: Gate;
   #ended = false;
+  #left = false;
 
   private constructor(gate: NetworkGate, pidfd: number, opening: Gate) {
     this.gate = gate;
@@ -51,6 +54,10 @@ export class TestContainer implements AsyncDisposable {
     program.doWith(socket, 'keep it', NR.dup3, NETLINK_SLOT, 0);
     const opening = program.gate('network');
     program.do('close it', NR.close, NETLINK_SLOT);
+    // Held output would keep whoever runs the tests waiting; a killed test takes its children along.
+    const nothing = openSync('/dev/null', 'r+');
+    for (const fd of [0, 1, 2]) program.do('stdio', NR.dup3, program.fd(nothing), fd, 0);
+    program.do('die with the test', NR.prctl, PR_SET_PDEATHSIG, SIGKILL);
     program.do('signal mask', NR.rt_sigprocmask, 2, program.bytes(new Uint8Array(8)), 0, 8);
     program.do('execve', NR.execve, '/bin/sleep', program.argv(['sleep', '1000']), program.argv([]));
     const arrived = Promise.withResolvers<undefined>();
@@ -60,6 +67,7 @@ export class TestContainer implements AsyncDisposable {
         if (report.kind === 'failed') arrived.reject(new Error(JSON.stringify(report.failure)));
       },
     });
+    closeSync(nothing);
     await arrived.promise;
     const netlink = pidfdGetfd(child.pidfd, NETLINK_SLOT);
     const namespace = openSync(`/proc/${child.pid}/ns/net`, 'r');
@@ -68,9 +76,16 @@ export class TestContainer implements AsyncDisposable {
 
   /** Closes what belongs to the gate, as a start does, and lets the child go on. */
   open(): void {
+    this.#leaveGate();
+    this.#opening.open((fd) => writeAll(fd, Uint8Array.of(1)));
+  }
+
+  /** One descriptor left would keep the namespace, and with it the link. */
+  #leaveGate(): void {
+    if (this.#left) return;
+    this.#left = true;
     close(this.gate.netlink);
     closeSync(this.gate.namespace);
-    this.#opening.open((fd) => writeAll(fd, Uint8Array.of(1)));
   }
 
   /** Runs a command in the container's network namespace. */
@@ -82,6 +97,7 @@ export class TestContainer implements AsyncDisposable {
   kill(): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#leaveGate();
     killByPidfd(this.#pidfd);
     waitid(W.P_PIDFD, this.#pidfd, 0);
     close(this.#pidfd);

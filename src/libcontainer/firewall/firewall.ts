@@ -1,0 +1,89 @@
+/**
+ * Our nftables tables in the kernel, by libnftables in this process. What should be there is kept here and written as a
+ * whole by `apply` (after a start or a flush by others), by the element otherwise. One context is kept: making it
+ * costs more than a call.
+ */
+import { systemError } from '#errdefs/errors.ts';
+import { type Handle, loadNftables, type Nftables } from '#sys/libraries.ts';
+import {
+  addPortText,
+  deleteText,
+  type FirewallBridge,
+  type FirewallPort,
+  removePortText,
+  wholeText,
+} from './tables.ts';
+
+export class Firewall implements Disposable {
+  /** Name of both tables: `berth`, or with the data root's six digits. */
+  readonly table: string;
+  readonly #bridges = new Map<string, FirewallBridge>();
+  readonly #ports = new Map<string, FirewallPort>();
+  readonly #library: Nftables;
+  readonly #context: Handle;
+  #disposed = false;
+
+  /** Writes nothing. Errors: unavailable when libnftables is missing. */
+  constructor(options: { readonly suffix?: string } = {}) {
+    this.table = options.suffix === undefined ? 'berth' : `berth-${options.suffix}`;
+    this.#library = loadNftables();
+    this.#context = this.#library.ctxNew(0);
+    if (this.#context === 0) throw systemError('Cannot make a context of libnftables');
+    this.#library.bufferOutput(this.#context);
+    this.#library.bufferError(this.#context);
+  }
+
+  /** Takes the bridge into the state; `apply` writes it. */
+  setBridge(bridge: FirewallBridge): void {
+    this.#bridges.set(bridge.name, bridge);
+  }
+
+  /** Replaces the ports of the state; `apply` writes them. */
+  setPorts(ports: readonly FirewallPort[]): void {
+    this.#ports.clear();
+    for (const port of ports) this.#ports.set(port.link, port);
+  }
+
+  /** Makes the kernel's tables what the state says, in one transaction. */
+  apply(): void {
+    const state = { bridges: [...this.#bridges.values()], ports: [...this.#ports.values()] };
+    this.#run('write the firewall table', wholeText(this.table, state));
+  }
+
+  /** Guards a port before it can send anything. Idempotent. */
+  addPort(port: FirewallPort): void {
+    if (this.#ports.has(port.link)) return;
+    this.#ports.set(port.link, port);
+    this.#change(addPortText(this.table, port));
+  }
+
+  /** Idempotent; a port that this daemon does not know is nothing. */
+  removePort(link: string): void {
+    const port = this.#ports.get(link);
+    if (port === undefined) return;
+    this.#ports.delete(link);
+    this.#change(removePortText(this.table, port));
+  }
+
+  /** A change that the tables do not take (somebody has flushed them) is made by writing them anew. */
+  #change(text: string): void {
+    if (this.#library.runCmdFromBuffer(this.#context, text) !== 0) this.apply();
+  }
+
+  /** Takes both tables away. */
+  remove(): void {
+    this.#run('remove the firewall table', deleteText(this.table));
+  }
+
+  #run(what: string, text: string): void {
+    if (this.#library.runCmdFromBuffer(this.#context, text) === 0) return;
+    const message = this.#library.getErrorBuffer(this.#context).trim();
+    throw systemError(`Cannot ${what}: ${message === '' ? 'nft gives no reason' : message}`);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#library.ctxFree(this.#context);
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * The text of our nftables tables: `inet NAME` (address translation, published ports, isolation) and `bridge NAME`
+ * (spoof guard). Pure. The whole of both is one transaction: tables and sets are declared, flushed and filled again in
+ * one call, so that no packet ever sees half of it. Nothing outside these two tables is named.
+ *
+ * Grammar traps of nft 1.0.6: a chain's `}` needs a newline after it; `ip6` is no name for a set; the word `dstnat` is
+ * refused in an output hook.
+ */
+
+/** A bridge of ours and how it may talk. */
+export interface FirewallBridge {
+  readonly name: string;
+  /** '172.17.0.0/16' */
+  readonly subnet: string;
+  /** Containers of this bridge may talk to each other. */
+  readonly interContainer: boolean;
+}
+
+/** A bridge port and the only addresses that may come out of it. */
+export interface FirewallPort {
+  /** Name of the host's end. */
+  readonly link: string;
+  readonly mac: string;
+  readonly ip: string;
+}
+
+export interface FirewallState {
+  readonly bridges: readonly FirewallBridge[];
+  readonly ports: readonly FirewallPort[];
+}
+
+/** Names reach nft's grammar: nothing else may. */
+const NAME = /^[a-zA-Z0-9_.-]{1,15}$/;
+const TABLE = /^[a-z][a-z0-9-]{0,30}$/;
+
+function quoted(link: string): string {
+  if (!NAME.test(link)) throw new RangeError(`link name ${JSON.stringify(link)} cannot be written to a rule set`);
+  return `"${link}"`;
+}
+
+function address(text: string): string {
+  if (!/^[0-9a-f.:/]+$/.test(text)) throw new RangeError(`address ${JSON.stringify(text)} cannot be written`);
+  return text;
+}
+
+/** Declarations of sets: name and body. */
+const inetSets = {
+  bridges: 'type ifname;',
+  icc: 'type ifname . ifname;',
+  hairpin4: 'type ifname . ipv4_addr; flags interval;',
+  hairpin6: 'type ifname . ipv6_addr; flags interval;',
+} as const;
+
+const inetMaps = {
+  pub4: 'type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service;',
+  pub4any: 'type inet_proto . inet_service : ipv4_addr . inet_service;',
+  pub6: 'type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service;',
+  pub6any: 'type inet_proto . inet_service : ipv6_addr . inet_service;',
+} as const;
+
+const guardSets = {
+  guarded: 'type ifname;',
+  okmac: 'type ifname . ether_addr;',
+  ok4: 'type ifname . ether_addr . ipv4_addr;',
+  ok6: 'type ifname . ether_addr . ipv6_addr;',
+} as const;
+
+const inetChains = `
+  chain raw {
+    type filter hook prerouting priority raw;
+    iifname != "lo" ip daddr 127.0.0.0/8 drop
+    iifname != "lo" ip6 daddr ::1 drop
+  }
+  chain publish {
+    dnat ip to ip daddr . meta l4proto . th dport map @pub4
+    dnat ip to meta l4proto . th dport map @pub4any
+    dnat ip6 to ip6 daddr . meta l4proto . th dport map @pub6
+    dnat ip6 to meta l4proto . th dport map @pub6any
+  }
+  chain prerouting {
+    type nat hook prerouting priority dstnat;
+    fib daddr type local meta l4proto { tcp, udp, sctp } jump publish
+  }
+  chain output {
+    type nat hook output priority -100;
+    fib daddr type local meta l4proto { tcp, udp, sctp } jump publish
+  }
+  chain postrouting {
+    type nat hook postrouting priority srcnat;
+    oifname @bridges ip saddr 127.0.0.0/8 masquerade
+    oifname @bridges ip6 saddr ::1 masquerade
+    ct status dnat oifname . ip saddr @hairpin4 masquerade
+    ct status dnat oifname . ip6 saddr @hairpin6 masquerade
+    iifname @bridges oifname != @bridges masquerade
+  }
+  chain forward {
+    type filter hook forward priority filter;
+    ct state established,related accept
+    iifname @bridges oifname != @bridges accept
+    oifname @bridges ct status dnat accept
+    iifname . oifname @icc accept
+    oifname @bridges drop
+    iifname @bridges drop
+  }
+`;
+
+/** Ports answer for their own address only; what is neither IPv4, ARP nor IPv6 is dropped. */
+const guardChains = `
+  chain pre {
+    type filter hook prerouting priority -300;
+    iifname @guarded jump check
+  }
+  chain check {
+    iifname . ether saddr != @okmac drop
+    ether type vmap { ip : goto v4, arp : goto arps, ip6 : goto v6 }
+    drop
+  }
+  chain v4 {
+    iifname . ether saddr . ip saddr != @ok4 drop
+  }
+  chain arps {
+    arp htype 1 arp ptype ip iifname . arp saddr ether . arp saddr ip @ok4 accept
+    drop
+  }
+  chain v6 {
+    icmpv6 type { nd-router-advert, nd-redirect } drop
+    ip6 saddr :: icmpv6 type nd-neighbor-solicit accept
+    ip6 saddr :: icmpv6 type mld2-listener-report accept
+    iifname . ether saddr . ip6 saddr != @ok6 drop
+    icmpv6 type nd-neighbor-advert drop
+  }
+`;
+
+interface Elements {
+  readonly set: string;
+  readonly elements: readonly string[];
+}
+
+function bridgeElements(bridges: readonly FirewallBridge[]): Elements[] {
+  return [
+    { set: 'bridges', elements: bridges.map((b) => quoted(b.name)) },
+    {
+      set: 'icc',
+      elements: bridges.filter((b) => b.interContainer).map((b) => `${quoted(b.name)} . ${quoted(b.name)}`),
+    },
+    { set: 'hairpin4', elements: bridges.map((b) => `${quoted(b.name)} . ${address(b.subnet)}`) },
+  ];
+}
+
+function portElements(ports: readonly FirewallPort[]): Elements[] {
+  return [
+    { set: 'okmac', elements: ports.map((p) => `${quoted(p.link)} . ${address(p.mac)}`) },
+    { set: 'ok4', elements: ports.map((p) => `${quoted(p.link)} . ${address(p.mac)} . ${address(p.ip)}`) },
+    { set: 'guarded', elements: ports.map((p) => quoted(p.link)) },
+  ];
+}
+
+const declare = (family: string, table: string, kind: 'set' | 'map', sets: Readonly<Record<string, string>>): string =>
+  Object.entries(sets)
+    .map(
+      ([name, body]) =>
+        `add ${kind} ${family} ${table} ${name} { ${body} }\nflush ${kind} ${family} ${table} ${name}\n`,
+    )
+    .join('');
+
+const fill = (family: string, table: string, all: readonly Elements[]): string =>
+  all
+    .filter(({ elements }) => elements.length > 0)
+    .map(({ set, elements }) => `add element ${family} ${table} ${set} { ${elements.join(', ')} }\n`)
+    .join('');
+
+function checked(table: string): string {
+  if (!TABLE.test(table)) throw new RangeError(`table name ${JSON.stringify(table)}`);
+  return table;
+}
+
+/** Both tables as they shall be, whatever is there. */
+export function wholeText(tableName: string, state: FirewallState): string {
+  const table = checked(tableName);
+  return [
+    `add table inet ${table}\nadd table bridge ${table}\n`,
+    // Rules first: a set in use can be flushed, but not a chain that another rule jumps to be missing.
+    `flush table inet ${table}\nflush table bridge ${table}\n`,
+    declare('inet', table, 'set', inetSets),
+    declare('inet', table, 'map', inetMaps),
+    declare('bridge', table, 'set', guardSets),
+    `table inet ${table} {${inetChains}}\n`,
+    `table bridge ${table} {${guardChains}}\n`,
+    fill('inet', table, bridgeElements(state.bridges)),
+    fill('bridge', table, portElements(state.ports)),
+  ].join('');
+}
+
+/** Guards one more port. */
+export function addPortText(tableName: string, port: FirewallPort): string {
+  return fill('bridge', checked(tableName), portElements([port]));
+}
+
+/** Preconditions: the port is guarded (deleting what is not there fails the whole call). */
+export function removePortText(tableName: string, port: FirewallPort): string {
+  return addPortText(tableName, port).replaceAll(/^add element/gm, 'delete element');
+}
+
+export function deleteText(tableName: string): string {
+  const table = checked(tableName);
+  // Declared first, since deleting what is not there fails.
+  return ['inet', 'bridge'].map((family) => `add table ${family} ${table}\ndelete table ${family} ${table}\n`).join('');
+}

@@ -1,0 +1,329 @@
+/**
+ * rtnetlink: requests for links, addresses and routes as values (to be sent by NetlinkSocket.run, several at once), and
+ * the decoding of what the kernel tells. Pure. linux/rtnetlink.h, if_link.h, if_addr.h.
+ */
+import {
+  type Attribute,
+  attribute,
+  decodeAttributes,
+  nested,
+  NLM,
+  type Request,
+  textAttribute,
+  textOf,
+  u32,
+  u32Attribute,
+  u32Of,
+  u8Attribute,
+  concat,
+} from './codec.ts';
+import { addressBytes, addressText, macBytes, macText } from './ip.ts';
+
+const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, NEWADDR: 20, DELADDR: 21, GETADDR: 22 } as const;
+const RTM_ROUTE = { NEW: 24, DEL: 25, GET: 26 } as const;
+const RTM_NEIGHBOUR = { NEW: 28 } as const;
+const IFF_UP = 1;
+const AF = { INET: 2, BRIDGE: 7, INET6: 10 } as const;
+const IFLA = {
+  ADDRESS: 1,
+  IFNAME: 3,
+  MTU: 4,
+  MASTER: 10,
+  LINKINFO: 18,
+  AF_SPEC: 26,
+  NET_NS_FD: 28,
+  TXQLEN: 13,
+} as const;
+const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_KIND: 4, SLAVE_DATA: 5 } as const;
+const VETH_INFO_PEER = 1;
+const IFLA_BRPORT_MODE = 4;
+const IFLA_INET6_ADDR_GEN_MODE = 8;
+const ADDR_GEN_NONE = 1;
+const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4, FLAGS: 8 } as const;
+const IFA_F_NODAD = 2;
+const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, TABLE: 15 } as const;
+const TABLE_MAIN = 254;
+const ROUTE = { protocolBoot: 3, scopeUniverse: 0, scopeLink: 253, typeUnicast: 1 } as const;
+const NDA = { DST: 1, LLADDR: 2 } as const;
+const NUD_PERMANENT = 0x80;
+
+/** struct ifinfomsg. `up` undefined leaves the flag. */
+function linkHeader(index: number, up?: boolean, family = 0): Uint8Array {
+  const bytes = new Uint8Array(16);
+  const view = new DataView(bytes.buffer);
+  view.setUint8(0, family);
+  view.setInt32(4, index, true);
+  if (up !== undefined) {
+    view.setUint32(8, up ? IFF_UP : 0, true);
+    view.setUint32(12, IFF_UP, true);
+  }
+  return bytes;
+}
+
+const linkInfo = (kind: string, more: readonly Attribute[] = []): Attribute =>
+  nested(IFLA.LINKINFO, [textAttribute(IFLA_INFO.KIND, kind), ...more]);
+
+export interface VethRequest {
+  readonly name: string;
+  /** Index of the bridge. */
+  readonly master: number;
+  readonly mtu?: number;
+  readonly peer: {
+    readonly name: string;
+    readonly mac: string;
+    /** Descriptor of the peer's network namespace. */
+    readonly namespace: number;
+    /** Chosen index of the peer in its namespace; undefined lets the kernel choose. */
+    readonly index?: number;
+  };
+}
+
+/** Both ends in one request: ours up and in the bridge, the peer in its namespace, down. */
+export function createVeth({ name, master, mtu, peer }: VethRequest): Request {
+  const mtus = mtu === undefined ? [] : [u32Attribute(IFLA.MTU, mtu)];
+  const peerLink = concat([
+    linkHeader(peer.index ?? 0),
+    textAttribute(IFLA.IFNAME, peer.name),
+    u32Attribute(IFLA.NET_NS_FD, peer.namespace),
+    attribute(IFLA.ADDRESS, macBytes(peer.mac)),
+    ...mtus,
+  ]);
+  return {
+    name: `create veth "${name}"`,
+    type: RTM.NEWLINK,
+    flags: NLM.CREATE | NLM.EXCL,
+    header: linkHeader(0, true),
+    attributes: [
+      textAttribute(IFLA.IFNAME, name),
+      u32Attribute(IFLA.MASTER, master),
+      ...mtus,
+      linkInfo('veth', [nested(IFLA_INFO.DATA, [attribute(VETH_INFO_PEER, peerLink)])]),
+    ],
+  };
+}
+
+export function createBridge(name: string, mac: string, mtu?: number): Request {
+  return {
+    name: `create bridge "${name}"`,
+    type: RTM.NEWLINK,
+    flags: NLM.CREATE | NLM.EXCL,
+    header: linkHeader(0),
+    attributes: [
+      textAttribute(IFLA.IFNAME, name),
+      // Set, so that it does not follow the ports': neighbours would have to learn it anew with each container.
+      attribute(IFLA.ADDRESS, macBytes(mac)),
+      ...(mtu === undefined ? [] : [u32Attribute(IFLA.MTU, mtu)]),
+      linkInfo('bridge'),
+    ],
+  };
+}
+
+export const setLinkUp = (index: number, up = true): Request => ({
+  name: `set link ${index} ${up ? 'up' : 'down'}`,
+  type: RTM.NEWLINK,
+  flags: 0,
+  header: linkHeader(index, up),
+  attributes: [],
+});
+
+/** No IPv6 link-local address of the kernel's making: an interface without addresses speaks no IPv6. */
+export const withoutLinkLocal = (index: number): Request => ({
+  name: `set address generation of link ${index}`,
+  type: RTM.NEWLINK,
+  flags: 0,
+  header: linkHeader(index),
+  attributes: [nested(IFLA.AF_SPEC, [nested(AF.INET6, [u8Attribute(IFLA_INET6_ADDR_GEN_MODE, ADDR_GEN_NONE)])])],
+});
+
+/** A port may send back what came from it: a container reaching its own published port. */
+export const setHairpin = (index: number, on = true): Request => ({
+  name: `set hairpin of link ${index}`,
+  type: RTM.NEWLINK,
+  flags: 0,
+  header: linkHeader(index),
+  attributes: [
+    nested(IFLA.LINKINFO, [
+      textAttribute(IFLA_INFO.SLAVE_KIND, 'bridge'),
+      nested(IFLA_INFO.SLAVE_DATA, [u8Attribute(IFLA_BRPORT_MODE, on ? 1 : 0)]),
+    ]),
+  ],
+});
+
+export const deleteLink = (index: number): Request => ({
+  name: `delete link ${index}`,
+  type: RTM.DELLINK,
+  flags: 0,
+  header: linkHeader(index),
+  attributes: [],
+});
+
+export interface AddressRequest {
+  readonly index: number;
+  readonly ip: string;
+  readonly prefixLength: number;
+  readonly broadcast?: string;
+}
+
+/** struct ifaddrmsg: family, prefix length, flags, scope, index. */
+function addressRequest(name: string, type: number, flags: number, request: AddressRequest): Request {
+  const bytes = addressBytes(request.ip);
+  const v6 = bytes.length === 16;
+  return {
+    name: `${name} "${request.ip}/${request.prefixLength}"`,
+    type,
+    flags,
+    header: concat([Uint8Array.of(v6 ? AF.INET6 : AF.INET, request.prefixLength, 0, 0), u32(request.index)]),
+    attributes: [
+      attribute(IFA.LOCAL, bytes),
+      attribute(IFA.ADDRESS, bytes),
+      ...(request.broadcast === undefined ? [] : [attribute(IFA.BROADCAST, addressBytes(request.broadcast))]),
+      ...(v6 ? [u32Attribute(IFA.FLAGS, IFA_F_NODAD)] : []),
+    ],
+  };
+}
+
+export const addAddress = (request: AddressRequest): Request =>
+  addressRequest('add address', RTM.NEWADDR, NLM.CREATE | NLM.EXCL, request);
+
+export const deleteAddress = (request: AddressRequest): Request =>
+  addressRequest('delete address', RTM.DELADDR, 0, request);
+
+export interface RouteRequest {
+  readonly index: number;
+  /** Undefined: the default route. */
+  readonly destination?: { readonly ip: string; readonly prefixLength: number };
+  readonly gateway?: string;
+  readonly metric?: number;
+}
+
+/** struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags. */
+export function addRoute({ index, destination, gateway, metric }: RouteRequest): Request {
+  const some = gateway ?? destination?.ip ?? '0.0.0.0';
+  const family = some.includes(':') ? AF.INET6 : AF.INET;
+  const scope = gateway === undefined && family === AF.INET ? ROUTE.scopeLink : ROUTE.scopeUniverse;
+  const length = destination?.prefixLength ?? 0;
+  return {
+    name: `add route ${destination === undefined ? 'default' : `"${destination.ip}/${length}"`}`,
+    type: RTM_ROUTE.NEW,
+    flags: NLM.CREATE | NLM.EXCL,
+    header: Uint8Array.of(family, length, 0, 0, TABLE_MAIN, ROUTE.protocolBoot, scope, ROUTE.typeUnicast, 0, 0, 0, 0),
+    attributes: [
+      ...(destination === undefined ? [] : [attribute(RTA.DST, addressBytes(destination.ip))]),
+      ...(gateway === undefined ? [] : [attribute(RTA.GATEWAY, addressBytes(gateway))]),
+      ...(metric === undefined ? [] : [u32Attribute(RTA.PRIORITY, metric)]),
+      u32Attribute(RTA.OIF, index),
+    ],
+  };
+}
+
+/** A neighbour that needs no asking. struct ndmsg: family, pad, index, state, flags, type. */
+export function addNeighbour(index: number, ip: string, mac: string): Request {
+  const bytes = addressBytes(ip);
+  const header = new Uint8Array(12);
+  const view = new DataView(header.buffer);
+  view.setUint8(0, bytes.length === 16 ? AF.INET6 : AF.INET);
+  view.setInt32(4, index, true);
+  view.setUint16(8, NUD_PERMANENT, true);
+  return {
+    name: `add neighbour "${ip}"`,
+    type: RTM_NEIGHBOUR.NEW,
+    flags: NLM.CREATE,
+    header,
+    attributes: [attribute(NDA.DST, bytes), attribute(NDA.LLADDR, macBytes(mac))],
+  };
+}
+
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  readonly up: boolean;
+  /** 'bridge', 'veth', …; '' for hardware. */
+  readonly kind: string;
+  readonly mac: string;
+  readonly mtu: number;
+  /** Index of the bridge it is in, 0 for none. */
+  readonly master: number;
+}
+
+export const getLink = (by: { readonly name: string } | { readonly index: number }): Request => ({
+  name: 'name' in by ? `find link "${by.name}"` : `find link ${by.index}`,
+  type: RTM.GETLINK,
+  flags: 0,
+  header: linkHeader('index' in by ? by.index : 0),
+  attributes: 'name' in by ? [textAttribute(IFLA.IFNAME, by.name)] : [],
+});
+
+export const listLinks: Request = {
+  name: 'list links',
+  type: RTM.GETLINK,
+  flags: 0,
+  header: linkHeader(0),
+  attributes: [],
+};
+
+export function decodeLink(payload: Uint8Array): Link {
+  const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
+  const attributes = decodeAttributes(payload.subarray(16));
+  const info = attributes.get(IFLA.LINKINFO);
+  const kind = info === undefined ? undefined : decodeAttributes(info).get(IFLA_INFO.KIND);
+  return {
+    index: view.getInt32(4, true),
+    name: textOf(attributes.get(IFLA.IFNAME) ?? new Uint8Array()),
+    up: (view.getUint32(8, true) & IFF_UP) !== 0,
+    kind: kind === undefined ? '' : textOf(kind),
+    mac: macText(attributes.get(IFLA.ADDRESS) ?? new Uint8Array()),
+    mtu: u32Of(attributes.get(IFLA.MTU)),
+    master: u32Of(attributes.get(IFLA.MASTER)),
+  };
+}
+
+export interface LinkAddress {
+  readonly index: number;
+  readonly ip: string;
+  readonly prefixLength: number;
+}
+
+export const listAddresses: Request = {
+  name: 'list addresses',
+  type: RTM.GETADDR,
+  flags: 0,
+  header: Uint8Array.of(AF.INET, 0, 0, 0, 0, 0, 0, 0),
+  attributes: [],
+};
+
+export function decodeAddress(payload: Uint8Array): LinkAddress {
+  const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
+  const attributes = decodeAttributes(payload.subarray(8));
+  const bytes = attributes.get(IFA.LOCAL) ?? attributes.get(IFA.ADDRESS) ?? new Uint8Array(4);
+  return { index: view.getUint32(4, true), prefixLength: view.getUint8(1), ip: addressText(bytes) };
+}
+
+export interface Route {
+  readonly table: number;
+  readonly index: number;
+  /** '0.0.0.0' with length 0 is the default route. */
+  readonly destination: string;
+  readonly prefixLength: number;
+  readonly gateway: string | undefined;
+}
+
+export const listRoutes: Request = {
+  name: 'list routes',
+  type: RTM_ROUTE.GET,
+  flags: 0,
+  header: Uint8Array.of(AF.INET, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+  attributes: [],
+};
+
+export function decodeRoute(payload: Uint8Array): Route {
+  const attributes = decodeAttributes(payload.subarray(12));
+  const gateway = attributes.get(RTA.GATEWAY);
+  const table = attributes.get(RTA.TABLE);
+  return {
+    table: table === undefined ? (payload[4] ?? 0) : u32Of(table),
+    index: u32Of(attributes.get(RTA.OIF)),
+    destination: addressText(attributes.get(RTA.DST) ?? new Uint8Array(4)),
+    prefixLength: payload[1] ?? 0,
+    gateway: gateway === undefined ? undefined : addressText(gateway),
+  };
+}

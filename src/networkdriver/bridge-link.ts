@@ -1,0 +1,148 @@
+/**
+ * The bridge itself: made when missing, given an address when it has none, and up. What an existing bridge has is kept:
+ * running containers have addresses of it.
+ */
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { conflict, messageOf, systemError } from '#errdefs/errors.ts';
+import { contains, ipv4Number, ipv4Text, macText, subnetOf, subnetSize, subnetText } from '#libcontainer/netlink/ip.ts';
+import {
+  addAddress,
+  createBridge,
+  decodeAddress,
+  decodeLink,
+  decodeRoute,
+  deleteAddress,
+  deleteLink,
+  getLink,
+  type Link,
+  listAddresses,
+  listRoutes,
+  setLinkUp,
+} from '#libcontainer/netlink/rtnetlink.ts';
+import { isNetlinkErrno, type NetlinkSocket } from '#libcontainer/netlink/socket.ts';
+import { log } from '#pkg/log/log.ts';
+import { hostNameservers } from './nameservers.ts';
+import {
+  type AddressPoolOption,
+  type BridgeAddress,
+  choosePool,
+  defaultPools,
+  firstAddressOf,
+  parseBip,
+} from './pools.ts';
+
+export interface BridgeConfig {
+  /** 'berth0', or the name given by --bridge. */
+  readonly bridge: string;
+  /** --bridge was given: the bridge's addresses are the user's and never replaced. */
+  readonly given: boolean;
+  /** --bip: the bridge's address and network. */
+  readonly bip?: string;
+  readonly pools?: readonly AddressPoolOption[];
+  readonly mtu?: number;
+}
+
+export interface BridgeState {
+  readonly index: number;
+  readonly address: BridgeAddress;
+  /** Further addresses of the bridge. */
+  readonly others: readonly string[];
+}
+
+const IP_FORWARD = '/proc/sys/net/ipv4/ip_forward';
+const TABLE_LOCAL = 255;
+
+/** A kernel without IPv6 has nothing to switch off. */
+export const hasIpv6 = (): boolean => existsSync('/proc/sys/net/ipv6');
+
+export function ensureBridge(host: NetlinkSocket, config: BridgeConfig): BridgeState {
+  const bip = config.bip === undefined ? undefined : parseBip(config.bip);
+  const found = findLink(host, config.bridge);
+  if (found !== undefined && found.kind !== 'bridge') {
+    throw conflict(`Cannot use "${config.bridge}" as bridge: it is a link of kind "${found.kind}"`);
+  }
+  const link = found ?? makeBridge(host, config);
+  try {
+    const state = addressed(host, { config, link, bip });
+    if (!link.up) host.run(setLinkUp(link.index));
+    if (hasIpv6()) writeFileSync(`/proc/sys/net/ipv6/conf/${config.bridge}/accept_ra`, '0');
+    forward();
+    return state;
+  } catch (error) {
+    if (found === undefined) host.run(deleteLink(link.index));
+    throw error;
+  }
+}
+
+export function findLink(host: NetlinkSocket, name: string): Link | undefined {
+  try {
+    return decodeLink(host.get(getLink({ name })));
+  } catch (error) {
+    if (isNetlinkErrno(error, 'ENODEV')) return undefined;
+    throw error;
+  }
+}
+
+function makeBridge(host: NetlinkSocket, { bridge, mtu }: BridgeConfig): Link {
+  try {
+    host.run(createBridge(bridge, macText(Uint8Array.of(0x02, 0x42, ...randomBytes(4))), mtu));
+  } catch (cause) {
+    throw systemError(`Cannot make bridge "${bridge}": ${messageOf(cause)}`, { cause });
+  }
+  const link = findLink(host, bridge);
+  if (link === undefined) throw systemError(`Cannot make bridge "${bridge}": it is gone again`);
+  log.info('made a bridge', { bridge });
+  return link;
+}
+
+interface Addressing {
+  readonly config: BridgeConfig;
+  readonly link: Link;
+  readonly bip: BridgeAddress | undefined;
+}
+
+/** The bridge's own address: --bip, else the one that it has, else the first of a free pool. */
+function addressed(host: NetlinkSocket, { config, link, bip }: Addressing): BridgeState {
+  const present = host.dump(listAddresses, decodeAddress).filter((a) => a.index === link.index);
+  const wanted = present.find((a) => bip === undefined || (a.ip === bip.gateway && a.prefixLength === lengthOf(bip)));
+  if (wanted !== undefined) {
+    const { first, prefixLength } = subnetOf(`${wanted.ip}/${wanted.prefixLength}`);
+    const others = present.filter((a) => a !== wanted).map((a) => a.ip);
+    return { index: link.index, address: { subnet: { first, prefixLength }, gateway: wanted.ip }, others };
+  }
+  if (bip !== undefined && present.length > 0) {
+    const has = present.map((a) => `${a.ip}/${a.prefixLength}`).join(' ');
+    if (config.given) throw conflict(`Cannot use --bip "${config.bip}": bridge "${config.bridge}" has ${has}`);
+    log.warn('replacing the address of the bridge', { bridge: config.bridge, from: has, to: config.bip });
+    host.run(...present.map((a) => deleteAddress({ index: link.index, ip: a.ip, prefixLength: a.prefixLength })));
+  }
+  const address = bip ?? firstAddressOf(choosePool(config.pools ?? defaultPools, inUse(host)));
+  const { subnet, gateway } = address;
+  const broadcast = ipv4Text(subnet.first + subnetSize(subnet) - 1);
+  host.run(addAddress({ index: link.index, ip: gateway, prefixLength: subnet.prefixLength, broadcast }));
+  log.info('gave the bridge an address', { bridge: config.bridge, gateway, subnet: subnetText(subnet) });
+  return { index: link.index, address, others: [] };
+}
+
+const lengthOf = ({ subnet }: BridgeAddress): number => subnet.prefixLength;
+
+/** Networks that this host reaches, and its name servers. */
+function inUse(host: NetlinkSocket): { first: number; prefixLength: number }[] {
+  const routes = host.dump(listRoutes, decodeRoute).filter((r) => r.table !== TABLE_LOCAL && r.prefixLength > 0);
+  const loopback = { first: ipv4Number('127.0.0.0'), prefixLength: 8 };
+  return [
+    ...routes.map((r) => ({ first: ipv4Number(r.destination), prefixLength: r.prefixLength })),
+    ...hostNameservers()
+      .filter((ip) => /^\d+\.\d+\.\d+\.\d+$/.test(ip))
+      .map((ip) => ({ first: ipv4Number(ip), prefixLength: 32 }))
+      .filter((server) => !contains(loopback, server.first)),
+  ];
+}
+
+/** Containers reach nothing beyond the bridge without it. */
+function forward(): void {
+  if (readFileSync(IP_FORWARD, 'utf8').trim() !== '0') return;
+  writeFileSync(IP_FORWARD, '1');
+  log.info('switched on net.ipv4.ip_forward', { was: 0 });
+}
