@@ -8,6 +8,7 @@ import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import { isRunning } from '#container/state.ts';
 import { messageOf } from '#errdefs/errors.ts';
 import type { ExecDriver, ProcessExit, RunningProcess } from '#execdriver/driver.ts';
+import { openCgroup } from '#libcontainer/cgroups/cgroups.ts';
 import { log } from '#pkg/log/log.ts';
 import { adopt, exitedState, planRestart, publishExit } from '../container/exit.ts';
 import { networkNameOf } from '../container/event.ts';
@@ -33,6 +34,7 @@ export async function restore(services: Services): Promise<void> {
   await releaseUnknown(services, found);
   services.pump.forgetUnclaimed();
   sweepDirectories(services);
+  await sweepCgroups(services, found);
 }
 
 /** Whether the host has booted since this data root's last daemon. */
@@ -177,4 +179,28 @@ function sweepDirectories(services: Services): void {
     log.info('directory of no container removed', { container: id });
     fs.rmSync(containerDirectory(services, id), { recursive: true, force: true });
   }
+}
+
+/** Groups of starts that were cut off before anybody knew a process: what may be left in one is killed. */
+async function sweepCgroups(services: Services, found: ReadonlyMap<string, Found>): Promise<void> {
+  const { cgroups, cgroupParent } = services.isolation;
+  const mountPoints = cgroups.version === 2 ? [cgroups.mountPoint] : cgroups.hierarchies.map((h) => h.mountPoint);
+  const ids = new Set(mountPoints.flatMap((mountPoint) => directoriesOf(mountPoint + cgroupParent)));
+  for (const id of ids) {
+    if (found.has(id) || !/^[0-9a-f]{64}$/.test(id)) continue;
+    log.info('cgroup of no container removed', { container: id });
+    try {
+      await openCgroup(cgroups, `${cgroupParent}/${id}`).remove();
+    } catch (error) {
+      log.error('cgroup of no container not removed', { container: id, err: error });
+    }
+  }
+}
+
+function directoriesOf(directory: string): string[] {
+  if (!fs.existsSync(directory)) return [];
+  return fs
+    .readdirSync(directory, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name);
 }
