@@ -55,7 +55,7 @@ export interface HeldAttachment {
 
 export interface ProcessOutput {
   readonly id: string;
-  /** Resolves when the client is served: bytes read from then on reach it. */
+  /** Resolves when the client is on its way to the Worker: after it, `start` misses nothing for it. */
   attach(request: AttachRequest): Promise<Attachment>;
   hold(select: Selection): Promise<HeldAttachment>;
   /** The process exists. Its descriptors are duplicated; they stay the caller's to close. */
@@ -202,20 +202,13 @@ export class Pump {
 
   async #attach(output: number, request: AttachRequest): Promise<Attachment> {
     const lent = await lend(request.connection);
-    return this.#begin(request.connection, lent, (attachment) => {
-      const select = { stdout: request.stdout, stderr: request.stderr };
-      this.#send({ op: 'attach', output, attachment, select, fd: lent.fd });
-      return output;
-    });
-  }
-
-  async #begin(connection: Connection, lent: Lent, send: (attachment: number) => number): Promise<Attachment> {
     const attachment = this.#next++;
     const state: AttachmentState = { attached: Promise.withResolvers(), done: Promise.withResolvers() };
     this.#attachments.set(attachment, state);
-    const output = send(attachment);
-    await state.attached.promise;
-    return this.#served(output, attachment, state, connection, lent);
+    const select = { stdout: request.stdout, stderr: request.stderr };
+    // Commands are obeyed in order: a `start` that follows finds the client there, no answer has to be awaited.
+    this.#send({ op: 'attach', output, attachment, select, fd: lent.fd });
+    return this.#served(output, attachment, state, request.connection, lent);
   }
 
   #served(output: number, attachment: number, state: AttachmentState, connection: Connection, lent: Lent): Attachment {
