@@ -1,16 +1,20 @@
 /**
- * The multi-call program: `berth daemon`, `berth oci …` and `berth monitor` are the other programs, by first word;
- * everything else is the CLI. Each is loaded only when it is meant.
+ * The multi-call program: `berth daemon`, `berth oci …` and `berth monitor` are the other programs, by first word or by
+ * the name it was called with (berthd, berth-oci, berth-monitor); everything else is the CLI. Each is loaded only when it
+ * is meant.
  */
 import { writeSync } from 'node:fs';
 
-async function main([first, ...rest]: readonly string[]): Promise<number> {
+const BY_NAME: Readonly<Record<string, string>> = { berthd: 'daemon', 'berth-oci': 'oci', 'berth-monitor': 'monitor' };
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [first, ...rest] = argv;
   // Asked for by scripts in loops: answered before anything is loaded.
   if (rest.length === 0 && (first === '--version' || first === '-v')) return version();
   if (first === 'daemon') return (await import('./berthd.ts')).daemonMain(rest);
   if (first === 'oci') return (await import('./oci.ts')).ociMain(rest);
   if (first === 'monitor') return (await import('./monitor.ts')).monitorMain(rest);
-  return cli();
+  return cli(argv);
 }
 
 async function version(): Promise<number> {
@@ -19,9 +23,12 @@ async function version(): Promise<number> {
   return 0;
 }
 
-async function cli(): Promise<number> {
+async function cli(argv: readonly string[]): Promise<number> {
   const [{ runCli }, { processIo }] = await Promise.all([import('#client/main.ts'), import('#client/terminal/io.ts')]);
-  return runCli({ argv: process.argv.slice(2), environment: process.env, io: processIo() });
+  return runCli({ argv, environment: process.env, io: processIo() });
 }
 
-process.exit(await main(process.argv.slice(2)));
+const called = process.argv0.slice(process.argv0.lastIndexOf('/') + 1);
+const implied = BY_NAME[called];
+const given = process.argv.slice(2);
+process.exit(await main(implied === undefined ? given : [implied, ...given]));

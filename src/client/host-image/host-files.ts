@@ -24,6 +24,8 @@ const TRIPLETS: Readonly<Record<number, string>> = {
   3: 'i386-linux-gnu',
 };
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** Best first. */
+const SHELLS = ['sh', 'dash', 'bash', 'busybox'];
 /** Links at the top of most systems. */
 const TOP_LINKS = ['/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'];
 const FILE_BYTES_MAX = 1 << 30;
@@ -45,6 +47,17 @@ export class HostFileCollector {
     else this.#addScript(content, path);
     if (basename(path).startsWith('busybox')) this.#addApplets(path, content);
     return path;
+  }
+
+  /** A shell under another name is `sh` too: it is what everybody runs first. */
+  addShell(paths: readonly string[]): void {
+    const shell = SHELLS.map((name) => paths.find((path) => basename(path) === name)).find(
+      (path) => path !== undefined,
+    );
+    if (shell === undefined) return;
+    const folder = realpathSync(dirname(shell));
+    const link = join(folder, 'sh');
+    if (!this.#files.has(link)) this.#files.set(link, { kind: 'link', target: join(folder, basename(shell)) });
   }
 
   /** A file as it is (data, configuration). */

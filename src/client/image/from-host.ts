@@ -1,6 +1,5 @@
 /** `image from-host`: an image without any registry, from programs that this machine has. */
 import { closeSync, openSync, writevSync } from 'node:fs';
-import { basename } from 'node:path';
 import { loadImages } from '#api/client/images.ts';
 import { defineCommand, ExitError } from '../command.ts';
 import { flag, list, text } from '../flags/flag-spec.ts';
@@ -10,7 +9,6 @@ import { showProgress } from './show-progress.ts';
 import { splitReference } from './split-reference.ts';
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
-const SHELLS = ['sh', 'bash', 'dash', 'busybox'];
 const FILE_MODE = 0o644;
 
 export const fromHost = defineCommand({
@@ -31,6 +29,7 @@ export const fromHost = defineCommand({
   async run(context, { values, positionals: [name = '', ...programs] }) {
     const collector = new HostFileCollector(context.environment['PATH']);
     const paths = programs.map((program) => collector.addProgram(program));
+    collector.addShell(paths);
     for (const path of values.file) collector.addFile(path);
     const { repository, tag } = splitReference(name);
     const files = collector.files();
@@ -59,9 +58,7 @@ export const fromHost = defineCommand({
 });
 
 function defaultCommand(paths: readonly string[], hasShell: boolean): readonly string[] {
-  if (hasShell) return ['sh'];
-  const shell = paths.find((path) => SHELLS.includes(basename(path)));
-  return [shell ?? paths[0] ?? 'sh'];
+  return [hasShell ? 'sh' : (paths[0] ?? 'sh')];
 }
 
 function writeArchive(path: string, image: HostImage): void {
