@@ -1,0 +1,67 @@
+/** The text of the tables. That the kernel takes it and what packets meet is test/integration/network. */
+import { describe, expect, test } from 'bun:test';
+import { addPortText, deleteText, removePortText, wholeText } from './tables.ts';
+
+const bridge = { name: 'berth0', subnet: '172.17.0.0/16', interContainer: true };
+const port = { link: 'berth0a1b2c3d4', mac: '02:42:ac:11:00:02', ip: '172.17.0.2' };
+
+describe('the whole text', () => {
+  const text = wholeText('berth-00ff00', { bridges: [bridge], ports: [port] });
+  test('names our two tables only', () => {
+    const named = text.matchAll(/^(?:add |flush )?(?:table|set|map|element) (\w+) (\S+)/gm);
+    for (const [, family = '', table] of named) {
+      expect(['inet', 'bridge']).toContain(family);
+      expect(table).toBe('berth-00ff00');
+    }
+  });
+  test('never deletes: packets meet the old rules or the new ones', () => expect(text).not.toContain('delete'));
+  test('flushes every set that it declares', () => {
+    const sets = [...text.matchAll(/^add (set|map) (\w+) \S+ (\w+)/gm)].map(([, kind, family, name]) => [
+      kind,
+      family,
+      name,
+    ]);
+    expect(sets.length).toBe(12);
+    for (const [kind, family, name] of sets) {
+      expect(text).toContain(`flush ${kind} ${family} berth-00ff00 ${name}\n`);
+    }
+  });
+  test('fills them', () => {
+    for (const line of [
+      'add element inet berth-00ff00 bridges { "berth0" }',
+      'add element inet berth-00ff00 icc { "berth0" . "berth0" }',
+      'add element inet berth-00ff00 hairpin4 { "berth0" . 172.17.0.0/16 }',
+      'add element bridge berth-00ff00 ok4 { "berth0a1b2c3d4" . 02:42:ac:11:00:02 . 172.17.0.2 }',
+    ]) {
+      expect(text).toContain(`${line}\n`);
+    }
+  });
+  test('no bridges, no elements', () => {
+    expect(wholeText('berth', { bridges: [], ports: [] })).not.toContain('add element');
+  });
+});
+
+test('a port is added and removed by the same elements', () => {
+  const added = addPortText('berth', port);
+  expect(added.split('\n').length).toBe(4);
+  expect(removePortText('berth', port)).toBe(added.replaceAll('add element', 'delete element'));
+});
+
+test('deleting is declared first', () => {
+  expect(deleteText('berth').split('\n')).toEqual([
+    'add table inet berth',
+    'delete table inet berth',
+    'add table bridge berth',
+    'delete table bridge berth',
+    '',
+  ]);
+});
+
+test('nothing but names and addresses reaches the grammar', () => {
+  for (const link of ['a"b', 'a b', '', 'x'.repeat(16), 'a;b', 'a\nb']) {
+    expect(() => addPortText('berth', { ...port, link })).toThrow(RangeError);
+  }
+  expect(() => addPortText('berth', { ...port, ip: '1.2.3.4 }' })).toThrow(RangeError);
+  expect(() => addPortText('berth', { ...port, mac: '$x' })).toThrow(RangeError);
+  expect(() => addPortText('x y', port)).toThrow(RangeError);
+});
