@@ -125,27 +125,15 @@ describe('codec', () => {
 
 describe('rtnetlink', () => {
   test('a link is brought up', () => {
-    expect(hex(encodeRequest(setLinkUp(2), 5))).toBe(
-      '20000000' + '1000' + '0100' + '05000000' + '00000000' + '00000000' + '02000000' + '01000000' + '01000000',
+    expect(encodeRequest(setLinkUp(2), 5)).toEqual(
+      bytes('20000000 1000 0100 05000000 00000000 00000000 02000000 01000000 01000000'),
     );
   });
   test('an address', () => {
     const request = addAddress({ index: 3, ip: '10.0.0.2', prefixLength: 24, broadcast: '10.0.0.255' });
-    expect(hex(encodeRequest(request, 1))).toBe(
-      '30000000' +
-        '1400' +
-        '0106' +
-        '01000000' +
-        '00000000' +
-        '02180000' +
-        '03000000' +
-        '08000200' +
-        '0a000002' +
-        '08000100' +
-        '0a000002' +
-        '08000400' +
-        '0a0000ff',
-    );
+    const header = '30000000 1400 0106 01000000 00000000 02180000 03000000';
+    const attributes = '08000200 0a000002 08000100 0a000002 08000400 0a0000ff';
+    expect(encodeRequest(request, 1)).toEqual(bytes(header + attributes));
     expect(decodeAddress(encodeRequest(request, 1).subarray(16))).toEqual({
       index: 3,
       ip: '10.0.0.2',
