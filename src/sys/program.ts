@@ -174,7 +174,7 @@ export class Program {
 
   /** The child tells that it has arrived and waits there; when its opener is gone it ends. */
   gate(name: string): Gate {
-    const gate = new Gate(name);
+    const gate = this.#newGate(name);
     this.#openGates.push(gate);
     const source = this.fd(gate.readEnd);
     const record = this.alloc(16);
@@ -286,6 +286,16 @@ export class Program {
   failAt(index: StepIndex): void {
     const step = this.#step(index);
     this.#steps[index] = { ...step, nr: 0xfff, forgives: 0, flags: 0 };
+  }
+
+  /** Without it the program is of no use: the gates made before it go too. */
+  #newGate(name: string): Gate {
+    try {
+      return new Gate(name);
+    } catch (error) {
+      for (const gate of this.#openGates) gate[Symbol.dispose]();
+      throw error;
+    }
   }
 
   #step(index: StepIndex): Step {

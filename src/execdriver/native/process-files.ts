@@ -2,7 +2,7 @@
  * What must be known of a running process after the death of daemon and monitor, one small file each in the exec root
  * (tmpfs): written before the process is let through its last gate, removed by `release`.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { log } from '#pkg/log/log.ts';
 
 export interface ProcessFacts {
@@ -24,14 +24,18 @@ export class ProcessFiles {
   }
 
   write(facts: ProcessFacts): void {
-    const path = this.#path(facts.id);
-    writeFileSync(`${path}.new`, JSON.stringify({ ...facts, startTicks: String(facts.startTicks) }), { mode: 0o600 });
-    renameSync(`${path}.new`, path);
+    // Not by a temporary name: one that is cut short belongs to a child that was never let through its gate.
+    const text = JSON.stringify({ ...facts, startTicks: String(facts.startTicks) });
+    writeFileSync(this.#path(facts.id), text, { mode: 0o600 });
   }
 
   /** Idempotent. */
   remove(id: string): void {
-    rmSync(this.#path(id), { force: true });
+    try {
+      unlinkSync(this.#path(id));
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+    }
   }
 
   all(): ProcessFacts[] {
@@ -41,7 +45,8 @@ export class ProcessFiles {
       try {
         facts.push(decode(JSON.parse(readFileSync(`${this.#directory}/${name}`, 'utf8'))));
       } catch (error) {
-        log.error('a process file cannot be read', { file: name, err: error });
+        log.warn('a process file was cut short', { file: name, err: error });
+        unlinkSync(`${this.#directory}/${name}`);
       }
     }
     return facts;

@@ -60,6 +60,7 @@ export class Ledger {
 
 interface Order {
   readonly name: string | undefined;
+  readonly except: ReadonlySet<string>;
   left: number;
   readonly errno: number;
 }
@@ -85,18 +86,19 @@ export class Recorder implements Disposable {
 
   /** Lets the n-th call of `name` from now on fail ('mount', 1, 'EBUSY'). */
   failOn(name: string, n: number, code: string): void {
-    this.#orders.push({ name, left: n, errno: errnoNumber(code) });
+    this.#orders.push({ name, except: new Set(), left: n, errno: errnoNumber(code) });
   }
 
-  /** Lets the k-th call of any kind but close fail: what is undone must be able to close. */
-  failAt(k: number, code = 'EIO'): void {
-    this.#orders.push({ name: undefined, left: k, errno: errnoNumber(code) });
+  /** Lets the k-th call of any kind fail, close left out (what is undone must be able to close) and `except`. */
+  failAt(k: number, code = 'EIO', except: ReadonlySet<string> = new Set(['close'])): void {
+    this.#orders.push({ name: undefined, except, left: k, errno: errnoNumber(code) });
   }
 
   #ordered(nr: number): number | undefined {
     let result: number | undefined;
+    const name = syscallName(nr);
     for (const order of this.#orders) {
-      if (order.name === undefined ? nr === NR.close : order.name !== syscallName(nr)) continue;
+      if (order.name === undefined ? order.except.has(name) : order.name !== name) continue;
       order.left -= 1;
       if (order.left === 0) result ??= -order.errno;
     }

@@ -134,11 +134,12 @@ export class MonitorClient {
     const list = program.serialize(base, bytes, cloneFlags);
     const outcome = pipe2();
     const key = this.#nextKey++;
+    let memfd = -1;
     try {
-      const memfd = listMemfd(list.bytes);
       const names = Object.keys(held);
       const born = new Promise<number>((resolve, reject) => this.#waiting.set(key, { resolve, reject }));
       try {
+        memfd = listMemfd(list.bytes);
         const sources = [...list.descriptors];
         this.#send(
           {
@@ -156,7 +157,7 @@ export class MonitorClient {
           [memfd, outcome.write, ...sources, ...Object.values(held)],
         );
       } finally {
-        close(memfd);
+        if (memfd >= 0) close(memfd);
         close(outcome.write);
       }
       const pid = await born;
