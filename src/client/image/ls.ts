@@ -57,7 +57,7 @@ function rowsOf(image: ImageSummary, shape: Shape): Row[] {
   const row = (repository: string, tag: string, digest: string): Row => ({
     Containers: image.Containers === -1 ? 'N/A' : String(image.Containers),
     CreatedAt: goTime(image.Created),
-    CreatedSince: image.Created > 0 ? ago(image.Created, shape.now) : 'N/A',
+    CreatedSince: ago(image.Created, shape.now),
     Digest: digest,
     ID: shape.whole ? image.Id : shortId(image.Id),
     Repository: repository,
