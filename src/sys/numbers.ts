@@ -330,10 +330,11 @@ export type SyscallName = keyof typeof x64;
 /** System call numbers of the running architecture. */
 export const NR: Readonly<Record<SyscallName, number>> = process.arch === 'arm64' ? arm64 : x64;
 
+const namesByNumber: ReadonlyMap<number, string> = new Map(Object.entries(NR).map(([name, number]) => [number, name]));
+
 /** Names by number, for messages and recorders. */
 export function syscallName(nr: number): string {
-  for (const [name, number] of Object.entries(NR)) if (number === nr) return name;
-  return `syscall ${nr}`;
+  return namesByNumber.get(nr) ?? `syscall ${nr}`;
 }
 
 export {

@@ -83,6 +83,12 @@ test('signals blocked before execve are blocked in every thread of the runtime a
   for (const mask of masks) expect(BigInt(`0x${mask}`) & SIGCHLD_TERM_INT_HUP).toBe(SIGCHLD_TERM_INT_HUP);
 });
 
+test('executed from a detached read-only mount, the runtime works and its file is not writable by it', async () => {
+  const { value, child } = await said('read-only-executable');
+  await child.exited;
+  expect(value).toBe(true);
+});
+
 test('a pidfd is told by the watching Worker', async () => {
   const child = Bun.spawn(['sleep', '0.05']);
   const pidfd = call(NR.pidfd_open, child.pid, 0);

@@ -3,13 +3,14 @@
  * them), adopts orphans, cannot be traced or dumped, is the last to be killed for memory, and holds descriptors 3–255, so
  * that no descriptor it receives lies where a child's first steps put theirs.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { log } from '#pkg/log/log.ts';
 import { Arena } from '#sys/arena.ts';
 import { call, must } from '#sys/call.ts';
 import { isErrno } from '#sys/errno.ts';
 import { close, dup, open } from '#sys/files.ts';
 import { LOCK, NR, O, PR, SIG } from '#sys/numbers.ts';
+import { bindDetached } from '#sys/mounts.ts';
 import { prctl } from '#sys/processes.ts';
 
 const RESERVED_BELOW = 256;
@@ -32,8 +33,11 @@ function blockedNow(): bigint {
 /**
  * Blocks the signals and executes this program again: only threads that are born later inherit a mask, and the runtime's
  * own exist already. Returns in the second life.
+ *
+ * Until its execve a child's /proc/PID/exe is the zygote's own (a memfd), or, where the kernel cannot change that, ours:
+ * then this life is executed from a read-only mount, so that nobody inside a container can write to our file by it.
  */
-export function blockSignalsEverywhere(): void {
+export function blockSignalsEverywhere(readOnly = !canChangeExecutable()): void {
   const wanted = BLOCKED.reduce((bits, signal) => bits | (1n << BigInt(signal - 1)), 0n);
   if ((blockedNow() & wanted) === wanted) return;
   must('rt_sigprocmask', NR.rt_sigprocmask, SIG_BLOCK, signalSet(BLOCKED), 0, 8);
@@ -45,7 +49,15 @@ export function blockSignalsEverywhere(): void {
         .slice(0, -1)
         .map((text) => arena.str(text)),
     );
-  must('execve', NR.execve, '/proc/self/exe', strings('/proc/self/cmdline'), strings('/proc/self/environ'));
+  const program = readOnly
+    ? `/proc/self/fd/${bindDetached(readlinkSync('/proc/self/exe'), { readOnly })}`
+    : '/proc/self/exe';
+  must('execve', NR.execve, program, strings('/proc/self/cmdline'), strings('/proc/self/environ'));
+}
+
+/** False without CONFIG_CHECKPOINT_RESTORE. */
+function canChangeExecutable(): boolean {
+  return call(NR.prctl, PR.SET_MM, PR.SET_MM_MAP_SIZE, new Uint8Array(4), 0, 0) === 0;
 }
 
 /** Everything but the signals. Returns the signalfd of SIGCHLD and SIGTERM. */
