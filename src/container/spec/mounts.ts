@@ -16,8 +16,6 @@ export interface MountsInput {
   readonly files: GeneratedFiles | undefined;
   /** Host path of docker-init when `Init` is asked for. */
   readonly initFile: string | undefined;
-  /** A detached mount of another container's /dev/shm (`--ipc container:X`). */
-  readonly shmFd: number | undefined;
 }
 
 export function mountsOf(input: MountsInput): Mount[] {
@@ -76,9 +74,6 @@ function ipcMounts(input: MountsInput): Mount[] {
     options: ['nosuid', 'noexec', 'nodev'],
   };
   if (mode === 'none') return [mqueue];
-  if (input.shmFd !== undefined) {
-    return [mqueue, { destination: '/dev/shm', type: 'bind', sourceFd: input.shmFd, options: ['bind'] }];
-  }
   const size = input.record.hostConfig.ShmSize === 0 ? SHM_DEFAULT_BYTES : input.record.hostConfig.ShmSize;
   const options = ['nosuid', 'noexec', 'nodev', 'mode=1777', `size=${size}`];
   return [mqueue, { destination: '/dev/shm', type: 'tmpfs', source: 'shm', options }];

@@ -30,7 +30,6 @@ function specOf(change: {
     record,
     files: { hosts: '/f/hosts', hostname: '/f/hostname', resolvConf: '/f/resolv.conf' },
     initFile: undefined,
-    shmFd: undefined,
     cgroupsPath: '/berth/c1',
     cgroupVersion: 2,
     bounding: ['CAP_CHOWN', 'CAP_SYS_ADMIN'],

@@ -23,7 +23,7 @@ export interface SpecInput extends MountsInput {
   /** Name of the profile, '' without AppArmor. */
   readonly apparmorProfile: string;
   /** Namespaces of other containers, by path. */
-  readonly joined: { readonly network?: string; readonly pid?: string; readonly ipc?: string };
+  readonly joined: { readonly network?: string; readonly pid?: string };
   readonly devices: readonly HostDevice[];
   readonly deviceNumbers: DeviceNumbers;
   readonly consoleSize: readonly [height: number, width: number] | undefined;
@@ -92,7 +92,8 @@ function processOf(input: SpecInput, capabilities: readonly string[]): Process {
   };
 }
 
-function namespacesOf(input: SpecInput): Namespace[] {
+/** Those of the container's own; the ones that are not listed are the host's. */
+export function namespacesOf(input: Pick<SpecInput, 'record' | 'joined' | 'cgroupVersion'>): Namespace[] {
   const { hostConfig } = input.record;
   const { joined } = input;
   const list: Namespace[] = [{ type: 'mount' }];
@@ -102,13 +103,13 @@ function namespacesOf(input: SpecInput): Namespace[] {
   add('network', hostConfig.NetworkMode === 'host', joined.network);
   add('uts', hostConfig.UTSMode === 'host', undefined);
   add('pid', hostConfig.PidMode === 'host', joined.pid);
-  add('ipc', hostConfig.IpcMode === 'host', joined.ipc);
+  add('ipc', hostConfig.IpcMode === 'host', undefined);
   add('cgroup', !privateCgroupNamespace(input), undefined);
   return list;
 }
 
 /** Docker's default: private on cgroup v2 unless privileged, the host's on v1. */
-function privateCgroupNamespace(input: SpecInput): boolean {
+function privateCgroupNamespace(input: Pick<SpecInput, 'record' | 'cgroupVersion'>): boolean {
   const mode = input.record.hostConfig.CgroupnsMode;
   if (mode !== '') return mode === 'private';
   return input.cgroupVersion === 2 && !input.record.hostConfig.Privileged;

@@ -13,7 +13,7 @@ import { parseContainerName } from '#container/name.ts';
 import type { ContainerMount, ContainerRecord } from '#container/record.ts';
 import { newState } from '#container/state.ts';
 import { checkConfig, checkHostConfig, checkNetworkingConfig, containerOfMode } from '#container/validate.ts';
-import { conflict, invalidParameter, notFound } from '#errdefs/errors.ts';
+import { invalidParameter, notFound } from '#errdefs/errors.ts';
 import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { log } from '#pkg/log/log.ts';
@@ -108,15 +108,9 @@ function defaultCgroupns(services: Services, host: HostConfig): string {
 
 /** Containers that modes name must be there. */
 function checkOthers(services: Services, host: HostConfig): void {
-  for (const mode of [host.NetworkMode, host.PidMode, host.IpcMode]) {
+  for (const mode of [host.NetworkMode, host.PidMode]) {
     const other = containerOfMode(mode);
-    if (other === undefined) continue;
-    const record = services.containers.resolve(other);
-    if (mode === host.IpcMode && record.hostConfig.IpcMode !== 'shareable') {
-      throw conflict(
-        `non-shareable IPC of container ${record.id} (hint: use IpcMode:shareable for the donor container)`,
-      );
-    }
+    if (other !== undefined) services.containers.resolve(other);
   }
 }
 

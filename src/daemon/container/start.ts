@@ -154,7 +154,6 @@ function specOf(services: Services, record: ContainerRecord, endpoint: Endpoint 
     record,
     files,
     initFile: wantsInit ? isolation.initFile() : undefined,
-    shmFd: undefined,
     cgroupsPath: `${isolation.cgroupParent}/${record.id}`,
     cgroupVersion: isolation.cgroups.version,
     bounding: host.bounding,
@@ -170,11 +169,8 @@ function specOf(services: Services, record: ContainerRecord, endpoint: Endpoint 
 }
 
 /** Namespaces of running containers; their pid cannot be reused while the daemon holds the process. */
-function joinedNamespaces(
-  services: Services,
-  record: ContainerRecord,
-): { network?: string; pid?: string; ipc?: string } {
-  const path = (mode: string, kind: 'net' | 'pid' | 'ipc'): string | undefined => {
+function joinedNamespaces(services: Services, record: ContainerRecord): { network?: string; pid?: string } {
+  const path = (mode: string, kind: 'net' | 'pid'): string | undefined => {
     const reference = containerOfMode(mode);
     if (reference === undefined) return undefined;
     const other = services.containers.resolve(reference);
@@ -187,11 +183,9 @@ function joinedNamespaces(
   const { hostConfig } = record;
   const network = path(hostConfig.NetworkMode, 'net');
   const pid = path(hostConfig.PidMode, 'pid');
-  const ipc = path(hostConfig.IpcMode, 'ipc');
   return {
     ...(network === undefined ? {} : { network }),
     ...(pid === undefined ? {} : { pid }),
-    ...(ipc === undefined ? {} : { ipc }),
   };
 }
 
