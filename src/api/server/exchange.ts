@@ -5,10 +5,11 @@
  * Invariants: the head is sent once; nothing is written after `finish`; an answer that broke off in the middle closes
  * the connection without the last chunk, so that the client does not take it for whole.
  */
-import type { Connection, OutputStream } from '#api/jobs/streams.ts';
 import { ByteQueue, type Flow } from './byte-queue.ts';
 import { HttpError, type RequestHead } from './head.ts';
+import { HijackedConnection } from './hijacked-connection.ts';
 import { reasonOf } from './httpstatus.ts';
+import { ResponseStream } from './response-stream.ts';
 import type { Transport } from './transport.ts';
 import type { WriteQueue } from './write-queue.ts';
 
@@ -32,7 +33,6 @@ export type Headers = Readonly<Record<string, string>>;
 
 const NO_HEADERS: Headers = {};
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
-const LAST_CHUNK = Buffer.from('0\r\n\r\n');
 
 export class Exchange {
   readonly head: RequestHead;
@@ -247,140 +247,4 @@ export class Exchange {
 
 function tooLarge(max: number): HttpError {
   return new HttpError(413, `request body is larger than ${max} bytes`);
-}
-
-interface StreamParts {
-  readonly chunked: boolean;
-  readonly silent: boolean;
-  readonly queue: WriteQueue;
-  readonly closed: () => AbortSignal;
-  readonly begin: (chunked: boolean) => Buffer;
-  readonly end: (whole: boolean) => void;
-}
-
-/** The head goes out with the first byte, so until then a failure can still become an error answer. */
-export class ResponseStream implements OutputStream {
-  readonly #parts: StreamParts;
-  #started = false;
-  #ended = false;
-
-  constructor(parts: StreamParts) {
-    this.#parts = parts;
-  }
-
-  get closed(): AbortSignal {
-    return this.#parts.closed();
-  }
-
-  get started(): boolean {
-    return this.#started;
-  }
-
-  flush(): void {
-    if (this.#started || this.#ended) return;
-    this.#started = true;
-    this.#parts.queue.write(this.#parts.begin(this.#parts.chunked));
-  }
-
-  write(bytes: Uint8Array): Promise<void> {
-    if (this.#ended || bytes.length === 0) return Promise.resolve();
-    const { queue, chunked, silent } = this.#parts;
-    this.flush();
-    if (!silent) queue.write(chunked ? framed(bytes) : bytes);
-    return queue.room();
-  }
-
-  /** Whole. */
-  finish(): void {
-    if (this.#ended) return;
-    this.flush();
-    this.#ended = true;
-    if (this.#parts.chunked && !this.#parts.silent) this.#parts.queue.write(LAST_CHUNK);
-    this.#parts.end(true);
-  }
-
-  /** Not whole: the client sees the connection break. */
-  breakOff(): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#parts.end(false);
-  }
-}
-
-/** One buffer and so one write: size line, bytes, CR LF. */
-function framed(bytes: Uint8Array): Buffer {
-  const size = `${bytes.length.toString(16)}\r\n`;
-  const out = Buffer.allocUnsafe(size.length + bytes.length + 2);
-  out.write(size, 0, 'latin1');
-  out.set(bytes, size.length);
-  out[out.length - 2] = 13;
-  out[out.length - 1] = 10;
-  return out;
-}
-
-interface HijackParts {
-  readonly input: ByteQueue;
-  readonly queue: WriteQueue;
-  readonly transport: Transport;
-  readonly closed: AbortSignal;
-  readonly accept: (tty: boolean) => void;
-  readonly ended: () => void;
-}
-
-export class HijackedConnection implements Connection {
-  readonly #parts: HijackParts;
-  #accepted = false;
-  #ended = false;
-  /** What `accept` was told. */
-  tty = false;
-
-  constructor(parts: HijackParts) {
-    this.#parts = parts;
-  }
-
-  get input(): AsyncIterable<Uint8Array> {
-    return this.#parts.input;
-  }
-
-  get closed(): AbortSignal {
-    return this.#parts.closed;
-  }
-
-  get accepted(): boolean {
-    return this.#accepted;
-  }
-
-  accept(tty: boolean): void {
-    if (this.#accepted) return;
-    this.#accepted = true;
-    this.tty = tty;
-    this.#parts.accept(tty);
-  }
-
-  write(bytes: Uint8Array): Promise<void> {
-    if (!this.#accepted) throw new Error('a connection has to be accepted before something is written');
-    if (this.#ended) return Promise.resolve();
-    this.#parts.queue.write(bytes);
-    return this.#parts.queue.room();
-  }
-
-  async descriptor(): Promise<number> {
-    await this.#parts.queue.flushed();
-    await this.#parts.transport.settled();
-    return this.closed.aborted ? -1 : this.#parts.transport.fd;
-  }
-
-  end(): void {
-    if (this.#ended || !this.#accepted) return;
-    this.#ended = true;
-    void this.#parts.queue.flushed().then(() => this.#parts.transport.shutdown());
-  }
-
-  /** The job is over: ends our direction and lets the connection go. */
-  finish(): void {
-    if (!this.#accepted) return;
-    this.end();
-    this.#parts.input.discard();
-    this.#parts.ended();
-  }
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import * as fc from 'fast-check';
-import type { Exchange, HijackedConnection } from './exchange.ts';
+import type { Exchange } from './exchange.ts';
+import type { HijackedConnection } from './hijacked-connection.ts';
 import { HttpConnection } from './http-connection.ts';
 import { MemoryTransport } from './memory-transport.ts';
 

@@ -208,7 +208,7 @@ test('images: history, old sizes, what needs a registry', async () => {
   // docker-compose 1.29 needs it.
   expect(now['ContainerConfig']).toBeDefined();
   expect(await message('POST', '/images/create?fromImage=alpine&tag=latest')).toBe(
-    '501 Cannot pull "alpine": pulling from a registry is not there yet',
+    '501 Cannot pull "alpine:latest": pulling from a registry is not there yet',
   );
   expect(await message('GET', '/images/nothing/json')).toBe('404 No such image: nothing');
 });

@@ -20,7 +20,7 @@ import { invalidParameter, messageOf } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
 import { decodeFilters } from '#pkg/filters/filters.ts';
 import { decodeCreateRequest } from '../decode/container-create.ts';
-import type { ResponseStream } from '../exchange.ts';
+import type { ResponseStream } from '../response-stream.ts';
 import { quote } from '../query.ts';
 import { notYet, type Route, type RouteContext, route } from '../route.ts';
 import { hijackJob, mediaTypeOf, systemErrorFrame } from './streaming.ts';

@@ -1,7 +1,8 @@
 /** What hijacking and streaming routes share. */
 import { messageOf } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
-import type { HijackedConnection, ResponseStream } from '../exchange.ts';
+import type { HijackedConnection } from '../hijacked-connection.ts';
+import type { ResponseStream } from '../response-stream.ts';
 import type { RouteContext } from '../route.ts';
 
 const RAW_STREAM = 'application/vnd.docker.raw-stream';

@@ -1,0 +1,65 @@
+/** docker-compose 1.29 (Debian's): speaks old API versions and needs image inspect's ContainerConfig to recreate. */
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { must, run } from '../../support/command.ts';
+import { TestDaemon } from '../../support/daemon.ts';
+
+const PROGRAM = '/usr/bin/docker-compose';
+
+let daemon: TestDaemon;
+beforeAll(async () => {
+  if (!fs.existsSync(PROGRAM)) {
+    await must('apt-get', ['update', '-qq'], { limitMs: 300_000 });
+    await must('apt-get', ['install', '-y', '-qq', '--no-install-recommends', 'docker-compose'], {
+      env: { DEBIAN_FRONTEND: 'noninteractive' },
+      limitMs: 300_000,
+    });
+  }
+  daemon = await TestDaemon.start({ noBridge: true });
+}, 600_000);
+afterAll(() => daemon[Symbol.asyncDispose](), 60_000);
+
+const project = (value: string, version: string) => `version: "${version}"
+services:
+  web:
+    image: berth.test/busybox:1
+    command: sh -c "echo web is up; sleep 1000"
+    network_mode: none
+    environment: [A=${value}]
+  job:
+    image: berth.test/busybox:1
+    command: [sh, -c, "echo job is done; exit 3"]
+    network_mode: none
+    volumes: [/data]
+`;
+
+for (const version of ['2.1', '3.8']) {
+  test(`a project of version ${version}: up, logs, exec, recreate, run, stop, down`, async () => {
+    const folder = path.join(daemon.directory, `project${version}`);
+    fs.mkdirSync(folder);
+    const file = path.join(folder, 'docker-compose.yml');
+    const compose = async (...args: string[]) => {
+      const result = await run(PROGRAM, ['-f', file, ...args], {
+        env: { DOCKER_HOST: `unix://${daemon.socket}` },
+        limitMs: 60_000,
+      });
+      return { code: result.code, text: result.stdout + result.stderr };
+    };
+    fs.writeFileSync(file, project('b', version));
+    expect((await compose('up', '-d')).code).toBe(0);
+    const logs = (await compose('logs', '--no-color')).text;
+    expect(logs).toContain('web is up');
+    expect(logs).toContain('job is done');
+    expect((await compose('ps')).text).toMatch(/Exit 3/);
+    expect((await compose('exec', '-T', 'web', 'sh', '-c', 'echo $A')).text.trim()).toBe('b');
+    fs.writeFileSync(file, project('c', version));
+    const again = await compose('up', '-d');
+    expect(again.text).toMatch(/Recreating .*done/s);
+    expect((await compose('exec', '-T', 'web', 'sh', '-c', 'echo $A')).text.trim()).toBe('c');
+    expect((await compose('run', '--rm', '-T', 'job', 'sh', '-c', 'exit 5')).code).toBe(5);
+    expect((await compose('stop', '-t', '0')).code).toBe(0);
+    expect((await compose('down', '-v')).code).toBe(0);
+    expect((await daemon.docker(['ps', '-aq'])).stdout).toBe('');
+  }, 120_000);
+}
