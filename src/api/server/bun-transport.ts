@@ -135,7 +135,7 @@ export function listenTcp(hostname: string, port: number, options: ListenOptions
     port,
     exclusive: true,
     allowHalfOpen: true,
-    socket: handlers(options.accept, (_, remote) => ({ remote })),
+    socket: handlers(options.accept, (_, remote) => ({ remote, plainTcp: true })),
     data: { sink: undefined },
   });
   const host = hostname.includes(':') ? `[${hostname}]` : hostname;

@@ -2,7 +2,7 @@
 import type { Accept, PeerFacts, Transport, TransportSink } from './transport.ts';
 
 export class MemoryTransport implements Transport {
-  readonly peer: PeerFacts = { uid: 0, pid: 1, remote: '' };
+  readonly peer: PeerFacts;
   readonly fd = -1;
   readonly #sink: TransportSink;
   #written: Buffer[] = [];
@@ -11,7 +11,8 @@ export class MemoryTransport implements Transport {
   ended = false;
   gone = false;
 
-  constructor(accept: Accept) {
+  constructor(accept: Accept, peer: PeerFacts = { uid: 0, pid: 1, remote: '' }) {
+    this.peer = peer;
     this.#sink = accept(this);
   }
 

@@ -94,7 +94,9 @@ function remoteOf(socket: net.Socket): string {
 export async function listenInherited(listenFd: number, options: ListenOptions): Promise<Listening> {
   const server = net.createServer({ allowHalfOpen: true }, (socket) => {
     const remote = remoteOf(socket);
-    connect(socket, options.accept, (fd) => ({ ...(remote === '' ? options.peerCredentials(fd) : {}), remote }));
+    connect(socket, options.accept, (fd) =>
+      remote === '' ? { ...options.peerCredentials(fd), remote } : { remote, plainTcp: true },
+    );
   });
   await listening(server, (done) => server.listen({ fd: listenFd }, done));
   return { address: `fd://${listenFd}`, stop: () => void server.close() };

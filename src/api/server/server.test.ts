@@ -82,6 +82,21 @@ describe('ping and versions', () => {
   });
 });
 
+test('a web page gets nothing over plain TCP', async () => {
+  const status = async (headers: string) => {
+    const { accept } = new ApiServer({ engine: new Engine(), version: '1' });
+    const peer = new MemoryTransport(accept, { remote: '127.0.0.1:9', plainTcp: true });
+    peer.send(`GET /_ping HTTP/1.1\r\n${headers}\r\n\r\n`);
+    await settle();
+    return Number(peer.received.slice(9, 12));
+  };
+  for (const host of ['localhost:2375', '127.0.0.1', '[::1]:2375']) expect(await status(`Host: ${host}`)).toBe(200);
+  expect(await status('Host: evil.example:2375')).toBe(403);
+  expect(await status('Host: 127.0.0.1.evil.example')).toBe(403);
+  expect(await status('Host: localhost\r\nOrigin: https://evil.example')).toBe(403);
+  expect(await status('Host: localhost\r\nOrigin: null')).toBe(403);
+});
+
 describe('bodies', () => {
   const engine = new Engine();
   engine.register(containerCreate, () => {

@@ -3,7 +3,7 @@
  * `accept` is what listeners call for each connection; `stop` ends idle connections and lets the others finish.
  */
 import type { Caller, Engine, JobToken } from '#engine/engine.ts';
-import { kindOf, messageOf, notFound } from '#errdefs/errors.ts';
+import { forbidden, kindOf, messageOf, notFound } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
 import type { Exchange } from './exchange.ts';
 import { HttpError } from './head.ts';
@@ -92,6 +92,7 @@ export class ApiServer {
   }
 
   #dispatch(exchange: Exchange): Promise<void> | void {
+    refuseWebPages(exchange);
     const { minor, path } = splitVersion(exchange.head.path);
     const match = this.#router.find(exchange.head.method, path);
     if (match === undefined || minor < match.route.minMinor) throw notFound('page not found');
@@ -112,6 +113,21 @@ export class ApiServer {
     }
     if (status === 304) exchange.respond(304, '', '');
     else exchange.respond(status, JSON_TYPE, errorBody(messageOf(error)));
+  }
+}
+
+const LOOPBACK_HOST = /^(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?$/i;
+
+/**
+ * Plain TCP is served on loopback only, where a web page in this host's browser can send requests too: across origins
+ * (such a request has an Origin), or by a name of its own that it made to resolve to loopback (which Host shows).
+ */
+function refuseWebPages({ peer, head }: Exchange): void {
+  if (peer.plainTcp === undefined) return;
+  if (head.headers.has('origin')) throw forbidden('requests of web pages are refused');
+  const host = head.headers.get('host');
+  if (host !== undefined && !LOOPBACK_HOST.test(host)) {
+    throw forbidden(`requests to host ${JSON.stringify(host)} are refused: without TLS it must be a loopback address`);
   }
 }
 

@@ -10,6 +10,8 @@ export interface PeerFacts {
   readonly pid?: number;
   /** '127.0.0.1:4711', '' for unix sockets. */
   readonly remote: string;
+  /** Came over TCP without TLS: it may be a web page in a browser of this host. */
+  readonly plainTcp?: true;
 }
 
 export interface Transport {

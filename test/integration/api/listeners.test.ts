@@ -69,7 +69,7 @@ function talk(socket: net.Socket, text: string, halfClose = true): Promise<strin
   });
 }
 
-const PING = 'GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n';
+const PING = 'GET /_ping HTTP/1.1\r\nHost: localhost\r\n\r\n';
 
 describe('unix sockets', () => {
   test('have mode 0660 and root, and nothing stays behind', async () => {
