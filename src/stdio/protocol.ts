@@ -60,9 +60,10 @@ export type PumpEvent =
   | { readonly type: 'writable'; readonly token: number }
   | { readonly type: 'log-failed'; readonly path: string; readonly error: string | undefined }
   | { readonly type: 'output-failed'; readonly output: number; readonly error: string }
-  | { readonly type: 'stopped' };
+  | { readonly type: 'stopped' }
+  | { readonly type: 'failed'; readonly error: string };
 
-/** What the Worker is made with. */
+/** What the Worker is told first, in its only message. */
 export interface PumpOptions {
   readonly commands: number;
   readonly journal: string;

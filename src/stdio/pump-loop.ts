@@ -95,7 +95,6 @@ export class PumpLoop {
     for (const fd of this.#closing) close(fd);
     close(this.#commands);
     this.#epoll[Symbol.dispose]();
-    this.#emit({ type: 'stopped' });
   }
 
   #dispatch(fd: number, events: number): void {

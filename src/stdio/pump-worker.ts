@@ -2,7 +2,6 @@
  * Entry of the pump's Worker. It finishes what an earlier daemon was killed over, then runs the loop until it is told to
  * stop; its event loop is never returned to meanwhile.
  */
-import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf } from '#errdefs/errors.ts';
 import { LogEncoder } from '#logger/json-file/encoder.ts';
 import { wallClockNs } from './clock.ts';
@@ -11,7 +10,9 @@ import { type LogServices, LogSink } from './log-sink.ts';
 import type { PumpEvent, PumpOptions } from './protocol.ts';
 import { PumpLoop } from './pump-loop.ts';
 
-const emit = (event: PumpEvent) => parentPort?.postMessage(event);
+declare const self: Worker;
+
+const emit = (event: PumpEvent) => self.postMessage(event);
 
 function recover(services: LogServices): string | undefined {
   const recovered = services.journal.recover();
@@ -26,15 +27,25 @@ function recover(services: LogServices): string | undefined {
   }
 }
 
-// as: pump.ts makes this Worker with exactly these.
-const options = workerData as PumpOptions;
-using journal = new Journal(options.journal);
-const services: LogServices = {
-  journal,
-  encoder: new LogEncoder(wallClockNs()),
-  logFailed: (path, error) => emit({ type: 'log-failed', path, error }),
+function run(options: PumpOptions): void {
+  using journal = new Journal(options.journal);
+  const services: LogServices = {
+    journal,
+    encoder: new LogEncoder(wallClockNs()),
+    logFailed: (path, error) => emit({ type: 'log-failed', path, error }),
+  };
+  const recovered = recover(services);
+  const loop = new PumpLoop({ services, commands: options.commands, stallMs: options.stallMs, emit });
+  emit({ type: 'ready', recovered });
+  loop.run();
+}
+
+// The one message that comes this way; node:worker_threads would cost five times the Worker's start.
+self.onmessage = ({ data }: MessageEvent<PumpOptions>) => {
+  try {
+    run(data);
+    emit({ type: 'stopped' });
+  } catch (error) {
+    emit({ type: 'failed', error: messageOf(error) });
+  }
 };
-const recovered = recover(services);
-const loop = new PumpLoop({ services, commands: options.commands, stallMs: options.stallMs, emit });
-emit({ type: 'ready', recovered });
-loop.run();

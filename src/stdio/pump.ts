@@ -7,9 +7,8 @@
  */
 import { chmodSync, lstatSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { Worker } from 'node:worker_threads';
 import type { Connection } from '#api/jobs/streams.ts';
-import { messageOf, systemError, unavailable } from '#errdefs/errors.ts';
+import { systemError, unavailable } from '#errdefs/errors.ts';
 import type { LogTarget } from '#logger/log-target.ts';
 import { log } from '#pkg/log/log.ts';
 import { close, dup, pipe2, setNonBlocking, statfs, tryWrite } from '#sys/files.ts';
@@ -133,11 +132,11 @@ export class Pump {
     call(NR.fcntl, pipe.write, F.SETPIPE_SZ, COMMAND_PIPE_BYTES);
     setNonBlocking(pipe.write);
     this.#commands = pipe.write;
-    const workerData: PumpOptions = { commands: pipe.read, journal, stallMs };
-    this.#worker = new Worker(workerUrl(), { workerData });
-    // as: pump-worker.ts posts nothing else.
-    this.#worker.on('message', (event: unknown) => this.#take(event as PumpEvent));
-    this.#worker.on('error', (error: unknown) => this.#fail(messageOf(error)));
+    this.#worker = new Worker(workerUrl());
+    this.#worker.onmessage = (event: MessageEvent<PumpEvent>) => this.#take(event.data);
+    this.#worker.onerror = (event) => this.#fail(event.message);
+    const options: PumpOptions = { commands: pipe.read, journal, stallMs };
+    this.#worker.postMessage(options);
     this.#worker.unref();
   }
 
@@ -195,6 +194,7 @@ export class Pump {
       this.#send({ op: 'stop' });
       await this.#stopped.promise;
     }
+    this.#worker.terminate();
     close(this.#commands);
   }
 
@@ -299,6 +299,8 @@ export class Pump {
         return;
       case 'stopped':
         return this.#stopped.resolve();
+      case 'failed':
+        return this.#fail(event.error);
     }
   }
 
