@@ -6,7 +6,6 @@
 import { chmodSync, chownSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { type Listening, type ListenOptions, listenTcp, listenUnix } from '#api/server/bun-transport.ts';
-import { listenInherited, listenTls } from '#api/server/net-transport.ts';
 import type { Accept } from '#api/server/transport.ts';
 import type { DaemonConfig } from '#config/daemon-config.ts';
 import type { HostSpec } from '#config/hosts.ts';
@@ -61,8 +60,12 @@ async function listen(
 ): Promise<Listening[]> {
   if (host.kind === 'unix') return [openUnix(host.path, config.group, options)];
   if (host.kind === 'tcp') return [await openTcp(host, config, options)];
+  const { listenInherited } = await netTransport();
   return Promise.all(chooseInherited(inherited, host.name).map((socket) => listenInherited(socket.fd, options)));
 }
+
+/** node:net and node:tls are not loaded for a daemon that needs neither. */
+const netTransport = () => import('#api/server/net-transport.ts');
 
 async function openTcp(
   host: HostSpec & { kind: 'tcp' },
@@ -79,6 +82,7 @@ async function openTcp(
     }
     const clientCa = tls.mode === 'mutual' ? readFileSync(tls.caCert) : undefined;
     const files = { cert: readFileSync(tls.cert), key: readFileSync(tls.key), clientCa };
+    const { listenTls } = await netTransport();
     return await listenTls(host.hostname, host.port, files, options);
   } catch (error) {
     throw systemError(`Cannot listen on "${text}"`, { cause: error });
