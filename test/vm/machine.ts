@@ -41,7 +41,12 @@ export class Machine implements AsyncDisposable {
     fs.writeFileSync(second, '');
     fs.truncateSync(second, 512 * 2 ** 20);
     await must('mkfs.ext4', ['-q', '-F', '-d', content, second], { limitMs: 120_000 });
-    await machine.#launch();
+    try {
+      await machine.#launch();
+    } catch (error) {
+      await machine[Symbol.asyncDispose]();
+      throw error;
+    }
     return machine;
   }
 
@@ -87,7 +92,7 @@ export class Machine implements AsyncDisposable {
         if (child.exitCode !== null) throw new Error(`QEMU ended with ${child.exitCode}\n${this.#console}`);
         return fs.existsSync(path.join(share, 'booted'));
       },
-      180_000,
+      420_000,
     ).catch((error: unknown) => {
       throw new Error(`${String(error)}\n${this.#console}`);
     });

@@ -94,7 +94,6 @@ export const steps: readonly Step[] = [
   step(`run --rm ${NONE} ${IMG} sh -c 'unshare -U true'`),
   step(`run --rm ${NONE} ${IMG} sh -c 'ip link | grep -c :'`),
   step(`run --rm ${NONE} -t ${IMG} tty`, { tty: true }),
-  step(`run --rm ${NONE} -it ${IMG} stty size`, { tty: true }),
   step(`run -d --name keep ${NONE} ${IMG} sleep 1000`),
   step(`run -d --name keep ${NONE} ${IMG} sleep 1000`),
   step("ps --format '{{.Names}} {{.Image}} {{.Command}} {{.State}}'"),
