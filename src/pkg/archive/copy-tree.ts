@@ -3,7 +3,7 @@
  * is shared (FICLONE) where the file system can, else copied inside the kernel. By descriptors, following no link.
  * Preconditions: the thread's umask is 0; nobody else writes to `to`.
  */
-import { call, check, must } from '#sys/call.ts';
+import { call, must } from '#sys/call.ts';
 import { errnoNumber } from '#sys/errno.ts';
 import {
   close,
@@ -21,17 +21,13 @@ import {
   utimensat,
 } from '#sys/files.ts';
 import { AT, NR, O, S_IF, SEEK } from '#sys/numbers.ts';
+import { copyXattrs, readLink } from './attributes.ts';
 import { kernelName, pathVia } from './directories.ts';
 import type { ByteString } from './entry.ts';
 import { readNames } from './remove-tree.ts';
 
 const FICLONE = 0x40049409;
 const COPY_BYTES = 1 << 30;
-const ENODATA = -errnoNumber('ENODATA');
-const ENOTSUP = -errnoNumber('ENOTSUP');
-const EPERM = -errnoNumber('EPERM');
-/** The kernel's limit of a value and of the list of names. */
-const XATTR_BYTES_MAX = 65_536;
 const ENXIO = -errnoNumber('ENXIO');
 const DIRECTORY_FLAGS = O.RDONLY | O.DIRECTORY | O.NOFOLLOW;
 
@@ -92,7 +88,7 @@ class Copier {
     if (isShared) this.#linked.set(key, path);
     if (kind === S_IF.REG) copyFile(source, target, bytes, status);
     else if (kind === S_IF.LNK) {
-      must('symlinkat', NR.symlinkat, linkTarget(source, bytes), target, bytes);
+      must('symlinkat', NR.symlinkat, kernelName(readLink(source, bytes)), target, bytes);
       must('fchownat', NR.fchownat, target, bytes, status.uid, status.gid, AT.SYMLINK_NOFOLLOW);
     } else {
       mknodat(target, bytes, status.mode, status.rdevMajor, status.rdevMinor);
@@ -124,12 +120,6 @@ class Copier {
       close(from);
     }
   }
-}
-
-function linkTarget(directory: number, name: Uint8Array): Buffer {
-  const buffer = Buffer.alloc(4097);
-  const length = must('readlinkat', NR.readlinkat, directory, name, buffer, 4096);
-  return buffer.subarray(0, length + 1);
 }
 
 function copyFile(source: number, target: number, name: Uint8Array, status: FileStatus): void {
@@ -168,27 +158,4 @@ function copyData(from: number, to: number, size: number): void {
       at += count;
     }
   }
-}
-
-function copyXattrs(from: string | Uint8Array, to: string | Uint8Array): void {
-  for (const name of listXattrs(from)) {
-    const value = Buffer.alloc(XATTR_BYTES_MAX);
-    const length = call(NR.lgetxattr, from, kernelName(name), value, value.length);
-    if (length === ENODATA) continue;
-    check(NR.lgetxattr, length);
-    const set = call(NR.lsetxattr, to, kernelName(name), value.subarray(0, length), length, 0);
-    if (set !== ENOTSUP && set !== EPERM) check(NR.lsetxattr, set);
-  }
-}
-
-/** Names of the attributes as bytes; none where the file system knows no attributes. */
-export function listXattrs(path: string | Uint8Array): ByteString[] {
-  const names = Buffer.alloc(XATTR_BYTES_MAX);
-  const length = call(NR.llistxattr, path, names, names.length);
-  if (length === ENOTSUP) return [];
-  check(NR.llistxattr, length);
-  return names
-    .toString('latin1', 0, length)
-    .split('\0')
-    .filter((name) => name !== '');
 }
