@@ -48,6 +48,7 @@ test.each([
   const layout = planLayout({ host: host(mounts, systemd), ...(suffix === undefined ? {} : { suffix }) });
   expect(containerPath(layout, 'ID')).toBe(path);
   expect(layout.monitor).toBe(monitor);
+  expect(layout.scope).toBe(systemd ? `berth${suffix === undefined ? '' : `-${suffix}`}.scope` : undefined);
 });
 
 test('stats of v1 and v2 from the same kernel words', () => {
@@ -93,7 +94,7 @@ test('stats of v1 and v2 from the same kernel words', () => {
 });
 
 test('the call to systemd is laid out as the specification says', () => {
-  const call = scopeCall({ scope: 'b.scope', slice: 'b.slice', pid: 7, before: 'b.service' }, 2);
+  const call = scopeCall({ scope: 'b.scope', slice: 'b.slice', pids: [7, 8], before: 'b.service' }, 2);
   const bytes = encodeCall(call);
   const view = new DataView(bytes.buffer);
   const fields = 16 + view.getUint32(12, true);

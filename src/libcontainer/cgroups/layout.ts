@@ -1,15 +1,15 @@
 /**
- * Where Berth's groups lie. cgroup v2 under systemd: a scope of our own, `berth.slice/berth.scope`, delegated to us and
- * holding the monitor, so that no restart or reload of services touches containers. Everywhere else: a parent `/berth`
- * in each hierarchy. Daemons on other data roots carry a suffix of six hex digits.
+ * Where Berth's groups lie. Under systemd the monitor is in a scope of our own, `berth.slice/berth.scope`, delegated to
+ * us, so that no restart or reload of services touches containers; on cgroup v2 their groups lie in it. Everywhere else
+ * they lie below a parent `/berth` in each hierarchy. Daemons on other data roots carry a suffix of six hex digits.
  */
-import { existsSync, rmdirSync } from 'node:fs';
+import { readdirSync, rmdirSync } from 'node:fs';
 import { invalidParameter } from '#errdefs/errors.ts';
 import type { CgroupHost } from './detect.ts';
 import { adoptIntoScope } from './systemd.ts';
 import { makeGroup } from './tree.ts';
 import { delegate } from './v2.ts';
-import { codeOf, writeFile } from './write.ts';
+import { codeOf, readIfThere, writeFile } from './write.ts';
 
 export interface CgroupLayout {
   readonly host: CgroupHost;
@@ -17,7 +17,7 @@ export interface CgroupLayout {
   readonly parent: string;
   /** Group of the monitor: v2 only (a group with children may hold no processes). */
   readonly monitor: string | undefined;
-  /** The unit that systemd makes for us. */
+  /** The unit that systemd makes for us. On v1 it holds the monitor only by name; limits are in `parent`. */
   readonly scope: string | undefined;
 }
 
@@ -39,7 +39,8 @@ export function planLayout({ host, suffix }: LayoutRequest): CgroupLayout {
     return { host, parent, monitor: `${parent}/monitor`, scope: `${name}.scope` };
   }
   const parent = `/${name}`;
-  return { host, parent, monitor: host.version === 2 ? `${parent}/monitor` : undefined, scope: undefined };
+  const scope = host.systemd ? `${name}.scope` : undefined;
+  return { host, parent, monitor: host.version === 2 ? `${parent}/monitor` : undefined, scope };
 }
 
 /** The group of a container. */
@@ -48,27 +49,44 @@ export function containerPath(layout: CgroupLayout, id: string): string {
 }
 
 /**
- * Makes the parents and moves the monitor where it belongs. Idempotent; called after each connect to a monitor, before
- * the first container. On v1 the monitor stays where it is.
+ * Makes the parents and moves the monitor (with its zygote) where it belongs. Idempotent; called after each connect to a
+ * monitor, before the first container. On v1 without systemd the monitor stays where it is.
  */
 export async function prepareLayout(layout: CgroupLayout, monitorPid: number): Promise<void> {
   const { host, monitor, scope } = layout;
-  if (host.version === 1 || monitor === undefined) return;
-  const directory = host.mountPoint + monitor;
-  if (scope !== undefined && !existsSync(host.mountPoint + layout.parent)) {
-    await adoptIntoScope({ scope, slice: 'berth.slice', pid: monitorPid, before: 'berth.service' });
+  const pids = [monitorPid, ...childrenBeside(monitorPid)];
+  if (scope !== undefined && !isIn(monitorPid, scope)) {
+    // In its service's group the monitor, and every container with it, would be stopped with the daemon.
+    await adoptIntoScope({ scope, slice: 'berth.slice', pids, before: 'berth.service' });
   }
-  makeGroup(directory, () => {});
-  writeFile(`${directory}/cgroup.procs`, String(monitorPid));
+  if (host.version === 1 || monitor === undefined) return;
+  makeGroup(host.mountPoint + monitor, () => {});
+  for (const pid of pids) writeFile(`${host.mountPoint}${monitor}/cgroup.procs`, String(pid));
   // Only now: a group with processes of its own cannot give controllers to its children.
   delegate(host.mountPoint, layout.parent);
+}
+
+const isIn = (pid: number, unit: string): boolean => groupsText(pid).includes(`/${unit}`);
+
+const groupsText = (pid: number): string => readIfThere(`/proc/${pid}/cgroup`) ?? '';
+
+/** Children of a process that are in the same groups: of a monitor its zygote, but no container. */
+function childrenBeside(pid: number): number[] {
+  const own = groupsText(pid);
+  const tasks = readdirSync(`/proc/${pid}/task`);
+  return tasks
+    .flatMap((task) => (readIfThere(`/proc/${pid}/task/${task}/children`) ?? '').split(' '))
+    .map(Number)
+    .filter((child) => child > 0 && groupsText(child) === own);
 }
 
 /** Removes the parents when nothing is left in them (after `berth daemon` has stopped for good, in tests). */
 export function removeLayout(layout: CgroupLayout): void {
   const { host } = layout;
   const mounts = host.version === 1 ? host.hierarchies.map((h) => h.mountPoint) : [host.mountPoint];
-  for (const path of [layout.monitor, layout.parent]) {
+  // The scope's own directory is systemd's to remove.
+  const parent = layout.scope !== undefined && host.version === 2 ? undefined : layout.parent;
+  for (const path of [layout.monitor, parent]) {
     if (path === undefined) continue;
     for (const mountPoint of mounts) {
       try {

@@ -10,6 +10,9 @@ import { dbus, type DbusAnswer, type DbusCall, type DbusValue, decodeAnswer, enc
 
 const BUS = '/run/dbus/system_bus_socket';
 const ANSWER_LIMIT_MS = 10_000;
+const UNIT_EXISTS = 'org.freedesktop.systemd1.UnitExists';
+/** Type of a D-Bus message. */
+const ERROR = 3;
 const SYSTEMD = {
   destination: 'org.freedesktop.systemd1',
   path: '/org/freedesktop/systemd1',
@@ -19,7 +22,7 @@ const SYSTEMD = {
 export interface ScopeRequest {
   readonly scope: string;
   readonly slice: string;
-  readonly pid: number;
+  readonly pids: readonly number[];
   /** At shutdown this unit is stopped before the scope, so that we end containers and not systemd. */
   readonly before: string;
   /** Path of the bus's socket; for tests. */
@@ -35,7 +38,7 @@ export function scopeCall(request: ScopeRequest, serial: number): DbusCall {
     property('Delegate', dbus.boolean(true)),
     property('TasksMax', dbus.uint64(0xffff_ffff_ffff_ffffn)),
     property('CollectMode', dbus.string('inactive-or-failed')),
-    property('PIDs', dbus.array('u', [dbus.uint32(request.pid)])),
+    property('PIDs', dbus.array('u', request.pids.map(dbus.uint32))),
     property('Before', dbus.array('s', [dbus.string(request.before)])),
   ];
   const body = [
@@ -47,7 +50,13 @@ export function scopeCall(request: ScopeRequest, serial: number): DbusCall {
   return { ...SYSTEMD, serial, member: 'StartTransientUnit', body };
 }
 
-/** Settles when `pid` is in the scope. */
+/** The call for a scope that is there already, with containers of a monitor that died. Pure. */
+export function attachCall({ scope, pids }: ScopeRequest, serial: number): DbusCall {
+  const body = [dbus.string(scope), dbus.string(''), dbus.array('u', pids.map(dbus.uint32))];
+  return { ...SYSTEMD, serial, member: 'AttachProcessesToUnit', body };
+}
+
+/** Settles when the processes are in the scope. */
 export async function adoptIntoScope(request: ScopeRequest): Promise<void> {
   await using bus = await Bus.connect(request.bus ?? BUS);
   await bus.call({
@@ -58,18 +67,18 @@ export async function adoptIntoScope(request: ScopeRequest): Promise<void> {
     member: 'Hello',
     body: [],
   });
-  const answer = await bus.call(scopeCall(request, 2));
-  if (answer.type === 3) {
+  let answer = await bus.call(scopeCall(request, 2));
+  if (answer.errorName === UNIT_EXISTS) answer = await bus.call(attachCall(request, 3));
+  if (answer.type === ERROR) {
     const reason = `${answer.errorName}: ${answer.text ?? ''}`;
     throw systemError(`Cannot make systemd unit "${request.scope}": ${reason}`);
   }
-  // The answer names a job that is queued; it is done when the process has moved.
-  for (const started = performance.now(); ; ) {
-    if (readFileSync(`/proc/${request.pid}/cgroup`, 'utf8').includes(`/${request.scope}`)) return;
+  // The answer names a job that is queued; it is done when the processes have moved.
+  const isThere = (pid: number) => readFileSync(`/proc/${pid}/cgroup`, 'utf8').includes(`/${request.scope}`);
+  for (const started = performance.now(); !request.pids.every(isThere); await sleep(5)) {
     if (performance.now() - started > ANSWER_LIMIT_MS) {
       throw deadlineExceeded(`Cannot make systemd unit "${request.scope}": not there after ${ANSWER_LIMIT_MS} ms`);
     }
-    await sleep(5);
   }
 }
 

@@ -27,7 +27,7 @@ describe.if(existsSync(DAEMON))('system bus', () => {
       const scope = {
         scope: 'berth-00ff00.scope',
         slice: 'berth.slice',
-        pid: process.pid,
+        pids: [process.pid],
         before: 'berth.service',
         bus,
       };
@@ -45,7 +45,7 @@ describe.if(existsSync(DAEMON))('system bus', () => {
     const scope = {
       scope: 'x.scope',
       slice: 'berth.slice',
-      pid: process.pid,
+      pids: [process.pid],
       before: 'berth.service',
       bus: '/nowhere',
     };
