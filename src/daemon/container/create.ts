@@ -13,7 +13,7 @@ import { parseContainerName } from '#container/name.ts';
 import type { ContainerMount, ContainerRecord } from '#container/record.ts';
 import { newState } from '#container/state.ts';
 import { checkConfig, checkHostConfig, checkNetworkingConfig, containerOfMode } from '#container/validate.ts';
-import { invalidParameter, notFound } from '#errdefs/errors.ts';
+import { invalidParameter, messageOf, notFound } from '#errdefs/errors.ts';
 import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { log } from '#pkg/log/log.ts';
@@ -106,11 +106,20 @@ function defaultCgroupns(services: Services, host: HostConfig): string {
   return services.isolation.cgroups.version === 2 && !host.Privileged ? 'private' : 'host';
 }
 
-/** Containers that modes name must be there. */
+/** Containers that modes name must be there. Not a not-found: that sends `docker run` to pull the image. */
 function checkOthers(services: Services, host: HostConfig): void {
-  for (const mode of [host.NetworkMode, host.PidMode]) {
+  const modes = [
+    ['network', host.NetworkMode],
+    ['PID', host.PidMode],
+  ] as const;
+  for (const [kind, mode] of modes) {
     const other = containerOfMode(mode);
-    if (other !== undefined) services.containers.resolve(other);
+    if (other === undefined) continue;
+    try {
+      services.containers.resolve(other);
+    } catch (cause) {
+      throw invalidParameter(`joining ${kind} namespace of container: ${messageOf(cause)}`, { cause });
+    }
   }
 }
 
