@@ -40,9 +40,6 @@ export interface DaemonConfig {
   readonly withoutEffect: readonly { readonly key: string; readonly reason: string }[];
 }
 
-/** What SIGHUP may change: dockerd's set as far as we honour it. */
-export type Reloadable = Pick<DaemonConfig, 'debug' | 'logLevel' | 'labels' | 'defaultRuntime'>;
-
 /** Checks the file's text alone. Errors: invalid-parameter, not-implemented, naming the keys. */
 export function parseConfigFile(text: string): Map<string, ConfigValue> {
   let parsed: unknown;

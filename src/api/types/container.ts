@@ -6,7 +6,7 @@ import type { HostConfig } from './host-config.ts';
 import type { Descriptor } from './image.ts';
 import type { EndpointSettings, NetworkingConfig, NetworkSettings } from './network.ts';
 
-export type { HostConfig, Resources } from './host-config.ts';
+export type { HostConfig } from './host-config.ts';
 export type { EndpointSettings, NetworkingConfig, NetworkSettings } from './network.ts';
 
 /** Times in nanoseconds; 0: inherited. */

@@ -102,6 +102,12 @@ describe('the daemon itself', () => {
   });
 });
 
+test('there are no plugins, and none is found', async () => {
+  expect((await daemon.request('GET', '/plugins')).body).toEqual([]);
+  expect(await message('GET', '/plugins/x/json')).toStartWith('404');
+  expect(await message('POST', '/plugins/pull?remote=x')).toBe('501 Cannot install a plugin: this is not there yet');
+});
+
 describe('containers', () => {
   test('top, resize, rename', async () => {
     const id = await started('before', { Tty: true });

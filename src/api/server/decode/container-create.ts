@@ -263,9 +263,6 @@ const networkingConfig = struct<NetworkingConfig>('network.NetworkingConfig', {
   EndpointsConfig: map(endpoint, '*network.EndpointSettings'),
 });
 
-/** A container's config alone: the body of a commit, an image's config. */
-export const containerConfig = struct<ContainerConfig>('container.Config', configShape);
-
 const createRequest = struct<ContainerCreateRequest>('container.CreateRequest', {
   ...configShape,
   HostConfig: struct<HostConfig>('container.HostConfig', hostConfigShape),

@@ -1,4 +1,4 @@
-/** Operations of swarm mode and of managed plugins: none has a job, each is refused in its own way. */
+/** Operations of swarm mode and of managed plugins: none has a job; there are no plugins, and all else is refused. */
 import { notFound } from '#errdefs/errors.ts';
 import { needsSwarm, notYet, type Route, route } from '../route.ts';
 
