@@ -16,11 +16,13 @@
 import { ok } from 'node:assert/strict';
 import { call, must } from '#sys/call.ts';
 import { Arena } from '#sys/arena.ts';
-import { close, fstat, ftruncate, open } from '#sys/files.ts';
-import { NR, O } from '#sys/numbers.ts';
+import { isErrno } from '#sys/errno.ts';
+import { close, flock, fstat, ftruncate, open, pread } from '#sys/files.ts';
+import { LOCK, NR, O } from '#sys/numbers.ts';
+import { systemError } from '#errdefs/errors.ts';
 import { REST_BYTES_MAX } from '#logger/json-file/encoder.ts';
 
-const MAGIC = 0x424a_0001;
+const MAGIC = Uint8Array.of(0x42, 0x4a, 0, 1);
 const MAP_SHARED = 1;
 const READ_WRITE = 3;
 const PUNCH_HOLE_KEEP_SIZE = 3;
@@ -61,6 +63,33 @@ const AT_RESTS = AT_SLOTS + SLOTS * SLOT_BYTES;
 const REST_BYTES = 20 * 1024;
 const TOTAL_BYTES = AT_RESTS + SLOTS * 2 * REST_BYTES;
 const PAGE = 4096;
+
+const LOCK_RETRY_MS = 5;
+const LOCK_WAIT_MS = 5000;
+
+/**
+ * A daemon that was killed may still be on its way out of a system call, with our log in its hands: its lock goes with
+ * its last thread.
+ */
+function lock(fd: number, path: string): void {
+  const end = performance.now() + LOCK_WAIT_MS;
+  for (;;) {
+    try {
+      return flock(fd, LOCK.EX | LOCK.NB);
+    } catch (error) {
+      if (!isErrno(error, 'EAGAIN') || performance.now() > end) {
+        throw systemError(`Cannot lock "${path}": another daemon uses this exec root`, { cause: error });
+      }
+      Bun.sleepSync(LOCK_RETRY_MS);
+    }
+  }
+}
+
+/** Whether an earlier process of this version has made it. */
+function isJournal(fd: number): boolean {
+  const magic = new Uint8Array(4);
+  return fstat(fd).size === TOTAL_BYTES && pread(fd, magic, AT_MAGIC) === 4 && magic.join() === MAGIC.join();
+}
 
 /** A stream's place for its unfinished line. */
 export type Slot = number;
@@ -103,7 +132,8 @@ export class Journal implements Disposable {
   /** Opens the journal of an earlier process, or makes one; `path` should lie on tmpfs. One opener at a time. */
   constructor(path: string) {
     this.#fd = open(path, O.RDWR | O.CREAT | O.NOFOLLOW, 0o600);
-    const known = fstat(this.#fd).size === TOTAL_BYTES;
+    lock(this.#fd, path);
+    const known = isJournal(this.#fd);
     if (!known) {
       ftruncate(this.#fd, 0);
       ftruncate(this.#fd, TOTAL_BYTES);
@@ -117,14 +147,13 @@ export class Journal implements Disposable {
     this.chunk = this.#u8.subarray(AT_CHUNK, AT_CHUNK + CHUNK_BYTES);
     this.framed = this.#u8.subarray(AT_CHUNK - HEADER_ROOM, AT_CHUNK + CHUNK_BYTES);
     this.#mark = this.#u8.subarray(AT_MARK, AT_MARK + MARK_BYTES);
-    if (!known || this.#view.getUint32(AT_MAGIC, true) !== MAGIC) this.#format();
+    if (!known) this.#format();
     this.#readSlots();
   }
 
   #format(): void {
-    this.#u8.fill(0, 0, PAGE);
     this.#mark.set(crypto.getRandomValues(new Uint8Array(MARK_BYTES)).map((byte) => byte | 0xf8));
-    this.#view.setUint32(AT_MAGIC, MAGIC, true);
+    this.#u8.set(MAGIC, AT_MAGIC);
   }
 
   #allocate(offset: number, length: number): void {
