@@ -12,6 +12,9 @@ interface SocketData {
 /** The type lacks `fd`, which each of these sockets has. */
 type DescriptorSocket = Bun.Socket<SocketData> & { readonly fd?: number };
 
+/** A peer that vanished without a word is noticed by probes. */
+export const KEEP_ALIVE_MS = 30_000;
+
 class BunTransport implements Transport {
   readonly #socket: DescriptorSocket;
   readonly peer: PeerFacts;
@@ -76,6 +79,10 @@ function handlers(accept: Accept, peerOf: (fd: number, remote: string) => PeerFa
       const fd = descriptor.fd ?? -1;
       // remotePort is undefined on unix sockets, whatever its type says.
       const remote = socket.remoteAddress ? `${socket.remoteAddress}:${socket.remotePort}` : '';
+      if (remote !== '') {
+        socket.setNoDelay(true);
+        socket.setKeepAlive(true, KEEP_ALIVE_MS);
+      }
       const transport = new BunTransport(descriptor, peerOf(fd, remote), fd);
       const inner = accept(transport);
       socket.data = {

@@ -6,7 +6,7 @@
 import net from 'node:net';
 import tls from 'node:tls';
 import { log } from '#pkg/log/log.ts';
-import type { Listening, ListenOptions } from './bun-transport.ts';
+import { KEEP_ALIVE_MS, type Listening, type ListenOptions } from './bun-transport.ts';
 import type { Accept, PeerFacts, Transport } from './transport.ts';
 
 class NetTransport implements Transport {
@@ -77,6 +77,10 @@ function descriptorOf(socket: net.Socket): number {
 }
 
 function connect(socket: net.Socket, accept: Accept, peerOf: (fd: number) => PeerFacts): void {
+  if (remoteOf(socket) !== '') {
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
+  }
   const fd = descriptorOf(socket);
   const sink = accept(new NetTransport(socket, peerOf(fd), fd));
   socket.on('data', (bytes: Buffer) => sink.data(bytes));

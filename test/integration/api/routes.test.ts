@@ -63,6 +63,8 @@ describe('the daemon itself', () => {
     const { status, body } = await ask('GET', '/info');
     expect(status).toBe(200);
     expect(problemsOf(body as never, infoSchema)).toEqual([]);
+    const old = (await ask('GET', '/v1.40/info')).body['RuncCommit'] as Body;
+    expect(old['Expected']).toBe(old['ID']);
     expect(body['NCPU']).toBe(navigator.hardwareConcurrency);
     expect(body['KernelVersion']).toBe(fs.readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim());
     expect(body['DockerRootDir']).toBe(daemon.dataRoot);
@@ -216,7 +218,7 @@ test('images: history, old sizes, what needs a registry', async () => {
   expect(await message('POST', '/images/create?fromImage=alpine&tag=latest')).toBe(
     '501 Cannot pull "alpine:latest": pulling from a registry is not there yet',
   );
-  expect(await message('GET', '/images/nothing/json')).toBe('404 No such image: nothing');
+  expect(await message('GET', '/images/nothing/json')).toBe('404 No such image: nothing:latest');
 });
 
 describe('configuration', () => {

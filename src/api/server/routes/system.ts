@@ -1,6 +1,7 @@
 /** Routes of the daemon itself, Berth's own among them. */
 import { systemEvents, systemInfo, systemShutdown, systemVersion } from '#api/jobs/system.ts';
 import type { JobSummary } from '#api/types/job.ts';
+import type { Commit, SystemInfo } from '#api/types/system.ts';
 import type { Engine, JobRecord } from '#engine/engine.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
 import { decodeFilters } from '#pkg/filters/filters.ts';
@@ -20,9 +21,20 @@ function ping({ exchange }: RouteContext): void {
   exchange.respond(200, 'text/plain; charset=utf-8', body, PING_HEADERS);
 }
 
+/** Until API 1.49 clients compared what is there with what was expected. */
+function withExpected(answer: SystemInfo): SystemInfo {
+  const expected = (commit: Commit): Commit => ({ ...commit, Expected: commit.ID });
+  return {
+    ...answer,
+    ContainerdCommit: expected(answer.ContainerdCommit),
+    RuncCommit: expected(answer.RuncCommit),
+    InitCommit: expected(answer.InitCommit),
+  };
+}
+
 async function info(ctx: RouteContext): Promise<void> {
   const answer = await ctx.run(systemInfo, {});
-  ctx.sendJson(200, answer);
+  ctx.sendJson(200, ctx.minor < 50 ? withExpected(answer) : answer);
 }
 
 async function version(ctx: RouteContext): Promise<void> {
