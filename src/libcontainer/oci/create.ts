@@ -17,6 +17,7 @@ import type { Hooks, Spec } from '../spec.ts';
 import { decodeSpec } from '../spec-decode.ts';
 import { type PreparedStart, prepareStart, rootfsOfBundle } from '../start.ts';
 import { sendConsole } from './console-socket.ts';
+import { withDefaultDevices } from './device-rules.ts';
 import { runHooks, runHooksAnyway } from './hooks.ts';
 import { endLaunched, type LaunchedProcess, OciLauncher } from './launch.ts';
 import { ociState, StateDirectory, type StoredState } from './state.ts';
@@ -89,7 +90,8 @@ export async function createContainer(options: CreateOptions): Promise<CreatedCo
   directory.create();
   undo.defer('remove state directory', () => directory.remove());
   const cgroupPath = cgroupPathOf(spec, options.id);
-  const cgroup = createCgroup({ host: detectCgroups(), path: cgroupPath, resources: spec.linux?.resources ?? {} });
+  const resources = withDefaultDevices(spec.linux?.resources ?? {});
+  const cgroup = createCgroup({ host: detectCgroups(), path: cgroupPath, resources });
   undo.defer('remove cgroup', () => cgroup.remove());
 
   const rootfsPath = realRoot(path.resolve(bundle, root.path));
