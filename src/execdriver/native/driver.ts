@@ -48,7 +48,7 @@ export class NativeDriver implements ExecDriver {
   }
 
   async start(request: LaunchRequest): Promise<RunningProcess> {
-    using _rootfs = ownedFd(request.rootfs);
+    using rootfs = ownedFd(request.rootfs);
     request.signal.throwIfAborted();
     const { id, spec } = request;
     const client = await this.#connected();
@@ -68,7 +68,9 @@ export class NativeDriver implements ExecDriver {
         ...consoleSizeOf(request.stdio.consoleSize),
       });
       for (const warning of prepared.warnings) log.warn('container start', { container: id, warning });
-      await this.#launch(client, { process, pipes, prepared, cgroup: path, request });
+      // Closed before the program runs: else the last reference would be ours and its unmounting would hold us up.
+      const attached = () => rootfs[Symbol.dispose]();
+      await this.#launch(client, { process, pipes, prepared, cgroup: path, request, attached });
       return process;
     } catch (error) {
       await this.#undo(process);
@@ -93,7 +95,7 @@ export class NativeDriver implements ExecDriver {
         ...(pipes.child === undefined ? {} : { stdio: pipes.child }),
         ...consoleSizeOf(request.stdio.consoleSize),
       });
-      await this.#launch(client, { process, pipes, prepared, cgroup: undefined, request });
+      await this.#launch(client, { process, pipes, prepared, cgroup: undefined, request, attached: () => {} });
       return process;
     } catch (error) {
       await this.#undo(process);
@@ -118,9 +120,11 @@ export class NativeDriver implements ExecDriver {
       readonly prepared: PreparedStart | PreparedExec;
       readonly cgroup: string | undefined;
       readonly request: LaunchRequest | ExecRequest;
+      /** The child stands at its last gate: every mount is where it belongs. */
+      readonly attached: () => void;
     },
   ): Promise<void> {
-    const { process, pipes, prepared, cgroup, request } = start;
+    const { process, pipes, prepared, cgroup, request, attached } = start;
     const master = prepared.takeMaster();
     if (master !== undefined) pipes.setMaster(master);
     const limit = AbortSignal.timeout(START_DEADLINE_MS);
@@ -143,6 +147,7 @@ export class NativeDriver implements ExecDriver {
         const { id, pid, startTicks, startedAt } = process;
         const facts = { id, pid, startTicks, startedAt, tty: request.stdio.tty };
         this.#files.write(cgroup === undefined ? facts : { ...facts, cgroup });
+        attached();
         if ('beforeExec' in request) await request.beforeExec({ pid, startTicks });
       },
     });
