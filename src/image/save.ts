@@ -5,12 +5,12 @@
  */
 import * as fs from 'node:fs';
 import zlib from 'node:zlib';
-import { cancelled, dataLoss } from '#errdefs/errors.ts';
+import { cancelled, dataLoss, kindOf } from '#errdefs/errors.ts';
 import { digestOf } from '#content/content-store.ts';
 import type { Layer } from '#layer/records.ts';
 import { endOfArchive, formatEntry, padding, plainEntry } from '#pkg/archive/writer.ts';
 import { canonicalString, familiarName, parseReference, type Reference, withDefaultTag } from '#reference/reference.ts';
-import type { Image, ImageStore } from './image-store.ts';
+import { type Image, type ImageStore, noSuchImage } from './image-store.ts';
 
 export interface SaveInput {
   /** Names, ids, or bare repositories (all their tags). */
@@ -110,7 +110,7 @@ interface Resolved {
 }
 
 function resolveFor(store: ImageStore, name: string): Resolved {
-  const resolved = store.resolve(name);
+  const resolved = resolveOrRefuse(store, name);
   const bareId = name.startsWith('sha256:') ? name.slice('sha256:'.length) : name;
   if (/^[0-9a-f]{1,64}$/.test(bareId) && resolved.id.startsWith(`sha256:${bareId}`)) {
     const isAlsoName = bareId.length < 64 && !name.startsWith('sha256:') && store.lookup(parseReference(name));
@@ -130,6 +130,15 @@ function resolveFor(store: ImageStore, name: string): Resolved {
     id: resolved.id,
     byName: byName.length > 0 ? byName : [{ id: resolved.id, reference: withDefaultTag(reference) }],
   };
+}
+
+/** Of a save Docker tells the name as it was given. */
+function resolveOrRefuse(store: ImageStore, name: string): Image {
+  try {
+    return store.resolve(name);
+  } catch (error) {
+    throw kindOf(error) === 'not-found' ? noSuchImage(name) : error;
+  }
 }
 
 function savedLayer(layer: Layer): SavedLayer {

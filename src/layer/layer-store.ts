@@ -7,6 +7,7 @@
  * lease (work under way) names it. `collect` removes the rest.
  */
 import assert from 'node:assert/strict';
+import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { conflict, notFound } from '#errdefs/errors.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
@@ -18,6 +19,7 @@ import { decodeLayer, decodeReadWrite, encodeLayer, type Layer, LAYER_KIND, READ
 import {
   type LayerSource,
   type PreparedLayer,
+  measureLayer,
   prepareLayer,
   type RegisterOptions,
   registerLayers,
@@ -132,8 +134,15 @@ export class LayerStore {
   }
 
   /** Begins to unpack a layer whose place in a stack is not known yet; see register.ts. */
-  prepare(file: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<PreparedLayer> {
-    return prepareLayer({ driver: this.#driver, pool: this.#pool }, file, options.signal);
+  async prepare(file: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<PreparedLayer> {
+    const means = { driver: this.#driver, pool: this.#pool };
+    const { size } = await fs.promises.stat(file);
+    // Perhaps it is here already: hashing costs a tenth of unpacking.
+    if (this.list().some((layer) => layer.blob.size === size)) {
+      const measured = await measureLayer(means, file, options.signal);
+      if (this.list().some((layer) => layer.blob.digest === measured.result.blobDigest)) return measured;
+    }
+    return prepareLayer(means, file, options.signal);
   }
 
   /**

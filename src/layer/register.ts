@@ -27,7 +27,7 @@ export interface LayerSource {
 /** A layer that is unpacked already, in a directory whose parent is decided later. */
 export interface PreparedLayer extends AsyncDisposable {
   readonly result: ArchiveResult;
-  /** Undefined where the driver cannot unpack without the parent: then only the digests are known. */
+  /** Undefined when only the digests are known: the driver needs the parent first, or the layer was here already. */
   readonly target: PreparedTarget | undefined;
 }
 
@@ -61,15 +61,22 @@ export interface RegisterOptions {
 
 const newCacheId = (): string => randomBytes(32).toString('hex');
 
+/** Only the digests. */
+export async function measureLayer(
+  means: Means,
+  file: string,
+  signal: AbortSignal | undefined,
+): Promise<PreparedLayer> {
+  const result = await means.pool.run({ kind: 'measure', file }, { signal });
+  return { result, target: undefined, [Symbol.asyncDispose]: async () => undefined };
+}
+
 export async function prepareLayer(
   means: Means,
   file: string,
   signal: AbortSignal | undefined,
 ): Promise<PreparedLayer> {
-  if (means.driver.needsParentFirst) {
-    const result = await means.pool.run({ kind: 'measure', file }, { signal });
-    return { result, target: undefined, [Symbol.asyncDispose]: async () => undefined };
-  }
+  if (means.driver.needsParentFirst) return measureLayer(means, file, signal);
   const cacheId = newCacheId();
   const diff = await means.driver.diffTarget(cacheId, undefined);
   try {
@@ -104,7 +111,9 @@ export async function registerLayers(
   const settled = await Promise.allSettled(
     missing.map(async ({ source }) => {
       try {
-        return source.prepared ?? made.use(await prepareLayer(means, source.file, signal));
+        // Without files it was known, but not on top of this stack.
+        if (source.prepared?.target !== undefined) return source.prepared;
+        return made.use(await prepareLayer(means, source.file, signal));
       } catch (error) {
         failed.abort(error);
         throw error;
