@@ -45,7 +45,7 @@ function textOf(fd: number): string {
 describe('copyInput', () => {
   test('a reader that is slow holds the client back, and gets all of it', async () => {
     const pipe = pipe2();
-    const text = 'x'.repeat(1_000_000);
+    const text = 'x'.repeat(3_000_000);
     const copied = copyInput(request({ fd: pipe.write, source: chunks(text, 'end') })).then((end) => {
       close(pipe.write);
       return end;
@@ -83,7 +83,7 @@ describe('copyInput', () => {
   });
 
   test('stops in the middle of waiting, for the client or for the process', async () => {
-    for (const source of [chunks('x'.repeat(1_000_000)), new ReadableStream<Uint8Array>()]) {
+    for (const source of [chunks('x'.repeat(3_000_000)), new ReadableStream<Uint8Array>()]) {
       const pipe = pipe2();
       const stop = new AbortController();
       const copied = copyInput(request({ fd: pipe.write, source, signal: stop.signal }));

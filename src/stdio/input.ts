@@ -4,11 +4,14 @@
  * What the end of input means (StdinOnce) is the daemon's to decide.
  */
 import { close, dup, setNonBlocking, tryWrite } from '#sys/files.ts';
+import { call } from '#sys/call.ts';
 import { isErrno } from '#sys/errno.ts';
+import { F, NR } from '#sys/numbers.ts';
 import { DetachMatcher } from '#pkg/detach-keys/detach-keys.ts';
 
 /** A pty master may say that there is room and take nothing (a full line buffer): then it is asked again after a while. */
 const NO_PROGRESS_MS = 20;
+const INPUT_PIPE_BYTES = 1 << 20;
 
 export interface InputRequest {
   readonly source: AsyncIterable<Uint8Array>;
@@ -61,6 +64,7 @@ class Writer {
   readonly #request: InputRequest;
   /** The process has closed its stdin: the rest is thrown away. */
   #broken = false;
+  #enlarged = false;
 
   constructor(fd: number, request: InputRequest) {
     this.#fd = fd;
@@ -76,7 +80,7 @@ class Writer {
         fruitless = 0;
         continue;
       }
-      await this.#room(fruitless++ > 0);
+      await this.#room(fruitless++ > 1);
     }
   }
 
@@ -93,6 +97,11 @@ class Writer {
 
   async #room(again: boolean): Promise<void> {
     if (this.#broken) return;
+    if (!this.#enlarged) {
+      // Somebody sends more than a little: fewer, larger turns. A terminal refuses, and so may the user's pipe limit.
+      this.#enlarged = true;
+      if (call(NR.fcntl, this.#fd, F.SETPIPE_SZ, INPUT_PIPE_BYTES) > 0) return;
+    }
     if (again) await new Promise((resolve) => setTimeout(resolve, NO_PROGRESS_MS));
     const gone = Promise.withResolvers<void>();
     const onAbort = () => gone.resolve();
