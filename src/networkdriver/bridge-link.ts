@@ -48,6 +48,8 @@ export interface BridgeState {
   readonly address: BridgeAddress;
   /** Further addresses of the bridge. */
   readonly others: readonly string[];
+  /** The bridge is new: whoever cannot go on takes it away again. */
+  readonly made: boolean;
 }
 
 const IP_FORWARD = '/proc/sys/net/ipv4/ip_forward';
@@ -64,13 +66,13 @@ export function ensureBridge(host: NetlinkSocket, config: BridgeConfig): BridgeS
   }
   const link = found ?? makeBridge(host, config);
   try {
-    const state = addressed(host, { config, link, bip });
+    const state = { ...addressed(host, { config, link, bip }), made: found === undefined };
     if (!link.up) host.run(setLinkUp(link.index));
     if (hasIpv6()) writeFileSync(`/proc/sys/net/ipv6/conf/${config.bridge}/accept_ra`, '0');
     forward();
     return state;
   } catch (error) {
-    if (found === undefined) host.run(deleteLink(link.index));
+    if (found === undefined) host.run(deleteLink({ index: link.index }));
     throw error;
   }
 }
@@ -90,7 +92,13 @@ function makeBridge(host: NetlinkSocket, { bridge, mtu }: BridgeConfig): Link {
   } catch (cause) {
     throw systemError(`Cannot make bridge "${bridge}": ${messageOf(cause)}`, { cause });
   }
-  const link = findLink(host, bridge);
+  let link: Link | undefined;
+  try {
+    link = findLink(host, bridge);
+  } catch (error) {
+    host.run(deleteLink({ name: bridge }));
+    throw error;
+  }
   if (link === undefined) throw systemError(`Cannot make bridge "${bridge}": it is gone again`);
   log.info('made a bridge', { bridge });
   return link;
@@ -103,7 +111,7 @@ interface Addressing {
 }
 
 /** The bridge's own address: --bip, else the one that it has, else the first of a free pool. */
-function addressed(host: NetlinkSocket, { config, link, bip }: Addressing): BridgeState {
+function addressed(host: NetlinkSocket, { config, link, bip }: Addressing): Omit<BridgeState, 'made'> {
   const present = host.dump(listAddresses, decodeAddress).filter((a) => a.index === link.index);
   const wanted = present.find((a) => bip === undefined || (a.ip === bip.gateway && a.prefixLength === lengthOf(bip)));
   if (wanted !== undefined) {

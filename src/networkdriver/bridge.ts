@@ -9,6 +9,7 @@ import { ok } from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { systemError } from '#errdefs/errors.ts';
 import { Firewall } from '#libcontainer/firewall/firewall.ts';
+import { FirewallGuardian } from '#libcontainer/firewall/guardian.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
 import { ipv4Bytes, ipv4Number, ipv4Text, macText, subnetSize, subnetText } from '#libcontainer/netlink/ip.ts';
 import {
@@ -58,6 +59,7 @@ export class BridgeDriver implements NetworkDriver {
   readonly #host: NetlinkSocket;
   readonly #firewall: Firewall;
   #ready: Ready | undefined;
+  #guardian: FirewallGuardian | undefined;
 
   /** Touches nothing. Errors: unavailable when libnftables is missing. */
   constructor(options: BridgeOptions) {
@@ -78,8 +80,14 @@ export class BridgeDriver implements NetworkDriver {
       subnet: subnetText(state.address.subnet),
       interContainer: true,
     });
-    this.#firewall.apply();
+    try {
+      this.#firewall.apply();
+    } catch (error) {
+      if (state.made) this.#host.run(deleteLink({ index: state.index }));
+      throw error;
+    }
     this.#ready = { ...state, pool };
+    this.#guardian ??= new FirewallGuardian(this.#firewall.table, () => this.#firewall.apply());
   }
 
   /** Preconditions: ensured. */
@@ -189,7 +197,7 @@ export class BridgeDriver implements NetworkDriver {
       if (!ours || alive.has(link.name) || (link.master !== bridge && link.master !== 0)) continue;
       log.info('removing a link without a container', { link: link.name });
       try {
-        this.#host.run(deleteLink(link.index));
+        this.#host.run(deleteLink({ index: link.index }));
       } catch (error) {
         if (!isNetlinkErrno(error, 'ENODEV')) throw error; // gone with its namespace meanwhile
       }
@@ -198,6 +206,7 @@ export class BridgeDriver implements NetworkDriver {
 
   /** Lets go; bridge, table and links of running containers stay. */
   async close(): Promise<void> {
+    this.#guardian?.[Symbol.dispose]();
     this.#firewall[Symbol.dispose]();
     this.#host[Symbol.dispose]();
   }

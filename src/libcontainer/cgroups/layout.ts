@@ -3,7 +3,7 @@
  * us, so that no restart or reload of services touches containers; on cgroup v2 their groups lie in it. Everywhere else
  * they lie below a parent `/berth` in each hierarchy. Daemons on other data roots carry a suffix of six hex digits.
  */
-import { readdirSync, rmdirSync } from 'node:fs';
+import { existsSync, readdirSync, rmdirSync } from 'node:fs';
 import { invalidParameter } from '#errdefs/errors.ts';
 import type { CgroupHost } from './detect.ts';
 import { adoptIntoScope } from './systemd.ts';
@@ -55,7 +55,9 @@ export function containerPath(layout: CgroupLayout, id: string): string {
 export async function prepareLayout(layout: CgroupLayout, monitorPid: number): Promise<void> {
   const { host, monitor, scope } = layout;
   const pids = [monitorPid, ...childrenBeside(monitorPid)];
-  if (scope !== undefined && !isIn(monitorPid, scope)) {
+  // A scope of an earlier monitor may be there with its containers: on v2 the new one is written into it below.
+  const isThere = host.version === 2 && existsSync(host.mountPoint + layout.parent);
+  if (scope !== undefined && !isThere && !isIn(monitorPid, scope)) {
     // In its service's group the monitor, and every container with it, would be stopped with the daemon.
     await adoptIntoScope({ scope, slice: 'berth.slice', pids, before: 'berth.service' });
   }

@@ -50,7 +50,7 @@ export function scopeCall(request: ScopeRequest, serial: number): DbusCall {
   return { ...SYSTEMD, serial, member: 'StartTransientUnit', body };
 }
 
-/** The call for a scope that is there already, with containers of a monitor that died. Pure. */
+/** The call for a scope of v1 that is there already, with containers of a monitor that died. Pure. */
 export function attachCall({ scope, pids }: ScopeRequest, serial: number): DbusCall {
   const body = [dbus.string(scope), dbus.string(''), dbus.array('u', pids.map(dbus.uint32))];
   return { ...SYSTEMD, serial, member: 'AttachProcessesToUnit', body };

@@ -149,13 +149,7 @@ export const setHairpin = (index: number, on = true): Request => ({
   ],
 });
 
-export const deleteLink = (index: number): Request => ({
-  name: `delete link ${index}`,
-  type: RTM.DELLINK,
-  flags: 0,
-  header: linkHeader(index),
-  attributes: [],
-});
+export const deleteLink = (by: LinkKey): Request => linkRequest('delete', RTM.DELLINK, by);
 
 export interface AddressRequest {
   readonly index: number;
@@ -245,13 +239,21 @@ export interface Link {
   readonly master: number;
 }
 
-export const getLink = (by: { readonly name: string } | { readonly index: number }): Request => ({
-  name: 'name' in by ? `find link "${by.name}"` : `find link ${by.index}`,
-  type: RTM.GETLINK,
-  flags: 0,
-  header: linkHeader('index' in by ? by.index : 0),
-  attributes: 'name' in by ? [textAttribute(IFLA.IFNAME, by.name)] : [],
-});
+/** How a link is named in a request. */
+export type LinkKey = { readonly name: string } | { readonly index: number };
+
+function linkRequest(verb: string, type: number, by: LinkKey): Request {
+  const named = 'name' in by;
+  return {
+    name: named ? `${verb} link "${by.name}"` : `${verb} link ${by.index}`,
+    type,
+    flags: 0,
+    header: linkHeader(named ? 0 : by.index),
+    attributes: named ? [textAttribute(IFLA.IFNAME, by.name)] : [],
+  };
+}
+
+export const getLink = (by: LinkKey): Request => linkRequest('find', RTM.GETLINK, by);
 
 export const listLinks: Request = {
   name: 'list links',

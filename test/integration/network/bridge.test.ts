@@ -1,5 +1,5 @@
 /** The bridge driver with real links, rules and packets, in a network namespace of its own. */
-import { afterEach, describe, expect, test } from 'bun:test';
+import { afterEach, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { BridgeDriver, type BridgeOptions } from '#networkdriver/bridge.ts';
 import type { Endpoint } from '#networkdriver/driver.ts';
@@ -7,11 +7,14 @@ import { linkNameOf } from '#networkdriver/link-name.ts';
 import { driverContract } from '#networkdriver/testing/contract.ts';
 import { PlainDriver } from '#networkdriver/plain.ts';
 import { setLogLevel } from '#pkg/log/log.ts';
+import { interpose } from '#sys/call.ts';
+import { NR } from '#sys/numbers.ts';
 import { Launcher } from '#sys/zygote/launch.ts';
 import { isInside, run, TestContainer } from './namespace.ts';
 
 const NETWORK = 'a'.repeat(64);
 const CONTAINER = 'c'.repeat(64);
+const EIO = 5;
 const OPTIONS: BridgeOptions = { networkId: NETWORK, bridge: 'berth0', given: false };
 
 interface Joined extends AsyncDisposable {
@@ -22,6 +25,7 @@ interface Joined extends AsyncDisposable {
 
 if (isInside(import.meta.path)) {
   setLogLevel('error');
+  setDefaultTimeout(60_000); // an emulated machine is slow
   run('ip', 'link', 'set', 'lo', 'up');
   const launcher = new Launcher();
 
@@ -233,14 +237,48 @@ if (isInside(import.meta.path)) {
       await second.close();
     });
 
-    test('a flush of all rules by others is repaired by the next change', async () => {
+    test('a flush of all rules by others is repaired', async () => {
       await using driver = await made();
       await using a = await joined(driver);
-      run('nft', 'flush', 'ruleset');
-      await using _ = await joined(driver);
-      const rules = run('nft', 'list', 'ruleset');
-      expect(rules).toContain('masquerade');
-      expect(rules).toContain(a.ip);
+      const whole = run('nft', 'list', 'ruleset');
+      await Bun.sleep(20); // the guardian listens
+      for (const command of ['flush ruleset', 'flush table inet berth', 'delete table bridge berth']) {
+        run('nft', command);
+        for (let i = 0; i < 200 && run('nft', 'list', 'ruleset') !== whole; i++) await Bun.sleep(5);
+        expect([command, run('nft', 'list', 'ruleset')]).toEqual([command, whole]);
+      }
+      expect(whole).toContain(a.ip);
+    });
+
+    test('whichever netlink request fails, nothing is left', async () => {
+      const failing = async (at: number, work: () => Promise<unknown>): Promise<boolean> => {
+        let count = 0;
+        using _ = interpose((nr, _args, proceed) => (nr === NR.sendto && ++count === at ? -EIO : proceed()));
+        return await work().then(
+          () => false,
+          () => true,
+        );
+      };
+      let sends = 1;
+      for (; ; sends++) {
+        const driver = new BridgeDriver(OPTIONS);
+        const failed = await failing(sends, () => driver.ensure());
+        await driver.close();
+        if (!failed) break;
+        expect([sends, run('ip', '-br', 'link', 'show', 'type', 'bridge')]).toEqual([sends, '']);
+      }
+      expect(sends).toBeGreaterThan(5);
+      await using driver = await made();
+      for (let at = 1; ; at++) {
+        await using container = await TestContainer.start(launcher);
+        const endpoint = await driver.allocate(CONTAINER);
+        const failed = await failing(at, () => driver.join(endpoint, container.gate));
+        await driver.release(endpoint);
+        if (!failed) break;
+        expect(run('nft', 'list', 'set', 'bridge', 'berth', 'guarded')).not.toContain('elements');
+      }
+      for (let i = 0; i < 200 && run('ip', '-br', 'link', 'show', 'type', 'veth') !== ''; i++) await Bun.sleep(10);
+      expect(run('ip', '-br', 'link', 'show', 'type', 'veth')).toBe('');
     });
 
     test('nothing of others is touched', async () => {

@@ -1,0 +1,84 @@
+/**
+ * Repairs our tables when others flush them: listens to nftables' own notifications, without a timer. When the kernel
+ * says that it lost some (ENOBUFS), everything is written anew and a new socket made.
+ */
+import { log } from '#pkg/log/log.ts';
+import { decodeMessages } from '#libcontainer/netlink/codec.ts';
+import { close } from '#sys/files.ts';
+import { SOCKET } from '#sys/numbers.ts';
+import { netlinkSocket, setsockopt } from '#sys/sockets.ts';
+import { ForeignChanges } from './changes.ts';
+
+const NETLINK_NETFILTER = 12;
+const SOL_NETLINK = 270;
+const NETLINK_ADD_MEMBERSHIP = 1;
+const NFNLGRP_NFTABLES = 7;
+const SO_RCVBUFFORCE = 33;
+const RECEIVE_BUFFER_BYTES = 4 << 20;
+/** A host where something flushes in a loop: give up rather than fight. */
+const REPAIRS_PER_MINUTE_MAX = 60;
+
+export class FirewallGuardian implements Disposable {
+  readonly #table: string;
+  readonly #repair: () => void;
+  readonly #repairs: number[] = [];
+  #reader: { cancel(): Promise<void> } | undefined;
+  #stopped = false;
+
+  /** `repair` writes the tables anew; it is called after each foreign transaction that took something of them. */
+  constructor(table: string, repair: () => void) {
+    this.#table = table;
+    this.#repair = repair;
+    void this.#run();
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopped) {
+      const fd = netlinkSocket(NETLINK_NETFILTER);
+      try {
+        setsockopt(fd, SOCKET.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES);
+        setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES);
+        await this.#listen(fd);
+        return;
+      } catch (err) {
+        log.warn('notifications of nftables were lost', { table: this.#table, err });
+        if (!this.#attempt()) return;
+      } finally {
+        close(fd);
+      }
+    }
+  }
+
+  async #listen(fd: number): Promise<void> {
+    const changes = new ForeignChanges(this.#table, process.pid);
+    const reader = Bun.file(fd).stream().getReader();
+    this.#reader = reader;
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      if (this.#stopped) return;
+      if (changes.take(decodeMessages(part.value)) && !this.#attempt()) return;
+    }
+  }
+
+  /** False when it is to stop. */
+  #attempt(): boolean {
+    if (this.#stopped) return false;
+    const now = performance.now();
+    while ((this.#repairs[0] ?? now) < now - 60_000) this.#repairs.shift();
+    if (this.#repairs.push(now) > REPAIRS_PER_MINUTE_MAX) {
+      log.error('the firewall table is flushed again and again: no longer repaired', { table: this.#table });
+      return false;
+    }
+    try {
+      this.#repair();
+      log.warn('the firewall table was changed by another program and has been written anew', { table: this.#table });
+    } catch (err) {
+      log.error('cannot repair the firewall table', { table: this.#table, err });
+    }
+    return true;
+  }
+
+  [Symbol.dispose](): void {
+    this.#stopped = true;
+    void this.#reader?.cancel();
+  }
+}
