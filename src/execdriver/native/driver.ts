@@ -14,12 +14,12 @@ import { close, ownedFd } from '#sys/files.ts';
 import { kill, processStat } from '#sys/processes.ts';
 import type { ExecDriver, ExecRequest, LaunchRequest, ProcessExit, ProcessStdio, RunningProcess } from '../driver.ts';
 import { type Gated, launchThroughGates } from './launch.ts';
-import type { MonitorClient } from './monitor/client.ts';
+import { MonitorClient, type MonitorEvents } from './monitor/client.ts';
 import type { ExitRecord, ListedProcess } from './monitor/protocol.ts';
 import { NativeProcess } from './native-process.ts';
 import { networkGate } from './network-gate.ts';
 import { type ProcessFacts, ProcessFiles } from './process-files.ts';
-import { connectOrStart, monitorListens } from './start-monitor.ts';
+import { connectOrStart, monitorListens, socketPathOf } from './start-monitor.ts';
 import { StdioPipes } from './stdio-pipes.ts';
 
 const SIGKILL = 9;
@@ -38,7 +38,13 @@ export class NativeDriver implements ExecDriver {
   readonly #options: NativeDriverOptions;
   readonly #files: ProcessFiles;
   readonly #processes = new Map<string, NativeProcess>();
+  readonly #events: MonitorEvents = {
+    onExit: (exit) => this.#exited(exit),
+    onClosed: () => this.#connectionLost(),
+  };
   #client: Promise<MonitorClient> | undefined;
+  /** What a lost connection means is found out; starts wait for it. */
+  #settled: Promise<void> = Promise.resolve();
   #monitorPid = 0;
   #closed = false;
 
@@ -275,7 +281,8 @@ export class NativeDriver implements ExecDriver {
     this.#client = undefined;
   }
 
-  #connected(): Promise<MonitorClient> {
+  async #connected(): Promise<MonitorClient> {
+    await this.#settled;
     this.#client ??= this.#connect().catch((error: unknown) => {
       this.#client = undefined;
       throw error;
@@ -284,10 +291,8 @@ export class NativeDriver implements ExecDriver {
   }
 
   async #connect(): Promise<MonitorClient> {
-    const client = await connectOrStart(
-      { execRoot: this.#options.execRoot, command: this.#options.monitorCommand },
-      { onExit: (exit) => this.#exited(exit), onClosed: () => void this.#monitorDied() },
-    );
+    const place = { execRoot: this.#options.execRoot, command: this.#options.monitorCommand };
+    const client = await connectOrStart(place, this.#events);
     this.#monitorPid = client.pid;
     await prepareLayout(this.#options.cgroups, client.pid);
     return client;
@@ -299,9 +304,24 @@ export class NativeDriver implements ExecDriver {
     process.end(exitOf(exit, process.cgroup));
   }
 
-  async #monitorDied(): Promise<void> {
+  #connectionLost(): void {
     this.#client = undefined;
-    if (this.#closed) return;
+    if (!this.#closed) this.#settled = this.#reconnect().catch((err: unknown) => log.error('no way back', { err }));
+  }
+
+  /** Only the connection may have failed: who lives on is asked before anything is killed. */
+  async #reconnect(): Promise<void> {
+    const again = await MonitorClient.connect(socketPathOf(this.#options.execRoot), this.#events);
+    if (again?.pid !== this.#monitorPid) {
+      again?.close();
+      return this.#monitorDied();
+    }
+    log.warn('the connection to the monitor was lost and made again', { monitor: again.pid });
+    this.#client = Promise.resolve(again);
+    for (const { exit } of again.processes) if (exit !== undefined) this.#exited(exit);
+  }
+
+  async #monitorDied(): Promise<void> {
     const lost = [...this.#processes.values()].filter((process) => !process.ended);
     log.error('the monitor died', { monitor: this.#monitorPid, processes: lost.length });
     await Promise.all(lost.map((process) => this.#endLost(process)));

@@ -7,6 +7,7 @@ import { detectCgroups } from '#libcontainer/cgroups/detect.ts';
 import { planLayout, removeLayout } from '#libcontainer/cgroups/layout.ts';
 import { close, setNonBlocking, tryRead, writeAll } from '#sys/files.ts';
 import { kill, processStat } from '#sys/processes.ts';
+import { peerCredentials } from '#sys/sockets.ts';
 import { failureOf, isGone, MONITOR, until, within } from './harness.ts';
 import { makeImage, rootfsOver, specOf, type SpecOptions } from './rootfs.ts';
 
@@ -200,6 +201,23 @@ test('another driver on the same exec root finds what runs and what ended meanwh
   for (const p of [ended, running]) if (p !== undefined) expect(await over(p)).toBe(p === ended ? 6 : 0);
 });
 
+test('when only the connection fails, nothing is killed and it is made again', async () => {
+  const c = await start({ args: ['cat'], stdio: { stdin: true } });
+  // A frame longer than any: the monitor drops the connection.
+  const monitor = parentOf(c.pid);
+  const mine = readdirSync('/proc/self/fd').filter((fd) => socketPeer(Number(fd)) === monitor);
+  expect(mine.length).toBe(1);
+  writeAll(Number(mine[0]), Uint8Array.of(0xff, 0xff, 0xff, 0x7f));
+  await Bun.sleep(50);
+  const again = await start({ args: ['true'] });
+  expect(parentOf(c.pid)).toBe(monitor);
+  expect(await over(again)).toBe(0);
+  close(c.stdio.stdin ?? -1);
+  await c.closeStdin();
+  expect(await over(c)).toBe(0);
+  for (const p of [c, again]) for (const fd of [p.stdio.stdout, p.stdio.stderr]) close(fd ?? -1);
+});
+
 test('when the monitor dies, its containers are ended with 137 and the next start works', async () => {
   const c = await start({ args: ['sleep', '60'] });
   kill(parentOf(c.pid), 9);
@@ -224,6 +242,15 @@ test('a restart after the death of both finds the container dead', async () => {
   await until('the container is gone', () => isGone(c.pid));
   await driver.release(c.id);
 });
+
+/** Pid of the process that listens at the other end; -1 for anything but a unix socket. */
+function socketPeer(fd: number): number {
+  try {
+    return peerCredentials(fd).pid;
+  } catch {
+    return -1;
+  }
+}
 
 function parentOf(pid: number): number {
   return processStat(pid)?.ppid ?? -1;

@@ -28,6 +28,7 @@ import {
 
 const AT_CGROUP = 80;
 const SIGNALFD_SIGINFO_BYTES = 128;
+const FAILURES_MAX = 20;
 const ESTALE = errnoNumber('ESTALE');
 const EOWNERDEAD = errnoNumber('EOWNERDEAD');
 const EEXIST = errnoNumber('EEXIST');
@@ -73,6 +74,7 @@ export class Monitor {
   /** First children of execs whose second clone was adopted. */
   readonly #middles = new Set<number>();
   readonly #unanswered = new Map<number, Unanswered>();
+  readonly #failures = new Map<number, number>();
   readonly #signalBytes = new Uint8Array(SIGNALFD_SIGINFO_BYTES * 8);
   #zygote = new Zygote();
   #sweepWanted = false;
@@ -94,11 +96,28 @@ export class Monitor {
       const lonely = this.#isLonely();
       const ready = this.#epoll.wait(lonely ? this.#options.lonelyMs : -1);
       if (lonely && ready.length === 0) break;
-      for (const { fd, events } of ready) this.#serve(fd, events);
-      if (this.#sweepWanted) this.#sweep();
+      for (const { fd, events } of ready) this.#guarded(fd, () => this.#serve(fd, events));
+      if (this.#sweepWanted) this.#guarded(-1, () => this.#sweep());
     }
     this.#zygote[Symbol.dispose]();
     this.#epoll[Symbol.dispose]();
+  }
+
+  /**
+   * Every container hangs on this loop: a failure of ours costs what it was about, not them. A descriptor that keeps
+   * failing is no longer watched, or the loop would spin.
+   */
+  #guarded(fd: number, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      const failures = (this.#failures.get(fd) ?? 0) + 1;
+      this.#failures.set(fd, failures);
+      log.error('the monitor goes on after a failure', { fd, failures, err: error });
+      const connection = this.#connections.get(fd);
+      if (connection !== undefined) this.#disconnect(connection);
+      else if (failures >= FAILURES_MAX && fd >= 0) this.#epoll.remove(fd);
+    }
   }
 
   #isLonely(): boolean {
@@ -117,13 +136,8 @@ export class Monitor {
     if (process !== undefined) return this.#processEnded(process);
     const connection = this.#connections.get(fd);
     if (connection === undefined) return; // closed earlier in this turn
-    try {
-      if ((events & EPOLL.OUT) !== 0) connection.flush();
-      if ((events & ~EPOLL.OUT) !== 0) this.#receive(connection);
-    } catch (error) {
-      log.warn('a connection failed', { err: error });
-      this.#disconnect(connection);
-    }
+    if ((events & EPOLL.OUT) !== 0) connection.flush();
+    if ((events & ~EPOLL.OUT) !== 0) this.#receive(connection);
   }
 
   #accept(): void {
@@ -300,7 +314,12 @@ export class Monitor {
     process.ended = true;
     const { id } = process;
     const exit = { id, pid: process.pid, code: ended.code, signal: ended.signal, time: this.#options.now() };
-    this.#options.records.append(exit);
+    try {
+      this.#options.records.append(exit);
+    } catch (error) {
+      // A full exec root: a daemon that is connected still hears of it.
+      log.error('an exit cannot be recorded', { process: id, err: error });
+    }
     this.#tellDaemons({ t: 'exit', exit });
   }
 
