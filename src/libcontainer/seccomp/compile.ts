@@ -3,7 +3,6 @@
  * decided in the stub when our table has their number, and skipped else, as every runtime does: profiles name calls of
  * many kernels. Compiled programs are kept by digest, since a start must not pay for what the last one paid for.
  */
-import { createHash } from 'node:crypto';
 import { invalidParameter, notImplemented, systemError } from '#errdefs/errors.ts';
 import type { Seccomp, SeccompArgument, SeccompRule } from '#libcontainer/spec.ts';
 import { fstat, memfdCreate, ownedFd, pread } from '#sys/files.ts';
@@ -42,7 +41,8 @@ export function compileSeccomp(seccomp: Seccomp): CompiledSeccomp {
   const known = byIdentity.get(seccomp);
   if (known !== undefined) return known;
   const text = JSON.stringify(seccomp, (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value));
-  const digest = createHash('sha256').update(text).digest('base64');
+  // Not node:crypto: loading that takes longer than a whole start.
+  const digest = new Bun.CryptoHasher('sha256').update(text).digest('base64');
   const compiled = byDigest.get(digest) ?? compile(seccomp);
   byDigest.delete(digest);
   byDigest.set(digest, compiled);
