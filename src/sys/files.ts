@@ -169,17 +169,6 @@ export function fstat(fd: number): FileStatus {
   return statxAt(fd, '', AT.EMPTY_PATH);
 }
 
-/** Whether something is there; errors other than ENOENT and ENOTDIR are thrown. */
-export function existsAt(dirfd: number, path: Path): boolean {
-  try {
-    statxAt(dirfd, path);
-    return true;
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return false;
-    throw error;
-  }
-}
-
 export function mkdirat(dirfd: number, path: Path, mode: number): void {
   must('mkdirat', NR.mkdirat, dirfd, path, mode);
 }
@@ -226,11 +215,6 @@ export function fchmodat(dirfd: number, path: Path, mode: number): void {
 
 export function fchmod(fd: number, mode: number): void {
   must('fchmod', NR.fchmod, fd, mode);
-}
-
-/** Changes the mode of what an O_PATH descriptor names, which fchmod refuses. */
-export function fchmodPath(fd: number, mode: number): void {
-  must('fchmodat', NR.fchmodat, AT.FDCWD, `/proc/self/fd/${fd}`, mode);
 }
 
 /** Symlinks are not followed; `path` '' with AT.EMPTY_PATH is the descriptor itself. */
@@ -304,10 +288,6 @@ function nameOf(raw: Uint8Array): { name: string; raw?: Uint8Array } {
 /** Everything written to the file system of `fd` reaches its disk. */
 export function syncfs(fd: number): void {
   must('syncfs', NR.syncfs, fd);
-}
-
-export function fsync(fd: number): void {
-  must('fsync', NR.fsync, fd);
 }
 
 export function ftruncate(fd: number, length: number): void {

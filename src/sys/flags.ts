@@ -197,7 +197,6 @@ export const F = {
 
 export const MFD = { CLOEXEC: 1, ALLOW_SEALING: 2, EXEC: 0x10 } as const;
 export const LOCK = { SH: 1, EX: 2, NB: 4, UN: 8 } as const;
-export const RENAME = { NOREPLACE: 1, EXCHANGE: 2, WHITEOUT: 4 } as const;
 export const SEEK = { SET: 0, CUR: 1, END: 2, DATA: 3, HOLE: 4 } as const;
 export const CLOSE_RANGE = { UNSHARE: 2, CLOEXEC: 4 } as const;
 

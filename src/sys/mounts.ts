@@ -7,7 +7,7 @@ import { check, must, call } from './call.ts';
 import { isErrno, SysError } from './errno.ts';
 import { close, openat, ownedFd, type Path } from './files.ts';
 import { type OverlayRequest, overlayByMount } from './old-overlay.ts';
-import { AT, FSCONFIG, FSMOUNT, FSOPEN, IOCTL, MOUNT_ATTR, MOVE_MOUNT, MS, NR, O, OPEN_TREE } from './numbers.ts';
+import { AT, FSCONFIG, FSMOUNT, FSOPEN, IOCTL, MOUNT_ATTR, MS, NR, O, OPEN_TREE } from './numbers.ts';
 
 /** fsconfig strings end at 255 bytes (and so does the kernel's copy of them). */
 export const FSCONFIG_BYTES_MAX = 255;
@@ -63,11 +63,6 @@ export function openTree(dirfd: number, path: Path, flags: number): number {
   return must('open_tree', NR.open_tree, dirfd, path, flags | OPEN_TREE.CLOEXEC);
 }
 
-/** Attaches the mount `from` at `path`. `path` '' with MOVE_MOUNT.T_EMPTY_PATH is `dirfd` itself. */
-export function moveMount(from: number, dirfd: number, path: Path, flags = 0): void {
-  must('move_mount', NR.move_mount, from, '', dirfd, path, flags | MOVE_MOUNT.F_EMPTY_PATH);
-}
-
 export type Propagation = 'private' | 'shared' | 'slave' | 'unbindable';
 const propagations: Readonly<Record<Propagation, number>> = {
   private: MS.PRIVATE,
@@ -98,15 +93,6 @@ export function mountSetattr(fd: number, attributes: MountAttributes): void {
   const bytes = new Uint8Array(struct.buffer);
   const flags = AT.EMPTY_PATH | (recursive ? AT.RECURSIVE : 0);
   must('mount_setattr', NR.mount_setattr, fd, '', flags, bytes, bytes.length);
-}
-
-export function umount2(path: string, flags = 0): void {
-  must('umount2', NR.umount2, path, flags);
-}
-
-/** mount(2), for what the descriptor calls cannot say. */
-export function mount(source: string, target: string, type: string, flags: number, options = ''): void {
-  must('mount', NR.mount, source, target, type, flags, options);
 }
 
 export interface BindOptions {

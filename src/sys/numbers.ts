@@ -356,7 +356,6 @@ export {
   O,
   OPEN_TREE,
   PR,
-  RENAME,
   RESOLVE,
   RLIMIT,
   S_IF,

@@ -26,11 +26,6 @@ export function kill(pid: number, signal: number): void {
   must('kill', NR.kill, pid, signal);
 }
 
-/** Whether a process of that pid exists (a zombie does). */
-export function processExists(pid: number): boolean {
-  return call(NR.kill, pid, 0) !== -errnoNumber('ESRCH');
-}
-
 export function prctl(option: number, ...args: readonly (number | bigint | string | Uint8Array)[]): number {
   return must('prctl', NR.prctl, option, ...args);
 }
