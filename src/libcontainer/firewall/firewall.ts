@@ -1,18 +1,13 @@
 /**
- * Our nftables tables in the kernel, by libnftables in this process. What should be there is kept here and written as a
- * whole by `apply` (after a start or a flush by others), by the element otherwise. One context is kept: making it
+ * Our nftables tables in the kernel. What should be there is kept here and written as a whole by `apply` (after a start
+ * or a flush by others) through libnftables in this process, by the element otherwise. One context is kept: making it
  * costs more than a call.
  */
 import { systemError } from '#errdefs/errors.ts';
+import { NETLINK_NETFILTER, NetlinkError, NetlinkSocket } from '#libcontainer/netlink/socket.ts';
 import { type Handle, loadNftables, type Nftables } from '#sys/libraries.ts';
-import {
-  addPortText,
-  deleteText,
-  type FirewallBridge,
-  type FirewallPort,
-  removePortText,
-  wholeText,
-} from './tables.ts';
+import { portBatch } from './elements.ts';
+import { deleteText, type FirewallBridge, type FirewallPort, wholeText } from './tables.ts';
 
 export class Firewall implements Disposable {
   /** Name of both tables: `berth`, or with the data root's six digits. */
@@ -21,6 +16,7 @@ export class Firewall implements Disposable {
   readonly #ports = new Map<string, FirewallPort>();
   readonly #library: Nftables;
   readonly #context: Handle;
+  readonly #netfilter: NetlinkSocket;
   #disposed = false;
 
   /** Writes nothing. Errors: unavailable when libnftables is missing. */
@@ -31,6 +27,7 @@ export class Firewall implements Disposable {
     if (this.#context === 0) throw systemError('Cannot make a context of libnftables');
     this.#library.bufferOutput(this.#context);
     this.#library.bufferError(this.#context);
+    this.#netfilter = new NetlinkSocket(undefined, NETLINK_NETFILTER);
   }
 
   /** Takes the bridge into the state; `apply` writes it. */
@@ -54,7 +51,7 @@ export class Firewall implements Disposable {
   addPort(port: FirewallPort): void {
     if (this.#ports.has(port.link)) return;
     this.#ports.set(port.link, port);
-    this.#change(addPortText(this.table, port));
+    this.#change(port, 'add');
   }
 
   /** Idempotent; a port that this daemon does not know is nothing. */
@@ -62,12 +59,18 @@ export class Firewall implements Disposable {
     const port = this.#ports.get(link);
     if (port === undefined) return;
     this.#ports.delete(link);
-    this.#change(removePortText(this.table, port));
+    this.#change(port, 'delete');
   }
 
   /** A change that the tables do not take (somebody has flushed them) is made by writing them anew. */
-  #change(text: string): void {
-    if (this.#library.runCmdFromBuffer(this.#context, text) !== 0) this.apply();
+  #change(port: FirewallPort, verb: 'add' | 'delete'): void {
+    const { begin, requests, end } = portBatch(this.table, port, verb);
+    try {
+      this.#netfilter.runBatch(begin, requests, end);
+    } catch (error) {
+      if (!(error instanceof NetlinkError)) throw error;
+      this.apply();
+    }
   }
 
   /** Takes both tables away. */
@@ -85,5 +88,6 @@ export class Firewall implements Disposable {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#library.ctxFree(this.#context);
+    this.#netfilter[Symbol.dispose]();
   }
 }

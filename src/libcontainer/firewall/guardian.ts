@@ -4,12 +4,12 @@
  */
 import { log } from '#pkg/log/log.ts';
 import { decodeMessages } from '#libcontainer/netlink/codec.ts';
+import { NETLINK_NETFILTER } from '#libcontainer/netlink/socket.ts';
 import { close } from '#sys/files.ts';
 import { SOCKET } from '#sys/numbers.ts';
 import { netlinkSocket, setsockopt } from '#sys/sockets.ts';
 import { ForeignChanges } from './changes.ts';
 
-const NETLINK_NETFILTER = 12;
 const SOL_NETLINK = 270;
 const NETLINK_ADD_MEMBERSHIP = 1;
 const NFNLGRP_NFTABLES = 7;

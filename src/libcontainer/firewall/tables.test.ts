@@ -1,6 +1,7 @@
 /** The text of the tables. That the kernel takes it and what packets meet is test/integration/network. */
 import { describe, expect, test } from 'bun:test';
-import { addPortText, deleteText, removePortText, wholeText } from './tables.ts';
+import { portBatch } from './elements.ts';
+import { deleteText, wholeText } from './tables.ts';
 
 const bridge = { name: 'berth0', subnet: '172.17.0.0/16', interContainer: true };
 const port = { link: 'berth0a1b2c3d4', mac: '02:42:ac:11:00:02', ip: '172.17.0.2' };
@@ -41,10 +42,13 @@ describe('the whole text', () => {
   });
 });
 
-test('a port is added and removed by the same elements', () => {
-  const added = addPortText('berth', port);
-  expect(added.split('\n').length).toBe(4);
-  expect(removePortText('berth', port)).toBe(added.replaceAll('add element', 'delete element'));
+test('a port is three elements of one batch, and is taken out by the same', () => {
+  const added = portBatch('berth', port, 'add');
+  const removed = portBatch('berth', port, 'delete');
+  expect(added.requests.map((r) => r.type)).toEqual([0xa0c, 0xa0c, 0xa0c]);
+  expect(removed.requests.map((r) => r.type)).toEqual([0xa0e, 0xa0e, 0xa0e]);
+  expect(removed.requests.map((r) => r.attributes)).toEqual(added.requests.map((r) => r.attributes));
+  expect([added.begin.type, added.end.type, ...added.begin.header]).toEqual([0x10, 0x11, 0, 0, 0, 10]);
 });
 
 test('deleting is declared first', () => {
@@ -58,10 +62,11 @@ test('deleting is declared first', () => {
 });
 
 test('nothing but names and addresses reaches the grammar', () => {
+  const withPort = (p: typeof port) => wholeText('berth', { bridges: [], ports: [p] });
   for (const link of ['a"b', 'a b', '', 'x'.repeat(16), 'a;b', 'a\nb']) {
-    expect(() => addPortText('berth', { ...port, link })).toThrow(RangeError);
+    expect(() => withPort({ ...port, link })).toThrow(RangeError);
   }
-  expect(() => addPortText('berth', { ...port, ip: '1.2.3.4 }' })).toThrow(RangeError);
-  expect(() => addPortText('berth', { ...port, mac: '$x' })).toThrow(RangeError);
-  expect(() => addPortText('x y', port)).toThrow(RangeError);
+  expect(() => withPort({ ...port, ip: '1.2.3.4 }' })).toThrow(RangeError);
+  expect(() => withPort({ ...port, mac: '$x' })).toThrow(RangeError);
+  expect(() => wholeText('x y', { bridges: [], ports: [port] })).toThrow(RangeError);
 });

@@ -191,16 +191,6 @@ export function wholeText(tableName: string, state: FirewallState): string {
   ].join('');
 }
 
-/** Guards one more port. */
-export function addPortText(tableName: string, port: FirewallPort): string {
-  return fill('bridge', checked(tableName), portElements([port]));
-}
-
-/** Preconditions: the port is guarded (deleting what is not there fails the whole call). */
-export function removePortText(tableName: string, port: FirewallPort): string {
-  return addPortText(tableName, port).replaceAll(/^add element/gm, 'delete element');
-}
-
 export function deleteText(tableName: string): string {
   const table = checked(tableName);
   // Declared first, since deleting what is not there fails.

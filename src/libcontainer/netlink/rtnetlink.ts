@@ -24,16 +24,8 @@ const RTM_ROUTE = { NEW: 24, DEL: 25, GET: 26 } as const;
 const RTM_NEIGHBOUR = { NEW: 28 } as const;
 const IFF_UP = 1;
 const AF = { INET: 2, BRIDGE: 7, INET6: 10 } as const;
-const IFLA = {
-  ADDRESS: 1,
-  IFNAME: 3,
-  MTU: 4,
-  MASTER: 10,
-  LINKINFO: 18,
-  AF_SPEC: 26,
-  NET_NS_FD: 28,
-  TXQLEN: 13,
-} as const;
+const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, MASTER: 10, LINKINFO: 18, AF_SPEC: 26, NET_NS_FD: 28 } as const;
+const IFLA_QUEUES = { TX: 31, RX: 32 } as const;
 const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_KIND: 4, SLAVE_DATA: 5 } as const;
 const VETH_INFO_PEER = 1;
 const IFLA_BRPORT_MODE = 4;
@@ -80,13 +72,15 @@ export interface VethRequest {
 
 /** Both ends in one request: ours up and in the bridge, the peer in its namespace, down. */
 export function createVeth({ name, master, mtu, peer }: VethRequest): Request {
-  const mtus = mtu === undefined ? [] : [u32Attribute(IFLA.MTU, mtu)];
+  // A queue for each processor is the default; a veth without XDP uses none of them, and each is made and torn down.
+  const oneQueue = [u32Attribute(IFLA_QUEUES.TX, 1), u32Attribute(IFLA_QUEUES.RX, 1)];
+  const common = [...oneQueue, ...(mtu === undefined ? [] : [u32Attribute(IFLA.MTU, mtu)])];
   const peerLink = concat([
     linkHeader(peer.index ?? 0),
     textAttribute(IFLA.IFNAME, peer.name),
     u32Attribute(IFLA.NET_NS_FD, peer.namespace),
     attribute(IFLA.ADDRESS, macBytes(peer.mac)),
-    ...mtus,
+    ...common,
   ]);
   return {
     name: `create veth "${name}"`,
@@ -96,7 +90,7 @@ export function createVeth({ name, master, mtu, peer }: VethRequest): Request {
     attributes: [
       textAttribute(IFLA.IFNAME, name),
       u32Attribute(IFLA.MASTER, master),
-      ...mtus,
+      ...common,
       linkInfo('veth', [nested(IFLA_INFO.DATA, [attribute(VETH_INFO_PEER, peerLink)])]),
     ],
   };

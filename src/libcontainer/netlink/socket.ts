@@ -18,7 +18,8 @@ const RECEIVE_BUFFER_BYTES = 8 << 20;
 /** Less than 32 KB lost data silently. */
 const BUFFER_BYTES = 1 << 16;
 const DUMP_TRIES_MAX = 10;
-export const NETLINK_ROUTE = 0;
+const NETLINK_ROUTE = 0;
+export const NETLINK_NETFILTER = 12;
 
 /** A request that the kernel refused. */
 export class NetlinkError extends Error {
@@ -50,8 +51,8 @@ export class NetlinkSocket implements Disposable {
   #sequence = 0;
 
   /** Without `fd` a new socket of this thread's network namespace; a given one (a gate's) is not closed here. */
-  constructor(fd?: number) {
-    this.fd = fd ?? netlinkSocket(NETLINK_ROUTE);
+  constructor(fd?: number, protocol: number = NETLINK_ROUTE) {
+    this.fd = fd ?? netlinkSocket(protocol);
     this.#owned = fd === undefined;
     setsockopt(this.fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
     setsockopt(this.fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
@@ -61,11 +62,22 @@ export class NetlinkSocket implements Disposable {
 
   /** Sends all at once. Throws NetlinkError of the first that failed, after all were answered. */
   run(...requests: readonly Request[]): void {
+    this.#run(requests);
+  }
+
+  /** As `run`, between the messages that make one transaction of them (nftables): all are done, or none. */
+  runBatch(begin: Request, requests: readonly Request[], end: Request): void {
+    this.#run(requests, begin, end);
+  }
+
+  #run(requests: readonly Request[], begin?: Request, end?: Request): void {
+    const before = begin === undefined ? [] : [encodeRequest(begin, ++this.#sequence)];
     const first = this.#sequence + 1;
     const messages = requests.map((request) =>
       encodeRequest({ ...request, flags: request.flags | NLM.ACK }, ++this.#sequence),
     );
-    this.#send(concat(messages));
+    const after = end === undefined ? [] : [encodeRequest(end, ++this.#sequence)];
+    this.#send(concat([...before, ...messages, ...after]));
     const errors = new Map<number, NetlinkError>();
     for (let left = requests.length; left > 0; ) {
       for (const message of this.#receive()) {
