@@ -4,14 +4,7 @@
  * appears in between is an attack or a mistake and ends the start.
  */
 import { AT, FSCONFIG, FSMOUNT, FSOPEN, MOVE_MOUNT, NR, O, OPEN_TREE, RESOLVE } from '#sys/numbers.ts';
-import {
-  type Address,
-  OUTCOME_FD,
-  type Program,
-  type ProgramArgument,
-  type Source,
-  type StepIndex,
-} from '#sys/program.ts';
+import { type Address, type Program, type ProgramArgument, type Source, type StepIndex } from '#sys/program.ts';
 
 const HOW_BYTES = 24;
 
@@ -23,10 +16,7 @@ export interface OpenOptions {
   readonly name?: string;
 }
 
-/**
- * Numbers of the child's table that are used again and again. They are occupied from the start, so that no call inside is
- * given one of them as the lowest free number: dup3 onto itself is EINVAL.
- */
+/** Numbers of the child's table that are used again and again. */
 export class Slots {
   readonly context: Source;
   readonly mount: Source;
@@ -34,15 +24,10 @@ export class Slots {
   readonly spare: Source;
 
   constructor(program: Program) {
-    const take = () => {
-      const slot = program.slot();
-      program.do('reserve a descriptor', NR.dup3, OUTCOME_FD, slot, O.CLOEXEC);
-      return slot;
-    };
-    this.context = take();
-    this.mount = take();
-    this.proc = take();
-    this.spare = take();
+    this.context = program.slot();
+    this.mount = program.slot();
+    this.proc = program.slot();
+    this.spare = program.slot();
   }
 }
 

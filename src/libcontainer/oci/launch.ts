@@ -157,7 +157,10 @@ export class OciLauncher implements Disposable {
     const list = program.serialize(this.#zygote.base, ARENA_BYTES, 0);
     const firstStep = Program.firstStepAddress(list, this.#zygote.base);
     const steps: EndStep[] = [];
-    const prologue = program.descriptorCount + 2;
+    // Each step takes its own bytes and eight for its result.
+    const table = list.firstSourceAt - 8;
+    const count = (list.bytes.length - table) / (STEP_BYTES + 8);
+    const prologue = count - program.steps.length;
     for (let i = first; i < program.steps.length; i++) {
       const at = firstStep + (prologue + i) * STEP_BYTES;
       const record = new DataView(BigInt64Array.of(-1n, BigInt(at)).buffer);
