@@ -10,20 +10,12 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { type BerthError, dataLoss, notFound, systemError } from '#errdefs/errors.ts';
+import { dataLoss, notFound } from '#errdefs/errors.ts';
 import { syncDirectory, writeFileAtomic } from '#pkg/atomicfile/atomicfile.ts';
+import { Ingest, PieceBuffers } from './ingest.ts';
 
 /** `sha256:` and 64 lower-case hex digits. */
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
-
-/** A file below `ingest`: written in pieces, then kept under its digest or dropped. */
-export interface Ingest extends Disposable {
-  readonly path: string;
-  readonly size: number;
-  write(bytes: Uint8Array): void;
-  /** No more writes; the descriptor is closed. */
-  seal(): void;
-}
 
 export interface StoredBlob {
   readonly digest: string;
@@ -34,6 +26,7 @@ export class ContentStore {
   readonly #root: string;
   readonly #blobs: string;
   readonly #ingest: string;
+  readonly #buffers = new PieceBuffers();
 
   private constructor(root: string) {
     this.#root = root;
@@ -82,9 +75,9 @@ export class ContentStore {
     return { digest, size: bytes.length };
   }
 
+  /** A file below `ingest`, to be written and then kept under its digest or dropped. */
   ingest(): Ingest {
-    const file = path.join(this.#ingest, randomBytes(8).toString('hex'));
-    return new IngestFile(file);
+    return new Ingest(path.join(this.#ingest, randomBytes(8).toString('hex')), this.#buffers);
   }
 
   /**
@@ -132,47 +125,4 @@ export function readBounded(file: string, bytesMax: number): Buffer | undefined 
   } finally {
     fs.closeSync(fd);
   }
-}
-
-class IngestFile implements Ingest {
-  readonly path: string;
-  #fd: number;
-  #size = 0;
-
-  constructor(file: string) {
-    this.path = file;
-    const flags = fs.constants.O_CREAT | fs.constants.O_EXCL | fs.constants.O_WRONLY | fs.constants.O_NOFOLLOW;
-    this.#fd = fs.openSync(file, flags, 0o600);
-  }
-
-  get size(): number {
-    return this.#size;
-  }
-
-  write(bytes: Uint8Array): void {
-    let at = 0;
-    try {
-      while (at < bytes.length) at += fs.writeSync(this.#fd, bytes, at, bytes.length - at);
-    } catch (error) {
-      throw explainWrite(error);
-    }
-    this.#size += bytes.length;
-  }
-
-  seal(): void {
-    if (this.#fd >= 0) fs.closeSync(this.#fd);
-    this.#fd = -1;
-  }
-
-  /** Removes the file unless it was kept (renamed away) meanwhile. */
-  [Symbol.dispose](): void {
-    this.seal();
-    fs.rmSync(this.path, { force: true });
-  }
-}
-
-function explainWrite(error: unknown): BerthError {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  const why = code === 'ENOSPC' ? 'no space left on device' : code;
-  return systemError(`Cannot write to the content store: ${why}`, { cause: error });
 }

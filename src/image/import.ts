@@ -25,7 +25,7 @@ export async function importImage(store: ImageStore, input: ImportInput): Promis
   const reference = referenceOf(input.repo, input.tag);
   const platform = parsePlatform(input.platform);
   const config = applyChanges({}, input.changes);
-  using spooled = await spoolPlain(input.archive, { content: store.content, signal: input.signal });
+  await using spooled = await spoolPlain(input.archive, { content: store.content, signal: input.signal });
   await using prepared = await store.layers.prepare(spooled.path, { signal: input.signal });
   using lease = store.layers.lease();
   const [layer] = await store.layers.register(

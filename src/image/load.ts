@@ -40,7 +40,7 @@ export async function loadImages(store: ImageStore, input: LoadInput): Promise<L
 
 async function load(store: ImageStore, input: LoadInput): Promise<LoadedImage[]> {
   await using early = new EarlyLayers(store, input.signal);
-  using spool = await spoolArchive(input.archive, {
+  await using spool = await spoolArchive(input.archive, {
     content: store.content,
     signal: input.signal,
     arrived: (file) => early.offer(file),

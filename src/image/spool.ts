@@ -7,8 +7,9 @@
  */
 import { Readable } from 'node:stream';
 import zlib from 'node:zlib';
-import { cancelled, dataLoss } from '#errdefs/errors.ts';
-import { type ContentStore, type Ingest, readBounded } from '#content/content-store.ts';
+import { BerthError, cancelled, dataLoss, messageOf, systemError } from '#errdefs/errors.ts';
+import { type ContentStore, readBounded } from '#content/content-store.ts';
+import type { Ingest } from '#content/ingest.ts';
 import { detectCompression } from '#pkg/archive/compression.ts';
 import type { TarEntry } from '#pkg/archive/entry.ts';
 import { cleanPath, splitLast } from '#pkg/archive/names.ts';
@@ -17,6 +18,8 @@ import { TarParser, type TarSink } from '#pkg/archive/parser.ts';
 /** 500 layers of the oldest format have three files each; images of one archive share them. */
 const FILES_MAX = 20_000;
 const LINK_DEPTH_MAX = 10;
+/** Files whose last bytes are still on their way. */
+const SEALING_MAX = 16;
 const MAGIC_LENGTH = 6;
 
 export interface SpooledFile {
@@ -36,9 +39,10 @@ export interface SpoolOptions {
 }
 
 /** The files of an archive; disposing removes those that were not kept. */
-export class Spool implements Disposable {
+export class Spool implements AsyncDisposable {
   readonly #files = new Map<string, SpooledFile>();
   readonly #links = new Map<string, string>();
+  readonly #replaced: SpooledFile[] = [];
 
   /** By its name, through links inside the archive. */
   file(name: string): SpooledFile | undefined {
@@ -65,7 +69,8 @@ export class Spool implements Disposable {
 
   add(file: SpooledFile): void {
     // As with files on a disk, the later one counts.
-    this.#files.get(file.name)?.ingest[Symbol.dispose]();
+    const earlier = this.#files.get(file.name);
+    if (earlier !== undefined) this.#replaced.push(earlier);
     this.#files.set(file.name, file);
     this.#links.delete(file.name);
     this.#assertFew();
@@ -76,8 +81,8 @@ export class Spool implements Disposable {
     this.#assertFew();
   }
 
-  [Symbol.dispose](): void {
-    for (const file of this.#files.values()) file.ingest[Symbol.dispose]();
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const file of [...this.#files.values(), ...this.#replaced]) await file.ingest[Symbol.asyncDispose]();
     this.#files.clear();
   }
 
@@ -90,40 +95,46 @@ export class Spool implements Disposable {
 
 /** Reads the whole archive. Errors: data-loss for what is none or is truncated; cancelled. */
 export async function spoolArchive(archive: AsyncIterable<Uint8Array>, options: SpoolOptions): Promise<Spool> {
-  using made = new DisposableStack();
+  await using made = new AsyncDisposableStack();
   const spool = made.use(new Spool());
   const sink = made.use(new SpoolSink(spool, options));
   const parser = new TarParser(sink);
   for await (const chunk of inflated(archive)) {
     if (options.signal?.aborted === true) throw cancelled('the load was cancelled');
     parser.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+    await sink.room();
   }
   parser.finish();
+  await sink.settled();
   made.move();
   return spool;
 }
 
-/** Writes a stream, inflated or as it is, into one file. Errors: cancelled. */
+/** Writes a stream as it is into one file. Errors: cancelled. */
 export async function spoolPlain(
   stream: AsyncIterable<Uint8Array>,
   options: Pick<SpoolOptions, 'content' | 'signal'>,
 ): Promise<Ingest> {
-  using made = new DisposableStack();
+  await using made = new AsyncDisposableStack();
   const ingest = made.use(options.content.ingest());
   for await (const chunk of stream) {
     if (options.signal?.aborted === true) throw cancelled('the import was cancelled');
     ingest.write(chunk);
+    await ingest.room();
   }
-  ingest.seal();
+  await ingest.seal();
   made.move();
   return ingest;
 }
 
-class SpoolSink implements TarSink, Disposable {
+class SpoolSink implements TarSink, AsyncDisposable {
   readonly #spool: Spool;
   readonly #options: SpoolOptions;
   #current: { readonly name: string; readonly ingest: Ingest } | undefined;
   #firstByte = -1;
+  /** Files that are complete in the archive and not yet on the disk. */
+  readonly #sealing = new Set<Promise<void>>();
+  #failure: BerthError | undefined;
 
   constructor(spool: Spool, options: SpoolOptions) {
     this.#spool = spool;
@@ -157,17 +168,40 @@ class SpoolSink implements TarSink, Disposable {
     const current = this.#current;
     if (current === undefined) return;
     this.#current = undefined;
-    current.ingest.seal();
     const { name, ingest } = current;
     const file = { name, ingest, size: ingest.size, firstByte: this.#firstByte };
     this.#spool.add(file);
-    this.#options.arrived?.(file);
+    const sealing = this.#seal(file).finally(() => this.#sealing.delete(sealing));
+    this.#sealing.add(sealing);
+  }
+
+  /** Resolves when there is room for more. Errors: those of the files. */
+  async room(): Promise<void> {
+    await this.#current?.ingest.room();
+    while (this.#sealing.size > SEALING_MAX) await Promise.race(this.#sealing);
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Every file is on the disk. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#sealing);
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   /** The file that was being written when something failed. */
-  [Symbol.dispose](): void {
-    this.#current?.ingest[Symbol.dispose]();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#sealing);
+    await this.#current?.ingest[Symbol.asyncDispose]();
     this.#current = undefined;
+  }
+
+  async #seal(file: SpooledFile): Promise<void> {
+    try {
+      await file.ingest.seal();
+      this.#options.arrived?.(file);
+    } catch (error) {
+      this.#failure ??= error instanceof BerthError ? error : systemError(messageOf(error), { cause: error });
+    }
   }
 }
 

@@ -3,9 +3,8 @@
  * main thread. Workers are made on first use and stay warm.
  *
  * A Worker that throws with nobody listening lets its parent wait for ever: each has an error listener, and each job a
- * limit on the time without progress. In a compiled executable the Worker's file must be an entry point of the build
- * with `--entry-naming=[name].[ext]`: all modules then lie in one directory, which is what makes the relative URL below
- * true in both worlds.
+ * limit on the time without progress. The URL below is relative to this file; in the executable, where chunks lie
+ * elsewhere, the build puts the absolute one in its place (tools/build.ts; it looks for exactly this form).
  */
 import assert from 'node:assert/strict';
 import { BerthError, cancelled, deadlineExceeded, systemError } from '#errdefs/errors.ts';
