@@ -311,4 +311,50 @@ describe('others read what we save, and we read what they write', () => {
       expect(other.images.resolve('two:again').config.config?.Cmd).toEqual(['/app']);
     }
   });
+
+  test("Debian's dockerd", async () => {
+    const root = path.join(scratch, 'dockerd');
+    fs.mkdirSync(root);
+    const socket = path.join(root, 'docker.sock');
+    const log = path.join(root, 'log');
+    const dockerd = Bun.spawn(
+      [
+        'dockerd',
+        ...['--data-root', path.join(root, 'data'), '--exec-root', path.join(root, 'exec')],
+        ...['--pidfile', path.join(root, 'pid'), '-H', `unix://${socket}`],
+        ...['--bridge=none', '--iptables=false', '--ip-forward=false', '--storage-driver=overlay2'],
+      ],
+      { stdout: 'ignore', stderr: Bun.file(log) },
+    );
+    try {
+      const docker = (...words: string[]): string => run(['docker', '-H', `unix://${socket}`, ...words]);
+      const deadline = Date.now() + 60_000;
+      for (;;) {
+        if (Bun.spawnSync(['docker', '-H', `unix://${socket}`, 'version']).success) break;
+        if (Date.now() > deadline) throw new Error(`dockerd does not answer: ${fs.readFileSync(log, 'utf8')}`);
+        await Bun.sleep(200);
+      }
+      await using stores = await openStores();
+      for (const packing of ['plain', 'gzip', 'zstd'] as const) {
+        await load(stores, ociLayout([one, two], packing));
+        const saved = path.join(root, `${packing}.tar`);
+        fs.writeFileSync(saved, await save(stores, ['example.com/one:1', 'two']));
+        expect(docker('load', '-i', saved)).toContain('Loaded image: two:again\n');
+        expect(docker('image', 'inspect', '-f', '{{.Id}}', 'two:again', 'example.com/one:1')).toBe(
+          `${idOf(two)}\n${idOf(one)}\n`,
+        );
+        const theirs = path.join(root, `${packing}-back.tar`);
+        docker('save', '-o', theirs, 'two:again');
+        await using other = await openStores();
+        await load(other, fs.readFileSync(theirs));
+        expect(other.images.resolve('two:again').id).toBe(idOf(two));
+        expect(filesOf(other, 'two:again')).toEqual(['app', ...oneFiles]);
+        docker('rmi', 'two:again', 'two:latest', 'example.com/one:1');
+        for (const name of ['two:again', 'two:latest', 'example.com/one:1']) stores.images.untag(parseReference(name));
+      }
+    } finally {
+      dockerd.kill('SIGTERM');
+      await dockerd.exited;
+    }
+  }, 120_000);
 });
