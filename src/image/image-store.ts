@@ -57,13 +57,6 @@ export interface ImageStoreOptions {
   readonly now: () => Date;
 }
 
-/** Told after a change is recorded; for events. */
-export interface ImageObserver {
-  tagged?(imageId: string, name: string): void;
-  untagged?(imageId: string, name: string): void;
-  deleted?(imageId: string): void;
-}
-
 interface Known {
   readonly config: ImageConfigFile;
   readonly chainId: ChainId | undefined;

@@ -120,11 +120,6 @@ export function withDigest(reference: Reference, digest: Digest): Reference {
   return { ...reference, tag: undefined, digest };
 }
 
-/** Only the repository. */
-export function trimmed(reference: Reference): Reference {
-  return { ...reference, tag: undefined, digest: undefined };
-}
-
 /** `docker.io/library/busybox`. */
 export function canonicalName(reference: Reference): string {
   return `${reference.domain}/${reference.path}`;

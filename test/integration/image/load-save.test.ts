@@ -350,7 +350,6 @@ describe('others read what we save, and we read what they write', () => {
         expect(other.images.resolve('two:again').id).toBe(idOf(two));
         expect(filesOf(other, 'two:again')).toEqual(['app', ...oneFiles]);
         docker('rmi', 'two:again', 'two:latest', 'example.com/one:1');
-        for (const name of ['two:again', 'two:latest', 'example.com/one:1']) stores.images.untag(parseReference(name));
       }
     } finally {
       dockerd.kill('SIGTERM');
