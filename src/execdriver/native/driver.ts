@@ -4,26 +4,25 @@
  * what ran under it is killed by its cgroups and ends with 137 `monitor died`.
  */
 import { conflict, deadlineExceeded, notFound } from '#errdefs/errors.ts';
-import { type CgroupLayout, containerPath, prepareLayout } from '#libcontainer/cgroups/layout.ts';
+import { type CgroupLayout, containerPath } from '#libcontainer/cgroups/layout.ts';
 import type { Cgroup } from '#libcontainer/cgroups/cgroup.ts';
 import { createCgroup, openCgroup } from '#libcontainer/cgroups/cgroups.ts';
 import { type PreparedExec, prepareExec } from '#libcontainer/exec.ts';
 import { type PreparedStart, prepareStart, START_DEADLINE_MS } from '#libcontainer/start.ts';
 import { log } from '#pkg/log/log.ts';
-import { close, ownedFd } from '#sys/files.ts';
+import { ownedFd } from '#sys/files.ts';
+import { SIG } from '#sys/numbers.ts';
 import { kill, processStat } from '#sys/processes.ts';
-import type { ExecDriver, ExecRequest, LaunchRequest, ProcessExit, ProcessStdio, RunningProcess } from '../driver.ts';
+import type { ExecDriver, ExecRequest, LaunchRequest, RunningProcess } from '../driver.ts';
 import { type Gated, launchThroughGates } from './launch.ts';
-import { MonitorClient, type MonitorEvents } from './monitor/client.ts';
+import type { MonitorClient } from './monitor/client.ts';
 import type { ExitRecord, ListedProcess } from './monitor/protocol.ts';
 import { NativeProcess } from './native-process.ts';
+import { MonitorLink } from './monitor-link.ts';
+import { exitOf, lostExit, takeStdio } from './process-end.ts';
 import { networkGate } from './network-gate.ts';
 import { type ProcessFacts, ProcessFiles } from './process-files.ts';
-import { connectOrStart, monitorListens, socketPathOf } from './start-monitor.ts';
 import { StdioPipes } from './stdio-pipes.ts';
-
-const SIGKILL = 9;
-const KILLED = 128 + SIGKILL;
 
 export interface NativeDriverOptions {
   /** Absolute, 0700, exists. */
@@ -38,26 +37,23 @@ export class NativeDriver implements ExecDriver {
   readonly #options: NativeDriverOptions;
   readonly #files: ProcessFiles;
   readonly #processes = new Map<string, NativeProcess>();
-  readonly #events: MonitorEvents = {
-    onExit: (exit) => this.#exited(exit),
-    onClosed: () => this.#connectionLost(),
-  };
-  #client: Promise<MonitorClient> | undefined;
-  /** What a lost connection means is found out; starts wait for it. */
-  #settled: Promise<void> = Promise.resolve();
-  #monitorPid = 0;
-  #closed = false;
+  readonly #link: MonitorLink;
 
   constructor(options: NativeDriverOptions) {
     this.#options = options;
     this.#files = new ProcessFiles(options.execRoot);
+    const place = { execRoot: options.execRoot, command: options.monitorCommand };
+    this.#link = new MonitorLink(place, options.cgroups, {
+      onExit: (exit) => this.#exited(exit),
+      onDied: (monitor) => this.#monitorDied(monitor),
+    });
   }
 
   async start(request: LaunchRequest): Promise<RunningProcess> {
     using rootfs = ownedFd(request.rootfs);
     request.signal.throwIfAborted();
     const { id, spec } = request;
-    const client = await this.#connected();
+    const client = await this.#link.connected();
     const path = spec.linux?.cgroupsPath ?? containerPath(this.#options.cgroups, id);
     const process = this.#newProcess(id, () =>
       createCgroup({ host: this.#options.cgroups.host, path, resources: spec.linux?.resources ?? {} }),
@@ -87,7 +83,7 @@ export class NativeDriver implements ExecDriver {
   async exec(request: ExecRequest): Promise<RunningProcess> {
     request.signal.throwIfAborted();
     const { id, containerId } = request;
-    const client = await this.#connected();
+    const client = await this.#link.connected();
     const container = this.#processes.get(containerId);
     if (container === undefined || container.ended) throw conflict(`container ${containerId} is not running`);
     const process = this.#newProcess(id, () => undefined);
@@ -112,7 +108,7 @@ export class NativeDriver implements ExecDriver {
   #newProcess(id: string, cgroup: () => Cgroup | undefined): NativeProcess {
     const known = this.#processes.get(id);
     if (known !== undefined && !known.ended) throw conflict(`process ${id} is running`);
-    const closeStdin = () => void this.#client?.then((client) => client.drop(id, 'stdin')).catch(() => undefined);
+    const closeStdin = () => this.#link.tell((client) => client.drop(id, 'stdin'));
     const process = new NativeProcess({ id, cgroup: cgroup(), closeStdin });
     this.#processes.set(id, process);
     return process;
@@ -185,7 +181,7 @@ export class NativeDriver implements ExecDriver {
     this.#files.remove(process.id);
     const forget = () => {
       if (this.#processes.get(process.id) === process) this.#processes.delete(process.id);
-      void this.#client?.then((client) => client.forget(process.id)).catch(() => undefined);
+      this.#link.tell((client) => client.forget(process.id));
     };
     if (process.pid === 0 || process.ended) forget();
     // The monitor still has to reap it; its exit must find it known.
@@ -193,10 +189,9 @@ export class NativeDriver implements ExecDriver {
   }
 
   async restore(): Promise<RunningProcess[]> {
-    const { execRoot } = this.#options;
     const facts = new Map(this.#files.all().map((f) => [f.id, f]));
-    if (facts.size === 0 && !monitorListens(execRoot)) return [];
-    const client = await this.#connected();
+    if (facts.size === 0 && !this.#link.mayRun) return [];
+    const client = await this.#link.connected();
     const restored: RunningProcess[] = [];
     for (const listed of client.processes) {
       const known = facts.get(listed.id);
@@ -241,7 +236,7 @@ export class NativeDriver implements ExecDriver {
     });
     process.restoreFacts(facts, { tty: facts.tty });
     this.#processes.set(facts.id, process);
-    if (cgroup === undefined && processStat(facts.pid)?.startTicks === facts.startTicks) kill(facts.pid, SIGKILL);
+    if (cgroup === undefined && processStat(facts.pid)?.startTicks === facts.startTicks) kill(facts.pid, SIG.KILL);
     await this.#endLost(process);
     return process;
   }
@@ -250,7 +245,7 @@ export class NativeDriver implements ExecDriver {
     const process = this.#processes.get(id);
     if (process !== undefined && !process.ended) throw conflict(`process ${id} is running`);
     await process?.cgroup?.remove();
-    if (this.#client !== undefined) (await this.#client).forget(id);
+    this.#link.tell((client) => client.forget(id));
     this.#files.remove(id);
     this.#processes.delete(id);
   }
@@ -274,28 +269,8 @@ export class NativeDriver implements ExecDriver {
     return cgroup;
   }
 
-  async close(): Promise<void> {
-    this.#closed = true;
-    if (this.#client === undefined) return;
-    (await this.#client).close();
-    this.#client = undefined;
-  }
-
-  async #connected(): Promise<MonitorClient> {
-    await this.#settled;
-    this.#client ??= this.#connect().catch((error: unknown) => {
-      this.#client = undefined;
-      throw error;
-    });
-    return this.#client;
-  }
-
-  async #connect(): Promise<MonitorClient> {
-    const place = { execRoot: this.#options.execRoot, command: this.#options.monitorCommand };
-    const client = await connectOrStart(place, this.#events);
-    this.#monitorPid = client.pid;
-    await prepareLayout(this.#options.cgroups, client.pid);
-    return client;
+  close(): Promise<void> {
+    return this.#link.close();
   }
 
   #exited(exit: ExitRecord): void {
@@ -304,26 +279,9 @@ export class NativeDriver implements ExecDriver {
     process.end(exitOf(exit, process.cgroup));
   }
 
-  #connectionLost(): void {
-    this.#client = undefined;
-    if (!this.#closed) this.#settled = this.#reconnect().catch((err: unknown) => log.error('no way back', { err }));
-  }
-
-  /** Only the connection may have failed: who lives on is asked before anything is killed. */
-  async #reconnect(): Promise<void> {
-    const again = await MonitorClient.connect(socketPathOf(this.#options.execRoot), this.#events);
-    if (again?.pid !== this.#monitorPid) {
-      again?.close();
-      return this.#monitorDied();
-    }
-    log.warn('the connection to the monitor was lost and made again', { monitor: again.pid });
-    this.#client = Promise.resolve(again);
-    for (const { exit } of again.processes) if (exit !== undefined) this.#exited(exit);
-  }
-
-  async #monitorDied(): Promise<void> {
+  async #monitorDied(monitor: number): Promise<void> {
     const lost = [...this.#processes.values()].filter((process) => !process.ended);
-    log.error('the monitor died', { monitor: this.#monitorPid, processes: lost.length });
+    log.error('the monitor died', { monitor, processes: lost.length });
     await Promise.all(lost.map((process) => this.#endLost(process)));
   }
 
@@ -334,7 +292,7 @@ export class NativeDriver implements ExecDriver {
     } catch (error) {
       log.error('the processes of a dead monitor cannot be ended', { process: process.id, err: error });
     }
-    process.end({ exitCode: KILLED, signal: SIGKILL, finishedAt: new Date(), error: 'monitor died', oomKilled: false });
+    process.end(lostExit());
   }
 }
 
@@ -342,31 +300,4 @@ function consoleSizeOf(size: readonly [height: number, width: number] | undefine
   consoleSize?: { height: number; width: number };
 } {
   return size === undefined ? {} : { consoleSize: { height: size[0], width: size[1] } };
-}
-
-function exitOf(exit: ExitRecord, cgroup: Cgroup | undefined): ProcessExit {
-  return {
-    exitCode: exit.signal === 0 ? exit.code : 128 + exit.signal,
-    signal: exit.signal,
-    finishedAt: new Date(exit.time),
-    oomKilled: exit.signal === SIGKILL && (cgroup?.oomKills() ?? 0) > 0,
-  };
-}
-
-function takeStdio(client: MonitorClient, { id, held }: ListedProcess, tty: boolean): ProcessStdio {
-  const taken: Record<string, number> = {};
-  try {
-    for (const [name, number] of Object.entries(held)) taken[name] = client.take(id, name, number);
-  } catch (error) {
-    for (const fd of Object.values(taken)) close(fd);
-    throw error;
-  }
-  const { tty: master, stdin, stdout, stderr } = taken;
-  if (tty) return master === undefined ? { tty } : { tty, stdin: master, stdout: master };
-  return {
-    tty,
-    ...(stdin === undefined ? {} : { stdin }),
-    ...(stdout === undefined ? {} : { stdout }),
-    ...(stderr === undefined ? {} : { stderr }),
-  };
 }

@@ -6,18 +6,17 @@
  * Invariants: nobody else in this process waits for children; a child that no table knows is reaped only while no start
  * is unanswered; an exit is in the record file before any daemon hears of it.
  */
-import { ok } from 'node:assert/strict';
 import { log } from '#pkg/log/log.ts';
 import { Epoll } from '#sys/epoll.ts';
 import { errnoNumber } from '#sys/errno.ts';
-import { close, pread, pwrite, tryRead } from '#sys/files.ts';
+import { close, tryRead } from '#sys/files.ts';
 import { EPOLL, SIG, W } from '#sys/numbers.ts';
 import { type Ended, pidfdOpen, waitid } from '#sys/processes.ts';
-import { STEP_BYTES } from '#sys/program.ts';
 import { accept, peerCredentials } from '#sys/sockets.ts';
-import { ARENA_BYTES, Zygote } from '#sys/zygote/zygote.ts';
+import { ARENA_BYTES } from '#sys/zygote/zygote.ts';
 import { Connection } from './connection.ts';
 import type { ExitRecords } from './exit-records.ts';
+import { type Launch, Launches, type StartMessage } from './launches.ts';
 import {
   type DaemonMessage,
   decodeDaemonMessage,
@@ -26,14 +25,10 @@ import {
   PROTOCOL_VERSION,
 } from './protocol.ts';
 
-const AT_CGROUP = 80;
 const SIGNALFD_SIGINFO_BYTES = 128;
 const FAILURES_MAX = 20;
 const ESTALE = errnoNumber('ESTALE');
-const EOWNERDEAD = errnoNumber('EOWNERDEAD');
 const EEXIST = errnoNumber('EEXIST');
-
-type StartMessage = Extract<DaemonMessage, { t: 'start' }>;
 
 interface Held {
   readonly id: string;
@@ -44,14 +39,6 @@ interface Held {
   /** The second clone is not adopted yet; this daemon will. */
   awaitsAdoptionBy: Connection | undefined;
   ended: boolean;
-}
-
-interface Unanswered {
-  readonly from: Connection;
-  readonly message: StartMessage;
-  readonly held: readonly number[];
-  /** Ours until the answer: the outcome pipe and the sources. */
-  readonly sources: readonly number[];
 }
 
 export interface MonitorOptions {
@@ -73,21 +60,23 @@ export class Monitor {
   readonly #byPidfd = new Map<number, Held>();
   /** First children of execs whose second clone was adopted. */
   readonly #middles = new Set<number>();
-  readonly #unanswered = new Map<number, Unanswered>();
   readonly #failures = new Map<number, number>();
   readonly #signalBytes = new Uint8Array(SIGNALFD_SIGINFO_BYTES * 8);
-  #zygote = new Zygote();
+  readonly #launches: Launches;
   #sweepWanted = false;
   #ending = false;
 
   constructor(options: MonitorOptions) {
     this.#options = options;
     for (const fd of [options.listener, options.signals]) this.#epoll.add(fd);
-    this.#watchZygote();
+    this.#launches = new Launches(this.#epoll, {
+      onBorn: (launch, pid, pidfd) => this.#born(launch, pid, pidfd),
+      onRefused: (launch, errno, what) => this.#refuse(launch, errno, what),
+    });
   }
 
   get hasOwnExecutable(): boolean {
-    return this.#zygote.hasOwnExecutable;
+    return this.#launches.zygote.hasOwnExecutable;
   }
 
   /** Returns when nothing runs and no daemon has come for `lonelyMs`. */
@@ -99,7 +88,7 @@ export class Monitor {
       for (const { fd, events } of ready) this.#guarded(fd, () => this.#serve(fd, events));
       if (this.#sweepWanted) this.#guarded(-1, () => this.#sweep());
     }
-    this.#zygote[Symbol.dispose]();
+    this.#launches[Symbol.dispose]();
     this.#epoll[Symbol.dispose]();
   }
 
@@ -121,7 +110,7 @@ export class Monitor {
   }
 
   #isLonely(): boolean {
-    if (this.#connections.size > 0 || this.#unanswered.size > 0) return false;
+    if (this.#connections.size > 0 || this.#launches.unanswered > 0) return false;
     for (const process of this.#processes.values()) if (!process.ended) return false;
     return true;
   }
@@ -129,8 +118,11 @@ export class Monitor {
   #serve(fd: number, events: number): void {
     if (fd === this.#options.listener) return this.#accept();
     if (fd === this.#options.signals) return this.#signalled();
-    if (fd === this.#zygote.answers) return this.#answered();
-    if (fd === this.#zygote.pidfd) return this.#zygoteDied();
+    const { zygote } = this.#launches;
+    if (this.#launches.serves(fd)) {
+      if (this.#launches.zygote !== zygote) this.#zygoteReplaced();
+      return;
+    }
     if (this.#middles.has(fd)) return this.#middleEnded(fd);
     const process = this.#byPidfd.get(fd);
     if (process !== undefined) return this.#processEnded(process);
@@ -197,7 +189,7 @@ export class Monitor {
     }
     // Of an earlier monitor: nothing is held of these.
     for (const exit of exits.values()) processes.push({ id: exit.id, pid: exit.pid, held: {}, exit });
-    const { base, hasOwnExecutable } = this.#zygote;
+    const { base, hasOwnExecutable } = this.#launches.zygote;
     return {
       t: 'hello',
       version: PROTOCOL_VERSION,
@@ -210,49 +202,20 @@ export class Monitor {
   }
 
   #start(from: Connection, message: StartMessage): void {
-    const [memfd = -1, ...rest] = from.takeDescriptors(2 + message.sources + message.held.length);
-    const sources = rest.slice(0, 1 + message.sources);
-    const held = rest.slice(1 + message.sources);
+    const descriptors = from.takeDescriptors(2 + message.sources + message.held.length);
     const known = this.#processes.get(message.id);
-    const errno = message.base !== this.#zygote.base ? ESTALE : known !== undefined && !known.ended ? EEXIST : 0;
-    if (errno !== 0) {
-      for (const fd of [memfd, ...rest]) close(fd);
-      return from.send({ t: 'refused', key: message.key, id: message.id, errno, what: 'start' });
-    }
-    this.#writeSources(memfd, message, sources);
-    this.#unanswered.set(memfd, { from, message, held, sources });
-    this.#zygote.request(memfd, message.length);
+    const stale = message.base !== this.#launches.zygote.base;
+    if (!stale && (known === undefined || known.ended)) return this.#launches.start(from, message, descriptors);
+    for (const fd of descriptors) close(fd);
+    from.send({ t: 'refused', key: message.key, id: message.id, errno: stale ? ESTALE : EEXIST, what: 'start' });
   }
 
-  /** The first steps take what was received; nothing else of the list is looked at. */
-  #writeSources(memfd: number, message: StartMessage, sources: readonly number[]): void {
-    const bytes = new Uint8Array(STEP_BYTES * sources.length);
-    ok(message.firstSourceAt + bytes.length <= message.length, 'the sources lie inside the list');
-    pread(memfd, bytes, message.firstSourceAt);
-    const view = new DataView(bytes.buffer);
-    for (const [i, fd] of sources.entries()) view.setBigInt64(i * STEP_BYTES, BigInt(fd), true);
-    pwrite(memfd, bytes, message.firstSourceAt);
-    const cgroup = message.cgroup === undefined ? undefined : sources[message.cgroup + 1];
-    if (cgroup !== undefined) pwrite(memfd, new Uint8Array(BigInt64Array.of(BigInt(cgroup)).buffer), AT_CGROUP);
-  }
-
-  #answered(): void {
-    for (let answer = this.#zygote.answer(); answer !== undefined; answer = this.#zygote.answer()) {
-      const start = this.#unanswered.get(answer.request);
-      ok(start !== undefined, 'an answer to a request of ours');
-      this.#unanswered.delete(answer.request);
-      for (const fd of [answer.request, ...start.sources]) close(fd);
-      if (answer.pid < 0) this.#refuse(start, -answer.pid, 'clone3');
-      else this.#born(start, answer.pid, answer.pidfd);
-    }
-  }
-
-  #refuse({ from, message, held }: Unanswered, errno: number, what: string): void {
+  #refuse({ from, message, held }: Launch, errno: number, what: string): void {
     for (const fd of held) close(fd);
     if (this.#connections.has(from.fd)) from.send({ t: 'refused', key: message.key, id: message.id, errno, what });
   }
 
-  #born({ from, message, held }: Unanswered, pid: number, pidfd: number): void {
+  #born({ from, message, held }: Launch, pid: number, pidfd: number): void {
     const { id, key, second } = message;
     const connected = this.#connections.get(from.fd) === from;
     this.#forget(id);
@@ -378,7 +341,7 @@ export class Monitor {
    * not adopted, an unknown child may be one of ours.
    */
   #sweep(): void {
-    if (this.#unanswered.size > 0) return;
+    if (this.#launches.unanswered > 0) return;
     for (const process of this.#processes.values()) if (process.awaitsAdoptionBy !== undefined) return;
     this.#sweepWanted = false;
     const known = new Map([...this.#byPidfd.values()].map((p) => [p.pid, p]));
@@ -390,31 +353,17 @@ export class Monitor {
         this.#processEnded(process);
         continue;
       }
-      if (ended.pid === this.#zygote.pid) return this.#zygoteDied();
+      if (ended.pid === this.#launches.zygote.pid) {
+        this.#launches.replaceZygote();
+        this.#zygoteReplaced();
+        continue;
+      }
       waitid(W.P_PID, ended.pid);
     }
   }
 
-  #watchZygote(): void {
-    this.#epoll.add(this.#zygote.answers);
-    this.#epoll.add(this.#zygote.pidfd);
-  }
-
-  /** Starts that were not answered fail; children go on. */
-  #zygoteDied(): void {
-    this.#answered();
-    log.error('the zygote died', { unanswered: this.#unanswered.size });
-    this.#epoll.remove(this.#zygote.answers);
-    this.#epoll.remove(this.#zygote.pidfd);
-    this.#zygote[Symbol.dispose]();
-    this.#zygote = new Zygote();
-    this.#watchZygote();
-    this.#tellDaemons({ t: 'arena', base: this.#zygote.base, arenaBytes: ARENA_BYTES });
-    for (const [memfd, start] of this.#unanswered) {
-      for (const fd of [memfd, ...start.sources]) close(fd);
-      this.#refuse(start, EOWNERDEAD, 'zygote');
-    }
-    this.#unanswered.clear();
+  #zygoteReplaced(): void {
+    this.#tellDaemons({ t: 'arena', base: this.#launches.zygote.base, arenaBytes: ARENA_BYTES });
     this.#sweepWanted = true;
   }
 }
