@@ -122,6 +122,8 @@ export class Journal implements Disposable {
   readonly #allocated = new Map<number, number>();
   /** Slots of an earlier daemon that nobody has opened yet. */
   readonly #unclaimed = new Set<Slot>();
+  /** Those that somebody has opened. */
+  readonly #inherited = new Set<Slot>();
   #described = '';
 
   /** Where read(2) puts a chunk. */
@@ -174,9 +176,7 @@ export class Journal implements Disposable {
         slot += PAGE / SLOT_BYTES - 1;
         continue;
       }
-      const key = Buffer.from(this.#u8.subarray(at, at + SLOT_KEY_BYTES))
-        .toString('latin1')
-        .replace(/\0.*$/s, '');
+      const key = this.#keyAt(at);
       if (key === '') continue;
       this.#slots.set(key, slot);
       this.#unclaimed.add(slot);
@@ -195,7 +195,7 @@ export class Journal implements Disposable {
     ok(key.length > 0 && key.length < SLOT_KEY_BYTES && /^[\x21-\x7e]+$/.test(key), 'a key is short and printable');
     const known = this.#slots.get(key);
     if (known !== undefined) {
-      this.#unclaimed.delete(known);
+      if (this.#unclaimed.delete(known)) this.#inherited.add(known);
       return known;
     }
     const slot = this.#free.pop();
@@ -211,14 +211,22 @@ export class Journal implements Disposable {
   /** Gives a slot back with what is in it. */
   release(slot: Slot): void {
     const at = this.#slotAt(slot);
-    const key = [...this.#slots].find(([, s]) => s === slot)?.[0];
+    const key = this.#keyAt(at);
     this.#u8.fill(0, at, at + SLOT_BYTES);
-    if (key !== undefined) this.#slots.delete(key);
-    this.#unclaimed.delete(slot);
+    this.#slots.delete(key);
     this.#free.push(slot);
-    call(NR.fallocate, this.#fd, PUNCH_HOLE_KEEP_SIZE, this.#restAt(slot, 0), 2 * REST_BYTES);
-    this.#allocated.delete(2 * slot);
+    // One of an earlier process may have pages that we do not know of.
+    const allocated = this.#allocated.delete(2 * slot) || this.#allocated.delete(2 * slot + 1);
+    if (this.#unclaimed.delete(slot) || allocated || this.#inherited.delete(slot)) {
+      call(NR.fallocate, this.#fd, PUNCH_HOLE_KEEP_SIZE, this.#restAt(slot, 0), 2 * REST_BYTES);
+    }
     this.#allocated.delete(2 * slot + 1);
+  }
+
+  #keyAt(at: number): string {
+    return Buffer.from(this.#u8.subarray(at, at + SLOT_KEY_BYTES))
+      .toString('latin1')
+      .replace(/\0.*$/s, '');
   }
 
   /** Gives back every slot of an earlier process that nobody has asked for since: its container is gone. */
