@@ -9,17 +9,14 @@ import { contains, ipv4Number, ipv4Text, macText, subnetOf, subnetSize, subnetTe
 import {
   addAddress,
   createBridge,
-  decodeAddress,
-  decodeLink,
-  decodeRoute,
   deleteAddress,
   deleteLink,
   getLink,
-  type Link,
   listAddresses,
   listRoutes,
   setLinkUp,
 } from '#libcontainer/netlink/rtnetlink.ts';
+import { decodeAddress, decodeLink, decodeRoute, type Link } from '#libcontainer/netlink/rtnetlink-decode.ts';
 import { isNetlinkErrno, type NetlinkSocket } from '#libcontainer/netlink/socket.ts';
 import { log } from '#pkg/log/log.ts';
 import { hostNameservers } from './nameservers.ts';

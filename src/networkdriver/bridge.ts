@@ -16,13 +16,13 @@ import {
   addAddress,
   addRoute,
   createVeth,
-  decodeLink,
   deleteLink,
   getLink,
   listLinks,
   setLinkUp,
   withoutLinkLocal,
 } from '#libcontainer/netlink/rtnetlink.ts';
+import { decodeLink } from '#libcontainer/netlink/rtnetlink-decode.ts';
 import { isNetlinkErrno, NetlinkSocket } from '#libcontainer/netlink/socket.ts';
 import { log } from '#pkg/log/log.ts';
 import { type BridgeConfig, type BridgeState, ensureBridge, hasIpv6 } from './bridge-link.ts';

@@ -104,11 +104,8 @@ function load(binary: Uint8Array): void {
   }
 }
 
-/** Below a thread's directory of procfs: what is written here labels the next execve. */
-export const EXEC_LABEL_FILE = 'attr/apparmor/exec';
-
 /**
- * What a start writes to EXEC_LABEL_FILE for the profile of a spec; undefined: no label ('' or 'unconfined').
+ * What a start writes to its own `attr/apparmor/exec` for the profile of a spec; undefined: no label ('' or 'unconfined').
  * Errors: not-found when the profile is not loaded or the host has no AppArmor.
  */
 export function execLabel(profile: string, host: ApparmorHost): string | undefined {

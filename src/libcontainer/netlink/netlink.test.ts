@@ -22,7 +22,8 @@ import {
   overlaps,
   subnetOf,
 } from './ip.ts';
-import { addAddress, addRoute, createVeth, decodeAddress, decodeLink, decodeRoute, setLinkUp } from './rtnetlink.ts';
+import { addAddress, addNeighbour, addRoute, createVeth, setLinkUp } from './rtnetlink.ts';
+import { decodeAddress, decodeLink, decodeRoute } from './rtnetlink-decode.ts';
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'));
@@ -139,6 +140,11 @@ describe('rtnetlink', () => {
       ip: '10.0.0.2',
       prefixLength: 24,
     });
+  });
+  test('a neighbour that needs no asking', () => {
+    const request = addNeighbour(3, '10.0.0.2', '02:42:0a:00:00:02');
+    const header = '30000000 1c00 0104 01000000 00000000 02000000 03000000 8000 0000';
+    expect(encodeRequest(request, 1)).toEqual(bytes(`${header} 08000100 0a000002 0a000200 02420a000002 0000`));
   });
   test('the default route', () => {
     const request = addRoute({ index: 2, gateway: '10.0.0.1' });

@@ -1,43 +1,40 @@
 /**
- * rtnetlink: requests for links, addresses and routes as values (to be sent by NetlinkSocket.run, several at once), and
- * the decoding of what the kernel tells. Pure. linux/rtnetlink.h, if_link.h, if_addr.h.
+ * rtnetlink: requests for links, addresses, routes and neighbours as values, to be sent by NetlinkSocket.run, several at
+ * once. Pure. What the kernel answers is read by rtnetlink-decode.ts.
  */
 import {
   type Attribute,
   attribute,
-  decodeAttributes,
+  concat,
   nested,
   NLM,
   type Request,
   textAttribute,
-  textOf,
   u32,
   u32Attribute,
-  u32Of,
   u8Attribute,
-  concat,
 } from './codec.ts';
-import { addressBytes, addressText, macBytes, macText } from './ip.ts';
-
-const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, NEWADDR: 20, DELADDR: 21, GETADDR: 22 } as const;
-const RTM_ROUTE = { NEW: 24, DEL: 25, GET: 26 } as const;
-const RTM_NEIGHBOUR = { NEW: 28 } as const;
-const IFF_UP = 1;
-const AF = { INET: 2, BRIDGE: 7, INET6: 10 } as const;
-const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, MASTER: 10, LINKINFO: 18, AF_SPEC: 26, NET_NS_FD: 28 } as const;
-const IFLA_QUEUES = { TX: 31, RX: 32 } as const;
-const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_KIND: 4, SLAVE_DATA: 5 } as const;
-const VETH_INFO_PEER = 1;
-const IFLA_BRPORT_MODE = 4;
-const IFLA_INET6_ADDR_GEN_MODE = 8;
-const ADDR_GEN_NONE = 1;
-const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4, FLAGS: 8 } as const;
-const IFA_F_NODAD = 2;
-const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, TABLE: 15 } as const;
-const TABLE_MAIN = 254;
-const ROUTE = { protocolBoot: 3, scopeUniverse: 0, scopeLink: 253, typeUnicast: 1 } as const;
-const NDA = { DST: 1, LLADDR: 2 } as const;
-const NUD_PERMANENT = 0x80;
+import { addressBytes, macBytes } from './ip.ts';
+import {
+  RTM,
+  RTM_ROUTE,
+  RTM_NEIGHBOUR,
+  IFF_UP,
+  AF,
+  IFLA,
+  IFLA_QUEUES,
+  IFLA_INFO,
+  VETH_INFO_PEER,
+  IFLA_INET6_ADDR_GEN_MODE,
+  ADDR_GEN_NONE,
+  IFA,
+  IFA_F_NODAD,
+  RTA,
+  TABLE_MAIN,
+  ROUTE,
+  NDA,
+  NUD_PERMANENT,
+} from './rtnetlink-numbers.ts';
 
 /** struct ifinfomsg. `up` undefined leaves the flag. */
 function linkHeader(index: number, up?: boolean, family = 0): Uint8Array {
@@ -129,20 +126,6 @@ export const withoutLinkLocal = (index: number): Request => ({
   attributes: [nested(IFLA.AF_SPEC, [nested(AF.INET6, [u8Attribute(IFLA_INET6_ADDR_GEN_MODE, ADDR_GEN_NONE)])])],
 });
 
-/** A port may send back what came from it: a container reaching its own published port. */
-export const setHairpin = (index: number, on = true): Request => ({
-  name: `set hairpin of link ${index}`,
-  type: RTM.NEWLINK,
-  flags: 0,
-  header: linkHeader(index),
-  attributes: [
-    nested(IFLA.LINKINFO, [
-      textAttribute(IFLA_INFO.SLAVE_KIND, 'bridge'),
-      nested(IFLA_INFO.SLAVE_DATA, [u8Attribute(IFLA_BRPORT_MODE, on ? 1 : 0)]),
-    ]),
-  ],
-});
-
 export const deleteLink = (by: LinkKey): Request => linkRequest('delete', RTM.DELLINK, by);
 
 export interface AddressRequest {
@@ -221,18 +204,6 @@ export function addNeighbour(index: number, ip: string, mac: string): Request {
   };
 }
 
-export interface Link {
-  readonly index: number;
-  readonly name: string;
-  readonly up: boolean;
-  /** 'bridge', 'veth', …; '' for hardware. */
-  readonly kind: string;
-  readonly mac: string;
-  readonly mtu: number;
-  /** Index of the bridge it is in, 0 for none. */
-  readonly master: number;
-}
-
 /** How a link is named in a request. */
 export type LinkKey = { readonly name: string } | { readonly index: number };
 
@@ -257,28 +228,6 @@ export const listLinks: Request = {
   attributes: [],
 };
 
-export function decodeLink(payload: Uint8Array): Link {
-  const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
-  const attributes = decodeAttributes(payload.subarray(16));
-  const info = attributes.get(IFLA.LINKINFO);
-  const kind = info === undefined ? undefined : decodeAttributes(info).get(IFLA_INFO.KIND);
-  return {
-    index: view.getInt32(4, true),
-    name: textOf(attributes.get(IFLA.IFNAME) ?? new Uint8Array()),
-    up: (view.getUint32(8, true) & IFF_UP) !== 0,
-    kind: kind === undefined ? '' : textOf(kind),
-    mac: macText(attributes.get(IFLA.ADDRESS) ?? new Uint8Array()),
-    mtu: u32Of(attributes.get(IFLA.MTU)),
-    master: u32Of(attributes.get(IFLA.MASTER)),
-  };
-}
-
-export interface LinkAddress {
-  readonly index: number;
-  readonly ip: string;
-  readonly prefixLength: number;
-}
-
 export const listAddresses: Request = {
   name: 'list addresses',
   type: RTM.GETADDR,
@@ -287,22 +236,6 @@ export const listAddresses: Request = {
   attributes: [],
 };
 
-export function decodeAddress(payload: Uint8Array): LinkAddress {
-  const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
-  const attributes = decodeAttributes(payload.subarray(8));
-  const bytes = attributes.get(IFA.LOCAL) ?? attributes.get(IFA.ADDRESS) ?? new Uint8Array(4);
-  return { index: view.getUint32(4, true), prefixLength: view.getUint8(1), ip: addressText(bytes) };
-}
-
-export interface Route {
-  readonly table: number;
-  readonly index: number;
-  /** '0.0.0.0' with length 0 is the default route. */
-  readonly destination: string;
-  readonly prefixLength: number;
-  readonly gateway: string | undefined;
-}
-
 export const listRoutes: Request = {
   name: 'list routes',
   type: RTM_ROUTE.GET,
@@ -310,16 +243,3 @@ export const listRoutes: Request = {
   header: Uint8Array.of(AF.INET, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
   attributes: [],
 };
-
-export function decodeRoute(payload: Uint8Array): Route {
-  const attributes = decodeAttributes(payload.subarray(12));
-  const gateway = attributes.get(RTA.GATEWAY);
-  const table = attributes.get(RTA.TABLE);
-  return {
-    table: table === undefined ? (payload[4] ?? 0) : u32Of(table),
-    index: u32Of(attributes.get(RTA.OIF)),
-    destination: addressText(attributes.get(RTA.DST) ?? new Uint8Array(4)),
-    prefixLength: payload[1] ?? 0,
-    gateway: gateway === undefined ? undefined : addressText(gateway),
-  };
-}
