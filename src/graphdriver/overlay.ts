@@ -12,7 +12,7 @@ import * as path from 'node:path';
 import { conflict, invalidParameter, messageOf, notFound, systemError } from '#errdefs/errors.ts';
 import { textOf } from '#pkg/archive/entry.ts';
 import type { ArchivePool } from '#pkg/archive/pool.ts';
-import { syncDirectory, writeFileAtomic } from '#pkg/atomicfile/atomicfile.ts';
+import { syncDirectory } from '#pkg/atomicfile/atomicfile.ts';
 import { Rollback } from '#pkg/rollback/rollback.ts';
 import { close, open, ownedFd, statfs } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
@@ -261,10 +261,10 @@ export class OverlayDriver implements GraphDriver {
   /** Writes the notes beside the difference and renames the directory to its id. */
   #finish(temporary: string, id: string, parent: string | undefined): void {
     const short = shortName();
-    writeFileAtomic(path.join(temporary, 'link'), short, { durable: false });
+    fs.writeFileSync(path.join(temporary, 'link'), short);
     if (parent !== undefined) {
       const lower = [`${LINKS}/${this.#short(parent)}`, ...this.#lowerLinks(parent)].join(':');
-      writeFileAtomic(path.join(temporary, 'lower'), lower, { durable: false });
+      fs.writeFileSync(path.join(temporary, 'lower'), lower);
     }
     // The link first: one that leads nowhere is removed by the sweep, a layer without one could not be mounted.
     fs.symlinkSync(`../${id}/diff`, path.join(this.#home, LINKS, short));

@@ -9,7 +9,7 @@ import * as path from 'node:path';
 import { messageOf } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
 
-/** Deleting begins when so long nothing was discarded or made. */
+/** Deleting begins so long after something was discarded: whoever asked has its answer by then. */
 const QUIET_MS = 2000;
 
 export class Trash {
@@ -72,14 +72,13 @@ export class Trash {
   }
 
   #schedule(): void {
-    if (this.#closed || this.#holders > 0 || this.#running !== undefined) return;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    if (this.#closed || this.#holders > 0 || this.#running !== undefined || this.#timer !== undefined) return;
     if (fs.readdirSync(this.#directory).length === 0) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#running = this.#work().finally(() => {
         this.#running = undefined;
+        this.#schedule();
       });
     }, QUIET_MS);
     // The process does not live on to delete.

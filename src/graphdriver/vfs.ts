@@ -11,7 +11,7 @@ import { conflict, dataLoss, notFound } from '#errdefs/errors.ts';
 import { kernelName, pathVia } from '#pkg/archive/directories.ts';
 import { textOf } from '#pkg/archive/entry.ts';
 import type { ArchivePool } from '#pkg/archive/pool.ts';
-import { syncDirectory, writeFileAtomic } from '#pkg/atomicfile/atomicfile.ts';
+import { syncDirectory } from '#pkg/atomicfile/atomicfile.ts';
 import { Rollback } from '#pkg/rollback/rollback.ts';
 import { type FileStatus, open, ownedFd } from '#sys/files.ts';
 import { bindDetached } from '#sys/mounts.ts';
@@ -201,7 +201,7 @@ export class VfsDriver implements GraphDriver {
   }
 
   #finish(temporary: string, id: string, notes: Notes): void {
-    writeFileAtomic(path.join(temporary, 'layer.json'), JSON.stringify(notes), { durable: false });
+    fs.writeFileSync(path.join(temporary, 'layer.json'), JSON.stringify(notes));
     fs.renameSync(temporary, path.join(this.#home, id));
   }
 

@@ -5,12 +5,13 @@
  * Invariants: an image's layers are recorded before it; configuration blobs are on the disk before the record; names of
  * a removed image go in the same transaction.
  */
-import { notFound } from '#errdefs/errors.ts';
+import { kindOf, messageOf, notFound } from '#errdefs/errors.ts';
 import { type ContentStore, digestOf } from '#content/content-store.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
 import { type ChainId, chainIdOf } from '#layer/chain-id.ts';
 import type { LayerStore } from '#layer/layer-store.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
+import { log } from '#pkg/log/log.ts';
 import {
   canonicalString,
   familiarString,
@@ -72,11 +73,17 @@ export class ImageStore {
     this.#options = options;
   }
 
-  /** Reads all records and configurations. Errors: data-loss when one is damaged. */
+  /** Reads all records and configurations; a damaged image is told and left out, so that loading it again repairs it. */
   static open(options: ImageStoreOptions): ImageStore {
     const store = new ImageStore(options);
     for (const { id, document } of options.db.list(IMAGE_KIND)) {
-      store.#remember(id, decodeImageRecord(id, document), options.content.read(id, CONFIG_BYTES_MAX));
+      try {
+        store.#remember(id, decodeImageRecord(id, document), options.content.read(id, CONFIG_BYTES_MAX));
+      } catch (error) {
+        if (kindOf(error) !== 'data-loss' && kindOf(error) !== 'not-found') throw error;
+        log.error('an image is damaged and is left out: load it again', { image: id, err: messageOf(error) });
+        options.content.remove(id);
+      }
     }
     return store;
   }

@@ -123,6 +123,21 @@ test('images survive a new start', async () => {
   expect(filesOf(stores, 'two')).toEqual(['app', ...oneFiles]);
 });
 
+test('an image whose configuration was damaged is left out, and repaired by loading it again', async () => {
+  const root = path.join(scratch, 'damaged');
+  fs.mkdirSync(root);
+  {
+    await using stores = await openStores({ root });
+    await load(stores, oldDockerArchive([one, two]));
+    fs.writeFileSync(stores.content.path(idOf(one)), '{}');
+  }
+  await using stores = await openStores({ root });
+  expect(stores.images.list().map((image) => image.id)).toEqual([idOf(two)]);
+  expect(() => stores.images.resolve('example.com/one:1')).toThrow('No such image');
+  await load(stores, oldDockerArchive([one, two]));
+  expect(filesOf(stores, 'example.com/one:1')).toEqual(oneFiles);
+});
+
 describe('what is wrong leaves nothing', () => {
   const damaged = (name: string, bytes: Buffer): Buffer => {
     // Layers only: JSON starts with a brace.
