@@ -260,3 +260,20 @@ export function hostFacts(): HostFacts {
       .join('\n'),
   };
 }
+
+/** What `promise` fails with; that it fails is the test. */
+export async function failureOf(promise: Promise<unknown>): Promise<unknown> {
+  try {
+    const value = await promise;
+    if (typeof value === 'object' && value !== null && 'error' in value && value.error !== undefined)
+      return value.error;
+  } catch (error) {
+    return error;
+  }
+  throw new Error('it did not fail');
+}
+
+export async function messageOf(promise: Promise<unknown>): Promise<string> {
+  const error = await failureOf(promise);
+  return error instanceof Error ? error.message : '';
+}

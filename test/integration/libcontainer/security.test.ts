@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import * as fs from 'node:fs';
 import { defaultSeccomp } from '#libcontainer/seccomp/seccomp.ts';
-import { Bench, specOf } from './bench.ts';
+import { Bench, messageOf, specOf } from './bench.ts';
 
 let bench: Bench;
 let canary: string;
@@ -32,7 +32,7 @@ describe('a hostile image', () => {
   for (const name of ['dev', 'proc', 'sys'])
     test(`with /${name} as a symlink is refused (CVE-2026-41579, CVE-2023-27561)`, () =>
       withSymlink(name, canary, async () => {
-        expect(bench.run(['true'])).rejects.toThrow('must not be a symlink');
+        expect(await messageOf(bench.run(['true']))).toContain('must not be a symlink');
         expect(fs.readdirSync(canary)).toEqual([]);
       }));
 
@@ -79,11 +79,11 @@ describe('a hostile image', () => {
     const { error } = Bun.spawnSync(['mkfifo', passwd]).exitCode === 0 ? { error: undefined } : { error: 'mkfifo' };
     expect(error).toBeUndefined();
     const asBob = { process: { user: { uid: 0, gid: 0, username: 'bob' } } };
-    expect(bench.run(['id'], asBob)).rejects.toThrow('is not a regular file');
+    expect(await messageOf(bench.run(['id'], asBob))).toContain('is not a regular file');
     fs.rmSync(passwd);
     fs.writeFileSync(passwd, '');
     fs.truncateSync(passwd, 1 << 30);
-    expect(bench.run(['id'], asBob)).rejects.toThrow('larger than');
+    expect(await messageOf(bench.run(['id'], asBob))).toContain('larger than');
     fs.rmSync(passwd);
     fs.writeFileSync(passwd, content);
   });
@@ -112,9 +112,9 @@ describe('a working directory', () => {
 describe('ids', () => {
   const asUser = (username: string) => bench.run(['id', '-u'], { process: { user: { uid: 0, gid: 0, username } } });
 
-  test('a number out of range is refused (CVE-2024-40635)', () => {
+  test('a number out of range is refused (CVE-2024-40635)', async () => {
     for (const user of ['4294967296', '2147483648', '0:4294967296'])
-      expect(asUser(user)).rejects.toThrow('uids and gids must be in range');
+      expect(await messageOf(asUser(user))).toContain('uids and gids must be in range');
   });
 
   test('a number is never a name (CVE-2026-46680, CVE-2026-30892)', async () => {
@@ -142,14 +142,14 @@ describe('/proc of a container', () => {
       expect(line).toMatch(/Read-only|Permission denied|not permitted|nonexistent|No such file/);
   });
 
-  test('nothing but procfs goes onto it (CVE-2019-16884, CVE-2019-19921)', () => {
+  test('nothing but procfs goes onto it (CVE-2019-16884, CVE-2019-19921)', async () => {
     const mount = (destination: string, type: string, source = '/tmp') => ({
       mounts: [{ destination, type, source, options: type === 'bind' ? ['bind'] : [] }],
     });
-    expect(bench.run(['true'], mount('/proc', 'tmpfs'))).rejects.toThrow('only procfs goes there');
-    expect(bench.run(['true'], mount('/proc', 'bind'))).rejects.toThrow('inside /proc');
-    expect(bench.run(['true'], mount('/proc/self/attr', 'bind'))).rejects.toThrow('inside /proc');
-    expect(bench.run(['true'], mount('/proc/../proc/sys', 'tmpfs'))).rejects.toThrow('inside /proc');
+    expect(await messageOf(bench.run(['true'], mount('/proc', 'tmpfs')))).toContain('only procfs goes there');
+    expect(await messageOf(bench.run(['true'], mount('/proc', 'bind')))).toContain('inside /proc');
+    expect(await messageOf(bench.run(['true'], mount('/proc/self/attr', 'bind')))).toContain('inside /proc');
+    expect(await messageOf(bench.run(['true'], mount('/proc/../proc/sys', 'tmpfs')))).toContain('inside /proc');
   });
 
   test('a file for the numbers of the kernel may (lxcfs)', async () => {

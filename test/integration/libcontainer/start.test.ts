@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import * as fs from 'node:fs';
 import { defaultSeccomp } from '#libcontainer/seccomp/seccomp.ts';
 import { StartError } from '#libcontainer/explain.ts';
-import { Bench, hostFacts, readTerminal, specOf } from './bench.ts';
+import { Bench, failureOf, messageOf, hostFacts, readTerminal, specOf } from './bench.ts';
 
 let bench: Bench;
 let before: ReturnType<typeof hostFacts>;
@@ -189,10 +189,10 @@ describe('a start that fails', () => {
       expect(error).toMatchObject({ exitCode, message });
     });
 
-  test('too many arguments are refused before anything is made', () => {
+  test('too many arguments are refused before anything is made', async () => {
     const long = ['x'.repeat(131_072)];
-    expect(bench.run(['echo', ...long])).rejects.toMatchObject({ exitCode: 126 });
+    expect(await failureOf(bench.run(['echo', ...long]))).toMatchObject({ exitCode: 126 });
     const many = Array.from({ length: 300 }, () => 'y'.repeat(8000));
-    expect(bench.run(['echo', ...many])).rejects.toThrow('argument list too long');
+    expect(await messageOf(bench.run(['echo', ...many]))).toContain('argument list too long');
   });
 });
