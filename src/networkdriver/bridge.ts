@@ -9,6 +9,7 @@ import { ok } from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { systemError } from '#errdefs/errors.ts';
 import { Firewall } from '#libcontainer/firewall/firewall.ts';
+import { openForeign } from '#libcontainer/firewall/foreign.ts';
 import { FirewallGuardian } from '#libcontainer/firewall/guardian.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
 import { ipv4Bytes, ipv4Number, ipv4Text, macText, subnetSize, subnetText } from '#libcontainer/netlink/ip.ts';
@@ -60,6 +61,7 @@ export class BridgeDriver implements NetworkDriver {
   readonly #firewall: Firewall;
   #ready: Ready | undefined;
   #guardian: FirewallGuardian | undefined;
+  #warnings: readonly string[] = [];
 
   /** Touches nothing. Errors: unavailable when libnftables is missing. */
   constructor(options: BridgeOptions) {
@@ -87,7 +89,26 @@ export class BridgeDriver implements NetworkDriver {
       throw error;
     }
     this.#ready = { ...state, pool };
+    this.#openForeign();
     this.#guardian ??= new FirewallGuardian(this.#firewall.table, () => this.#firewall.apply());
+  }
+
+  /** Firewalls of others refuse what they do not know: what can be opened is, the rest is told. */
+  #openForeign(): void {
+    const { bridge } = this.#options;
+    let dropping: readonly string[] = [];
+    try {
+      dropping = openForeign(this.#firewall.table, bridge);
+    } catch (err) {
+      log.warn('cannot look at the firewall rules of others', { bridge, err });
+    }
+    this.#warnings = dropping.map((chain) => `nftables chain "${chain}" drops packets of bridge "${bridge}"`);
+    for (const chain of dropping) log.warn('a firewall of others drops packets of the bridge', { bridge, chain });
+  }
+
+  /** What keeps containers from the network, for /info. */
+  warnings(): readonly string[] {
+    return this.#warnings;
   }
 
   /** Preconditions: ensured. */

@@ -3,10 +3,9 @@
  * or a flush by others) through libnftables in this process, by the element otherwise. One context is kept: making it
  * costs more than a call.
  */
-import { systemError } from '#errdefs/errors.ts';
 import { NETLINK_NETFILTER, NetlinkError, NetlinkSocket } from '#libcontainer/netlink/socket.ts';
-import { type Handle, loadNftables, type Nftables } from '#sys/libraries.ts';
 import { portBatch } from './elements.ts';
+import { NftablesSession } from './session.ts';
 import { deleteText, type FirewallBridge, type FirewallPort, wholeText } from './tables.ts';
 
 export class Firewall implements Disposable {
@@ -14,19 +13,13 @@ export class Firewall implements Disposable {
   readonly table: string;
   readonly #bridges = new Map<string, FirewallBridge>();
   readonly #ports = new Map<string, FirewallPort>();
-  readonly #library: Nftables;
-  readonly #context: Handle;
+  readonly #session = new NftablesSession();
   readonly #netfilter: NetlinkSocket;
   #disposed = false;
 
   /** Writes nothing. Errors: unavailable when libnftables is missing. */
   constructor(options: { readonly suffix?: string } = {}) {
     this.table = options.suffix === undefined ? 'berth' : `berth-${options.suffix}`;
-    this.#library = loadNftables();
-    this.#context = this.#library.ctxNew(0);
-    if (this.#context === 0) throw systemError('Cannot make a context of libnftables');
-    this.#library.bufferOutput(this.#context);
-    this.#library.bufferError(this.#context);
     this.#netfilter = new NetlinkSocket(undefined, NETLINK_NETFILTER);
   }
 
@@ -44,7 +37,7 @@ export class Firewall implements Disposable {
   /** Makes the kernel's tables what the state says, in one transaction. */
   apply(): void {
     const state = { bridges: [...this.#bridges.values()], ports: [...this.#ports.values()] };
-    this.#run('write the firewall table', wholeText(this.table, state));
+    this.#session.run('write the firewall table', wholeText(this.table, state));
   }
 
   /** Guards a port before it can send anything. Idempotent. */
@@ -75,19 +68,13 @@ export class Firewall implements Disposable {
 
   /** Takes both tables away. */
   remove(): void {
-    this.#run('remove the firewall table', deleteText(this.table));
-  }
-
-  #run(what: string, text: string): void {
-    if (this.#library.runCmdFromBuffer(this.#context, text) === 0) return;
-    const message = this.#library.getErrorBuffer(this.#context).trim();
-    throw systemError(`Cannot ${what}: ${message === '' ? 'nft gives no reason' : message}`);
+    this.#session.run('remove the firewall table', deleteText(this.table));
   }
 
   [Symbol.dispose](): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.#library.ctxFree(this.#context);
+    this.#session[Symbol.dispose]();
     this.#netfilter[Symbol.dispose]();
   }
 }

@@ -33,7 +33,8 @@ export interface FirewallState {
 const NAME = /^[a-zA-Z0-9_.-]{1,15}$/;
 const TABLE = /^[a-z][a-z0-9-]{0,30}$/;
 
-function quoted(link: string): string {
+/** A name of a link as nft reads it. Throws RangeError for what is none. */
+export function quoted(link: string): string {
   if (!NAME.test(link)) throw new RangeError(`link name ${JSON.stringify(link)} cannot be written to a rule set`);
   return `"${link}"`;
 }

@@ -292,6 +292,29 @@ if (isInside(import.meta.path)) {
       expect(run('ip', '-br', 'link')).toContain(linkNameOf(a.endpoint.id, '00ff00'));
     });
 
+    test('a forward chain of others that drops is opened at its place, or told', async () => {
+      run('nft', 'add table ip filter');
+      run('nft', 'add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }');
+      run('nft', 'add chain ip filter DOCKER-USER; add rule ip filter FORWARD jump DOCKER-USER');
+      run('nft', 'add table inet fw');
+      await using machine = await outside();
+      {
+        await using driver = await made();
+        await using a = await joined(driver);
+        expect(driver.warnings()).toEqual([]);
+        expect(ping(a.container, PEER.ip)).toBe(true);
+        const rules = run('nft', 'list', 'chain', 'ip', 'filter', 'DOCKER-USER');
+        await driver.ensure();
+        expect(run('nft', 'list', 'chain', 'ip', 'filter', 'DOCKER-USER').split('\n').length).toBe(
+          rules.split('\n').length,
+        );
+      }
+      run('nft', 'add chain inet fw FORWARD { type filter hook forward priority 0; policy drop; }');
+      await using driver = await made();
+      expect(driver.warnings()).toEqual(['nftables chain "inet fw FORWARD" drops packets of bridge "berth0"']);
+      machine.kill();
+    });
+
     test('the network part of a start is quick', async () => {
       await using driver = await made();
       await using containers = new AsyncDisposableStack();
