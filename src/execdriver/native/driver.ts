@@ -3,7 +3,7 @@
  * and this file leads the child through its gates. One connection to the monitor, made on demand; when the monitor dies,
  * what ran under it is killed by its cgroups and ends with 137 `monitor died`.
  */
-import { conflict, deadlineExceeded, notFound } from '#errdefs/errors.ts';
+import { conflict, notFound } from '#errdefs/errors.ts';
 import { type CgroupLayout, containerPath } from '#libcontainer/cgroups/layout.ts';
 import type { Cgroup } from '#libcontainer/cgroups/cgroup.ts';
 import { createCgroup, openCgroup } from '#libcontainer/cgroups/cgroups.ts';
@@ -129,7 +129,6 @@ export class NativeDriver implements ExecDriver {
     const { process, pipes, prepared, cgroup, request, attached } = start;
     const master = prepared.takeMaster();
     if (master !== undefined) pipes.setMaster(master);
-    const limit = AbortSignal.timeout(START_DEADLINE_MS);
     const gates: Gated[] = [];
     if ('writeMaps' in prepared && prepared.gates.maps !== undefined) {
       gates.push({ gate: prepared.gates.maps, work: async () => prepared.writeMaps(process.pid) });
@@ -161,11 +160,8 @@ export class NativeDriver implements ExecDriver {
       second: prepared.secondClone,
       gates,
       explain: (outcome) => prepared.explain(outcome),
-      signal: AbortSignal.any([request.signal, limit]),
-      abortError: () =>
-        limit.aborted
-          ? deadlineExceeded(`Cannot start "${process.id}": not within ${START_DEADLINE_MS} ms`)
-          : undefined,
+      signal: request.signal,
+      limitMs: START_DEADLINE_MS,
     });
     process.stdio = pipes.take();
   }

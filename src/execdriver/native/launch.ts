@@ -2,7 +2,7 @@
  * One launch: asks the monitor for the child, does the work of each gate when the child arrives there, and opens it.
  * Whatever fails or is cancelled kills the child; nothing is returned before the outcome is known.
  */
-import { cancelled } from '#errdefs/errors.ts';
+import { cancelled, deadlineExceeded } from '#errdefs/errors.ts';
 import { write } from '#sys/files.ts';
 import type { Gate, Program, ProgramReport } from '#sys/program.ts';
 import type { Outcome } from '#sys/zygote/launch.ts';
@@ -26,8 +26,8 @@ export interface Launch {
   readonly gates: readonly Gated[];
   readonly explain: (outcome: Outcome) => Error;
   readonly signal: AbortSignal;
-  /** What to throw when `signal` aborted, if not that it was cancelled. */
-  readonly abortError: () => Error | undefined;
+  /** From launch to execve, time at gates included. */
+  readonly limitMs: number;
 }
 
 export async function launchThroughGates(client: MonitorClient, launch: Launch): Promise<void> {
@@ -60,7 +60,13 @@ export async function launchThroughGates(client: MonitorClient, launch: Launch):
       }
     });
   };
-  const onAbort = () => giveUp(launch.abortError() ?? cancelled(`The start of "${process.id}" was cancelled`));
+  const onAbort = () => giveUp(cancelled(`The start of "${process.id}" was cancelled`));
+  const { limitMs } = launch;
+  // Not AbortSignal.timeout: that would live on for the whole limit after each start.
+  const timer = setTimeout(
+    () => giveUp(deadlineExceeded(`Cannot start "${process.id}": not within ${limitMs} ms`)),
+    limitMs,
+  );
 
   signal.addEventListener('abort', onAbort, { once: true });
   try {
@@ -83,6 +89,7 @@ export async function launchThroughGates(client: MonitorClient, launch: Launch):
     if (outcome.failed !== undefined || passed < gates.length) throw launch.explain(outcome);
   } finally {
     born.resolve();
+    clearTimeout(timer);
     signal.removeEventListener('abort', onAbort);
   }
 }

@@ -14,12 +14,13 @@ import { PAGE, zygotePages } from '../machine.ts';
 import { AT, CLONE, F, MFD, NR, PR, SIG, SOCKET, W } from '../numbers.ts';
 import { killByPidfd, pidfdOpen, waitid } from '../processes.ts';
 import { send, socketpair } from '../sockets.ts';
-import { isErrno } from '../errno.ts';
+import { errnoNumber, isErrno, SysError } from '../errno.ts';
 import { STEP_BYTES } from '../program.ts';
 import { exitingElf } from './exiting-elf.ts';
 
 export const ARENA_BYTES = 4 << 20;
 const ANSWER_BYTES = 24;
+const EAGAIN = errnoNumber('EAGAIN');
 const POLLIN = 1;
 const SIGNALS = 64;
 const SIG_SETMASK = 2;
@@ -67,10 +68,13 @@ export class Zygote implements Disposable {
     this.hasOwnExecutable = readlinkat(AT.FDCWD, `/proc/${made.pid}/exe`).startsWith('/memfd:');
   }
 
-  /** Asks for one child. The memfd must hold exactly `length` bytes and stay open until the answer. */
+  /**
+   * Asks for one child. The memfd must hold exactly `length` bytes and stay open until the answer. Errors: EAGAIN when
+   * hundreds wait already.
+   */
   request(memfd: number, length: number): void {
     const bytes = new Uint8Array(BigInt64Array.of(BigInt(memfd), BigInt(length)).buffer);
-    ok(send(this.#requests, bytes) === bytes.length);
+    if (send(this.#requests, bytes, SOCKET.MSG_DONTWAIT) === undefined) throw new SysError('send', EAGAIN);
   }
 
   /** The next answer, undefined when none waits. */

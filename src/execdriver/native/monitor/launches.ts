@@ -5,7 +5,7 @@
 import { ok } from 'node:assert/strict';
 import { log } from '#pkg/log/log.ts';
 import type { Epoll } from '#sys/epoll.ts';
-import { errnoNumber } from '#sys/errno.ts';
+import { errnoNumber, isErrno } from '#sys/errno.ts';
 import { close, pread, pwrite } from '#sys/files.ts';
 import { STEP_BYTES } from '#sys/program.ts';
 import { Zygote } from '#sys/zygote/zygote.ts';
@@ -13,6 +13,7 @@ import type { Connection } from './connection.ts';
 import type { DaemonMessage } from './protocol.ts';
 
 const AT_CGROUP = 80;
+const EINVAL = errnoNumber('EINVAL');
 const EOWNERDEAD = errnoNumber('EOWNERDEAD');
 
 export type StartMessage = Extract<DaemonMessage, { t: 'start' }>;
@@ -39,6 +40,7 @@ export class Launches implements Disposable {
   readonly #events: LaunchEvents;
   /** By the number of the list's memfd. */
   readonly #unanswered = new Map<number, Unanswered>();
+  #queued: [memfd: number, length: number][] = [];
   #zygote = new Zygote();
 
   constructor(epoll: Epoll, events: LaunchEvents) {
@@ -60,9 +62,31 @@ export class Launches implements Disposable {
     const [memfd = -1, ...rest] = descriptors;
     const sources = rest.slice(0, 1 + message.sources);
     const held = rest.slice(1 + message.sources);
-    writeSources(memfd, message, sources);
-    this.#unanswered.set(memfd, { from, message, held, sources });
-    this.#zygote.request(memfd, message.length);
+    const launch = { from, message, held, sources };
+    try {
+      writeSources(memfd, message, sources);
+      this.#unanswered.set(memfd, launch);
+      this.#request(memfd, message.length);
+    } catch (error) {
+      if (!isErrno(error)) log.error('a start is not as it should be', { process: message.id, err: error });
+      this.#unanswered.delete(memfd);
+      for (const fd of [memfd, ...sources]) close(fd);
+      this.#events.onRefused(launch, isErrno(error) ? error.errno : EINVAL, 'request');
+    }
+  }
+
+  #request(memfd: number, length: number): void {
+    try {
+      this.#zygote.request(memfd, length);
+    } catch (error) {
+      if (!isErrno(error, 'EAGAIN')) throw error;
+      this.#queued.push([memfd, length]);
+    }
+  }
+
+  /** Room again for what did not fit into the zygote's socket (some 270 requests do). */
+  #sendQueued(): void {
+    for (const [memfd, length] of this.#queued.splice(0)) this.#request(memfd, length);
   }
 
   /** Whether `fd` is the zygote's business, which is then done. */
@@ -82,6 +106,7 @@ export class Launches implements Disposable {
       if (answer.pid < 0) this.#events.onRefused(launch, -answer.pid, 'clone3');
       else this.#events.onBorn(launch, answer.pid, answer.pidfd);
     }
+    this.#sendQueued();
   }
 
   /** The zygote died: its unanswered starts fail, its children go on. */
@@ -94,6 +119,7 @@ export class Launches implements Disposable {
     this.#watch();
     const failed = [...this.#unanswered];
     this.#unanswered.clear();
+    this.#queued = [];
     for (const [memfd, launch] of failed) {
       for (const fd of [memfd, ...launch.sources]) close(fd);
       this.#events.onRefused(launch, EOWNERDEAD, 'zygote');
