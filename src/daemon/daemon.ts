@@ -30,6 +30,7 @@ import { runCommand } from '#pkg/command/command.ts';
 import { log } from '#pkg/log/log.ts';
 import { Pump } from '#stdio/pump.ts';
 import { Volumes } from '#volume/volumes.ts';
+import { Ballast } from './ballast.ts';
 import { Consoles } from './container/console.ts';
 import { Containers } from './container/containers.ts';
 import { LiveContainers } from './container/live.ts';
@@ -90,6 +91,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   undo.defer(() => pump.close());
   const tasks = new Tasks();
   undo.defer(() => tasks.stop());
+  const room = new Ballast(dataRoot);
   const settings = { current: settingsOf(config) };
   const services: Services = {
     engine,
@@ -102,7 +104,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     isolation: await isolationOf(config, layout),
     db,
     events: new Events(db),
-    containers: new Containers(db),
+    containers: new Containers(db, room),
+    room,
     live: new LiveContainers(),
     consoles: new Consoles(pump, path.join(dataRoot, 'containers')),
     waiters: new Waiters(),

@@ -16,7 +16,7 @@ import type { NetworkDriver } from '#networkdriver/driver.ts';
 import type { Pump } from '#stdio/pump.ts';
 import type { Volumes } from '#volume/volumes.ts';
 import type { Consoles } from './container/console.ts';
-import type { Containers } from './container/containers.ts';
+import type { Containers, Room } from './container/containers.ts';
 import type { LiveContainers } from './container/live.ts';
 import type { Waiters } from './container/waiters.ts';
 import type { Execs } from './exec/execs.ts';
@@ -72,6 +72,7 @@ export interface Services {
   readonly db: GraphDb;
   readonly events: Events;
   readonly containers: Containers;
+  readonly room: Room;
   readonly live: LiveContainers;
   readonly consoles: Consoles;
   readonly waiters: Waiters;

@@ -10,6 +10,7 @@ import { type ContainerRecord, CONTAINER_KIND, decodeRecord, NAMES_PARENT } from
 import { nameConflict, noSuchContainer } from '#container/name.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
+import { log } from '#pkg/log/log.ts';
 import { KeyedQueue } from '#pkg/keyed-queue/keyed-queue.ts';
 
 /** A container inside its queue. */
@@ -18,16 +19,29 @@ export interface Held {
   readonly record: ContainerRecord;
   /** Writes a change; `also` joins the same transaction. */
   update(change: Partial<ContainerRecord>, also?: () => void): void;
+  /**
+   * Takes a change that has happened already and cannot be refused. False: the disk does not take it; it holds in memory
+   * and is found again by restore, as long as the driver keeps what it knows of the process.
+   */
+  note(change: Partial<ContainerRecord>): boolean;
+}
+
+/** What makes room on a full disk, once. */
+export interface Room {
+  release(): boolean;
+  restore(): void;
 }
 
 export class Containers {
   readonly #db: GraphDb;
+  readonly #room: Room | undefined;
   readonly #queue = new KeyedQueue();
   readonly #records = new Map<string, ContainerRecord>();
   readonly #idsByName = new Map<string, string>();
 
-  constructor(db: GraphDb) {
+  constructor(db: GraphDb, room?: Room) {
     this.#db = db;
+    this.#room = room;
     for (const { id, document } of db.list(CONTAINER_KIND)) {
       const record = decodeRecord(id, document);
       this.#records.set(id, record);
@@ -98,7 +112,30 @@ export class Containers {
         return current();
       },
       update: (change, also) => this.#write({ ...current(), ...change }, also),
+      note: (change) => this.#note({ ...current(), ...change }),
     };
+  }
+
+  #note(record: ContainerRecord): boolean {
+    try {
+      this.#withRoom(() => this.#db.put(CONTAINER_KIND, record.id, record));
+      return true;
+    } catch (error) {
+      log.error('state of a container not recorded', { container: record.id, err: error });
+      return false;
+    } finally {
+      this.#records.set(record.id, record);
+    }
+  }
+
+  /** A second try with the reserve given up, if there was one. */
+  #withRoom(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (this.#room?.release() !== true) throw error;
+      work();
+    }
   }
 
   #write(record: ContainerRecord, also: (() => void) | undefined): void {
@@ -146,11 +183,13 @@ export class Containers {
   forget(id: string, also?: () => void): void {
     const record = this.#records.get(id);
     if (record === undefined) return;
-    this.#db.transaction(() => {
-      this.#db.unlink(NAMES_PARENT, record.name);
-      this.#db.delete(CONTAINER_KIND, id);
-      also?.();
-    });
+    this.#withRoom(() =>
+      this.#db.transaction(() => {
+        this.#db.unlink(NAMES_PARENT, record.name);
+        this.#db.delete(CONTAINER_KIND, id);
+        also?.();
+      }),
+    );
     this.#records.delete(id);
     if (this.#idsByName.get(record.name) === id) this.#idsByName.delete(record.name);
   }

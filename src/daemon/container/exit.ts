@@ -62,7 +62,7 @@ async function handleExit(services: Services, held: Held, live: LiveContainer, e
           ranMs,
           previousBackoffMs: services.live.backoffMs(id),
         });
-  held.update({
+  const recorded = held.note({
     state: exitedState(record, exit, restart === undefined ? 'exited' : 'restarting'),
     endpoint: undefined,
     ...(restart === undefined && !services.live.shuttingDown ? { desired: 'stopped' as const } : {}),
@@ -73,7 +73,8 @@ async function handleExit(services: Services, held: Held, live: LiveContainer, e
   services.consoles.end(id);
   services.waiters.exited(id, { exitCode: exit.exitCode, error: exit.error ?? '' });
   await releaseNetwork(services, record);
-  await live.driver.release(id);
+  // What is not recorded must be found again by the next start.
+  if (recorded) await live.driver.release(id);
   if (restart !== undefined) planRestart(services, id, restart.waitMs);
   else if (record.hostConfig.AutoRemove && !live.userRestart) await removeHeld(services, held, { volumes: true });
 }

@@ -103,6 +103,7 @@ async function finishRemoval(services: Services, removal: Removal): Promise<void
     publishVolumeEvent(services.events, 'destroy', name, {});
   }
   services.db.delete(REMOVAL_KIND, id);
+  services.room.restore();
 }
 
 /** A container's directory holds a few files: much cheaper than a recursive removal, which is there for the rest. */

@@ -194,7 +194,7 @@ async function recordFailure(services: Services, held: Held, before: ContainerSt
   const { record } = held;
   const exitCode = exitCodeOf(error);
   const message = messageOf(error);
-  held.update({
+  held.note({
     desired: 'stopped',
     endpoint: undefined,
     state: {
