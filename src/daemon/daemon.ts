@@ -9,9 +9,11 @@ import type { DaemonConfig } from '#config/daemon-config.ts';
 import { ContentStore } from '#content/content-store.ts';
 import type { Engine } from '#engine/engine.ts';
 import { Events } from '#events/events.ts';
+import { invalidParameter } from '#errdefs/errors.ts';
 import type { ExecDriver } from '#execdriver/driver.ts';
 import { NativeDriver } from '#execdriver/native/driver.ts';
 import { Graph } from '#graph/graph.ts';
+import { OciDriver } from '#execdriver/oci/driver.ts';
 import { GraphDb } from '#graphdb/graphdb.ts';
 import type { GraphDriver } from '#graphdriver/driver.ts';
 import { OverlayDriver } from '#graphdriver/overlay.ts';
@@ -59,6 +61,9 @@ export interface Daemon {
 const DEFAULT_DATA_ROOT = '/var/lib/berth';
 /** The name of our own runtime. */
 const NATIVE_RUNTIME = 'berth';
+/** Known by name when they are installed. */
+const OTHER_RUNTIMES = ['runc', 'crun'];
+const PROGRAM_DIRECTORIES = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 const DAEMON_KIND = 'daemon';
 const PARSER_LIMIT_MS = 20_000;
 const thisBuild: BuildFacts = { version: '0.1.0', commit: 'unknown', time: '' };
@@ -177,8 +182,21 @@ function openGraphDriver(config: DaemonConfig, pool: ArchivePool): GraphDriver {
 }
 
 function openExecDrivers(config: DaemonConfig, cgroups: CgroupLayout): Map<string, ExecDriver> {
-  const native = new NativeDriver({ execRoot: config.execRoot, monitorCommand: monitorCommand(), cgroups });
-  return new Map<string, ExecDriver>([[NATIVE_RUNTIME, native]]);
+  const { execRoot } = config;
+  const common = { monitorCommand: monitorCommand(), cgroups };
+  const drivers = new Map<string, ExecDriver>([[NATIVE_RUNTIME, new NativeDriver({ execRoot, ...common })]]);
+  for (const name of OTHER_RUNTIMES) {
+    const runtime = PROGRAM_DIRECTORIES.map((d) => path.join(d, name)).find((file) => fs.existsSync(file));
+    if (runtime === undefined) continue;
+    const own = path.join(execRoot, 'runtimes', name);
+    fs.mkdirSync(own, { recursive: true, mode: 0o700 });
+    drivers.set(name, new OciDriver({ name, runtime, execRoot: own, ...common }));
+  }
+  const { defaultRuntime } = config;
+  if (defaultRuntime !== undefined && !drivers.has(defaultRuntime)) {
+    throw invalidParameter(`invalid value for "default-runtime": "${defaultRuntime}" is not installed`);
+  }
+  return drivers;
 }
 
 /** From source by the same runtime; the built executable is the monitor too. */

@@ -17,7 +17,7 @@ const allow = (major: number, minor: number | undefined): DeviceRule => ({
   access: 'rwm',
 });
 
-/** mknod of anything (it opens nothing), null, zero, full, random, urandom, tty, console, ptmx, pts; not fuse. */
+/** mknod of anything (it opens nothing), null, zero, full, random, urandom, tty, console, ptmx, pts. */
 const defaultRules: readonly DeviceRule[] = [
   { allow: false, access: 'rwm' },
   { allow: true, type: 'c', access: 'm' },
@@ -31,7 +31,6 @@ const defaultRules: readonly DeviceRule[] = [
   allow(5, 1),
   allow(5, 2),
   allow(136, undefined),
-  { allow: false, type: 'c', major: 10, minor: 229, access: 'rwm' },
 ];
 
 export function deviceRules(options: {

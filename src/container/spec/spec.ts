@@ -2,7 +2,7 @@
  * From a container's record to the OCI spec that libcontainer runs. Pure: all that has to be looked up on the host comes
  * in, so that the same record and facts give the same spec.
  */
-import { OCI_VERSION, type Namespace, type Process, type Seccomp, type Spec } from '#libcontainer/spec.ts';
+import type { Namespace, Process, Seccomp, Spec } from '#libcontainer/spec.ts';
 import { effectiveCapabilities } from '../capabilities.ts';
 import { processEnv } from '../merge-config.ts';
 import type { ContainerRecord } from '../record.ts';
@@ -11,6 +11,9 @@ import { parseSecurityOptions } from '../security-opt.ts';
 import { deviceRules, type HostDevice } from './devices.ts';
 import { type MountsInput, mountsOf } from './mounts.ts';
 import { defaultMaskedPaths, defaultReadonlyPaths } from './paths.ts';
+
+/** Nothing here is newer, and Debian 12's crun knows no later one. */
+const SPEC_VERSION = '1.0.2';
 
 export interface SpecInput extends MountsInput {
   readonly cgroupsPath: string;
@@ -37,7 +40,7 @@ export function buildSpec(input: SpecInput): Spec {
   const capabilities = capabilitiesOf(input);
   const seccomp = input.seccomp(capabilities);
   return {
-    ociVersion: OCI_VERSION,
+    ociVersion: SPEC_VERSION,
     process: processOf(input, capabilities),
     root: { path: 'rootfs', readonly: hostConfig.ReadonlyRootfs },
     ...(hostConfig.UTSMode === 'host' ? {} : { hostname: config.Hostname }),
