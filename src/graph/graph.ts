@@ -2,6 +2,7 @@
  * What refers to what: names → images → layers ← containers, and both → blobs. Everything that nothing leads to is
  * garbage. Looked up anew each time instead of counted: a count can be wrong, a look-up cannot.
  */
+import { collectUnused } from '#image/collect.ts';
 import type { ImageStore } from '#image/image-store.ts';
 import type { LayerStore } from '#layer/layer-store.ts';
 import { log } from '#pkg/log/log.ts';
@@ -17,9 +18,7 @@ export class Graph {
 
   /** Removes layers and blobs that nothing needs; the ChainIds of removed layers, topmost first. */
   async collect(): Promise<string[]> {
-    const needed = this.#images.list().flatMap(({ chainId }) => (chainId === undefined ? [] : [chainId]));
-    const removed = await this.#layers.collect(needed);
-    this.#collectBlobs();
+    const removed = await collectUnused(this.#images);
     return removed.map((layer) => layer.chainId);
   }
 
@@ -28,15 +27,5 @@ export class Graph {
     await this.#layers.reconcile();
     const removed = await this.collect();
     if (removed.length > 0) log.info('removed layers that no image needs', { count: removed.length });
-  }
-
-  /** Synchronous: nobody adds a blob between the look and the removal. */
-  #collectBlobs(): void {
-    const needed = new Set<string>();
-    for (const image of this.#images.list()) needed.add(image.id);
-    for (const layer of this.#layers.list()) needed.add(layer.blob.digest);
-    for (const digest of this.#images.content.list()) {
-      if (!needed.has(digest)) this.#images.content.remove(digest);
-    }
   }
 }

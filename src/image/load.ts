@@ -8,6 +8,7 @@ import type { LayerLease } from '#layer/layer-store.ts';
 import { familiarString } from '#reference/reference.ts';
 import { type ArchivedImage, readImages } from './archive-format.ts';
 import type { ImageStore } from './image-store.ts';
+import { collectUnused } from './collect.ts';
 import { barMessage, type Tell } from './progress.ts';
 import { spoolArchive, type SpooledFile } from './spool.ts';
 
@@ -18,8 +19,6 @@ export interface LoadInput {
   readonly quiet: boolean;
   readonly tell: Tell;
   readonly signal?: AbortSignal | undefined;
-  /** Called after a failure that came when layers were recorded already: removes what nothing needs. */
-  readonly collect?: () => Promise<unknown>;
 }
 
 export interface LoadedImage {
@@ -33,7 +32,8 @@ export async function loadImages(store: ImageStore, input: LoadInput): Promise<L
   try {
     return await load(store, input);
   } catch (error) {
-    await input.collect?.();
+    // Layers of the images before the wrong one may be recorded already.
+    await collectUnused(store);
     throw error;
   }
 }

@@ -13,6 +13,7 @@ import { conflict, notFound } from '#errdefs/errors.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
 import type { Change, GraphDriver, LayerMount } from '#graphdriver/driver.ts';
 import type { ArchivePool } from '#pkg/archive/pool.ts';
+import { KeyedQueue } from '#pkg/keyed-queue/keyed-queue.ts';
 import { log } from '#pkg/log/log.ts';
 import type { ChainId } from './chain-id.ts';
 import { decodeLayer, decodeReadWrite, encodeLayer, type Layer, LAYER_KIND, READ_WRITE_KIND } from './records.ts';
@@ -60,6 +61,7 @@ export class LayerStore {
   /** Every read-only layer; the database has the same. */
   readonly #layers = new Map<ChainId, Layer>();
   readonly #leases = new Set<Set<ChainId>>();
+  readonly #registering = new KeyedQueue();
 
   private constructor(options: LayerStoreOptions) {
     this.#driver = options.driver;
@@ -156,6 +158,7 @@ export class LayerStore {
         pool: this.#pool,
         existing: (chainId) => this.#layers.get(chainId),
         record: (layers) => this.#record(layers),
+        exclusive: (work) => this.#registering.run('register', work),
       },
       sources,
       options,

@@ -44,6 +44,11 @@ interface Means {
 interface RegisterMeans extends Means {
   existing(chainId: ChainId): Layer | undefined;
   record(layers: readonly Layer[]): void;
+  /**
+   * One after the other: from the look at what exists to the record. Else a layer could be put on top of a parent that
+   * somebody else, having brought the same one, records in its place.
+   */
+  exclusive<T>(work: () => Promise<T>): Promise<T>;
 }
 
 /** A file whose content is on the disk and hashes to `digest`. */
@@ -104,7 +109,9 @@ export async function registerLayers(
     return means.existing(chainId) === undefined ? [{ source, chainId, index }] : [];
   });
   await using made = new AsyncDisposableStack();
-  if (means.driver.needsParentFirst) return registerOneByOne(means, sources, chain, options);
+  if (means.driver.needsParentFirst) {
+    return await means.exclusive(() => registerOneByOne(means, sources, chain, options));
+  }
   // One failure stops the others; all have settled before their directories are dropped.
   const failed = new AbortController();
   const signal = options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal]);
@@ -126,17 +133,37 @@ export async function registerLayers(
     assert(entry !== undefined);
     checkDigests(entry.index, entry.source, outcome.value.result);
   }
-  await using committed = new Committed(means);
-  for (const [i, outcome] of settled.entries()) {
+  const ready = settled.flatMap((outcome, i) => {
     const entry = missing[i];
     assert(entry !== undefined && outcome.status === 'fulfilled');
-    const { result, target } = outcome.value;
+    return [{ ...entry, prepared: outcome.value }];
+  });
+  // Awaited here: what was made is dropped when this scope ends.
+  return await means.exclusive(() => commitAll(means, chain, ready, options));
+}
+
+interface Ready {
+  readonly source: LayerSource;
+  readonly chainId: ChainId;
+  readonly index: number;
+  readonly prepared: PreparedLayer;
+}
+
+async function commitAll(
+  means: RegisterMeans,
+  chain: readonly ChainId[],
+  ready: readonly Ready[],
+  options: RegisterOptions,
+): Promise<Layer[]> {
+  await using committed = new Committed(means);
+  for (const { source, chainId, index, prepared } of ready) {
     // The same layer may have come in by somebody else meanwhile: theirs stays, ours is dropped.
-    if (means.existing(entry.chainId) !== undefined) continue;
+    if (means.existing(chainId) !== undefined) continue;
+    const { result, target } = prepared;
     assert(target !== undefined, 'a driver that unpacks in any order gives a target');
-    const parent = entry.index === 0 ? undefined : chain[entry.index - 1];
+    const parent = index === 0 ? undefined : chain[index - 1];
     await target.diff.commit(parent === undefined ? undefined : committed.cacheIdOf(parent));
-    committed.add(layerOf(entry.chainId, parent, target.cacheId, result), entry.source.file);
+    committed.add(layerOf(chainId, parent, target.cacheId, result), source.file);
   }
   return await committed.record(chain, options.keep);
 }
@@ -164,12 +191,12 @@ class Committed implements AsyncDisposable {
     const { driver, existing, record } = this.#means;
     if (this.#layers.length > 0) {
       await driver.sync();
-      const fresh = this.#layers.filter((layer) => existing(layer.chainId) === undefined);
+      const fresh = this.#layers;
       // No await from here on: nobody collects a blob between its arrival and the record that names it.
       keep(fresh.map((layer) => ({ file: this.#files.get(layer) ?? '', digest: layer.blob.digest })));
       failpoint('load.blob-written');
       record(fresh);
-      this.#layers = this.#layers.filter((layer) => !fresh.includes(layer));
+      this.#layers = [];
       failpoint('load.layer-recorded');
     }
     return chain.map((chainId) => {

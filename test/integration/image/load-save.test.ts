@@ -46,7 +46,6 @@ async function load(stores: TestStores, archive: Buffer, quiet = false): Promise
     archive: streamOf(archive),
     quiet,
     tell: async (message) => void told.push(message),
-    collect: () => stores.graph.collect(),
   });
   return told;
 }
@@ -104,6 +103,36 @@ describe.each(['overlay', 'vfs'])('%s', (driver) => {
       expect(filesOf(other, 'two')).toEqual(['app', ...oneFiles]);
     });
   }
+});
+
+describe.each(['overlay', 'vfs'])('at once, %s', (driver) => {
+  test('the same archive by four clients, while images are removed', async () => {
+    await using stores = await openStores({ driver });
+    const archives = [
+      oldDockerArchive([one, two]),
+      ociLayout([two], 'gzip'),
+      ociLayout([one, two], 'plain'),
+      oldDockerArchive([one]),
+    ];
+    for (let round = 0; round < 3; round++) {
+      await Promise.all([...archives.map((archive) => load(stores, archive, true)), stores.graph.collect()]);
+      expect(filesOf(stores, 'example.com/one:1')).toEqual(oneFiles);
+      expect(filesOf(stores, 'two')).toEqual(['app', ...oneFiles]);
+      expect(stores.driver.list().length).toBe(3);
+      expect(stores.content.list().length).toBe(5);
+      for (const { id } of stores.images.list()) stores.images.delete(id);
+      await stores.graph.collect();
+      expect(stores.driver.list()).toEqual([]);
+      expect(stores.content.list()).toEqual([]);
+    }
+  });
+});
+
+test('an image of 300 layers', async () => {
+  await using stores = await openStores();
+  const layers = Array.from({ length: 300 }, (_, n) => tarOf([file(`f${n}`, String(n))]));
+  await load(stores, oldDockerArchive([{ tags: ['deep:1'], layers }]), true);
+  expect(filesOf(stores, 'deep:1').length).toBe(300);
 });
 
 test('images survive a new start', async () => {
