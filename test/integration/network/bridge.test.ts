@@ -329,10 +329,23 @@ if (isInside(import.meta.path)) {
       }
       times.sort((x, y) => x - y);
       const [p50 = 0, p90 = 0] = [times[30], times[54]];
-      if (process.env['BERTH_PRINT'] !== undefined)
+      if (process.env['BERTH_PRINT'] !== undefined) {
         console.error(`join p50 ${p50.toFixed(2)} p90 ${p90.toFixed(2)} ms`);
-      // The budget is 1.2 ms (p50, idle). Here others run, and wait for the same lock: only the best is asserted.
-      expect(times[0]).toBeLessThan(4);
+      }
+      // The budget is 1.2 ms (p50, idle). A shared machine proves no time; what it costs in calls it does.
+      const container = containers.use(await TestContainer.start(launcher));
+      const endpoint = await driver.allocate(CONTAINER);
+      const calls: number[] = [];
+      {
+        using _ = interpose((nr, _args, proceed) => {
+          calls.push(nr);
+          return proceed();
+        });
+        await driver.join(endpoint, container.gate);
+      }
+      // Guard, pair, and all of the inside: a send each. Their answers: three, one, and five or four without IPv6.
+      expect(calls.filter((nr) => nr === NR.sendto).length).toBe(3);
+      expect(calls.length).toBeLessThanOrEqual(14);
     });
   });
 }
