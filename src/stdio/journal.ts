@@ -124,6 +124,8 @@ export class Journal implements Disposable {
   readonly #unclaimed = new Set<Slot>();
   /** Those that somebody has opened. */
   readonly #inherited = new Set<Slot>();
+  /** Unfinished lines that found no room in a full tmpfs: lost if we are killed. */
+  readonly #volatile = new Map<Slot, Uint8Array>();
   #described = '';
 
   /** Where read(2) puts a chunk. */
@@ -214,6 +216,7 @@ export class Journal implements Disposable {
     const key = this.#keyAt(at);
     this.#u8.fill(0, at, at + SLOT_BYTES);
     this.#slots.delete(key);
+    this.#volatile.delete(slot);
     this.#free.push(slot);
     // One of an earlier process may have pages that we do not know of.
     const allocated = this.#allocated.delete(2 * slot) || this.#allocated.delete(2 * slot + 1);
@@ -255,6 +258,8 @@ export class Journal implements Disposable {
 
   /** The unfinished line of a stream, as of the last chunk that was committed. */
   rest(slot: Slot): Uint8Array {
+    const volatile = this.#volatile.get(slot);
+    if (volatile !== undefined) return volatile;
     const copy = this.#validCopy(slot);
     const length = this.#view.getFloat64(this.#restSequenceAt(slot, copy) + 8, true);
     const at = this.#restAt(slot, copy);
@@ -266,17 +271,24 @@ export class Journal implements Disposable {
     ok(bytes.length <= REST_BYTES_MAX);
     if (bytes.length === 0 && this.rest(slot).length === 0) return;
     const copy = 1 - this.#validCopy(slot);
-    const at = this.#restAt(slot, copy);
-    const index = 2 * slot + copy;
-    if (bytes.length > (this.#allocated.get(index) ?? 0)) {
-      const room = Math.ceil(bytes.length / PAGE) * PAGE;
-      this.#allocate(at, room);
-      this.#allocated.set(index, room);
-    }
-    this.#u8.set(bytes, at);
+    const durable = this.#makeRoom(slot, copy, bytes.length);
+    if (durable) {
+      this.#u8.set(bytes, this.#restAt(slot, copy));
+      this.#volatile.delete(slot);
+    } else this.#volatile.set(slot, bytes.slice());
     const sequenceAt = this.#restSequenceAt(slot, copy);
-    this.#view.setFloat64(sequenceAt + 8, bytes.length, true);
+    this.#view.setFloat64(sequenceAt + 8, durable ? bytes.length : 0, true);
     this.#view.setFloat64(sequenceAt, this.#sequences[AT_SEQUENCE / 8] ?? 0, true);
+  }
+
+  /** Pages for a copy; false when the tmpfs is full. */
+  #makeRoom(slot: Slot, copy: number, bytes: number): boolean {
+    const index = 2 * slot + copy;
+    if (bytes <= (this.#allocated.get(index) ?? 0)) return true;
+    const room = Math.ceil(bytes / PAGE) * PAGE;
+    if (call(NR.fallocate, this.#fd, 0, this.#restAt(slot, copy), room) < 0) return false;
+    this.#allocated.set(index, room);
+    return true;
   }
 
   // --- the chunk in flight

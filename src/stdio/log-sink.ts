@@ -122,7 +122,7 @@ export class LogSink {
   }
 
   /** The stream has ended: its unfinished line is written as it is. */
-  finish(): void {
+  finish(): number {
     const { journal } = this.#services;
     if (journal.rest(this.#slot).length > 0) {
       this.#begin(0, true, true);
@@ -131,6 +131,7 @@ export class LogSink {
       journal.commit();
     }
     journal.release(this.#slot);
+    return 0;
   }
 
   #begin(length: number, exact: boolean, final: boolean): void {

@@ -19,6 +19,7 @@ import { messageOf } from '#errdefs/errors.ts';
 import { frame, FRAME_HEADER_BYTES, putFrameHeader } from '#pkg/stdcopy/stdcopy.ts';
 import { CHUNK_BYTES, TERMINAL_READ_BYTES } from './journal.ts';
 import { ContainerLog, type LogServices, LogSink } from './log-sink.ts';
+import { CommandReader } from './command-reader.ts';
 import type { AttachmentEnd, Command, PumpEvent } from './protocol.ts';
 import { KeptBuffers, type Sent, Target } from './target.ts';
 
@@ -34,7 +35,8 @@ interface Source {
   readonly output: Output;
   readonly stream: 1 | 2;
   readonly pipe: boolean;
-  readonly sink: LogSink | undefined;
+  /** Undefined: not logged, or no longer. */
+  sink: LogSink | undefined;
   watched: boolean;
 }
 
@@ -53,7 +55,7 @@ export class PumpLoop {
   readonly #services: LogServices;
   readonly #emit: (event: PumpEvent) => void;
   readonly #stallMs: number;
-  readonly #commands: number;
+  readonly #commands: CommandReader;
   readonly #outputs = new Map<number, Output>();
   /** Ended outputs that still owe bytes to a client. */
   readonly #lingering = new Map<number, Output>();
@@ -63,7 +65,6 @@ export class PumpLoop {
   readonly #buffers = new KeptBuffers();
   readonly #scratch = new Arena(4096);
   #closing: number[] = [];
-  #commandText = '';
   #running = true;
   #readsMax = READS_ALONE;
 
@@ -76,9 +77,8 @@ export class PumpLoop {
     this.#services = options.services;
     this.#emit = options.emit;
     this.#stallMs = options.stallMs;
-    this.#commands = options.commands;
-    setNonBlocking(this.#commands);
-    this.#epoll.add(this.#commands);
+    this.#commands = new CommandReader(options.commands);
+    this.#epoll.add(this.#commands.fd);
   }
 
   /** Returns when a `stop` command came. */
@@ -93,12 +93,16 @@ export class PumpLoop {
     }
     for (const output of this.#outputs.values()) this.#letGo(output);
     for (const fd of this.#closing) close(fd);
-    close(this.#commands);
+    close(this.#commands.fd);
     this.#epoll[Symbol.dispose]();
   }
 
   #dispatch(fd: number, events: number): void {
-    if (fd === this.#commands) return this.#readCommands();
+    if (fd === this.#commands.fd) {
+      for (const command of this.#commands.read()) this.#obey(command);
+      if (this.#commands.ended) this.#running = false;
+      return;
+    }
     const source = this.#sources.get(fd);
     if (source !== undefined) return this.#guard(source.output, () => this.#pump(source, events));
     const waiting = this.#waiting.get(fd);
@@ -128,23 +132,6 @@ export class PumpLoop {
   }
 
   // --- commands
-
-  #readCommands(): void {
-    const buffer = new Uint8Array(65_536);
-    for (;;) {
-      const length = transfer(NR.read, this.#commands, buffer);
-      if (length === 0) this.#running = false;
-      if (length <= 0) break;
-      this.#commandText += Buffer.from(buffer.buffer, 0, length).toString('latin1');
-    }
-    const lines = this.#commandText.split('\n');
-    this.#commandText = lines.pop() ?? '';
-    for (const line of lines) {
-      // as: written by pump.ts, nobody else has the pipe.
-      const command = JSON.parse(Buffer.from(line, 'latin1').toString('utf8')) as Command;
-      this.#obey(command);
-    }
-  }
 
   #obey(command: Command): void {
     switch (command.op) {
@@ -209,7 +196,8 @@ export class PumpLoop {
       }
       case 'finish':
         for (const source of output.sources) this.#drain(source);
-        return;
+        output.started = true;
+        return this.#endIfDrained(output);
       case 'close':
         return this.#letGo(output);
       case 'create':
@@ -251,18 +239,24 @@ export class PumpLoop {
       if (fd < 0) continue;
       const pipe = (fstat(fd).mode & S_IF.MT) === S_IF.IFO;
       if (!pipe) setNonBlocking(fd);
-      const source: Source = { fd, output, stream, pipe, sink: this.#sinkOf(output, stream), watched: false };
+      const source: Source = { fd, output, stream, pipe, sink: undefined, watched: false };
       this.#sources.set(fd, source);
       output.sources.add(source);
+      this.#openSink(source);
     }
     this.#watchAll(output);
     this.#endIfDrained(output);
   }
 
-  #sinkOf(output: Output, stream: 1 | 2): LogSink | undefined {
-    if (output.log === undefined) return undefined;
-    const name = stream === 1 ? 'stdout' : 'stderr';
-    return new LogSink(output.log, name, this.#services.journal.slot(`${output.key}.${name}`), this.#services);
+  #openSink(source: Source): void {
+    const { log, key } = source.output;
+    if (log === undefined) return;
+    const name = source.stream === 1 ? 'stdout' : 'stderr';
+    try {
+      source.sink = new LogSink(log, name, this.#services.journal.slot(`${key}.${name}`), this.#services);
+    } catch (error) {
+      this.#services.logFailed(log.file.target.path, messageOf(error));
+    }
   }
 
   // --- sources
@@ -324,7 +318,8 @@ export class PumpLoop {
     const { output } = source;
     const { journal } = this.#services;
     const read = (bytes: number) => transfer(NR.read, source.fd, journal.chunk, bytes);
-    const got = source.sink === undefined ? read(length) : source.sink.take(length, source.pipe, read);
+    const got =
+      source.sink === undefined ? read(length) : this.#log(source, (sink) => sink.take(length, source.pipe, read));
     if (got === EAGAIN) return 'pause';
     // A terminal whose last slave has closed answers EIO.
     if (got <= 0) return 'end';
@@ -332,6 +327,18 @@ export class PumpLoop {
     const bytes = output.tty ? journal.chunk.subarray(0, got) : journal.framed.subarray(0, FRAME_HEADER_BYTES + got);
     for (const target of targets) this.#settle(output, target, target.send(bytes));
     return 'more';
+  }
+
+  /** A log whose journal fails (a full tmpfs) is given up; the container and its clients go on. EAGAIN then. */
+  #log(source: Source, work: (sink: LogSink) => number): number {
+    const { sink } = source;
+    try {
+      return sink === undefined ? EAGAIN : work(sink);
+    } catch (error) {
+      this.#services.logFailed(source.output.log?.file.target.path ?? '', messageOf(error));
+      source.sink = undefined;
+      return EAGAIN;
+    }
   }
 
   /**
@@ -360,7 +367,7 @@ export class PumpLoop {
     if (source.watched) this.#epoll.remove(source.fd);
     source.watched = false;
     this.#closing.push(source.fd);
-    source.sink?.finish();
+    this.#log(source, (sink) => sink.finish());
     this.#endIfDrained(source.output);
   }
 
