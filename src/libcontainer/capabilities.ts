@@ -126,11 +126,17 @@ export function lastCapabilityOfKernel(): number {
   return lastCapability;
 }
 
-/** A set of this process, from /proc/self/status ('CapBnd', 'CapEff' …). */
-export function ownCapabilities(set: 'CapInh' | 'CapPrm' | 'CapEff' | 'CapBnd' | 'CapAmb'): bigint {
-  const status = readFileSync('/proc/self/status', 'utf8');
-  const hex = new RegExp(`^${set}:\\s*([0-9a-f]+)$`, 'm').exec(status)?.[1] ?? '0';
-  return BigInt(`0x${hex}`);
+export type CapabilitySetName = 'CapInh' | 'CapPrm' | 'CapEff' | 'CapBnd' | 'CapAmb';
+
+/** A set in the text of /proc/PID/status. */
+export function capabilitiesIn(status: string, set: CapabilitySetName): bigint {
+  const at = status.indexOf(`${set}:\t`);
+  return at === -1 ? 0n : BigInt(`0x${status.slice(at + 8, at + 24)}`);
+}
+
+/** A set of this process. */
+export function ownCapabilities(set: CapabilitySetName): bigint {
+  return capabilitiesIn(readFileSync('/proc/self/status', 'utf8'), set);
 }
 
 /** Names of the bits in a set, those without a name left out. */

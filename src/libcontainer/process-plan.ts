@@ -2,12 +2,13 @@
  * What is known of a process before it exists: its user looked up in the container's files, its capability sets, limits,
  * environment, and where its program may lie. The files are the image's: regular, bounded in size, opened in the root.
  */
+import { readFileSync } from 'node:fs';
 import { invalidParameter } from '#errdefs/errors.ts';
 import { isErrno } from '#sys/errno.ts';
 import { fstat, ownedFd, readAll } from '#sys/files.ts';
 import { O, S_IF } from '#sys/numbers.ts';
 import { openInRoot } from '#sys/safe-path.ts';
-import { type CapabilitySets, capabilitySets, namesOf, ownCapabilities, withoutRoot } from './capabilities.ts';
+import { type CapabilitySets, capabilitiesIn, capabilitySets, namesOf, withoutRoot } from './capabilities.ts';
 import { StartError } from './explain.ts';
 import { limitsHere, type LimitsHere, type ResourceLimit, resolveLimits } from './rlimits.ts';
 import type { Process } from './spec.ts';
@@ -45,7 +46,8 @@ export interface OwnRights extends LimitsHere {
 }
 
 export function ownRights(): OwnRights {
-  return { ...limitsHere(), capabilities: ownCapabilities('CapBnd') };
+  const status = readFileSync('/proc/self/status', 'utf8');
+  return { ...limitsHere(capabilitiesIn(status, 'CapEff')), capabilities: capabilitiesIn(status, 'CapBnd') };
 }
 
 function available(sets: CapabilitySets, own: bigint, warnings: string[]): CapabilitySets {

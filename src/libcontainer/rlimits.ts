@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { invalidParameter } from '#errdefs/errors.ts';
 import { RLIMIT } from '#sys/numbers.ts';
-import { capabilityBit, ownCapabilities } from './capabilities.ts';
+import { capabilityBit } from './capabilities.ts';
 import type { Rlimit } from './spec.ts';
 
 const NOFILE_SOFT = 1024n;
@@ -17,39 +17,44 @@ export interface ResourceLimit {
   readonly hard: bigint;
 }
 
-// Names of /proc/self/limits by resource number (fs/proc/base.c).
-const limitNames: Readonly<Record<number, string>> = {
-  [RLIMIT.CPU]: 'Max cpu time',
-  [RLIMIT.FSIZE]: 'Max file size',
-  [RLIMIT.DATA]: 'Max data size',
-  [RLIMIT.STACK]: 'Max stack size',
-  [RLIMIT.CORE]: 'Max core file size',
-  [RLIMIT.RSS]: 'Max resident set',
-  [RLIMIT.NPROC]: 'Max processes',
-  [RLIMIT.NOFILE]: 'Max open files',
-  [RLIMIT.MEMLOCK]: 'Max locked memory',
-  [RLIMIT.AS]: 'Max address space',
-  [RLIMIT.LOCKS]: 'Max file locks',
-  [RLIMIT.SIGPENDING]: 'Max pending signals',
-  [RLIMIT.MSGQUEUE]: 'Max msgqueue size',
-  [RLIMIT.NICE]: 'Max nice priority',
-  [RLIMIT.RTPRIO]: 'Max realtime priority',
-  [RLIMIT.RTTIME]: 'Max realtime timeout',
-};
+// First words of the lines of /proc/self/limits (fs/proc/base.c); their columns have fixed widths.
+const limitLines: readonly (readonly [name: string, resource: number])[] = [
+  ['Max cpu time', RLIMIT.CPU],
+  ['Max file size', RLIMIT.FSIZE],
+  ['Max data size', RLIMIT.DATA],
+  ['Max stack size', RLIMIT.STACK],
+  ['Max core file size', RLIMIT.CORE],
+  ['Max resident set', RLIMIT.RSS],
+  ['Max processes', RLIMIT.NPROC],
+  ['Max open files', RLIMIT.NOFILE],
+  ['Max locked memory', RLIMIT.MEMLOCK],
+  ['Max address space', RLIMIT.AS],
+  ['Max file locks', RLIMIT.LOCKS],
+  ['Max pending signals', RLIMIT.SIGPENDING],
+  ['Max msgqueue size', RLIMIT.MSGQUEUE],
+  ['Max nice priority', RLIMIT.NICE],
+  ['Max realtime priority', RLIMIT.RTPRIO],
+  ['Max realtime timeout', RLIMIT.RTTIME],
+];
+const NAME_COLUMN = 26;
+const SOFT_COLUMN = 21;
 
 /** Hard limits in the text of /proc/self/limits by resource. */
 export function hardLimits(text: string): ReadonlyMap<number, bigint> {
   const limits = new Map<number, bigint>();
-  for (const [resource, name] of Object.entries(limitNames)) {
-    const hard = new RegExp(`^${name} +\\S+ +(\\S+)`, 'm').exec(text)?.[1];
-    if (hard !== undefined) limits.set(Number(resource), hard === 'unlimited' ? INFINITY : BigInt(hard));
+  for (const [name, resource] of limitLines) {
+    const at = text.indexOf(name);
+    if (at === -1) continue;
+    const from = at + NAME_COLUMN + SOFT_COLUMN;
+    const hard = text.slice(from, text.indexOf(' ', from));
+    limits.set(resource, hard === 'unlimited' ? INFINITY : BigInt(hard));
   }
   return limits;
 }
 
 /** 'RLIMIT_NOFILE' → 7. Errors: invalid-parameter. */
 export function resourceNumber(type: string): number {
-  const name = /^RLIMIT_([A-Z]+)$/.exec(type)?.[1] ?? '';
+  const name = type.startsWith('RLIMIT_') ? type.slice('RLIMIT_'.length) : '';
   // The cast only widens the keys for a look-up by any name.
   const number = (RLIMIT as Readonly<Record<string, number>>)[name];
   if (number === undefined) throw invalidParameter(`Unknown resource limit "${type}"`);
@@ -67,12 +72,10 @@ export interface LimitsHere {
   readonly mayRaise: boolean;
 }
 
-export function limitsHere(): LimitsHere {
+/** `effective`: our capabilities. */
+export function limitsHere(effective: bigint): LimitsHere {
   const bit = BigInt(capabilityBit('CAP_SYS_RESOURCE'));
-  return {
-    hard: hardLimits(readFileSync('/proc/self/limits', 'utf8')),
-    mayRaise: ((ownCapabilities('CapEff') >> bit) & 1n) === 1n,
-  };
+  return { hard: hardLimits(readFileSync('/proc/self/limits', 'utf8')), mayRaise: ((effective >> bit) & 1n) === 1n };
 }
 
 /** What to set, and the names of limits that had to stay lower than asked. */

@@ -84,6 +84,14 @@ export class InsideMounts {
     return step;
   }
 
+  /** As attach, with the mount that the step `source` has opened. */
+  attachOpened(name: string, source: StepIndex, target: StepIndex): void {
+    const flags = MOVE_MOUNT.F_EMPTY_PATH | MOVE_MOUNT.T_EMPTY_PATH;
+    const step = this.program.do(name, NR.move_mount, 0, '', 0, '', flags);
+    this.program.feed(source, step, 0);
+    this.program.feed(target, step, 2);
+  }
+
   /** A detached copy (slot `mount`) of a mount that is already in this namespace. */
   copy(name: string, mount: Source, recursive = false): Source {
     const flags = OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC | AT.EMPTY_PATH | (recursive ? AT.RECURSIVE : 0);

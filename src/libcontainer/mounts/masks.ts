@@ -121,17 +121,7 @@ function addMask(program: Program, inside: InsideMounts, path: string, holder: S
   const target = inside.open(path, { forgives: 'ENOENT' });
   const flags = OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC | AT.EMPTY_PATH;
   const copy = program.do(`copy mask for ${path}`, NR.open_tree, holder, '', flags);
-  const attach = program.do(
-    `mask ${path}`,
-    NR.move_mount,
-    0,
-    '',
-    0,
-    '',
-    MOVE_MOUNT.F_EMPTY_PATH | MOVE_MOUNT.T_EMPTY_PATH,
-  );
-  program.feed(copy, attach, 0);
-  program.feed(target, attach, 2);
+  inside.attachOpened(`mask ${path}`, copy, target);
   program.skipsToHere(target);
 }
 

@@ -135,14 +135,14 @@ export class PreparedMounts implements Disposable {
   }
 
   #attachCgroupTree(inside: InsideMounts, name: string, path: string, tree: number, options: MountOptions): void {
-    const { program, slots } = inside;
+    const { program } = inside;
     inside.attach(name, program.fd(tree), inside.open(path));
     for (const { mountPoint, directory } of this.#request.cgroups) {
       // Still the host's path: pivot_root comes later.
       const flags = OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC;
       const opened = program.do('copy cgroup', NR.open_tree, AT.FDCWD, directory, flags);
-      const copy = inside.keep(opened, slots.mount);
-      inside.attach(`mount cgroup ${nameOf(mountPoint)}`, copy, inside.open(`${path}/${nameOf(mountPoint)}`));
+      const target = inside.open(`${path}/${nameOf(mountPoint)}`);
+      inside.attachOpened(`mount cgroup ${nameOf(mountPoint)}`, opened, target);
     }
     const { set } = options.attributes;
     if (set !== 0) inside.setAttributes('restrict cgroup', program.fd(tree), set, { recursive: true });
