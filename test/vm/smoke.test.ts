@@ -37,7 +37,7 @@ beforeAll(async () => {
   await vm.must(
     [
       'set -e',
-      'install -m 755 /berth/berth /usr/bin/berth; ln -sf berth /usr/bin/berthd; install -m 755 /berth/docker /usr/bin/docker',
+      'install -m 755 /berth/berth /berth/docker /usr/local/bin; groupadd --system berth',
       'cp /berth/*.service /berth/*.socket /etc/systemd/system/',
       'systemctl daemon-reload',
       'systemctl enable --now berth.socket berth.service berth-shutdown.service',
