@@ -91,6 +91,11 @@ describe('the reference filter is a glob over name or name and tag', () => {
     ['[a-c]pp', 'app:1', true],
     ['[^a]pp', 'app:1', false],
     ['a\\*', 'a:1', false],
+    ['*a*b*c', 'xaybzc:1', true],
+    ['*a*b*c', 'xbyazc:1', false],
+    ['**p*', 'app:1', true],
+    ['a*', 'a/b:1', false],
+    [`${'*a'.repeat(100)}b`, 'a'.repeat(250), false],
   ] as const) {
     test(`${pattern} on ${name}`, () => expect(matchesReference(pattern, parseReference(name))).toBe(expected));
   }

@@ -154,25 +154,36 @@ export function matchesReference(pattern: string, reference: Reference): boolean
   return glob.test(familiarString(reference)) || glob.test(familiarName(reference));
 }
 
-/** Go's path.Match: `*` and `?` do not cross a slash; `[a-z]`, `[^a]`, backslash escapes. */
+/**
+ * Go's path.Match: `*` and `?` do not cross a slash; `[a-z]`, `[^a]`, backslash escapes. As there, what stands between two
+ * stars is matched where it first occurs and never elsewhere (a lookahead does not backtrack), so that a hostile pattern
+ * takes no exponential time.
+ */
 export function compileGlob(pattern: string): RegExp {
   const bad = (): BerthError => invalidParameter('syntax error in pattern');
-  let out = '';
+  const chunks = [''];
   for (let i = 0; i < pattern.length; i++) {
     const char = pattern.charAt(i);
-    if (char === '*') out += '[^/]*';
-    else if (char === '?') out += '[^/]';
+    let part: string;
+    if (char === '*') {
+      // Several stars in a row mean one.
+      if (chunks.length === 1 || chunks.at(-1) !== '') chunks.push('');
+      continue;
+    } else if (char === '?') part = '[^/]';
     else if (char === '\\') {
       if (++i >= pattern.length) throw bad();
-      out += escapeRegExp(pattern.charAt(i));
+      part = escapeRegExp(pattern.charAt(i));
     } else if (char === '[') {
       const [set, end] = globSet(pattern, i + 1, bad);
-      out += set;
+      part = set;
       i = end;
-    } else out += escapeRegExp(char);
+    } else part = escapeRegExp(char);
+    chunks.push((chunks.pop() ?? '') + part);
   }
-  // Adjacent stars would make matching slow on hostile patterns; they mean the same as one.
-  return new RegExp(`^${out.replace(/(?:\[\^\/\]\*)+/g, '[^/]*')}$`, 's');
+  const [first = '', ...rest] = chunks;
+  const last = rest.pop();
+  const middle = rest.map((chunk, i) => `(?=([^/]*?${chunk}))\\${i + 1}`).join('');
+  return new RegExp(`^${first}${middle}${last === undefined ? '' : `[^/]*${last}`}$`, 's');
 }
 
 function globSet(pattern: string, start: number, bad: () => BerthError): [string, number] {
