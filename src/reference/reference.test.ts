@@ -95,7 +95,7 @@ describe('the reference filter is a glob over name or name and tag', () => {
     ['*a*b*c', 'xbyazc:1', false],
     ['**p*', 'app:1', true],
     ['a*', 'a/b:1', false],
-    [`${'*a'.repeat(100)}b`, 'a'.repeat(250), false],
+    [`${'*a'.repeat(100)}b`, 'a'.repeat(200), false],
   ] as const) {
     test(`${pattern} on ${name}`, () => expect(matchesReference(pattern, parseReference(name))).toBe(expected));
   }
