@@ -2,7 +2,7 @@
 import * as container from '#api/jobs/container.ts';
 import { networkInspect, networkList } from '#api/jobs/network.ts';
 import * as system from '#api/jobs/system.ts';
-import { volumeInspect, volumeList } from '#api/jobs/volume.ts';
+import { volumeInspect, volumeList, volumeRemove } from '#api/jobs/volume.ts';
 import { attachContainer } from './container/attach.ts';
 import { createContainer } from './container/create.ts';
 import { inspectContainer } from './container/inspect.ts';
@@ -24,7 +24,7 @@ import type { Services } from './services.ts';
 import { streamEvents } from './system/events.ts';
 import { systemInfo } from './system/info.ts';
 import { systemVersion } from './system/version.ts';
-import { inspectVolume, listVolumes } from './volume/volumes.ts';
+import { inspectVolume, listVolumes, removeVolume } from './volume/volumes.ts';
 
 export function installJobs(services: Services): void {
   installContainerJobs(services);
@@ -38,6 +38,7 @@ export function installJobs(services: Services): void {
   engine.register(networkList, ({ filters }) => listNetworks(services, filters));
   engine.register(networkInspect, ({ network }) => inspectNetwork(services, network));
   engine.register(volumeList, ({ filters }) => listVolumes(services, filters));
+  engine.register(volumeRemove, ({ volume, force }) => removeVolume(services, volume, force));
   engine.register(volumeInspect, ({ volume }) => inspectVolume(services, volume));
 }
 

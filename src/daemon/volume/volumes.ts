@@ -3,6 +3,7 @@ import type { Filters } from '#api/jobs/container.ts';
 import type { Volume, VolumeListResponse } from '#api/types/volume.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
 import type { VolumeRecord } from '#volume/volumes.ts';
+import { publishVolumeEvent } from '../container/event.ts';
 import type { Services } from '../services.ts';
 
 export function listVolumes(services: Pick<Services, 'volumes'>, filters: Filters): VolumeListResponse {
@@ -39,4 +40,10 @@ function testOf(
 
 export function inspectVolume(services: Pick<Services, 'volumes'>, name: string): Volume {
   return services.volumes.toWire(services.volumes.get(name));
+}
+
+export function removeVolume(services: Pick<Services, 'volumes' | 'events'>, name: string, force: boolean): void {
+  const known = services.volumes.find(name) !== undefined;
+  services.volumes.remove(name, { force });
+  if (known) publishVolumeEvent(services.events, 'destroy', name, {});
 }

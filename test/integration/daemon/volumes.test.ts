@@ -78,6 +78,14 @@ test('a named volume keeps its content between containers and survives the daemo
   expect(await volumes()).toContain('named');
   const readOnly = await d.docker(['run', '--rm', ...none, '-v', 'named:/v:ro', IMG, 'touch', '/v/y']);
   expect(readOnly.code).toBe(1);
+  await d.must(['create', '--name', 'holder', ...none, '-v', 'named:/v', IMG, 'true']);
+  const used = await d.docker(['volume', 'rm', 'named']);
+  expect(used.stderr).toContain('remove named: volume is in use - [');
+  await d.must(['rm', '-v', 'holder']);
+  expect(await volumes()).toContain('named');
+  await d.must(['volume', 'rm', 'named']);
+  expect(await volumes()).not.toContain('named');
+  expect((await d.docker(['volume', 'rm', 'named'])).stderr).toContain('get named: no such volume');
 }, 60_000);
 
 test('a directory of volumes without a record is set aside, not deleted', async () => {

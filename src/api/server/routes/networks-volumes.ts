@@ -1,6 +1,6 @@
 /** Routes of networks and volumes. */
 import { networkInspect, networkList } from '#api/jobs/network.ts';
-import { volumeInspect, volumeList } from '#api/jobs/volume.ts';
+import { volumeInspect, volumeList, volumeRemove } from '#api/jobs/volume.ts';
 import { decodeFilters } from '#pkg/filters/filters.ts';
 import { needsSwarm, notYet, type Route, type RouteContext, route } from '../route.ts';
 
@@ -22,6 +22,11 @@ async function inspectVolume(ctx: RouteContext): Promise<void> {
   ctx.sendJson(200, await ctx.run(volumeInspect, { volume: ctx.param('name') }));
 }
 
+async function removeVolume(ctx: RouteContext): Promise<void> {
+  await ctx.run(volumeRemove, { volume: ctx.param('name'), force: ctx.query.flag('force') });
+  ctx.sendEmpty(204);
+}
+
 export const networkAndVolumeRoutes: readonly Route[] = [
   route('GET', '/networks', 24, 'list networks', listNetworks),
   route('GET', '/networks/{id}', 24, 'inspect a network', inspectNetwork),
@@ -35,5 +40,5 @@ export const networkAndVolumeRoutes: readonly Route[] = [
   notYet('POST', '/volumes/create', 24, 'create a volume'),
   notYet('POST', '/volumes/prune', 25, 'remove unused volumes'),
   needsSwarm('PUT', '/volumes/{name}', 'update a cluster volume'),
-  notYet('DELETE', '/volumes/{name}', 24, 'remove a volume'),
+  route('DELETE', '/volumes/{name}', 24, 'remove a volume', removeVolume),
 ];
