@@ -13,24 +13,25 @@ export const adjectives = (
   'windward wise witty zesty'
 ).split(' ');
 
-export const nouns = (
+export const nouns =
   // sailors and explorers
-  'amundsen anson baffin barents barentsz bartholomew bass baudin bering bligh bougainville byron cabot cabral cadamosto ' +
-  'cano cartier cavendish chichester columbus cook cousteau dampier davis delgado dias drake elcano ericson eriksson ' +
-  'flinders foyle franklin frobisher furneaux gama gilbert grace greenwich hawkins henry hornblower hudson kidd laperouse ' +
-  'lazarev leif magellan moitessier nansen nelson nemo pytheas raleigh ross scott shackleton sinbad slocum tabarly tasman ' +
-  'tordesillas torres tupaia vancouver vespucci weddell willoughby zheng ' +
-  // ports
-  'aarhus acapulco aden algeciras amsterdam antwerp athens auckland bergen bilbao bombay bordeaux boston bremen brest ' +
-  'bristol busan cadiz cardiff cartagena casablanca cherbourg colombo copenhagen cork dakar danzig dover dubrovnik dunkirk ' +
-  'durban esbjerg galway gdynia genoa gothenburg halifax hamburg havana helsinki hobart jakarta kiel kobe lagos leith ' +
-  'lisbon liverpool livorno malmo manila maputo marseille mombasa montevideo nagasaki nantes naples odessa oporto oslo ' +
-  'ostend palermo panama piraeus plymouth porto portsmouth ragusa reykjavik riga rostock rotterdam santos savona seattle ' +
-  'shanghai singapore split stavanger sydney tallinn tampico toulon trieste tripoli tunis turku valencia valparaiso ' +
-  'varna venice veracruz vigo wellington whitby yokohama zeebrugge ' +
-  // ships
-  'argosy barge bark barque barquentine bireme brig brigantine caique canoe caravel carrack catamaran clipper cog coracle ' +
-  'corvette cutter dhow dinghy dory drifter dromond felucca ferry fluyt frigate galleass galleon galley gig gondola hulk ' +
-  'icebreaker junk kayak ketch knarr launch lighter longship lugger packet pilot pinnace polacca prahu proa punt sampan ' +
-  'schooner scow skiff sloop smack steamer tender trawler trimaran trireme tug wherry xebec yacht yawl'
-).split(' ');
+  (
+    'amundsen anson baffin barents barentsz bartholomew bass baudin bering bligh bougainville byron cabot cabral cadamosto ' +
+    'cano cartier cavendish chichester columbus cook cousteau dampier davis delgado dias drake elcano ericson eriksson ' +
+    'flinders foyle franklin frobisher furneaux gama gilbert grace greenwich hawkins henry hornblower hudson kidd laperouse ' +
+    'lazarev leif magellan moitessier nansen nelson nemo pytheas raleigh ross scott shackleton sinbad slocum tabarly tasman ' +
+    'tordesillas torres tupaia vancouver vespucci weddell willoughby zheng ' +
+    // ports
+    'aarhus acapulco aden algeciras amsterdam antwerp athens auckland bergen bilbao bombay bordeaux boston bremen brest ' +
+    'bristol busan cadiz cardiff cartagena casablanca cherbourg colombo copenhagen cork dakar danzig dover dubrovnik dunkirk ' +
+    'durban esbjerg galway gdynia genoa gothenburg halifax hamburg havana helsinki hobart jakarta kiel kobe lagos leith ' +
+    'lisbon liverpool livorno malmo manila maputo marseille mombasa montevideo nagasaki nantes naples odessa oporto oslo ' +
+    'ostend palermo panama piraeus plymouth porto portsmouth ragusa reykjavik riga rostock rotterdam santos savona seattle ' +
+    'shanghai singapore split stavanger sydney tallinn tampico toulon trieste tripoli tunis turku valencia valparaiso ' +
+    'varna venice veracruz vigo wellington whitby yokohama zeebrugge ' +
+    // ships
+    'argosy barge bark barque barquentine bireme brig brigantine caique canoe caravel carrack catamaran clipper cog coracle ' +
+    'corvette cutter dhow dinghy dory drifter dromond felucca ferry fluyt frigate galleass galleon galley gig gondola hulk ' +
+    'icebreaker junk kayak ketch knarr launch lighter longship lugger packet pilot pinnace polacca prahu proa punt sampan ' +
+    'schooner scow skiff sloop smack steamer tender trawler trimaran trireme tug wherry xebec yacht yawl'
+  ).split(' ');
