@@ -9,6 +9,7 @@ import type { Cgroup } from '#libcontainer/cgroups/cgroup.ts';
 import { createCgroup, openCgroup } from '#libcontainer/cgroups/cgroups.ts';
 import { detectCgroups, v1MountOf } from '#libcontainer/cgroups/detect.ts';
 import { containerPath, planLayout, removeLayout } from '#libcontainer/cgroups/layout.ts';
+import { readyToJoin } from '#libcontainer/cgroups/ready.ts';
 import type { Resources } from '#libcontainer/spec.ts';
 
 const host = detectCgroups();
@@ -127,6 +128,13 @@ describe.if(host.version === 1)('cgroup v1', () => {
       child.kill('SIGKILL');
       await child.exited;
     });
+  });
+
+  test('getting ready to join leaves this process where it is', async () => {
+    const before = readFileSync('/proc/self/cgroup', 'utf8');
+    for (let i = 0; i < 3; i++) readyToJoin(host);
+    await Bun.sleep(50);
+    expect(readFileSync('/proc/self/cgroup', 'utf8')).toBe(before);
   });
 
   test('making and removing is quick', async () => {
