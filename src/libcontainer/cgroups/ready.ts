@@ -1,7 +1,7 @@
 /**
  * cgroup v1: the first process that joins a group after a pause waits for an RCU grace period (4–25 ms; the writer side
- * of the kernel's cgroup_threadgroup_rwsem), those after it wait for nothing. `readyToJoin` takes that wait early and on
- * a thread of the runtime's pool, by writing this process into the group that it is in already. Called when a container
+ * of the kernel's cgroup_threadgroup_rwsem), those after it wait for nothing. `ready` takes that wait early and on a
+ * thread of the runtime's pool, by writing this process into the group that it is in already. Called when a container
  * or exec is created, it makes the start that follows join in 0.4 ms.
  *
  * cgroup v2 needs none of it: processes are cloned into their group.
@@ -11,20 +11,32 @@ import { log } from '#pkg/log/log.ts';
 import type { CgroupHost, CgroupV1Host } from './detect.ts';
 import { readIfThere } from './write.ts';
 
-let pending = false;
+export class JoinReadiness {
+  readonly #host: CgroupHost;
+  #pending = false;
 
-/** Returns at once. Fails silently: it only saves time. */
-export function readyToJoin(host: CgroupHost): void {
-  if (host.version === 2 || pending) return;
-  const file = ownProcsFile(host, readIfThere('/proc/self/cgroup') ?? '');
-  if (file === undefined) return;
-  pending = true;
-  writeFile(file, String(process.pid))
-    .catch((err: unknown) => log.debug('cannot get ready to join cgroups', { file, err }))
-    .finally(() => {
-      pending = false;
-    })
-    .catch(() => undefined);
+  constructor(host: CgroupHost) {
+    this.#host = host;
+  }
+
+  /** Returns at once. Fails silently: it only saves time. */
+  ready(): void {
+    const host = this.#host;
+    if (host.version === 2 || this.#pending) return;
+    const file = ownProcsFile(host, readIfThere('/proc/self/cgroup') ?? '');
+    if (file === undefined) return;
+    this.#pending = true;
+    void this.#write(file);
+  }
+
+  async #write(file: string): Promise<void> {
+    try {
+      await writeFile(file, String(process.pid));
+    } catch (err) {
+      log.debug('cannot get ready to join cgroups', { file, err });
+    }
+    this.#pending = false;
+  }
 }
 
 /** `cgroup.procs` of the group that this process is in, in the first hierarchy. `text`: /proc/self/cgroup. */

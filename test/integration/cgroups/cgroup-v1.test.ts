@@ -9,7 +9,7 @@ import type { Cgroup } from '#libcontainer/cgroups/cgroup.ts';
 import { createCgroup, openCgroup } from '#libcontainer/cgroups/cgroups.ts';
 import { detectCgroups, v1MountOf } from '#libcontainer/cgroups/detect.ts';
 import { containerPath, planLayout, removeLayout } from '#libcontainer/cgroups/layout.ts';
-import { readyToJoin } from '#libcontainer/cgroups/ready.ts';
+import { JoinReadiness } from '#libcontainer/cgroups/ready.ts';
 import type { Resources } from '#libcontainer/spec.ts';
 
 const host = detectCgroups();
@@ -132,7 +132,8 @@ describe.if(host.version === 1)('cgroup v1', () => {
 
   test('getting ready to join leaves this process where it is', async () => {
     const before = readFileSync('/proc/self/cgroup', 'utf8');
-    for (let i = 0; i < 3; i++) readyToJoin(host);
+    const joining = new JoinReadiness(host);
+    for (let i = 0; i < 3; i++) joining.ready();
     await Bun.sleep(50);
     expect(readFileSync('/proc/self/cgroup', 'utf8')).toBe(before);
   });
