@@ -5,7 +5,8 @@
  *
  * Ownership as in start.ts.
  */
-import { invalidParameter } from '#errdefs/errors.ts';
+import { conflict, invalidParameter } from '#errdefs/errors.ts';
+import { isErrno } from '#sys/errno.ts';
 import { close, open, ownedFd, type OwnedFd } from '#sys/files.ts';
 import type { Pty } from '#sys/mounts.ts';
 import { AT, CLONE, NR, O } from '#sys/numbers.ts';
@@ -91,7 +92,7 @@ export class PreparedExec implements Disposable {
   }
 }
 
-/** Errors: invalid-parameter, not-found (user, group, the container has ended), StartError, system. */
+/** Errors: invalid-parameter, not-found (user, group), conflict (the container has ended), StartError, system. */
 export function prepareExec(request: ExecProcessRequest): PreparedExec {
   const resources: Disposable[] = [];
   try {
@@ -110,7 +111,7 @@ function prepare(request: ExecProcessRequest, resources: Disposable[]): Prepared
     resources.push(resource);
     return resource;
   };
-  using root = ownedFd(open(`/proc/${request.container.pid}/root`, O.PATH | O.DIRECTORY));
+  using root = openRoot(request);
   const plan = planProcess(process, root.fd, ownRights());
   const uid = idMaps(linux.uidMappings, linux.gidMappings).uid(plan.uid);
   const pty = process.terminal === true ? openTerminal(root, uid, request, process.consoleSize, own) : undefined;
@@ -131,6 +132,15 @@ function prepare(request: ExecProcessRequest, resources: Disposable[]): Prepared
   const { exec } = addEnd(program, plan, filter);
   own(exec);
   return new PreparedExec({ program, secondClone, exec, plan, resources, master: pty?.master });
+}
+
+function openRoot({ container, containerId }: ExecProcessRequest): OwnedFd {
+  try {
+    return ownedFd(open(`/proc/${container.pid}/root`, O.PATH | O.DIRECTORY));
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ESRCH')) throw conflict(`container ${containerId} is not running`, { cause: error });
+    throw error;
+  }
 }
 
 /**

@@ -36,6 +36,8 @@ interface PreparedMount {
 
 // The kernel's own file systems and devices: an image that has a link there would send them elsewhere.
 const neverLinks = ['/dev', '/proc', '/sys'];
+/** Each is a descriptor that goes along with the start, and those are limited (SCM_MAX_FD). */
+const MOUNTS_MAX = 200;
 const DIRECTORY_ON_FILE =
   'not a directory: Are you trying to mount a directory onto a file (or vice-versa)? ' +
   'Check if the specified host path exists and is the expected type';
@@ -197,6 +199,8 @@ export function closePlace(place: Place): void {
 
 /** Errors: invalid-parameter; nothing is left then. */
 export function prepareMounts(request: MountsRequest): PreparedMounts {
+  if (request.mounts.length > MOUNTS_MAX)
+    throw invalidParameter(`A container can have at most ${MOUNTS_MAX} mounts, not ${request.mounts.length}`);
   const prepared = new PreparedMounts(request);
   try {
     for (const mount of request.mounts) prepared.add(mount);

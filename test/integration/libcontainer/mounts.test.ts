@@ -104,6 +104,13 @@ describe('mounts', () => {
     ['a file system that may hang', { destination: '/v', type: 'nfs', source: 'a:/b' }, 'type "nfs" cannot be mounted'],
     ['no type', { destination: '/v' }, 'has no type'],
   ];
+  test('more mounts than descriptors can go along', async () => {
+    const mounts = Array.from({ length: 250 }, (_, i) => ({ destination: `/m${i}`, type: 'tmpfs' }));
+    expect(await messageOf(bench.run(['true'], { mounts }))).toContain('at most 200 mounts');
+    const many = mounts.slice(0, 190);
+    expect(await bench.lines('grep -c " /m" /proc/mounts', { mounts: many })).toEqual(['190']);
+  });
+
   for (const [name, mount, message] of refused)
     test(`refused: ${name}`, async () =>
       expect(await messageOf(bench.run(['true'], { mounts: [mount] }))).toContain(message));
