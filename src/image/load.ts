@@ -2,6 +2,7 @@
  * `load`: images from an archive. Layers are unpacked in parallel while the archive still arrives; then everything is
  * checked, then layers, blobs, images and names are recorded, so that a truncated, wrong or hostile archive leaves nothing.
  */
+import { digestOf } from '#content/content-store.ts';
 import { dataLoss } from '#errdefs/errors.ts';
 import type { LayerSource, PreparedLayer } from '#layer/register.ts';
 import type { LayerLease } from '#layer/layer-store.ts';
@@ -49,6 +50,7 @@ async function load(store: ImageStore, input: LoadInput): Promise<LoadedImage[]>
   using lease = store.layers.lease();
   const kept = new Map<string, string>();
   for (const image of images) await registerImage(store, image, { early, lease, input, kept });
+  await tellOfMovedNames(store, images, input.tell);
   const { ids } = store.create(
     images.map(({ configBytes, references }) => ({ image: { config: configBytes }, references })),
   );
@@ -58,6 +60,20 @@ async function load(store: ImageStore, input: LoadInput): Promise<LoadedImage[]>
     for (const stream of lines) await input.tell({ stream });
   }
   return loaded;
+}
+
+/** Docker says which image loses its name. */
+async function tellOfMovedNames(store: ImageStore, images: readonly ArchivedImage[], tell: Tell): Promise<void> {
+  for (const { configBytes, references } of images) {
+    const id = digestOf(configBytes);
+    for (const reference of references) {
+      const old = store.lookup(reference);
+      if (old === undefined || old === id) continue;
+      const name = familiarString(reference);
+      const stream = `The image ${name} already exists, renaming the old one with ID ${old} to empty string\n`;
+      await tell({ stream });
+    }
+  }
 }
 
 interface Registration {

@@ -8,6 +8,8 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { loadImages } from '#image/load.ts';
 import { file, idOf, oldDockerArchive, openStores, streamOf, tarOf, type TestImage } from '#image/testing/archives.ts';
+import { GraphDb } from '#graphdb/graphdb.ts';
+import { messageOf } from '#errdefs/errors.ts';
 import { failpointNames } from '#pkg/failpoint/failpoint.ts';
 
 const image: TestImage = {
@@ -112,6 +114,30 @@ test('a full disk fails the load with its own words, and after it there is room 
     }
     await load(300_000);
     expect(stores.images.resolve('big:1').size).toBe(300_000);
+  } finally {
+    Bun.spawnSync(['umount', root]);
+  }
+});
+
+test('a full disk fails a record with its own words, and what was recorded stays readable', () => {
+  const root = path.join(scratch, 'full-db');
+  fs.mkdirSync(root);
+  expect(Bun.spawnSync(['mount', '-t', 'tmpfs', '-o', 'size=400k', 'tmpfs', root]).success).toBe(true);
+  try {
+    using db = GraphDb.open(path.join(root, 'graph.db'));
+    let stored = 0;
+    let failure: unknown;
+    while (failure === undefined && stored < 10_000) {
+      try {
+        db.transaction(() => db.put('kind', String(stored), 'x'.repeat(1000)), { durable: stored % 10 === 0 });
+        stored += 1;
+      } catch (error) {
+        failure = error;
+      }
+    }
+    expect(messageOf(failure)).toContain('no space left on device');
+    expect(db.list('kind').length).toBe(stored);
+    fs.writeFileSync(path.join(root, 'unused'), '');
   } finally {
     Bun.spawnSync(['umount', root]);
   }

@@ -128,6 +128,20 @@ describe.each(['overlay', 'vfs'])('at once, %s', (driver) => {
   });
 });
 
+test('a name that moves to another image is told of', async () => {
+  await using stores = await openStores();
+  await load(stores, oldDockerArchive([one]));
+  const moved: TestImage = { tags: one.tags, layers: [base] };
+  const told = await load(stores, oldDockerArchive([moved]), true);
+  expect(told).toEqual([
+    {
+      stream: `The image example.com/one:1 already exists, renaming the old one with ID ${idOf(one)} to empty string\n`,
+    },
+    { stream: 'Loaded image: example.com/one:1\n' },
+  ]);
+  expect(stores.images.get(idOf(one)).tags).toEqual([]);
+});
+
 test('an image of 300 layers', async () => {
   await using stores = await openStores();
   const layers = Array.from({ length: 300 }, (_, n) => tarOf([file(`f${n}`, String(n))]));
