@@ -17,8 +17,8 @@ import { ok } from 'node:assert/strict';
 import { call, must } from '#sys/call.ts';
 import { Arena } from '#sys/arena.ts';
 import { isErrno } from '#sys/errno.ts';
-import { close, flock, fstat, ftruncate, open, pread } from '#sys/files.ts';
-import { LOCK, NR, O } from '#sys/numbers.ts';
+import { close, flock, fstat, ftruncate, open, pread, statxAt, unlinkat } from '#sys/files.ts';
+import { AT, LOCK, NR, O } from '#sys/numbers.ts';
 import { systemError } from '#errdefs/errors.ts';
 import { REST_BYTES_MAX } from '#logger/json-file/encoder.ts';
 
@@ -69,19 +69,32 @@ const LOCK_WAIT_MS = 5000;
 
 /**
  * A daemon that was killed may still be on its way out of a system call, with our log in its hands: its lock goes with
- * its last thread.
+ * its last thread. One that ends in order removes the file, so it must still be there when the lock is ours.
  */
-function lock(fd: number, path: string): void {
+function openLocked(path: string): number {
   const end = performance.now() + LOCK_WAIT_MS;
   for (;;) {
+    const fd = open(path, O.RDWR | O.CREAT | O.NOFOLLOW, 0o600);
     try {
-      return flock(fd, LOCK.EX | LOCK.NB);
+      flock(fd, LOCK.EX | LOCK.NB);
+      if (inodeOf(path) === fstat(fd).ino) return fd;
     } catch (error) {
       if (!isErrno(error, 'EAGAIN') || performance.now() > end) {
+        close(fd);
         throw systemError(`Cannot lock "${path}": another daemon uses this exec root`, { cause: error });
       }
       Bun.sleepSync(LOCK_RETRY_MS);
     }
+    close(fd);
+  }
+}
+
+function inodeOf(path: string): bigint | undefined {
+  try {
+    return statxAt(AT.FDCWD, path).ino;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
   }
 }
 
@@ -110,6 +123,7 @@ export interface Progress {
 }
 
 export class Journal implements Disposable {
+  readonly #path: string;
   readonly #fd: number;
   readonly #pages: Arena;
   readonly #view: DataView;
@@ -135,8 +149,8 @@ export class Journal implements Disposable {
 
   /** Opens the journal of an earlier process, or makes one; `path` should lie on tmpfs. One opener at a time. */
   constructor(path: string) {
-    this.#fd = open(path, O.RDWR | O.CREAT | O.NOFOLLOW, 0o600);
-    lock(this.#fd, path);
+    this.#path = path;
+    this.#fd = openLocked(path);
     const known = isJournal(this.#fd);
     if (!known) {
       ftruncate(this.#fd, 0);
@@ -391,6 +405,9 @@ export class Journal implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    // Nothing is kept for a later process.
+    const empty = this.#slots.size === 0 && this.#sequences[AT_SEQUENCE / 8] === this.#sequences[AT_COMMITTED / 8];
+    if (empty) unlinkat(AT.FDCWD, this.#path);
     must('munmap', NR.munmap, this.#pages.base, TOTAL_BYTES);
     close(this.#fd);
   }

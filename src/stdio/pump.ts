@@ -5,15 +5,14 @@
  * An output is made before its process runs, so that attachments made before the start miss nothing. It ends (`drained`)
  * when every stream has ended and is in the log; attachments end on their own when they have got all of it.
  */
-import { chmodSync, lstatSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Connection } from '#api/jobs/streams.ts';
 import { systemError, unavailable } from '#errdefs/errors.ts';
 import type { LogTarget } from '#logger/log-target.ts';
 import { log } from '#pkg/log/log.ts';
-import { close, dup, pipe2, setNonBlocking, statfs, tryWrite } from '#sys/files.ts';
+import { close, dup, pipe2, setNonBlocking, tryWrite } from '#sys/files.ts';
 import { F, NR, O } from '#sys/numbers.ts';
 import { call } from '#sys/call.ts';
+import { journalPath } from './journal-path.ts';
 import type { AttachmentEnd, Command, HeldPosition, PumpEvent, PumpOptions, Selection } from './protocol.ts';
 
 export type { AttachmentEnd, HeldPosition, Selection } from './protocol.ts';
@@ -22,7 +21,6 @@ export type { AttachmentEnd, HeldPosition, Selection } from './protocol.ts';
 export const ATTACH_STALL_MS = 120_000;
 const COMMAND_PIPE_BYTES = 1 << 20;
 const COMMAND_RETRY_MS = 2;
-const TMPFS_MAGIC = 0x01021994;
 
 export interface OutputOptions {
   readonly tty: boolean;
@@ -85,34 +83,6 @@ function workerUrl(): string | URL {
   return import.meta.url.includes('/$bunfs/')
     ? '/$bunfs/root/stdio/pump-worker.js'
     : new URL('./pump-worker.ts', import.meta.url);
-}
-
-/**
- * The journal's file. It must outlive the daemon and should lie in memory: in the exec root where that is a tmpfs, else in
- * /dev/shm under a name made of it, in a folder that only root can have made.
- */
-function journalPath(execRoot: string): string {
-  const SHARED_MEMORY = '/dev/shm';
-  if (isTmpfs(execRoot) || !isTmpfs(SHARED_MEMORY)) return join(execRoot, 'pump.journal');
-  const folder = join(SHARED_MEMORY, `berth-${Bun.hash.xxHash64(execRoot).toString(16)}`);
-  try {
-    mkdirSync(folder, { mode: 0o700 });
-  } catch {
-    const { uid } = lstatSync(folder);
-    if (uid !== process.getuid?.() || !lstatSync(folder).isDirectory()) {
-      throw systemError(`Cannot use "${folder}": it belongs to somebody else`);
-    }
-    chmodSync(folder, 0o700);
-  }
-  return join(folder, 'pump.journal');
-}
-
-function isTmpfs(path: string): boolean {
-  try {
-    return statfs(path).type === TMPFS_MAGIC;
-  } catch {
-    return false;
-  }
 }
 
 export class Pump {
