@@ -4,7 +4,7 @@
  * demands. Whether the values make sense together is spec-check.ts's question.
  */
 import { invalidParameter } from '#errdefs/errors.ts';
-import { namespaceTypes, type Seccomp, type Spec } from './spec.ts';
+import { namespaceTypes, type Spec } from './spec.ts';
 
 type Shape =
   | 'string'
@@ -283,12 +283,4 @@ export function decodeProcess(value: unknown): NonNullable<Spec['process']> {
   const decoded = decode(value, processShape, 'process', problems);
   if (problems.length > 0) throw invalidParameter(`Invalid process configuration: ${problems.join('; ')}`);
   return decoded as NonNullable<Spec['process']>;
-}
-
-/** Errors: invalid-parameter naming every wrong field of a `linux.seccomp` document. */
-export function decodeSeccomp(value: unknown): Seccomp {
-  const problems: string[] = [];
-  const decoded = decode(value, seccomp, 'seccomp', problems);
-  if (problems.length > 0) throw invalidParameter(`Invalid seccomp profile: ${problems.join('; ')}`);
-  return decoded as Seccomp;
 }

@@ -2,6 +2,7 @@
 import { invalidParameter } from '#errdefs/errors.ts';
 import { close } from '#sys/files.ts';
 import type { CreatedContainer } from './create.ts';
+import type { OciLauncher } from './launch.ts';
 import { type Options, type OptionTable, refuseUnless } from './options.ts';
 
 export interface Command {
@@ -33,6 +34,12 @@ function createOptions(root: string, command: string, options: Options) {
   };
 }
 
+/** First of all: the zygote forgets our memory while we load and prepare the rest. */
+async function makeLauncher(): Promise<OciLauncher> {
+  const { OciLauncher } = await import('./launch.ts');
+  return new OciLauncher();
+}
+
 /** Waits for the first process where the container is a second clone: it has told its pid and left. */
 async function reapFirst(created: Pick<CreatedContainer, 'firstPidfd'>): Promise<void> {
   if (created.firstPidfd === undefined) return;
@@ -46,8 +53,10 @@ const create: Command = {
   options: creating,
   aliases: creatingAliases,
   run: async (options, { root }) => {
+    const wanted = createOptions(root, 'create', options);
+    using launcher = await makeLauncher();
     const { createContainer } = await import('./create.ts');
-    await createContainer({ ...createOptions(root, 'create', options), gated: true, takesTerminal: false });
+    await createContainer({ ...wanted, gated: true, takesTerminal: false }, launcher);
     return 0;
   },
 };
@@ -56,10 +65,11 @@ const run: Command = {
   options: { ...creating, detach: 'flag', keep: 'flag' },
   aliases: { ...creatingAliases, d: 'detach' },
   run: async (options, { root }) => {
-    const { createContainer } = await import('./create.ts');
     const detach = options.flag('detach');
     const wanted = createOptions(root, 'run', options);
-    const created = await createContainer({ ...wanted, gated: false, takesTerminal: !detach });
+    using launcher = await makeLauncher();
+    const { createContainer } = await import('./create.ts');
+    const created = await createContainer({ ...wanted, gated: false, takesTerminal: !detach }, launcher);
     await reapFirst(created);
     if (detach) return 0;
     const { waitInForeground } = await import('./foreground.ts');

@@ -19,7 +19,7 @@ import { type PreparedStart, prepareStart, rootfsOfBundle } from '../start.ts';
 import { sendConsole } from './console-socket.ts';
 import { withDefaultDevices } from './device-rules.ts';
 import { runHooks, runHooksAnyway } from './hooks.ts';
-import { endLaunched, type LaunchedProcess, OciLauncher } from './launch.ts';
+import { endLaunched, type LaunchedProcess, type OciLauncher } from './launch.ts';
 import { ociState, StateDirectory, type StoredState } from './state.ts';
 
 export interface CreateOptions {
@@ -73,7 +73,8 @@ export function cgroupPathOf(spec: Spec, id: string): string {
   return path.posix.join('/', wanted);
 }
 
-export async function createContainer(options: CreateOptions): Promise<CreatedContainer> {
+/** `launcher`: made before this file is loaded, so that its zygote gets ready meanwhile. */
+export async function createContainer(options: CreateOptions, launcher: OciLauncher): Promise<CreatedContainer> {
   const bundle = path.resolve(options.bundle);
   const spec = readBundle(bundle);
   const { root } = spec;
@@ -111,7 +112,6 @@ export async function createContainer(options: CreateOptions): Promise<CreatedCo
     ...(fifos === undefined ? {} : { startFifo: fifos.gate }),
   });
   for (const warning of prepared.warnings) log.warn('container start', { container: options.id, warning });
-  using launcher = new OciLauncher();
   const stored = (pid: number): StoredState => ({
     id: options.id,
     bundle,
