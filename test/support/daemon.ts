@@ -181,15 +181,16 @@ export class TestDaemon implements AsyncDisposable {
 
   /** Pids of this daemon's monitor. */
   monitors(): number[] {
-    return this.#processes().filter((p) => p !== this.pid);
+    return this.#processes('monitor.ts').filter((p) => p !== this.pid);
   }
 
-  #processes(): number[] {
+  #processes(word = ''): number[] {
     const pids: number[] = [];
     for (const pid of fs.readdirSync('/proc')) {
       if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
       try {
-        if (fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(this.directory)) pids.push(Number(pid));
+        const command = fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+        if (command.includes(this.directory) && command.includes(word)) pids.push(Number(pid));
       } catch {
         // ended meanwhile
       }
