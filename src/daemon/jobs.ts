@@ -3,6 +3,7 @@ import * as container from '#api/jobs/container.ts';
 import { networkInspect, networkList } from '#api/jobs/network.ts';
 import * as system from '#api/jobs/system.ts';
 import { volumeInspect, volumeList, volumeRemove } from '#api/jobs/volume.ts';
+import { JoinReadiness } from '#libcontainer/cgroups/ready.ts';
 import { attachContainer } from './container/attach.ts';
 import { createContainer } from './container/create.ts';
 import { inspectContainer } from './container/inspect.ts';
@@ -44,10 +45,18 @@ export function installJobs(services: Services): void {
 
 function installContainerJobs(services: Services): void {
   const { engine } = services;
-  engine.register(container.containerCreate, (input, { signal }) => createContainer(services, input, signal));
+  // A start follows a create: its join of the v1 groups must not be the first one after a pause.
+  const readiness = new JoinReadiness(services.isolation.cgroups);
+  engine.register(container.containerCreate, (input, { signal }) => {
+    readiness.ready();
+    return createContainer(services, input, signal);
+  });
   engine.register(container.containerList, (input) => listContainers(services, input));
   engine.register(container.containerInspect, (input) => inspectContainer(services, input));
-  engine.register(container.containerStart, (input, { signal }) => startContainer(services, input.container, signal));
+  engine.register(container.containerStart, (input, { signal }) => {
+    readiness.ready();
+    return startContainer(services, input.container, signal);
+  });
   engine.register(container.containerStop, (input, { signal }) => stopContainer(services, input, signal));
   engine.register(container.containerRestart, (input, { signal }) => restartContainer(services, input, signal));
   engine.register(container.containerKill, (input) => killContainer(services, input.container, input.signal));
@@ -65,7 +74,11 @@ function installContainerJobs(services: Services): void {
 
 function installExecJobs(services: Services): void {
   const { engine } = services;
-  engine.register(container.execCreate, (input) => createExec(services, input.container, input.request));
+  const readiness = new JoinReadiness(services.isolation.cgroups);
+  engine.register(container.execCreate, (input) => {
+    readiness.ready();
+    return createExec(services, input.container, input.request);
+  });
   engine.register(container.execStart, (input, { signal }) => startExec(services, input, signal));
   engine.register(container.execInspect, (input) => inspectExec(services, input.exec));
   engine.register(container.execResize, (input) => resizeExec(services, input.exec, input.height, input.width));

@@ -43,6 +43,8 @@ export interface BridgeFacts {
   readonly name: string;
   readonly subnet: string;
   readonly gateway: string;
+  /** What of the host keeps packets from it. */
+  readonly warnings: readonly string[];
 }
 
 interface Ready extends BridgeState {
@@ -106,15 +108,15 @@ export class BridgeDriver implements NetworkDriver {
     for (const chain of dropping) log.warn('a firewall of others drops packets of the bridge', { bridge, chain });
   }
 
-  /** What keeps containers from the network, for /info. */
-  warnings(): readonly string[] {
-    return this.#warnings;
-  }
-
   /** Preconditions: ensured. */
   facts(): BridgeFacts {
     const { address } = this.#state();
-    return { name: this.#options.bridge, subnet: subnetText(address.subnet), gateway: address.gateway };
+    return {
+      name: this.#options.bridge,
+      subnet: subnetText(address.subnet),
+      gateway: address.gateway,
+      warnings: this.#warnings,
+    };
   }
 
   async allocate(containerId: string): Promise<Endpoint> {

@@ -141,6 +141,6 @@ function warningsOf(limits: Limits, services: Services): string[] | null {
   if (!limits.cpuset) warnings.push('WARNING: No cpuset support');
   if (!limits.pids) warnings.push('WARNING: No pids limit support');
   if (!readFlag('/proc/sys/net/ipv4/ip_forward')) warnings.push('WARNING: IPv4 forwarding is disabled');
-  warnings.push(...services.isolation.warnings);
+  warnings.push(...services.isolation.warnings, ...(services.bridge()?.warnings ?? []).map((w) => `WARNING: ${w}`));
   return warnings.length === 0 ? null : warnings;
 }

@@ -102,7 +102,12 @@ if (isInside(import.meta.path)) {
       run('ip', 'link', 'set', 'other', 'up');
       {
         await using driver = await made();
-        expect(driver.facts()).toEqual({ name: 'berth0', subnet: '172.18.0.0/16', gateway: '172.18.0.1' });
+        expect(driver.facts()).toEqual({
+          name: 'berth0',
+          subnet: '172.18.0.0/16',
+          gateway: '172.18.0.1',
+          warnings: [],
+        });
         await driver.ensure();
       }
       run('ip', 'link', 'del', 'other');
@@ -114,7 +119,7 @@ if (isInside(import.meta.path)) {
     test('--bip gives and replaces its address', async () => {
       {
         await using driver = await made({ bip: '10.9.8.1/24' });
-        expect(driver.facts()).toEqual({ name: 'berth0', subnet: '10.9.8.0/24', gateway: '10.9.8.1' });
+        expect(driver.facts()).toEqual({ name: 'berth0', subnet: '10.9.8.0/24', gateway: '10.9.8.1', warnings: [] });
       }
       await using driver = await made({ bip: '10.9.7.5/24' });
       expect(driver.facts().gateway).toBe('10.9.7.5');
@@ -127,7 +132,7 @@ if (isInside(import.meta.path)) {
       run('ip', 'addr', 'add', '10.1.2.3/24', 'dev', 'br-user');
       {
         await using driver = await made({ bridge: 'br-user', given: true });
-        expect(driver.facts()).toEqual({ name: 'br-user', subnet: '10.1.2.0/24', gateway: '10.1.2.3' });
+        expect(driver.facts()).toEqual({ name: 'br-user', subnet: '10.1.2.0/24', gateway: '10.1.2.3', warnings: [] });
       }
       const other = new BridgeDriver({ ...OPTIONS, bridge: 'br-user', given: true, bip: '10.1.3.1/24' });
       expect(() => other.ensure()).toThrow('has 10.1.2.3/24');
@@ -301,7 +306,7 @@ if (isInside(import.meta.path)) {
       {
         await using driver = await made();
         await using a = await joined(driver);
-        expect(driver.warnings()).toEqual([]);
+        expect(driver.facts().warnings).toEqual([]);
         expect(ping(a.container, PEER.ip)).toBe(true);
         const rules = run('nft', 'list', 'chain', 'ip', 'filter', 'DOCKER-USER');
         await driver.ensure();
@@ -311,7 +316,7 @@ if (isInside(import.meta.path)) {
       }
       run('nft', 'add chain inet fw FORWARD { type filter hook forward priority 0; policy drop; }');
       await using driver = await made();
-      expect(driver.warnings()).toEqual(['nftables chain "inet fw FORWARD" drops packets of bridge "berth0"']);
+      expect(driver.facts().warnings).toEqual(['nftables chain "inet fw FORWARD" drops packets of bridge "berth0"']);
       machine.kill();
     });
 
