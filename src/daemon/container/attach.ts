@@ -41,7 +41,8 @@ export async function attachContainer(services: Services, input: AttachInput, si
     stdin: input.stdin && openStdin,
     stdout: input.stdout,
     stderr: input.stderr,
-    detachKeys: keys,
+    // Piped input may hold any bytes.
+    detachKeys: tty ? keys : undefined,
     closeStdinAtEnd: stdinOnce && !tty,
     signal,
     ...(input.logs ? { replay: { reader: services.logReader, log: readableLog(services, record), tty } } : {}),

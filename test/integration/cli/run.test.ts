@@ -53,6 +53,11 @@ describe('run', () => {
     expect(r.stdout).toBe(`${expected}  -\n`);
   });
 
+  test('piped input may hold the bytes of the detach keys', async () => {
+    const r = await d.docker([...none, '-i', IMG, 'od', '-An', '-tx1'], { input: 'a\x10\x11b' });
+    expect(r.stdout.trim()).toBe('61 10 11 62');
+  });
+
   test('large output arrives whole and in order', async () => {
     const r = await d.docker([...none, IMG, 'sh', '-c', 'seq 1 300000']);
     const lines = r.stdout.trimEnd().split('\n');

@@ -156,7 +156,7 @@ async function logs(ctx: RouteContext): Promise<void> {
       timestamps: query.flag('timestamps'),
       details: query.flag('details'),
       tail: tailOf(query.text('tail')),
-      mergeFrames: userAgent.startsWith('Docker-Client/'),
+      mergeFrames: /^(?:Docker|Berth)-Client\//.test(userAgent),
       open,
     });
   } catch (error) {
