@@ -1,6 +1,14 @@
 import { expect, test } from 'bun:test';
 import { importProblem } from './layers.ts';
-import { doorProblems, layerProblems, linkProblems, sizeProblems, sourceFiles, textProblems } from './tidy.ts';
+import {
+  cycleProblems,
+  doorProblems,
+  layerProblems,
+  linkProblems,
+  sizeProblems,
+  sourceFiles,
+  textProblems,
+} from './tidy.ts';
 
 const files = sourceFiles();
 
@@ -10,6 +18,7 @@ test('there are files to look at, with their imports', () => {
 });
 
 test('no folder imports above its layer', () => expect(layerProblems(files)).toEqual([]));
+test('no file imports itself by a detour, types included', () => expect(cycleProblems(files)).toEqual([]));
 test('FFI, SQLite and processes go through their doors', () => expect(doorProblems(files)).toEqual([]));
 test('no file has more than 500 lines', () => expect(sizeProblems(files)).toEqual([]));
 test('names, bans and line lengths', () => expect(textProblems(files)).toEqual([]));
@@ -23,6 +32,13 @@ test('the layer rules refuse what they are for', () => {
   expect(importProblem('networkdriver/x.ts', 'libcontainer/netlink/link.ts')).toBeUndefined();
   expect(importProblem('daemon/x.ts', 'api/server/y.ts')).toContain('may not import');
   expect(importProblem('sys/x.ts', 'errdefs/errors.ts')).toBeUndefined();
+});
+
+test('circles are seen', () => {
+  const file = (path: string, to: string) => ({ path: `src/${path}`, text: '', imports: [`#${to}`] });
+  expect(cycleProblems([file('a.ts', 'b.ts'), file('b.ts', 'c.ts'), file('c.ts', 'a.ts')])).toEqual([
+    'a.ts → b.ts → c.ts → a.ts',
+  ]);
 });
 
 test('the text rules see what they are for', () => {

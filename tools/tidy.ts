@@ -74,6 +74,27 @@ export function layerProblems(files: readonly SourceFile[]): string[] {
   return problems;
 }
 
+/** Circles of imports of any length, type-only ones included: `a → b → a`. */
+export function cycleProblems(files: readonly SourceFile[]): string[] {
+  const edges = new Map<string, string[]>();
+  for (const file of files) {
+    if (!file.path.startsWith('src/')) continue;
+    const targets = file.imports.map((s) => targetOf(file, s)).filter((t) => t !== undefined);
+    edges.set(file.path.slice(4), targets);
+  }
+  const done = new Set<string>();
+  const problems: string[] = [];
+  const visit = (file: string, path: readonly string[]): void => {
+    const at = path.indexOf(file);
+    if (at >= 0) problems.push([...path.slice(at), file].join(' → '));
+    if (at >= 0 || done.has(file)) return;
+    for (const target of edges.get(file) ?? []) visit(target, [...path, file]);
+    done.add(file);
+  };
+  for (const file of edges.keys()) visit(file, []);
+  return problems;
+}
+
 /** Modules that only some folders may touch, with what to use instead. */
 const doors: readonly { module: RegExp; allowed: RegExp; instead: string }[] = [
   { module: /^bun:ffi$/, allowed: /^src\/sys\//, instead: 'a function of #sys' },

@@ -21,7 +21,7 @@ import type { LiveContainers } from './container/live.ts';
 import type { Waiters } from './container/waiters.ts';
 import type { Execs } from './exec/execs.ts';
 import type { HostSystem } from './host-facts.ts';
-import type { NetworkName } from './network/networks.ts';
+import type { NetworkName } from './network/names.ts';
 import type { Tasks } from './tasks.ts';
 
 export interface DaemonSettings {

@@ -21,7 +21,7 @@ import {
   writeStep,
 } from './process-steps.ts';
 import type { CompiledSeccomp } from './seccomp/compile.ts';
-import type { StartGates, StartParts } from './start.ts';
+import type { StartGates, StartParts } from './start-parts.ts';
 import { checkSysctl, sysctlPath } from './sysctl.ts';
 
 const NETLINK_ROUTE = 0;

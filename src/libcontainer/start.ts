@@ -11,13 +11,12 @@ import { invalidParameter } from '#errdefs/errors.ts';
 import { close, open, type OwnedFd, ownedFd } from '#sys/files.ts';
 import { bindDetached, detachedDevpts, mountSetattr, type Pty } from '#sys/mounts.ts';
 import { MOUNT_ATTR, O } from '#sys/numbers.ts';
-import { type Gate, Program, type Source } from '#sys/program.ts';
+import { Program, type Source } from '#sys/program.ts';
 import { apparmorLabel } from './apparmor-label.ts';
-import type { Cgroup } from './cgroups/cgroup.ts';
 import { explainFailure, type ProgramOutcome, StartError } from './explain.ts';
 import { idMaps, idMapText } from './id-map.ts';
 import { makeDevices } from './mounts/devices.ts';
-import { prepareRestrictions, type Restrictions } from './mounts/masks.ts';
+import { prepareRestrictions } from './mounts/masks.ts';
 import { closePlace, type PreparedMounts, prepareMounts } from './mounts/prepare.ts';
 import { planNamespaces, type NamespacePlan } from './namespaces/plan.ts';
 import { ownRights, planProcess, type ProcessPlan } from './process-plan.ts';
@@ -25,43 +24,13 @@ import type { ChildStdio } from './process-steps.ts';
 import { compileSeccomp } from './seccomp/compile.ts';
 import type { Process, Spec } from './spec.ts';
 import { checkSpec } from './spec-check.ts';
+import type { StartGates, StartParts, StartRequest } from './start-parts.ts';
 import { buildStart } from './start-steps.ts';
 import { giveStdio } from './stdio.ts';
-import { type ConsoleSize, makeTerminal } from './terminal.ts';
+import { makeTerminal } from './terminal.ts';
 
 /** How long a start may take from launch to execve, time at gates included. */
 export const START_DEADLINE_MS = 120_000;
-
-export interface StartRequest {
-  readonly id: string;
-  readonly spec: Spec;
-  /** Detached mount of the root filesystem, private, for this start alone; `root.readonly` is applied to it. */
-  readonly rootfs: number;
-  /** Relative bind sources start here; default '/'. */
-  readonly bundle?: string;
-  /** The child's ends; ignored (and may be left out) with `process.terminal`. */
-  readonly stdio?: ChildStdio;
-  readonly consoleSize?: ConsoleSize;
-  /** The container's group, made with its limits. */
-  readonly cgroup?: Pick<Cgroup, 'version' | 'join' | 'directories'>;
-  /** The child stops at `gates.network` when it has a network namespace of its own. */
-  readonly network: boolean;
-  /** The child stops at `gates.hooks` when its mounts are complete and its root is not yet changed. */
-  readonly hooks?: boolean;
-  /** Where the root is attached in the new mount namespace before it becomes `/`; default on the host's `/`. */
-  readonly attachAt?: string;
-  /** The child waits for a byte of this FIFO after its last gate. */
-  readonly startFifo?: number;
-}
-
-export interface StartGates {
-  /** Write the maps here (`writeMaps`). */
-  readonly maps?: Gate;
-  readonly network?: Gate;
-  readonly hooks?: Gate;
-  /** Directly before execve. */
-  readonly exec: Gate;
-}
 
 export class PreparedStart implements Disposable {
   readonly program: Program;
@@ -139,22 +108,6 @@ export class PreparedStart implements Disposable {
 function childNumber(program: Program, source: Source): number {
   const first = 4 + program.descriptorCount;
   return source.index >= 0 ? 4 + source.index : first - 1 - source.index;
-}
-
-/** What `prepareStart` has made so far; start-steps.ts turns it into the list. */
-export interface StartParts {
-  readonly request: StartRequest;
-  readonly process: Process;
-  readonly plan: ProcessPlan;
-  readonly namespaces: NamespacePlan;
-  readonly joins: readonly number[];
-  readonly mounts: PreparedMounts;
-  readonly restrictions: Restrictions;
-  readonly stdio: ChildStdio;
-  readonly pty: Pty | undefined;
-  readonly cgroupFd: number | undefined;
-  /** Real path of the working directory, or as it was given where it lies in a mount made inside. */
-  readonly cwd: string;
 }
 
 /** Errors: invalid-parameter, not-found, StartError, system. Nothing is left then. */

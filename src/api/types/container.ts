@@ -3,7 +3,7 @@
  * Go's zero value (null for lists and maps); `?` marks what dockerd leaves out when empty. Field order is dockerd's.
  */
 import type { HostConfig } from './host-config.ts';
-import type { Descriptor } from './image.ts';
+import type { Descriptor } from './descriptor.ts';
 import type { EndpointSettings, NetworkingConfig, NetworkSettings } from './network.ts';
 
 export type { HostConfig } from './host-config.ts';

@@ -1,23 +1,6 @@
 /** Images on the wire, Docker API ≤ 1.51. Field order is dockerd's; `?` marks what dockerd leaves out when empty. */
 import type { ContainerConfig, GraphDriverState } from './container.ts';
-
-export interface Platform {
-  architecture: string;
-  os: string;
-  'os.version'?: string;
-  'os.features'?: string[];
-  variant?: string;
-}
-
-/** OCI content descriptor. */
-export interface Descriptor {
-  mediaType: string;
-  digest: string;
-  size: number;
-  urls?: string[];
-  annotations?: Record<string, string>;
-  platform?: Platform;
-}
+import type { Descriptor } from './descriptor.ts';
 
 export interface ImageSummary {
   Containers: number;

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { EndpointSettings, NetworkSettings, PortMap } from '#api/types/network.ts';
 import type { ContainerRecord } from '#container/record.ts';
 import { isRunning } from '#container/state.ts';
-import { networkIdOf } from '../network/networks.ts';
+import { networkIdOf } from '../network/names.ts';
 import { networkNameOf } from './event.ts';
 
 export function endpointsOf(record: ContainerRecord): Record<string, EndpointSettings> {

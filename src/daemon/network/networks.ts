@@ -1,19 +1,11 @@
 /** The three networks that are there from the start: list and inspect. */
-import { createHash } from 'node:crypto';
 import type { Filters } from '#api/jobs/container.ts';
 import type { EndpointResource, NetworkInspect } from '#api/types/network.ts';
 import { isRunning } from '#container/state.ts';
 import { invalidParameter, notFound } from '#errdefs/errors.ts';
 import { networkNameOf } from '../container/event.ts';
 import type { Services } from '../services.ts';
-
-export const networkNames = ['bridge', 'host', 'none'] as const;
-export type NetworkName = (typeof networkNames)[number];
-
-/** The same id at every start. */
-export function networkIdOf(name: string): string {
-  return createHash('sha256').update(`berth network ${name}`).digest('hex');
-}
+import { type NetworkName, networkIdOf, networkNames } from './names.ts';
 
 type Wanted = Pick<Services, 'containers' | 'bridge' | 'networks' | 'startedAt'>;
 

@@ -3,7 +3,7 @@ import type { DaemonConfig } from '#config/daemon-config.ts';
 import type { NetworkDriver } from '#networkdriver/driver.ts';
 import { BridgeDriver, type BridgeFacts } from '#networkdriver/bridge.ts';
 import { PlainDriver } from '#networkdriver/plain.ts';
-import { networkIdOf, type NetworkName } from './networks.ts';
+import { networkIdOf, type NetworkName } from './names.ts';
 
 export interface Networks {
   /** No bridge with `--bridge none`. */
