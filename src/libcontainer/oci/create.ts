@@ -12,6 +12,7 @@ import { AT, O, S_IF } from '#sys/numbers.ts';
 import { pidfdOpen, startTicks } from '#sys/processes.ts';
 import { createCgroup } from '../cgroups/cgroups.ts';
 import { detectCgroups } from '../cgroups/detect.ts';
+import { JoinReadiness } from '../cgroups/ready.ts';
 import type { Gate } from '#sys/program.ts';
 import type { Hooks, Spec } from '../spec.ts';
 import { decodeSpec } from '../spec-decode.ts';
@@ -75,6 +76,9 @@ export function cgroupPathOf(spec: Spec, id: string): string {
 
 /** `launcher`: made before this file is loaded, so that its zygote gets ready meanwhile. */
 export async function createContainer(options: CreateOptions, launcher: OciLauncher): Promise<CreatedContainer> {
+  const host = detectCgroups();
+  // The kernel's wait for the first join is over when our own preparations are.
+  new JoinReadiness(host).ready();
   const bundle = path.resolve(options.bundle);
   const spec = readBundle(bundle);
   const { root } = spec;
@@ -92,7 +96,7 @@ export async function createContainer(options: CreateOptions, launcher: OciLaunc
   undo.defer('remove state directory', () => directory.remove());
   const cgroupPath = cgroupPathOf(spec, options.id);
   const resources = withDefaultDevices(spec.linux?.resources ?? {});
-  const cgroup = createCgroup({ host: detectCgroups(), path: cgroupPath, resources });
+  const cgroup = createCgroup({ host, path: cgroupPath, resources });
   undo.defer('remove cgroup', () => cgroup.remove());
 
   const rootfsPath = realRoot(path.resolve(bundle, root.path));
