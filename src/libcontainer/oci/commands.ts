@@ -2,6 +2,7 @@
 import { invalidParameter } from '#errdefs/errors.ts';
 import { close } from '#sys/files.ts';
 import type { CreatedContainer } from './create.ts';
+import type { Foreground } from './foreground.ts';
 import type { OciLauncher } from './launch.ts';
 import { type Options, type OptionTable, refuseUnless } from './options.ts';
 
@@ -40,6 +41,11 @@ async function makeLauncher(): Promise<OciLauncher> {
   return new OciLauncher();
 }
 
+async function makeForeground(): Promise<Foreground> {
+  const { Foreground } = await import('./foreground.ts');
+  return new Foreground();
+}
+
 /** Waits for the first process where the container is a second clone: it has told its pid and left. */
 async function reapFirst(created: Pick<CreatedContainer, 'firstPidfd'>): Promise<void> {
   if (created.firstPidfd === undefined) return;
@@ -68,12 +74,12 @@ const run: Command = {
     const detach = options.flag('detach');
     const wanted = createOptions(root, 'run', options);
     using launcher = await makeLauncher();
+    using foreground = detach ? undefined : await makeForeground();
     const { createContainer } = await import('./create.ts');
     const created = await createContainer({ ...wanted, gated: false, takesTerminal: !detach }, launcher);
     await reapFirst(created);
-    if (detach) return 0;
-    const { waitInForeground } = await import('./foreground.ts');
-    const exitCode = await waitInForeground(created.pidfd, created.master);
+    if (foreground === undefined) return 0;
+    const exitCode = await foreground.wait(created.pidfd, created.master);
     const { deleteContainer } = await import('./lifecycle.ts');
     if (!options.flag('keep')) await deleteContainer(root, wanted.id, true);
     return exitCode;
@@ -210,6 +216,7 @@ const exec: Command = {
     if (id === undefined) throw invalidParameter('"exec" requires: container-id command [args...]');
     const { execInContainer } = await import('./exec.ts');
     const detach = options.flag('detach');
+    using foreground = detach ? undefined : await makeForeground();
     const optional = {
       processFile: options.value('process'),
       cwd: options.value('cwd'),
@@ -232,9 +239,7 @@ const exec: Command = {
       takesTerminal: !detach,
     });
     await reapFirst(executed);
-    if (detach) return 0;
-    const { waitInForeground } = await import('./foreground.ts');
-    return waitInForeground(executed.pidfd, executed.master);
+    return foreground === undefined ? 0 : await foreground.wait(executed.pidfd, executed.master);
   },
 };
 

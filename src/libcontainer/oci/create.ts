@@ -17,6 +17,7 @@ import type { Gate } from '#sys/program.ts';
 import type { Hooks, Spec } from '../spec.ts';
 import { decodeSpec } from '../spec-decode.ts';
 import { type PreparedStart, prepareStart, rootfsOfBundle } from '../start.ts';
+import { terminalSize } from '../terminal.ts';
 import { sendConsole } from './console-socket.ts';
 import { withDefaultDevices } from './device-rules.ts';
 import { runHooks, runHooksAnyway } from './hooks.ts';
@@ -103,6 +104,7 @@ export async function createContainer(options: CreateOptions, launcher: OciLaunc
   using rootfs = rootfsOfBundle(rootfsPath);
   using fifos = options.gated ? openFifos(directory) : undefined;
   const hasHooks = Object.values(spec.hooks ?? {}).some((list: unknown) => Array.isArray(list) && list.length > 0);
+  const size = options.takesTerminal && terminal ? terminalSize(0) : undefined;
   using prepared = prepareStart({
     id: options.id,
     spec,
@@ -114,6 +116,7 @@ export async function createContainer(options: CreateOptions, launcher: OciLaunc
     hooks: hasHooks,
     attachAt: rootfsPath,
     ...(fifos === undefined ? {} : { startFifo: fifos.gate }),
+    ...(size === undefined ? {} : { consoleSize: size }),
   });
   for (const warning of prepared.warnings) log.warn('container start', { container: options.id, warning });
   const stored = (pid: number): StoredState => ({

@@ -8,6 +8,7 @@ import { detectCgroups } from '../cgroups/detect.ts';
 import { prepareExec } from '../exec.ts';
 import type { Process } from '../spec.ts';
 import { decodeProcess } from '../spec-decode.ts';
+import { terminalSize } from '../terminal.ts';
 import { sendConsole } from './console-socket.ts';
 import type { CreatedContainer } from './create.ts';
 import { endLaunched, OciLauncher } from './launch.ts';
@@ -85,12 +86,14 @@ export function execInContainer(options: ExecOptions): Omit<CreatedContainer, 's
   if (process.terminal === true && options.consoleSocket === undefined && !options.takesTerminal)
     throw invalidParameter('cannot allocate tty if runc will detach without setting console socket');
   using container = pidfdOf(state);
+  const size = options.takesTerminal && process.terminal === true ? terminalSize(0) : undefined;
   using prepared = prepareExec({
     containerId: options.id,
     spec: { ...state.spec, process },
     container: { pid: state.pid, pidfd: container.fd },
     stdio: { stdin: 0, stdout: 1, stderr: 2 },
     cgroup: cgroup.join(),
+    ...(size === undefined ? {} : { consoleSize: size }),
   });
   using launcher = new OciLauncher();
   const launched = launcher.launch({

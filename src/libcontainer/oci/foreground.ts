@@ -21,23 +21,43 @@ const numbers: Readonly<Record<(typeof forwarded)[number], number>> = {
 const WINDOW_BYTES = 8;
 const POLL_MS = 200;
 
-/** Waits for a child of ours and returns its exit code. `master`: its terminal, closed at the end. */
-export async function waitInForeground(pidfd: number, master: number | undefined): Promise<number> {
-  const terminal = master === undefined ? undefined : copyTerminal(master);
-  for (const name of forwarded) process.on(name, () => forward(pidfd, numbers[name]));
-  try {
-    const ended = await childEnd(pidfd);
-    await terminal?.drained();
-    return exitCodeOf(ended);
-  } finally {
-    terminal?.restore();
-    for (const name of forwarded) process.removeAllListeners(name);
-  }
-}
+/** Made before the container, so that a signal in between is not our end but, a moment later, the container's. */
+export class Foreground implements Disposable {
+  readonly #early: number[] = [];
+  readonly #listeners = new Map<(typeof forwarded)[number], () => void>();
+  #pidfd: number | undefined;
 
-function forward(pidfd: number, signal: number): void {
-  // One that has ended is about to be reaped.
-  call(NR.pidfd_send_signal, pidfd, signal, 0, 0);
+  constructor() {
+    for (const name of forwarded) {
+      const listener = () => this.#forward(numbers[name]);
+      this.#listeners.set(name, listener);
+      process.on(name, listener);
+    }
+  }
+
+  #forward(signal: number): void {
+    if (this.#pidfd === undefined) this.#early.push(signal);
+    // One that has ended is about to be reaped.
+    else call(NR.pidfd_send_signal, this.#pidfd, signal, 0, 0);
+  }
+
+  /** Waits for a child of ours and returns its exit code. `master`: its terminal, closed at the end. */
+  async wait(pidfd: number, master: number | undefined): Promise<number> {
+    const terminal = master === undefined ? undefined : copyTerminal(master);
+    this.#pidfd = pidfd;
+    for (const signal of this.#early) this.#forward(signal);
+    try {
+      const ended = await childEnd(pidfd);
+      await terminal?.drained();
+      return exitCodeOf(ended);
+    } finally {
+      terminal?.restore();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const [name, listener] of this.#listeners) process.removeListener(name, listener);
+  }
 }
 
 /** SIGCHLD tells; the slow poll is for one that came before the handler. */

@@ -191,6 +191,24 @@ describe('berth oci', () => {
     await oci('delete', id);
   });
 
+  test('in a terminal the container has one of the same size, and signals pass', async () => {
+    const id = bundle(['sh', '-c', 'stty size; test -t 1 && echo terminal'], { process: { terminal: true } });
+    const args = [program, '--root', root, 'run', id];
+    const { stdout, code } = await run(process.execPath, args, { cwd: bench.directory, terminal: true });
+    // script adds the echo of the end of its own input.
+    expect([code, stdout.replaceAll('\r', '').split('\n').slice(0, 2)]).toEqual([0, ['24 80', 'terminal']]);
+
+    const trapping = bundle(['sh', '-c', 'trap "exit 4" TERM; echo up; while :; do sleep 0.02; done']);
+    const child = Bun.spawn([process.execPath, program, '--root', root, 'run', trapping], {
+      cwd: bench.directory,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const reader = child.stdout.getReader();
+    await reader.read();
+    child.kill('SIGTERM');
+    expect(await child.exited).toBe(4);
+  }, 20_000);
+
   test('what is not supported is refused by name', async () => {
     const id = bundle(['true']);
     expect((await oci('run', '--no-pivot', id)).stderr).toContain('flag provided but not supported: --no-pivot');
