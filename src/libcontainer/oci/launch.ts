@@ -4,6 +4,7 @@
  */
 import { deadlineExceeded, systemError } from '#errdefs/errors.ts';
 import { must } from '#sys/call.ts';
+import { isErrno } from '#sys/errno.ts';
 import { close, dup, ownedFd, pipe2, read, setNonBlocking, tryRead } from '#sys/files.ts';
 import { NR, W } from '#sys/numbers.ts';
 import { killByPidfd, pidfdOpen, waitid } from '#sys/processes.ts';
@@ -177,6 +178,15 @@ export class OciLauncher implements Disposable {
   }
 }
 
+/** A child that has ended at its gate reads no more: what it told, or that it told nothing, says why. */
+function passGate(request: LaunchRequest, name: string, pid: number): void {
+  try {
+    request.onGate(name, pid);
+  } catch (error) {
+    if (!isErrno(error, 'EPIPE')) throw error;
+  }
+}
+
 /** Reads records and opens gates until the child has executed, failed, ended or (FIFO) is through its gates. */
 function follow(records: Records, child: { request: LaunchRequest; pid: number; pidfd: number; from: number }): void {
   const { request, pid, pidfd, from } = child;
@@ -197,7 +207,7 @@ function follow(records: Records, child: { request: LaunchRequest; pid: number; 
     for (const report of records.take(buffer, length)) {
       if (report.kind === 'failed') return;
       if (report.kind !== 'arrived') continue;
-      request.onGate(report.gate, records.second ?? pid);
+      passGate(request, report.gate, records.second ?? pid);
       if (request.outcome !== undefined && report.gate === 'exec') return;
     }
   }

@@ -18,6 +18,7 @@ import { type PreparedStart, prepareStart, rootfsOfBundle } from '#libcontainer/
 import type { StartRequest } from '#libcontainer/start-parts.ts';
 import { close, open, pipe2, readAll, write } from '#sys/files.ts';
 import { O, W } from '#sys/numbers.ts';
+import type { Program } from '#sys/program.ts';
 import { exitCodeOf, killByPidfd, pidfdOpen, waitid } from '#sys/processes.ts';
 
 const applets =
@@ -185,7 +186,7 @@ export class Bench implements AsyncDisposable {
     return output.split('\n').filter((line) => line !== '');
   }
 
-  exec(container: Running, process: Partial<Process>): Ran {
+  exec(container: Running, process: Partial<Process>, change: (program: Program) => void = () => undefined): Ran {
     const out = pipe2();
     const { spec } = container;
     const base = spec.process ?? { cwd: '/', user: { uid: 0, gid: 0 } };
@@ -197,6 +198,7 @@ export class Bench implements AsyncDisposable {
         stdio: { stdin: this.#null, stdout: out.write, stderr: out.write },
         cgroup: container.cgroup.join(),
       });
+      change(prepared.program);
       const launched = this.launcher.launch({
         program: prepared.program,
         cloneFlags: prepared.cloneFlags,

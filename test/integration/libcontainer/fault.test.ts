@@ -49,6 +49,28 @@ test('the k-th step of a start fails, for every k', async () => {
   console.log(`${count} steps failed`);
 }, 120_000);
 
+test('the k-th step of an exec fails, for every k', async () => {
+  await using container = bench.start(specOf(['/bin/sleep', '600']));
+  const process = { args: ['/bin/sleep', '60'], noNewPrivileges: true };
+  let count = 0;
+  bench.exec(container, { args: ['/bin/true'] }, (program) => {
+    count = program.steps.length;
+  });
+  const before = hostFacts();
+  expect(count).toBeGreaterThan(40);
+  for (let k = 0; k < count; k++) {
+    let name = '';
+    const { error } = bench.exec(container, process, (program) => {
+      name = program.steps[k]?.name ?? '';
+      program.failAt(k);
+    });
+    expect([k, name, error instanceof StartError]).toEqual([k, name, true]);
+    expect([k, name, container.cgroup.pids()]).toEqual([k, name, [container.pid]]);
+  }
+  expect(hostFacts()).toEqual(before);
+  console.log(`${count} steps failed`);
+}, 60_000);
+
 test('a start that fails outside leaves nothing', async () => {
   const before = hostFacts();
   const bad = [
