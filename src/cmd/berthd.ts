@@ -15,7 +15,7 @@ import { buildFacts } from './berthd-build.ts';
 import { call } from '#sys/call.ts';
 import { NR } from '#sys/numbers.ts';
 import { openListeners } from './berthd-listeners.ts';
-import { DATA_ROOT_MODE, EXEC_ROOT_MODE, lockDataRoot, makeRoot, writePidFile } from './berthd-roots.ts';
+import { DATA_ROOT_MODE, EXEC_ROOT_MODE, lockDataRoot, lockExecRoot, makeRoot, writePidFile } from './berthd-roots.ts';
 import { stopContainers } from './berthd-stop-containers.ts';
 import { notify, startWatchdog, takeInheritedSockets } from './berthd-systemd.ts';
 
@@ -71,6 +71,7 @@ async function run(line: DaemonCommandLine, config: DaemonConfig): Promise<void>
   makeRoot(config.dataRoot, DATA_ROOT_MODE);
   makeRoot(config.execRoot, EXEC_ROOT_MODE);
   using _lock = lockDataRoot(config.dataRoot);
+  using _execLock = lockExecRoot(config.execRoot);
 
   const engine = new Engine({ observer: { jobEnded: logJob } });
   const daemon = await startDaemon({ config, engine, build: buildFacts(VERSION) });
@@ -112,8 +113,8 @@ function endingSignal(): Promise<string> {
 function reload(line: DaemonCommandLine, daemon: Daemon): void {
   try {
     const config = loadConfig(line);
-    setLogLevel(config.logLevel);
     daemon.reload(config);
+    setLogLevel(config.logLevel);
     log.info('configuration reloaded', { debug: config.debug, labels: config.labels });
   } catch (error) {
     log.error('the configuration was not reloaded', { err: error });

@@ -134,7 +134,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const held = undo.move();
   return {
     reload: (next) => {
-      settings.current = { ...settings.current, debug: next.debug, labels: next.labels };
+      checkRuntime(next, execDrivers);
+      const { debug, labels, defaultRuntime } = settingsOf(next);
+      settings.current = { ...settings.current, debug, labels, defaultRuntime };
       reloaded(services);
     },
     stop: () => held.disposeAsync(),
@@ -157,7 +159,7 @@ function settingsOf(config: DaemonConfig): DaemonSettings {
     execRoot: config.execRoot,
     debug: config.debug,
     labels: config.labels,
-    defaultRuntime: config.defaultRuntime ?? NATIVE_RUNTIME,
+    defaultRuntime: config.defaultRuntime,
     noNewPrivileges: config.noNewPrivileges,
     init: config.init,
     stopTimeoutSeconds: config.stopTimeoutSeconds,
@@ -192,11 +194,13 @@ function openExecDrivers(config: DaemonConfig, cgroups: CgroupLayout): Map<strin
     fs.mkdirSync(own, { recursive: true, mode: 0o700 });
     drivers.set(name, new OciDriver({ name, runtime, execRoot: own, ...common }));
   }
-  const { defaultRuntime } = config;
-  if (defaultRuntime !== undefined && !drivers.has(defaultRuntime)) {
-    throw invalidParameter(`invalid value for "default-runtime": "${defaultRuntime}" is not installed`);
-  }
+  checkRuntime(config, drivers);
   return drivers;
+}
+
+function checkRuntime({ defaultRuntime }: DaemonConfig, drivers: ReadonlyMap<string, ExecDriver>): void {
+  if (drivers.has(defaultRuntime)) return;
+  throw invalidParameter(`invalid value for "default-runtime": "${defaultRuntime}" is not installed`);
 }
 
 /** From source by the same runtime; the built executable is the monitor too. */

@@ -7,17 +7,30 @@ export interface DemultiplexedOutput {
   stderr(bytes: Uint8Array): Promise<void> | void;
 }
 
+/** Neighbouring frames of one stream. */
+interface Run {
+  readonly stream: number;
+  readonly chunks: Uint8Array[];
+}
+
 export async function demultiplex(input: AsyncIterable<Uint8Array>, output: DemultiplexedOutput): Promise<void> {
-  const pending: Promise<void>[] = [];
+  let runs: Run[] = [];
   let failure = '';
   const frames = new Demultiplexer((stream, bytes) => {
     if (stream === 3) failure += new TextDecoder().decode(bytes);
-    else pending.push(Promise.resolve(stream === 2 ? output.stderr(bytes) : output.stdout(bytes)));
+    else if (runs.at(-1)?.stream === stream) runs.at(-1)?.chunks.push(bytes);
+    else runs.push({ stream, chunks: [bytes] });
   });
   for await (const chunk of input) {
     frames.push(chunk);
-    await Promise.all(pending);
-    pending.length = 0;
+    // One after the other: stdout and stderr may be the same terminal or file.
+    for (const run of runs) await written(run, output);
+    runs = [];
   }
   if (failure !== '') throw systemError(`error from daemon in stream: ${failure}`);
+}
+
+async function written({ stream, chunks }: Run, output: DemultiplexedOutput): Promise<void> {
+  const write = (bytes: Uint8Array) => Promise.resolve(stream === 2 ? output.stderr(bytes) : output.stdout(bytes));
+  await Promise.all(chunks.map(write));
 }

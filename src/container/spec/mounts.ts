@@ -59,14 +59,6 @@ function kernelMounts(input: MountsInput): Mount[] {
 
 function ipcMounts(input: MountsInput): Mount[] {
   const mode = input.record.hostConfig.IpcMode;
-  if (mode === 'host') {
-    return ['/dev/mqueue', '/dev/shm'].map((file) => ({
-      destination: file,
-      type: 'bind',
-      source: file,
-      options: ['rbind', 'nosuid', 'noexec', 'nodev'],
-    }));
-  }
   const mqueue = {
     destination: '/dev/mqueue',
     type: 'mqueue',
@@ -74,6 +66,10 @@ function ipcMounts(input: MountsInput): Mount[] {
     options: ['nosuid', 'noexec', 'nodev'],
   };
   if (mode === 'none') return [mqueue];
+  if (mode === 'host') {
+    const options = ['rbind', 'nosuid', 'noexec', 'nodev'];
+    return [mqueue, { destination: '/dev/shm', type: 'bind', source: '/dev/shm', options }];
+  }
   const size = input.record.hostConfig.ShmSize === 0 ? SHM_DEFAULT_BYTES : input.record.hostConfig.ShmSize;
   const options = ['nosuid', 'noexec', 'nodev', 'mode=1777', `size=${size}`];
   return [mqueue, { destination: '/dev/shm', type: 'tmpfs', source: 'shm', options }];

@@ -17,8 +17,9 @@ export function devicesOf(host: HostConfig): HostDevice[] {
     const access = device.CgroupPermissions === '' ? 'rwm' : device.CgroupPermissions;
     const found = lookUp(device.PathOnHost, inside, access, 0);
     if (found.length === 0) {
+      const why = fs.existsSync(device.PathOnHost) ? 'not a device node' : 'no such file or directory';
       throw invalidParameter(
-        `error gathering device information while adding custom device "${device.PathOnHost}": not a device node`,
+        `error gathering device information while adding custom device "${device.PathOnHost}": ${why}`,
       );
     }
     return found;

@@ -20,7 +20,8 @@ export async function inspectContainer(
   const record = services.containers.resolve(input.container);
   const layer = services.layers.readWrite(record.id);
   const files = pathsOf(containerDirectory(services, record.id));
-  const sizes = input.size && layer !== undefined ? { rw: await layer.size(), root: layer.virtualSize() } : undefined;
+  const own = input.size ? await layer?.size() : undefined;
+  const sizes = own === undefined || layer === undefined ? undefined : { rw: own, root: own + layer.virtualSize() };
   const started = record.state.startedAt !== '';
   const { apparmor } = parseSecurityOptions(record.hostConfig.SecurityOpt ?? []);
   return {

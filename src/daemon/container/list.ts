@@ -44,7 +44,8 @@ async function summaryOf(
   options: SummaryOptions,
 ): Promise<ContainerSummary> {
   const layer = options.size ? services.layers.readWrite(record.id) : undefined;
-  const sizes = layer === undefined ? {} : { SizeRw: await layer.size(), SizeRootFs: layer.virtualSize() };
+  const own = await layer?.size();
+  const sizes = layer === undefined || own === undefined ? {} : { SizeRw: own, SizeRootFs: own + layer.virtualSize() };
   return {
     Id: record.id,
     Names: [`/${record.name}`],

@@ -42,23 +42,42 @@ export async function launchThroughGates(client: MonitorClient, launch: Launch):
     process.kill();
     for (const { gate } of gates) gate[Symbol.dispose]();
   };
-  const onReport = (report: ProgramReport) => {
-    if (report.kind !== 'second' && report.kind !== 'arrived') return;
+  const queue = (work: () => Promise<void> | void) => {
     // One after the other: a gate's work must not overtake the pid that it is about.
     tail = tail.then(async () => {
       try {
-        if (failure !== undefined) return;
-        if (report.kind === 'second') return identifySecond(client, process, report.pid);
-        const gated = gates.find(({ gate }) => gate.name === report.gate);
-        if (gated === undefined) throw new Error(`a gate "${report.gate}" that nobody opens`);
-        await gated.work();
-        if (failure !== undefined) return;
-        gated.gate.open((fd) => write(fd, Uint8Array.of(1)));
-        passed += 1;
+        await work();
       } catch (error) {
         giveUp(error);
       }
     });
+  };
+  const arrive = (name: string) =>
+    queue(async () => {
+      if (failure !== undefined) return;
+      const gated = gates.find(({ gate }) => gate.name === name);
+      if (gated === undefined) throw new Error(`a gate "${name}" that nobody opens`);
+      await gated.work();
+      if (failure !== undefined) return;
+      gated.gate.open((fd) => write(fd, Uint8Array.of(1)));
+      passed += 1;
+    });
+  // The second clone may be at its first gate before its parent has told the pid: all gates are the second's.
+  let early: string[] | undefined = second ? [] : undefined;
+  const onReport = (report: ProgramReport) => {
+    if (report.kind === 'arrived') {
+      if (early === undefined) arrive(report.gate);
+      else early.push(report.gate);
+    } else if (report.kind === 'second') {
+      const { pid } = report;
+      queue(() => {
+        // Also after a failure: the monitor reaps nobody whom it might still be asked to adopt.
+        identifySecond(client, process, pid);
+        if (failure !== undefined) process.kill();
+      });
+      for (const gate of early ?? []) arrive(gate);
+      early = undefined;
+    }
   };
   const onAbort = () => giveUp(cancelled(`The start of "${process.id}" was cancelled`));
   const { limitMs } = launch;

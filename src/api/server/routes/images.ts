@@ -22,6 +22,12 @@ function withVirtualSize<T extends ImageSummary | ImageInspect>(image: T, minor:
   return minor < 44 ? { ...image, VirtualSize: image.Size } : image;
 }
 
+/** Until API 1.42 an image without names was listed with names that say so. */
+function withNoNames(image: ImageSummary, minor: number): ImageSummary {
+  const named = image.RepoTags.length > 0 || image.RepoDigests.length > 0;
+  return minor < 43 && !named ? { ...image, RepoTags: ['<none>:<none>'], RepoDigests: ['<none>@<none>'] } : image;
+}
+
 async function list(ctx: RouteContext): Promise<void> {
   const { query } = ctx;
   const filters = new Map(decodeFilters(query.text('filters')));
@@ -33,7 +39,8 @@ async function list(ctx: RouteContext): Promise<void> {
     digests: query.flag('digests'),
     filters,
   });
-  ctx.sendJson(200, ctx.minor < 44 ? images.map((image) => withVirtualSize(image, ctx.minor)) : images);
+  const { minor } = ctx;
+  ctx.sendJson(200, minor < 44 ? images.map((image) => withVirtualSize(withNoNames(image, minor), minor)) : images);
 }
 
 async function inspect(ctx: RouteContext): Promise<void> {
