@@ -53,12 +53,15 @@ export function ownRights(): OwnRights {
 function available(sets: CapabilitySets, own: bigint, warnings: string[]): CapabilitySets {
   const wanted = sets.bounding | sets.permitted | sets.effective | sets.inheritable | sets.ambient;
   for (const name of namesOf(wanted & ~own)) warnings.push(`${name} cannot be given: it is missing here`);
+  const mayBeAmbient = sets.permitted & sets.inheritable;
+  for (const name of namesOf(sets.ambient & own & ~mayBeAmbient))
+    warnings.push(`${name} stays out of the ambient set: it is not both permitted and inheritable`); // capabilities(7)
   return {
     bounding: sets.bounding & own,
     effective: sets.effective & own,
     permitted: sets.permitted & own,
     inheritable: sets.inheritable & own,
-    ambient: sets.ambient & own,
+    ambient: sets.ambient & own & mayBeAmbient,
   };
 }
 
