@@ -119,7 +119,7 @@ function prepare(request: ExecProcessRequest, resources: Disposable[]): Prepared
   if (stdio === undefined) throw invalidParameter('A process without a terminal needs standard streams');
   if (pty === undefined) giveStdio(stdio, uid);
 
-  const program = new Program();
+  const program = own(new Program());
   addStdio(program, stdio);
   addSelfAttributes(program, plan, apparmorLabel(process.apparmorProfile));
   addCgroupJoin(program, request.cgroup);

@@ -157,7 +157,7 @@ function prepare(request: StartRequest, resources: Disposable[]): PreparedStart 
   const cgroupFd = openCgroup(request, own);
   if (spec.root?.readonly === true) mountSetattr(request.rootfs, { set: MOUNT_ATTR.RDONLY });
 
-  const program = new Program();
+  const program = own(new Program());
   const filter = linux.seccomp === undefined ? undefined : compileSeccomp(linux.seccomp);
   const parts: StartParts = {
     request,

@@ -102,17 +102,19 @@ export function pwrite(fd: number, buffer: Uint8Array, offset: number): number {
   return check(NR.pwrite64, transfer(NR.pwrite64, fd, buffer, buffer.length, offset), fd);
 }
 
+/** One for all calls: none of them is left in the middle, and buffers of this size are freed late. */
+const pieceBytes = new Uint8Array(8192);
+
 /** Content of a small file from its current offset. Preconditions: it ends (no pipe of a living writer). */
 export function readAll(fd: number, bytesMax = 16 << 20): Uint8Array {
   const pieces: Uint8Array[] = [];
   let total = 0;
   for (;;) {
-    const piece = new Uint8Array(8192);
-    const length = read(fd, piece);
-    if (length === 0) return Buffer.concat(pieces, total);
+    const length = read(fd, pieceBytes);
+    if (length === 0) return pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces, total);
     total += length;
     if (total > bytesMax) throw new RangeError(`a file is longer than ${bytesMax} bytes`);
-    pieces.push(piece.subarray(0, length));
+    pieces.push(pieceBytes.slice(0, length));
   }
 }
 
@@ -260,10 +262,13 @@ export interface DirectoryEntry {
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
+/** As pieceBytes. */
+const entryBytes = new Uint8Array(32_768);
+
 /** All entries but `.` and `..`, from the descriptor's current offset. */
 export function getdents(fd: number): DirectoryEntry[] {
   const entries: DirectoryEntry[] = [];
-  const buffer = new Uint8Array(32_768);
+  const buffer = entryBytes;
   const view = new DataView(buffer.buffer);
   for (;;) {
     const length = check(NR.getdents64, transfer(NR.getdents64, fd, buffer), fd);

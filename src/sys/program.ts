@@ -98,7 +98,18 @@ export type ProgramReport =
   | { readonly kind: 'note'; readonly failure: StepFailure }
   | { readonly kind: 'failed'; readonly failure: StepFailure };
 
-export class Program {
+/**
+ * Buffers of programs that were given back, zeroed. 64 kB of garbage a start outside the JavaScript heap would let the
+ * daemon grow for hundreds of starts before it is collected.
+ */
+const spareBytes: Uint8Array<ArrayBuffer>[] = [];
+const SPARES_MAX = 8;
+const PROGRAM_BYTES = 32_768;
+
+/** Of `serialize`: a list is used up before the next one is made. */
+let listBytes = new Uint8Array(2 * PROGRAM_BYTES);
+
+export class Program implements Disposable {
   readonly #steps: Step[] = [];
   readonly #descriptors: number[] = [];
   readonly #sources = new Map<number, Source>();
@@ -106,7 +117,8 @@ export class Program {
   readonly #openGates: Gate[] = [];
   readonly #gates = new Map<StepIndex, string>();
   #slots = 0;
-  #bytes = new Uint8Array(32_768);
+  #bytes: Uint8Array<ArrayBuffer> = spareBytes.pop() ?? new Uint8Array(PROGRAM_BYTES);
+  #disposed = false;
   #used = HEAD_BYTES;
   #cgroup: Source | undefined;
 
@@ -326,18 +338,21 @@ export class Program {
 
   /**
    * The bytes for an arena at `base` of at most `bytesMax`. `cloneFlags` are CLONE_NEW*; PIDFD and PARENT are added. The
-   * program can be serialized again.
+   * program can be serialized again. The bytes are valid until the next call, of any program.
    */
   serialize(base: number, bytesMax: number, cloneFlags: number | bigint): SerializedProgram {
+    ok(!this.#disposed, 'a program that was not given back');
     ok(FIRST_SOURCE + this.#descriptors.length + this.#slots <= 256, 'the child numbers its descriptors below 256');
     const count = this.#prologue + this.#steps.length;
     const table = (this.#used + 7) & ~7;
     const results = table + count * STEP_BYTES;
     const total = results + count * 8;
     if (total > bytesMax) throw new RangeError(`a list of ${total} bytes is longer than the arena of ${bytesMax}`);
-    const bytes = new Uint8Array(total);
+    if (listBytes.length < total) listBytes = new Uint8Array(2 * total);
+    const bytes = listBytes.subarray(0, total);
     bytes.set(this.#bytes.subarray(0, this.#used));
-    const view = new DataView(bytes.buffer);
+    bytes.fill(0, this.#used);
+    const view = new DataView(listBytes.buffer);
     const put = (at: number, value: ProgramArgument) => view.setBigInt64(at, this.#resolved(value, base, table), true);
     for (const { at, to } of this.#pointers) put(at, to);
     this.#putSteps(put, base, table, results);
@@ -352,6 +367,17 @@ export class Program {
       firstSourceAt: table + 8,
       cgroup: this.#cgroup?.index,
     };
+  }
+
+  /** Gives the buffer back; names of steps and records are still told apart. Idempotent. */
+  [Symbol.dispose](): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    const bytes = this.#bytes;
+    this.#bytes = new Uint8Array(0);
+    if (bytes.length !== PROGRAM_BYTES || spareBytes.length === SPARES_MAX) return;
+    bytes.fill(0, 0, this.#used);
+    spareBytes.push(bytes);
   }
 
   #resolved(value: ProgramArgument, base: number, table: number): bigint {
