@@ -10,6 +10,7 @@ import { loadConfig } from '#config/load.ts';
 import { type Daemon, startDaemon } from '#daemon/daemon.ts';
 import { Engine } from '#engine/engine.ts';
 import { messageOf } from '#errdefs/errors.ts';
+import { validateLogConfig } from '#logger/log-target.ts';
 import { log, setLogLevel } from '#pkg/log/log.ts';
 import { buildFacts } from './berthd-build.ts';
 import { call } from '#sys/call.ts';
@@ -36,6 +37,7 @@ export async function daemonMain(argv: readonly string[]): Promise<number> {
       return 0;
     }
     config = loadConfig(line);
+    validateLogConfig({ type: config.logDriver, options: config.logOptions });
   } catch (error) {
     console.error(messageOf(error));
     return 1;

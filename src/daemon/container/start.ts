@@ -21,7 +21,7 @@ import type { Held } from './containers.ts';
 import { blockDevice, devicesOf } from './devices.ts';
 import { publishContainerEvent, publishNetworkEvent, publishVolumeEvent } from './event.ts';
 import { adopt } from './exit.ts';
-import { writeGeneratedFiles } from './generated-files.ts';
+import { pathsOf, writeGeneratedFiles } from './generated-files.ts';
 import { containerDirectory } from './paths.ts';
 import { removeHeld } from './remove.ts';
 import { filterOf } from './seccomp.ts';
@@ -141,12 +141,17 @@ function specOf(services: Services, record: ContainerRecord, endpoint: Endpoint 
   const { settings, isolation, host } = services;
   const { hostConfig } = record;
   const stored: StoredEndpoint | undefined = endpoint;
-  const files = writeGeneratedFiles({
-    directory: containerDirectory(services, record.id),
-    record,
-    endpoint: stored,
-    defaults: settings,
-  });
+  // Who shares a network shares what is known of it, as one and the same files.
+  const other = containerOfMode(hostConfig.NetworkMode);
+  const files =
+    other === undefined
+      ? writeGeneratedFiles({
+          directory: containerDirectory(services, record.id),
+          record,
+          endpoint: stored,
+          defaults: settings,
+        })
+      : pathsOf(containerDirectory(services, services.containers.resolve(other).id));
   const { apparmor } = parseSecurityOptions(hostConfig.SecurityOpt ?? []);
   const defaultProfile = hostConfig.Privileged ? '' : isolation.apparmorProfile;
   const wantsInit = hostConfig.Init ?? settings.init;

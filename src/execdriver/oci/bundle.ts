@@ -3,6 +3,7 @@
  * path. Both exist from start to release. What our Spec says beyond the specification (users by name) is settled here.
  */
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { pid } from 'node:process';
 import { notImplemented } from '#errdefs/errors.ts';
 import { ownRights, planProcess } from '#libcontainer/process-plan.ts';
 import type { Process, Spec } from '#libcontainer/spec.ts';
@@ -53,8 +54,9 @@ export class Bundle {
     return `${this.path}/log.json`;
   }
 
-  get consoleSocket(): string {
-    return `${this.path}/console`;
+  /** `directory`: the bundle's. Not by its path, for a socket's may have 107 bytes and that has a root and two names. */
+  consoleSocketBy(directory: number): string {
+    return `/proc/${pid}/fd/${directory}/console`;
   }
 
   /** `rootfs`: a detached mount; it is attached here until `remove`. */

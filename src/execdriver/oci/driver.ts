@@ -166,9 +166,11 @@ export class OciDriver implements ExecDriver {
   ): Promise<Launched> {
     const { bundle, process, pipes, request } = wanted;
     using nothing = ownedFd(open('/dev/null', O.RDWR));
-    using listener = request.stdio.tty ? ownedFd(unixListen(bundle.consoleSocket)) : undefined;
+    using directory = request.stdio.tty ? ownedFd(open(bundle.path, O.PATH | O.DIRECTORY | O.CLOEXEC)) : undefined;
+    const consoleSocket = directory === undefined ? '' : bundle.consoleSocketBy(directory.fd);
+    using listener = directory === undefined ? undefined : ownedFd(unixListen(consoleSocket));
     const streams: Streams = pipes.child ?? { stdin: nothing.fd, stdout: nothing.fd, stderr: nothing.fd };
-    const socket = listener === undefined ? [] : ['--console-socket', bundle.consoleSocket];
+    const socket = listener === undefined ? [] : ['--console-socket', consoleSocket];
     const [verb = '', ...options] = wanted.args;
     const args = this.#arguments(bundle, verb, ...options, ...socket, wanted.id);
     const program = runtimeProgram(this.#options.runtime, args, streams);

@@ -235,16 +235,38 @@ describe('configuration', () => {
         `unable to configure the daemon with file ${file}: the following directives are specified both as a flag ` +
         'and in the configuration file: debug: (from flag: true, from file: true)\n',
     });
+    fs.writeFileSync(file, '{"log-driver": "syslog"}');
+    expect(await berthd('--validate', '--config-file', file)).toMatchObject({
+      code: 1,
+      stderr: 'log driver "syslog" is not supported yet\n',
+    });
+    fs.writeFileSync(file, '{"log-opts": {"max-sise": "1m"}}');
+    expect(await berthd('--validate', '--config-file', file)).toMatchObject({
+      code: 1,
+      stderr: "unknown log opt 'max-sise' for json-file log driver\n",
+    });
   });
 
-  test('a second daemon on the same data root names the first', async () => {
-    const other = path.join(daemon.directory, 'other');
-    const result = await berthd(
-      ...['--data-root', daemon.dataRoot, '--exec-root', other, '-H', `unix://${other}.sock`],
-      ...['--config-file', path.join(daemon.directory, 'daemon.json')],
+  const second = (roots: { data: string; exec: string; pidfile: string }) =>
+    berthd(
+      ...['--data-root', roots.data, '--exec-root', roots.exec, '--pidfile', roots.pidfile, '--bridge', 'none'],
+      ...['-H', `unix://${daemon.directory}/other.sock`, '--config-file', path.join(daemon.directory, 'daemon.json')],
     );
+
+  test('a second daemon on the same data root, exec root or pid file names the first', async () => {
+    const other = path.join(daemon.directory, 'other');
+    const free = { data: `${other}-data`, exec: `${other}-exec`, pidfile: `${other}.pid` };
+    for (const taken of [{ data: daemon.dataRoot }, { exec: daemon.execRoot }]) {
+      const result = await second({ ...free, ...taken });
+      expect(result.code).toBe(1);
+      expect(result.stderr).toContain(`process id ${daemon.pid} uses it`);
+    }
+    const pidfile = path.join(daemon.directory, 'taken.pid');
+    fs.writeFileSync(pidfile, `${daemon.pid}\n`);
+    const result = await second({ ...free, pidfile });
     expect(result.code).toBe(1);
-    expect(result.stderr).toContain(`process id ${daemon.pid} uses it`);
+    expect(result.stderr).toContain(`process with PID ${daemon.pid} is still running`);
+    expect(fs.readFileSync(pidfile, 'utf8')).toBe(`${daemon.pid}\n`);
   });
 
   test('SIGHUP rereads what may change, and a wrong file changes nothing', async () => {
@@ -258,6 +280,10 @@ describe('configuration', () => {
     process.kill(daemon.pid, 'SIGHUP');
     await eventually('the refusal is logged', () => daemon.log.includes('was not reloaded'), 5000);
     expect(await labels()).toEqual(['a=b']);
+    fs.writeFileSync(file, '{"default-runtime": "missing"}');
+    process.kill(daemon.pid, 'SIGHUP');
+    await eventually('the runtime is refused', () => daemon.log.includes('\\"missing\\" is not installed'), 5000);
+    expect((await ask('GET', '/info')).body['DefaultRuntime']).toBe('berth');
     fs.writeFileSync(file, '{}');
     process.kill(daemon.pid, 'SIGHUP');
     await eventually('the labels go', async () => JSON.stringify(await labels()) === '[]', 5000);

@@ -99,6 +99,14 @@ test('none has only loopback; host has the host’s links; container:X shares', 
   expect(await d.must(['run', '--rm', '--network', 'container:owner', IMG, 'ip', '-4', 'addr', 'show', 'eth0'])).toBe(
     a,
   );
+  const hosts = await d.must(['exec', 'owner', 'cat', '/etc/hosts']);
+  expect(await d.must(['run', '--rm', '--network', 'container:owner', IMG, 'cat', '/etc/hosts'])).toBe(hosts);
+  // A network of its own in the process numbers of another: the network is made in the second clone.
+  for (let i = 0; i < 5; i++) {
+    const shared = await d.must(['run', '--rm', '--pid', 'container:owner', IMG, 'sh', '-c', 'ps; ls /sys/class/net']);
+    expect(shared).toContain('sleep 100');
+    expect(shared).toContain('eth0');
+  }
   await d.must(['rm', '-f', 'owner']);
 });
 

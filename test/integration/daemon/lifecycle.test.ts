@@ -1,5 +1,6 @@
 /** Restart policies over restarts of the daemon, order of an exit's parts, --rm, shutdown, shared namespaces. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
+import * as fs from 'node:fs';
 import { eventually } from '../../support/command.ts';
 import { TestDaemon } from '../../support/daemon.ts';
 
@@ -106,6 +107,8 @@ test('pid, network and host namespaces can be shared', async () => {
   expect(await d.must(['run', '--rm', '--pid', 'host', ...none, IMG, 'sh', '-c', 'echo $$'])).not.toBe('1');
   const uts = await d.must(['run', '--rm', '--uts', 'host', ...none, IMG, 'hostname']);
   expect(uts).toBe((await d.must(['info', '-f', '{{.Name}}'])).trim());
+  const ipc = await d.must(['run', '--rm', '--ipc', 'host', ...none, IMG, 'readlink', '/proc/self/ns/ipc']);
+  expect(ipc).toBe(fs.readlinkSync('/proc/self/ns/ipc'));
   await d.must(['rm', '-f', 'donor']);
   const missing = await d.docker(['run', '--rm', '--network', 'container:nobody', IMG, 'true']);
   expect(missing.code).toBe(125);
