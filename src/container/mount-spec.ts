@@ -73,7 +73,8 @@ export function parseMounts(host: MountsOf, config: Pick<ContainerConfig, 'Volum
   return [...byDestination.values()].sort((a, b) => depth(a.destination) - depth(b.destination));
 }
 
-function depth(destination: string): number {
+/** Number of names in a path: parents are mounted before what lies in them. */
+export function depth(destination: string): number {
   return destination.split('/').length;
 }
 

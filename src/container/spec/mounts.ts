@@ -1,5 +1,6 @@
 /** The mounts of a spec: the kernel's file systems, the files the engine makes, then what the user asked for. */
 import type { Mount } from '#libcontainer/spec.ts';
+import { depth } from '../mount-spec.ts';
 import type { ContainerRecord } from '../record.ts';
 
 const SHM_DEFAULT_BYTES = 64 * 1024 * 1024;
@@ -21,12 +22,16 @@ export interface MountsInput {
 export function mountsOf(input: MountsInput): Mount[] {
   const { record } = input;
   const wanted = new Set(record.mounts.map((mount) => mount.destination));
-  const system = [...kernelMounts(input), ...generated(input)].filter((mount) => !wanted.has(mount.destination));
+  const unwanted = (mount: Mount) => !wanted.has(mount.destination);
+  // What the user mounts on /etc must not hide the files in it.
+  const others = [...generated(input).filter(unwanted), ...record.mounts.map(userMount)].sort(
+    (a, b) => depth(a.destination) - depth(b.destination),
+  );
   const init: Mount[] = [];
   if (input.initFile !== undefined) {
     init.push({ destination: '/sbin/docker-init', type: 'bind', source: input.initFile, options: ['bind', 'ro'] });
   }
-  return [...system, ...record.mounts.map(userMount), ...init];
+  return [...kernelMounts(input).filter(unwanted), ...others, ...init];
 }
 
 function kernelMounts(input: MountsInput): Mount[] {

@@ -208,6 +208,11 @@ describe('limits and isolation', () => {
     expect(fs.readFileSync(path.join(host, 'g'), 'utf8')).toBe('back\n');
     const ro = await d.docker([...none, '-v', `${host}:/data:ro`, IMG, 'touch', '/data/h']);
     expect(ro.stderr).toContain('Read-only file system');
+    // What is mounted on /etc does not hide the files that are made for it, but one of the user's own does.
+    const etc = await d.must([...none, '-h', 'named', '-v', `${host}:/etc`, IMG, 'cat', '/etc/f', '/etc/hostname']);
+    expect(etc).toBe('from the hostnamed');
+    const own = ['-v', `${host}/f:/etc/hostname`];
+    expect(await d.must([...none, ...own, IMG, 'cat', '/etc/hostname'])).toBe('from the host');
     const root = await d.docker([
       ...none,
       '--read-only',
