@@ -62,6 +62,8 @@ describe('HostConfig', () => {
     [{ Runtime: 'nope' }, 'unknown or invalid runtime name: nope'],
     [{ DeviceCgroupRules: ['x'] }, "invalid device cgroup rule format: 'x'"],
     [{ ExtraHosts: ['x'] }, 'bad format for add-host: "x"'],
+    [{ ExtraHosts: ['x:y'] }, 'invalid IP address in add-host: "y"'],
+    [{ Dns: ['1.2.3.4\nsearch x'] }, 'Dns: "1.2.3.4\\nsearch x" is not an IP address'],
     [{ Tmpfs: { '/t': 'nope' } }, 'invalid tmpfs option ["nope"]'],
     [{ Binds: ['/a'.concat(':relative')] }, "invalid mount path: 'relative' mount path must be absolute"],
     [{ Binds: ['/a:/'] }, "destination can't be '/'"],

@@ -2,6 +2,7 @@
  * Checks a create request before anything is made. Every field of Config and HostConfig is either honoured or refused
  * by name; a field counts as asked for only when its value is not what the stock CLI sends unasked.
  */
+import { isIP } from 'node:net';
 import * as path from 'node:path/posix';
 import type { ContainerConfig } from '#api/types/container.ts';
 import type { HostConfig } from '#api/types/host-config.ts';
@@ -80,6 +81,9 @@ export function checkHostConfig(host: HostConfig, config: ContainerConfig, facts
   checkRefused(host);
   checkDevices(host);
   for (const extra of host.ExtraHosts ?? []) checkExtraHost(extra);
+  for (const server of host.Dns ?? []) {
+    if (isIP(server) === 0) throw invalidParameter(`Dns: ${JSON.stringify(server)} is not an IP address`);
+  }
   if (host.ShmSize < 0) throw invalidParameter('SHM size can not be less than 0');
   if (host.OomScoreAdj < -1000 || host.OomScoreAdj > 1000) {
     throw invalidParameter(`Invalid value ${host.OomScoreAdj}, range for oom score adj is [-1000, 1000]`);
@@ -200,4 +204,7 @@ function checkDevices(host: HostConfig): void {
 function checkExtraHost(extra: string): void {
   const at = extra.search(/[:=]/);
   if (at <= 0 || at === extra.length - 1) throw invalidParameter(`bad format for add-host: "${extra}"`);
+  const address = extra.slice(at + 1).replace(/^\[(.*)\]$/, '$1');
+  if (address !== 'host-gateway' && isIP(address) === 0)
+    throw invalidParameter(`invalid IP address in add-host: "${extra.slice(at + 1)}"`);
 }

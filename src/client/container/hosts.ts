@@ -1,4 +1,4 @@
-/** `--add-host name:ip`. */
+/** `--add-host name:ip` and `--dns ip`. */
 import { isAddress } from './ip.ts';
 
 const HOST_GATEWAY = 'host-gateway';
@@ -11,4 +11,9 @@ export function checkHost(text: string): string {
   const address = given.replace(/^\[(.*)\]$/, '$1');
   if (address !== HOST_GATEWAY && !isAddress(address)) throw new Error(`invalid IP address in add-host: "${given}"`);
   return `${name}:${address}`;
+}
+
+export function checkServer(text: string): string {
+  if (!isAddress(text.trim())) throw new Error(`IP address is not correctly formatted: ${text}`);
+  return text.trim();
 }

@@ -4,7 +4,7 @@ import { createBody } from './create-body.ts';
 import { splitCsv } from './csv.ts';
 import { parseDevice, parseSecurityOptions } from './device-option.ts';
 import { parseLimit } from './flag-values.ts';
-import { checkHost } from './hosts.ts';
+import { checkHost, checkServer } from './hosts.ts';
 import { isAddress } from './ip.ts';
 import { formatPorts } from './ls.ts';
 import { parseMount } from './mount-option.ts';
@@ -166,6 +166,11 @@ test('security options', () => {
   expect(parseSecurityOptions(['systempaths=unconfined'])).toEqual({ options: [], unmasked: true });
   expect(() => parseSecurityOptions(['foo'])).toThrow('Invalid --security-opt: "foo"');
   expect(() => parseSecurityOptions(['seccomp=/nope.json'])).toThrow('opening seccomp profile (/nope.json) failed');
+});
+
+test('a DNS server is an address', () => {
+  expect(checkServer(' ::1 ')).toBe('::1');
+  expect(() => checkServer('foo')).toThrow('IP address is not correctly formatted: foo');
 });
 
 test('limits of resources', () => {

@@ -20,7 +20,7 @@ import {
   parseThrottle,
   parseWeight,
 } from './flag-values.ts';
-import { checkHost } from './hosts.ts';
+import { checkHost, checkServer } from './hosts.ts';
 import { parseMount } from './mount-option.ts';
 import { parseNetwork } from './network-option.ts';
 import { checkVariable } from './variables.ts';
@@ -80,7 +80,7 @@ const LIMITS = {
 
 const NETWORK = {
   'add-host': list('Add a custom host-to-IP mapping (host:ip)', { check: checkHost }),
-  dns: list('Set custom DNS servers'),
+  dns: list('Set custom DNS servers', { check: checkServer }),
   'dns-option': list('Set DNS options'),
   'dns-search': list('Set custom DNS search domains'),
   domainname: text('Container NIS domain name'),
