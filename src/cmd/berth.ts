@@ -12,7 +12,10 @@ async function main(argv: readonly string[]): Promise<number> {
   // Asked for by scripts in loops: answered before anything is loaded.
   if (rest.length === 0 && (first === '--version' || first === '-v')) return version();
   if (first === 'daemon') return (await import('./berthd.ts')).daemonMain(rest);
-  if (first === 'oci') return (await import('./oci.ts')).ociMain(rest);
+  if (first === 'oci') {
+    const { exitNow, ociMain } = await import('./oci.ts');
+    exitNow(await ociMain(rest));
+  }
   if (first === 'monitor') return (await import('./monitor.ts')).monitorMain(rest);
   return cli(argv);
 }

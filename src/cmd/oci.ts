@@ -5,6 +5,9 @@
 import { appendFileSync, writeSync } from 'node:fs';
 import { invalidParameter, messageOf } from '#errdefs/errors.ts';
 import { commands } from '#libcontainer/oci/commands.ts';
+import { setLogLevel } from '#pkg/log/log.ts';
+import { call } from '#sys/call.ts';
+import { NR } from '#sys/numbers.ts';
 import { type Options, type OptionTable, parseOptions, refuseUnless } from '#libcontainer/oci/options.ts';
 
 const DEFAULT_ROOT = '/run/berth/oci';
@@ -59,6 +62,7 @@ export async function ociMain(argv: readonly string[]): Promise<number> {
       writeSync(1, `berth oci\nspec: ${OCI_VERSION}\n`);
       return 0;
     }
+    setLogLevel(options.flag('debug') ? 'debug' : 'error');
     const [name, ...rest] = options.rest;
     if (options.flag('help') || name === undefined) {
       writeSync(1, usage);
@@ -78,4 +82,10 @@ export async function ociMain(argv: readonly string[]): Promise<number> {
   }
 }
 
-if (import.meta.main) process.exit(await ociMain(process.argv.slice(2)));
+/** The runtime's own exit takes milliseconds; everything has been written by then. */
+export function exitNow(code: number): never {
+  call(NR.exit_group, code);
+  throw new Error('exit_group returned');
+}
+
+if (import.meta.main) exitNow(await ociMain(process.argv.slice(2)));

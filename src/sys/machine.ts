@@ -51,7 +51,7 @@ function machine(): typeof machineX64 {
 /** Copies the code to `at` (one page) and makes it executable. */
 function installCode(at: number): typeof machineX64.entries {
   const { hex, entries } = machine();
-  new Uint8Array(pagesView(at, PAGE)).set(Uint8Array.from(hex.split(' '), (h) => Number.parseInt(h, 16)));
+  new Uint8Array(pagesView(at, PAGE)).set(Uint8Array.fromHex(hex.replaceAll(' ', '')));
   if (libc.mprotect(asPointer(at), PAGE, READ_EXEC) !== 0) throw new Error('mprotect of the code page failed');
   return entries;
 }

@@ -3,7 +3,7 @@ import { invalidParameter } from '#errdefs/errors.ts';
 import { close } from '#sys/files.ts';
 import type { CreatedContainer } from './create.ts';
 import type { Foreground } from './foreground.ts';
-import type { OciLauncher } from './launch.ts';
+import type { Early } from './early.ts';
 import { type Options, type OptionTable, refuseUnless } from './options.ts';
 
 export interface Command {
@@ -35,10 +35,10 @@ function createOptions(root: string, command: string, options: Options) {
   };
 }
 
-/** First of all: the zygote forgets our memory while we load and prepare the rest. */
-async function makeLauncher(): Promise<OciLauncher> {
-  const { OciLauncher } = await import('./launch.ts');
-  return new OciLauncher();
+/** First of all: the kernel waits and the zygote forgets our memory while we load and prepare the rest. */
+async function makeEarly(): Promise<Early> {
+  const { Early } = await import('./early.ts');
+  return new Early();
 }
 
 async function makeForeground(): Promise<Foreground> {
@@ -60,9 +60,9 @@ const create: Command = {
   aliases: creatingAliases,
   run: async (options, { root }) => {
     const wanted = createOptions(root, 'create', options);
-    using launcher = await makeLauncher();
+    using early = await makeEarly();
     const { createContainer } = await import('./create.ts');
-    await createContainer({ ...wanted, gated: true, takesTerminal: false }, launcher);
+    await createContainer({ ...wanted, gated: true, takesTerminal: false }, early);
     return 0;
   },
 };
@@ -73,10 +73,10 @@ const run: Command = {
   run: async (options, { root }) => {
     const detach = options.flag('detach');
     const wanted = createOptions(root, 'run', options);
-    using launcher = await makeLauncher();
+    using early = await makeEarly();
     using foreground = detach ? undefined : await makeForeground();
     const { createContainer } = await import('./create.ts');
-    const created = await createContainer({ ...wanted, gated: false, takesTerminal: !detach }, launcher);
+    const created = await createContainer({ ...wanted, gated: false, takesTerminal: !detach }, early);
     await reapFirst(created);
     if (foreground === undefined) return 0;
     const exitCode = await foreground.wait(created.pidfd, created.master);

@@ -11,8 +11,6 @@ import { close, mknodat, open, ownedFd, write } from '#sys/files.ts';
 import { AT, O, S_IF } from '#sys/numbers.ts';
 import { pidfdOpen, startTicks } from '#sys/processes.ts';
 import { createCgroup } from '../cgroups/cgroups.ts';
-import { detectCgroups } from '../cgroups/detect.ts';
-import { JoinReadiness } from '../cgroups/ready.ts';
 import type { Gate } from '#sys/program.ts';
 import type { Hooks, Spec } from '../spec.ts';
 import { decodeSpec } from '../spec-decode.ts';
@@ -20,6 +18,7 @@ import { type PreparedStart, prepareStart, rootfsOfBundle } from '../start.ts';
 import { terminalSize } from '../terminal.ts';
 import { sendConsole } from './console-socket.ts';
 import { withDefaultDevices } from './device-rules.ts';
+import type { Early } from './early.ts';
 import { runHooks, runHooksAnyway } from './hooks.ts';
 import { endLaunched, type LaunchedProcess, type OciLauncher } from './launch.ts';
 import { ociState, StateDirectory, type StoredState } from './state.ts';
@@ -75,11 +74,8 @@ export function cgroupPathOf(spec: Spec, id: string): string {
   return path.posix.join('/', wanted);
 }
 
-/** `launcher`: made before this file is loaded, so that its zygote gets ready meanwhile. */
-export async function createContainer(options: CreateOptions, launcher: OciLauncher): Promise<CreatedContainer> {
-  const host = detectCgroups();
-  // The kernel's wait for the first join is over when our own preparations are.
-  new JoinReadiness(host).ready();
+export async function createContainer(options: CreateOptions, early: Early): Promise<CreatedContainer> {
+  const { cgroups: host, launcher } = early;
   const bundle = path.resolve(options.bundle);
   const spec = readBundle(bundle);
   const { root } = spec;

@@ -111,6 +111,8 @@ async function copyOut(master: number): Promise<void> {
   } catch {
     // EIO is the end of a terminal.
   }
+  // We end by exit_group, which flushes nothing.
+  await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
 }
 
 function writeSlowly(master: number, chunk: Uint8Array): void {

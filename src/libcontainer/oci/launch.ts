@@ -97,7 +97,7 @@ export function endLaunched(launched: Pick<LaunchedProcess, 'pidfd' | 'second'>)
 
 /** One zygote and the children it clones, one after the other. */
 export class OciLauncher implements Disposable {
-  readonly #zygote = new Zygote();
+  readonly #zygote = new Zygote({ eager: false });
 
   /**
    * Runs `program` up to its execve (or, with a FIFO, up to its last gate). Errors: deadline-exceeded, system; a program

@@ -43,15 +43,16 @@ export class Zygote implements Disposable {
   readonly answers: number;
   /** Readable when the zygote has ended. */
   readonly pidfd: number;
-  /** False where the kernel refused to give the zygote an executable of its own (runtime.md 9). */
-  readonly hasOwnExecutable: boolean;
   readonly #requests: number;
   /** The zygote's ends: the table is shared, so they are open here as well, and nobody closes them when it dies. */
   readonly #itsEnds: readonly number[];
   readonly #answer = new Uint8Array(ANSWER_BYTES);
   readonly #view = new DataView(this.#answer.buffer);
 
-  constructor() {
+  #ownExecutable: boolean | undefined;
+
+  /** `eager`: it serves when the constructor returns. Otherwise the first request waits for it. */
+  constructor({ eager = true }: { readonly eager?: boolean } = {}) {
     const [requests, theirs] = socketpair(SOCKET.SEQPACKET);
     const { read: answers, write: answering } = pipe2();
     const made = makeZygote(theirs, answering);
@@ -62,10 +63,23 @@ export class Zygote implements Disposable {
     this.base = made.base;
     this.pidfd = pidfdOpen(made.pid);
     setNonBlocking(answers);
+    if (eager) this.#ownExecutable = this.#look();
+  }
+
+  /**
+   * False where the kernel refused to give the zygote an executable of its own (runtime.md 9). Preconditions, unless it
+   * was made eagerly: no request waits for its answer.
+   */
+  get hasOwnExecutable(): boolean {
+    this.#ownExecutable ??= this.#look();
+    return this.#ownExecutable;
+  }
+
+  #look(): boolean {
     // A list that is too long for any arena: its refusal tells that the first steps are done.
     this.request(0, ARENA_BYTES + 1);
     this.waitAnswer();
-    this.hasOwnExecutable = readlinkat(AT.FDCWD, `/proc/${made.pid}/exe`).startsWith('/memfd:');
+    return readlinkat(AT.FDCWD, `/proc/${this.pid}/exe`).startsWith('/memfd:');
   }
 
   /**
