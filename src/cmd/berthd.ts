@@ -16,6 +16,7 @@ import { buildFacts } from './berthd-build.ts';
 import { call } from '#sys/call.ts';
 import { NR } from '#sys/numbers.ts';
 import { openListeners } from './berthd-listeners.ts';
+import { collector } from './berthd-memory.ts';
 import { DATA_ROOT_MODE, EXEC_ROOT_MODE, lockDataRoot, lockExecRoot, makeRoot, writePidFile } from './berthd-roots.ts';
 import { stopContainers } from './berthd-stop-containers.ts';
 import { notify, startWatchdog, takeInheritedSockets } from './berthd-systemd.ts';
@@ -75,7 +76,15 @@ async function run(line: DaemonCommandLine, config: DaemonConfig): Promise<void>
   using _lock = lockDataRoot(config.dataRoot);
   using _execLock = lockExecRoot(config.execRoot);
 
-  const engine = new Engine({ observer: { jobEnded: logJob } });
+  const collectSometimes = collector();
+  const engine = new Engine({
+    observer: {
+      jobEnded: (record) => {
+        logJob(record);
+        collectSometimes();
+      },
+    },
+  });
   const daemon = await startDaemon({ config, engine, build: buildFacts(VERSION) });
   const server = new ApiServer({ engine, version: VERSION });
   try {

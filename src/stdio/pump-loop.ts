@@ -33,7 +33,7 @@ const EAGAIN = -11;
  * Outputs between two collections. The engine counts the mapped journal (170 MB of address space) as part of this thread's
  * heap, so by itself it would let as much garbage gather before it collects; and this loop is never idle in its eyes.
  */
-const COLLECT_EVERY = 256;
+const COLLECT_EVERY = 64;
 
 interface Source {
   readonly fd: number;

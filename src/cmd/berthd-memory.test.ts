@@ -1,0 +1,52 @@
+import { expect, test } from 'bun:test';
+import { COLLECTIONS_APART_MS, collector, GROWTH_BYTES, LOOK_EVERY } from './berthd-memory.ts';
+
+function world() {
+  const state = { bytes: 100 << 20, ms: 0, collections: 0 };
+  const ended = collector({
+    rss: () => state.bytes,
+    now: () => state.ms,
+    collect: () => {
+      state.collections += 1;
+      state.bytes -= GROWTH_BYTES / 2;
+    },
+  });
+  const jobs = (count: number) => {
+    for (let i = 0; i < count; i++) ended();
+  };
+  return { state, jobs };
+}
+
+test('a daemon that does not grow is left alone', () => {
+  const { state, jobs } = world();
+  jobs(10 * LOOK_EVERY);
+  state.bytes += GROWTH_BYTES - 1;
+  jobs(10 * LOOK_EVERY);
+  expect(state.collections).toBe(0);
+});
+
+test('growth is collected, counted from what the last collection left', () => {
+  const { state, jobs } = world();
+  jobs(LOOK_EVERY);
+  state.bytes += GROWTH_BYTES;
+  jobs(LOOK_EVERY - 1);
+  expect(state.collections).toBe(0);
+  jobs(1);
+  expect(state.collections).toBe(1);
+  state.ms += COLLECTIONS_APART_MS;
+  jobs(LOOK_EVERY);
+  expect(state.collections).toBe(1);
+  state.bytes += GROWTH_BYTES;
+  jobs(LOOK_EVERY);
+  expect(state.collections).toBe(2);
+});
+
+test('however fast it grows, collections stay apart', () => {
+  const { state, jobs } = world();
+  jobs(LOOK_EVERY);
+  for (let i = 0; i < 10; i++) {
+    state.bytes += 2 * GROWTH_BYTES;
+    jobs(LOOK_EVERY);
+  }
+  expect(state.collections).toBe(1);
+});
