@@ -26,9 +26,9 @@ export class Ballast {
     return true;
   }
 
-  /** Takes the room again, if there is any. */
-  restore(): void {
-    if (this.#there) return;
+  /** Takes the room again. False when there is none. */
+  restore(): boolean {
+    if (this.#there) return true;
     try {
       // Written, not truncated to size: a hole would reserve nothing.
       const size = fs.statSync(this.#file, { throwIfNoEntry: false })?.size;
@@ -37,5 +37,6 @@ export class Ballast {
     } catch {
       fs.rmSync(this.#file, { force: true });
     }
+    return this.#there;
   }
 }

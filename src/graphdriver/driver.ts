@@ -67,5 +67,7 @@ export interface GraphDriver {
   metadata(id: string): Record<string, string>;
   /** Removes temporary names and finishes pending deletes; called once at start-up. */
   sweep(): Promise<void>;
+  /** Deletes what was removed now instead of later: the room is needed. */
+  emptyTrash(): Promise<void>;
   close(): Promise<void>;
 }

@@ -235,7 +235,6 @@ export class OverlayDriver implements GraphDriver {
     await this.#trash.close();
   }
 
-  /** Deletes what is in the trash now instead of later. */
   emptyTrash(): Promise<void> {
     return this.#trash.empty();
   }

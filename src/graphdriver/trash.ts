@@ -55,7 +55,7 @@ export class Trash {
     this.#schedule();
   }
 
-  /** Deletes everything now; for tests and for a driver that is being shut down for good. */
+  /** Deletes everything now. */
   async empty(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;

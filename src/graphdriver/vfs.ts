@@ -170,7 +170,6 @@ export class VfsDriver implements GraphDriver {
     await this.#trash.close();
   }
 
-  /** Deletes what is in the trash now instead of later. */
   emptyTrash(): Promise<void> {
     return this.#trash.empty();
   }

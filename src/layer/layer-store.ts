@@ -201,6 +201,11 @@ export class LayerStore {
     this.#db.delete(READ_WRITE_KIND, containerId);
   }
 
+  /** Gives the room of what was released back now instead of soon. */
+  emptyTrash(): Promise<void> {
+    return this.#driver.emptyTrash();
+  }
+
   /** Removes every layer that `needed`, a read-write layer or a lease does not lead to; the removed ones, topmost first. */
   async collect(needed: Iterable<ChainId>): Promise<Layer[]> {
     const keep = new Set<ChainId>();

@@ -4,7 +4,7 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { busyboxEntries, busyboxImage, tar, writeArchive } from '../support/base-images.ts';
-import { must, run } from '../support/command.ts';
+import { eventually, must, run } from '../support/command.ts';
 import { TestDaemon } from '../support/daemon.ts';
 
 const IMG = 'berth.test/busybox:1';
@@ -41,6 +41,32 @@ test('load and run on a full disk', async () => {
       'cat /dev/zero > /full',
     ]);
     expect(r.stderr).toContain('No space left on device');
+    await d.must(['rm', 'filler']);
+    // One that fills the disk and goes on can be stopped and removed, again and again: the reserve is made anew.
+    const fill = [
+      'run',
+      '-d',
+      '--name',
+      'filler',
+      '--network',
+      'none',
+      IMG,
+      'sh',
+      '-c',
+      'cat /dev/zero > /full; sleep 1000',
+    ];
+    for (const verb of [
+      ['rm', '-f', 'filler'],
+      ['rm', '-f', 'filler'],
+      ['stop', '-t', '0', 'filler'],
+    ]) {
+      await d.must(fill);
+      const full = async () => (await d.docker(['exec', 'filler', 'sh', '-c', 'echo x > /more'])).code !== 0;
+      await eventually('the disk is full', full, 20_000);
+      const another = await d.docker(['create', '--network', 'none', IMG, 'true']);
+      if (another.code === 0) await d.must(['rm', another.stdout.trim()]);
+      await d.must(verb);
+    }
     await d.must(['rm', 'filler']);
     expect(await d.must(['run', '--rm', '--network', 'none', IMG, 'echo', 'works'])).toBe('works');
   } finally {

@@ -29,7 +29,7 @@ export interface Held {
 /** What makes room on a full disk, once. */
 export interface Room {
   release(): boolean;
-  restore(): void;
+  restore(): boolean;
 }
 
 export class Containers {
@@ -153,6 +153,8 @@ export class Containers {
   insert(record: ContainerRecord, also?: () => void): void {
     assert(!this.#records.has(record.id), 'an id is used once');
     this.#checkName(record.name);
+    // The reserve goes before new containers: those that are there must be able to end.
+    this.#room?.restore();
     this.#db.transaction(() => {
       this.#db.link(NAMES_PARENT, record.name, record.id);
       this.#db.put(CONTAINER_KIND, record.id, record);

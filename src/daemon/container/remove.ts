@@ -40,7 +40,8 @@ export async function removeContainer(services: Services, input: RemoveInput): P
   for (let attempt = 0; input.force && attempt < 3; attempt++) {
     const live = services.live.get(id);
     if (live === undefined) break;
-    await services.containers.run(id, (held) => held.update({ desired: 'stopped', manuallyStopped: true }));
+    // On a full disk it is the end and the removal that make room: that they cannot be noted does not stop them.
+    await services.containers.run(id, (held) => held.note({ desired: 'stopped', manuallyStopped: true }));
     if (services.containers.get(id)?.state.status === 'paused') await live.driver.resume(id);
     await signalQuietly(live.process, SIGKILL);
     await live.ended;
@@ -103,6 +104,9 @@ async function finishRemoval(services: Services, removal: Removal): Promise<void
     publishVolumeEvent(services.events, 'destroy', name, {});
   }
   services.db.delete(REMOVAL_KIND, id);
+  if (services.room.restore()) return;
+  // The disk was full: whoever removed something for its room wants that now.
+  await services.layers.emptyTrash();
   services.room.restore();
 }
 

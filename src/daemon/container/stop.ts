@@ -30,11 +30,11 @@ export async function stopContainer(services: Services, input: StopInput, signal
     if (record.state.status === 'restarting') {
       const finishedAt = record.state.finishedAt === '' ? rfc3339OfDate(new Date()) : record.state.finishedAt;
       const state = moveTo(record.state, { status: 'exited', finishedAt });
-      held.update({ desired: 'stopped', manuallyStopped: true, state });
+      held.note({ desired: 'stopped', manuallyStopped: true, state });
       return 'was-restarting' as const;
     }
     if (!can(record.state, 'stop')) throw notModified(`container ${id} is not running`);
-    held.update({ desired: 'stopped', manuallyStopped: true });
+    held.note({ desired: 'stopped', manuallyStopped: true });
     return services.live.get(id);
   });
   const record = services.containers.get(id);
@@ -130,7 +130,7 @@ export async function killContainer(services: Services, reference: string, signa
     if (!can(record.state, 'kill') || running === undefined) {
       throw conflict(`cannot kill container: ${reference}: container ${id} is not running`);
     }
-    if (signal === SIGKILL || signal === signalOf(record)) held.update({ desired: 'stopped', manuallyStopped: true });
+    if (signal === SIGKILL || signal === signalOf(record)) held.note({ desired: 'stopped', manuallyStopped: true });
     return running;
   });
   if (signal === SIGKILL && services.containers.get(id)?.state.status === 'paused') await live.driver.resume(id);
