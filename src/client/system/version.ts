@@ -68,7 +68,7 @@ function serverText(server: SystemVersion): string {
             ...detail('Go version', 'GoVersion'),
             ...detail('Bun version', 'BunVersion'),
             ...detail('Git commit', 'GitCommit'),
-            ...detail('Built', 'BuildTime'),
+            ['Built', builtText(Details['BuildTime'] ?? '')],
             ['OS/Arch', `${Details['Os'] ?? ''}/${Details['Arch'] ?? ''}`],
             ...detail('Experimental', 'Experimental'),
           ]
@@ -91,4 +91,13 @@ function serverText(server: SystemVersion): string {
 function section(title: string, lines: readonly (readonly [string, string])[], indent = ' '): string {
   const width = 19 - indent.length;
   return `${title}:\n${lines.map(([label, value]) => `${indent}${`${label}:`.padEnd(width)}${value}\n`).join('')}`;
+}
+
+/** As docker's: `Sun Nov 22 17:48:59 2026`, in the zone that the daemon tells. */
+function builtText(time: string): string {
+  const [, year = '', month = '', day = '', clock = ''] = /^(\d{4})-(\d\d)-(\d\d)T(\d\d:\d\d:\d\d)/.exec(time) ?? [];
+  if (clock === '') return time;
+  const at = new Date(Date.UTC(Number(year), Number(month) - 1, Number(day)));
+  const [weekday = '', , name = ''] = at.toUTCString().replace(',', '').split(' ');
+  return `${weekday} ${name} ${String(Number(day)).padStart(2)} ${clock} ${year}`;
 }
