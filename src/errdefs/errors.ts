@@ -34,7 +34,6 @@ type Options = { readonly cause?: unknown };
 export const invalidParameter = (message: string, o?: Options) => new BerthError('invalid-parameter', message, o);
 export const notFound = (message: string, o?: Options) => new BerthError('not-found', message, o);
 export const conflict = (message: string, o?: Options) => new BerthError('conflict', message, o);
-export const unauthorized = (message: string, o?: Options) => new BerthError('unauthorized', message, o);
 export const forbidden = (message: string, o?: Options) => new BerthError('forbidden', message, o);
 export const notModified = (message: string, o?: Options) => new BerthError('not-modified', message, o);
 export const notImplemented = (message: string, o?: Options) => new BerthError('not-implemented', message, o);

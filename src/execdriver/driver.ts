@@ -87,12 +87,6 @@ export interface ExecRequest {
   readonly signal: AbortSignal;
 }
 
-export interface CgroupStats {
-  readonly memoryUsageBytes: bigint;
-  readonly cpuUsageNs: bigint;
-  readonly pids: number;
-}
-
 export interface ExecDriver {
   readonly name: string;
   start(request: LaunchRequest): Promise<RunningProcess>;
