@@ -45,6 +45,7 @@ export class PreparedStart implements Disposable {
   readonly #plan: ProcessPlan;
   readonly #spec: Spec;
   readonly #resources: Disposable[];
+  readonly #mounts: readonly Disposable[];
   readonly #netlink: Source | undefined;
   #master: number | undefined;
 
@@ -55,6 +56,7 @@ export class PreparedStart implements Disposable {
     plan: ProcessPlan;
     spec: Spec;
     resources: Disposable[];
+    mounts: readonly Disposable[];
     netlink: Source | undefined;
     afterGates: number;
     master: number | undefined;
@@ -67,6 +69,7 @@ export class PreparedStart implements Disposable {
     this.#plan = made.plan;
     this.#spec = made.spec;
     this.#resources = made.resources;
+    this.#mounts = made.mounts;
     this.#netlink = made.netlink;
     this.afterGates = made.afterGates;
     this.#master = made.master;
@@ -83,6 +86,14 @@ export class PreparedStart implements Disposable {
   get netlinkSocket(): number | undefined {
     if (this.#netlink === undefined) return undefined;
     return childNumber(this.program, this.#netlink);
+  }
+
+  /**
+   * The child stands at `gates.exec`: every mount is where it belongs. Our descriptors of them go before the gate is
+   * opened, while the child still has its own: whoever closes the last one waits for the kernel.
+   */
+  attached(): void {
+    for (const mounts of this.#mounts) mounts[Symbol.dispose]();
   }
 
   /** Writes the id maps of a child that stands at `gates.maps`. */
@@ -174,7 +185,16 @@ function prepare(request: StartRequest, resources: Disposable[]): PreparedStart 
   };
   const built = buildStart(program, parts, filter, apparmorLabel(process.apparmorProfile));
   for (const gate of Object.values(built.gates)) own(gate);
-  return new PreparedStart({ ...built, program, namespaces, plan, spec, resources, master: pty?.takeMaster() });
+  return new PreparedStart({
+    ...built,
+    program,
+    namespaces,
+    plan,
+    spec,
+    resources,
+    mounts: [restrictions, mounts],
+    master: pty?.takeMaster(),
+  });
 }
 
 function openNamespace(type: string, path: string): OwnedFd {

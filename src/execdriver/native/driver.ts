@@ -71,7 +71,10 @@ export class NativeDriver implements ExecDriver {
       });
       for (const warning of prepared.warnings) log.warn('container start', { container: id, warning });
       // Closed before the program runs: else the last reference would be ours and its unmounting would hold us up.
-      const attached = () => rootfs[Symbol.dispose]();
+      const attached = () => {
+        rootfs[Symbol.dispose]();
+        prepared.attached();
+      };
       await this.#launch(client, { process, pipes, prepared, cgroup: path, request, attached });
       return process;
     } catch (error) {
