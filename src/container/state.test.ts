@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import { can, containerStatuses, moveTo, newState, transitions } from './state.ts';
-import { humanDuration, statusText } from './status-text.ts';
+import { humanDuration } from '#pkg/units/duration.ts';
+import { statusText } from './status-text.ts';
 import { parseContainerName } from './name.ts';
 import { parseSignal } from './signals.ts';
 

@@ -15,9 +15,7 @@ import { NativeDriver } from '#execdriver/native/driver.ts';
 import { Graph } from '#graph/graph.ts';
 import { OciDriver } from '#execdriver/oci/driver.ts';
 import { GraphDb } from '#graphdb/graphdb.ts';
-import type { GraphDriver } from '#graphdriver/driver.ts';
-import { OverlayDriver } from '#graphdriver/overlay.ts';
-import { VfsDriver } from '#graphdriver/vfs.ts';
+import { openGraphDriver } from '#graphdriver/open.ts';
 import { ImageStore } from '#image/image-store.ts';
 import { LayerStore } from '#layer/layer-store.ts';
 import { DEFAULT_PROFILE } from '#libcontainer/apparmor/profile.ts';
@@ -79,7 +77,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const host = readHost();
   const pool = new ArchivePool();
   undo.defer(() => pool.close());
-  const driver = openGraphDriver(config, pool);
+  const driver = openGraphDriver({ dataRoot: config.dataRoot, name: config.storageDriver ?? '', pool });
   undo.defer(() => driver.close());
   const layers = LayerStore.open({ driver, db, pool, lostAndFound: path.join(dataRoot, 'lost+found') });
   const content = ContentStore.open(path.join(dataRoot, 'content'));
@@ -169,18 +167,6 @@ function settingsOf(config: DaemonConfig): DaemonSettings {
     dnsSearch: config.dnsSearch,
     dnsOptions: config.dnsOptions,
   };
-}
-
-function openGraphDriver(config: DaemonConfig, pool: ArchivePool): GraphDriver {
-  if (config.storageDriver !== 'vfs') {
-    try {
-      return OverlayDriver.open(path.join(config.dataRoot, 'overlay'), pool);
-    } catch (error) {
-      if (config.storageDriver === 'overlay') throw error;
-      log.warn('no overlay here: layers are copied', { err: error });
-    }
-  }
-  return VfsDriver.open(path.join(config.dataRoot, 'vfs'), pool);
 }
 
 function openExecDrivers(config: DaemonConfig, cgroups: CgroupLayout): Map<string, ExecDriver> {

@@ -69,7 +69,8 @@ export function humanDuration(ms: number): string {
   if (hours < 24 * 7 * 2) return `${Math.trunc(hours / 24)} days`;
   if (hours < 24 * 30 * 2) return `${Math.trunc(hours / 24 / 7)} weeks`;
   if (hours < 24 * 365 * 2) return `${Math.trunc(hours / 24 / 30)} months`;
-  return `${Math.trunc(hours / 24 / 365)} years`;
+  // Years alone are not rounded: int(d.Hours())/24/365.
+  return `${Math.trunc(ms / 3_600_000 / 24 / 365)} years`;
 }
 
 /**
