@@ -13,7 +13,7 @@ import { close, fcntl, memfdCreate, pipe2, readlinkat, setNonBlocking, tryRead, 
 import { PAGE, zygotePages } from '../machine.ts';
 import { AT, CLONE, F, MFD, NR, PR, SIG, SOCKET, W } from '../numbers.ts';
 import { killByPidfd, pidfdOpen, waitid } from '../processes.ts';
-import { send, socketpair } from '../sockets.ts';
+import { recv, send, socketpair } from '../sockets.ts';
 import { errnoNumber, isErrno, SysError } from '../errno.ts';
 import { STEP_BYTES } from '../program.ts';
 import { exitingElf } from './exiting-elf.ts';
@@ -101,6 +101,16 @@ export class Zygote implements Disposable {
       pid: Number(this.#view.getBigInt64(8, true)),
       pidfd: this.#view.getInt32(16, true),
     };
+  }
+
+  /** Takes back the requests (numbers of memfds) that a dead zygote never read: no child was made for them. */
+  takeUnread(): number[] {
+    const [itsRequests = -1] = this.#itsEnds;
+    const unread: number[] = [];
+    const request = new BigInt64Array(2);
+    const bytes = new Uint8Array(request.buffer);
+    while ((recv(itsRequests, bytes, SOCKET.MSG_DONTWAIT) ?? 0) > 0) unread.push(Number(request[0]));
+    return unread;
   }
 
   /** The next answer, waited for on this thread. */

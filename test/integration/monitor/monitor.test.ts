@@ -2,9 +2,17 @@ import { expect, test } from 'bun:test';
 import { readFileSync, readdirSync } from 'node:fs';
 import { readRecords } from '#execdriver/native/monitor/exit-records.ts';
 import { close, writeAll } from '#sys/files.ts';
-import { CLONE } from '#sys/numbers.ts';
+import { CLONE, SIG } from '#sys/numbers.ts';
 import { kill } from '#sys/processes.ts';
 import { failureOf, isGone, openGate, TestDaemon, until, within } from './harness.ts';
+
+/** Among the children of the monitor. */
+function zygoteOf(monitor: number): number {
+  const children = readFileSync(`/proc/${monitor}/task/${monitor}/children`, 'utf8').trim().split(' ').map(Number);
+  const zygote = children.find((pid) => readFileSync(`/proc/${pid}/comm`, 'utf8') === 'berth-zygote\n');
+  if (zygote === undefined) throw new Error('the monitor has no zygote');
+  return zygote;
+}
 
 const text = (fd: number) => new Response(Bun.file(fd).stream()).text();
 
@@ -111,11 +119,7 @@ test('when the zygote dies, what runs goes on and the next start gets another', 
   const running = await daemon.run('running', 'read x; exit 8');
   const before = readdirSync(`/proc/${daemon.client.pid}/fd`).length;
   for (let i = 0; i < 3; i++) {
-    const children = readFileSync(`/proc/${daemon.client.pid}/task/${daemon.client.pid}/children`, 'utf8')
-      .trim()
-      .split(' ')
-      .map(Number);
-    const zygote = children.find((pid) => readFileSync(`/proc/${pid}/comm`, 'utf8') === 'berth-zygote\n') ?? -1;
+    const zygote = zygoteOf(daemon.client.pid);
     kill(zygote, 9);
     await until('it has gone', () => isGone(zygote));
     const next = await daemon.run(`next${i}`, 'exit 2');
@@ -129,6 +133,19 @@ test('when the zygote dies, what runs goes on and the next start gets another', 
   expect(await daemon.exitOf('running')).toMatchObject({ code: 8 });
   daemon.client.forget('running');
   await until('no descriptor is left', () => readdirSync(`/proc/${daemon.client.pid}/fd`).length <= before);
+});
+
+test('a start that a dying zygote never read is asked of the next one', async () => {
+  await using daemon = await new TestDaemon().connect();
+  const zygote = zygoteOf(daemon.client.pid);
+  kill(zygote, SIG.STOP);
+  const starting = daemon.run('unread', 'exit 2');
+  // Also right when the request comes later: then it meets the next zygote at once.
+  await Bun.sleep(50);
+  kill(zygote, SIG.KILL);
+  const started = await starting;
+  expect(await daemon.exitOf('unread')).toMatchObject({ pid: started.pid, code: 2 });
+  for (const fd of [started.output, started.input]) close(fd);
 });
 
 test('orphans that come to the monitor are reaped', async () => {

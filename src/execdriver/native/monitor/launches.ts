@@ -14,6 +14,7 @@ import type { DaemonMessage } from './protocol.ts';
 
 const AT_CGROUP = 80;
 const EINVAL = errnoNumber('EINVAL');
+const ESTALE = errnoNumber('ESTALE');
 const EOWNERDEAD = errnoNumber('EOWNERDEAD');
 
 export type StartMessage = Extract<DaemonMessage, { t: 'start' }>;
@@ -109,10 +110,14 @@ export class Launches implements Disposable {
     this.#sendQueued();
   }
 
-  /** The zygote died: its unanswered starts fail, its children go on. */
+  /**
+   * The zygote died: its children go on. What it never read is refused as stale, so that the daemon asks again with the
+   * new arena; what it had begun may have run already and fails.
+   */
   replaceZygote(): void {
     this.#answered();
     log.error('the zygote died', { unanswered: this.#unanswered.size });
+    const unread = new Set([...this.#zygote.takeUnread(), ...this.#queued.map(([memfd]) => memfd)]);
     this.#unwatch();
     this.#zygote[Symbol.dispose]();
     this.#zygote = new Zygote();
@@ -122,7 +127,7 @@ export class Launches implements Disposable {
     this.#queued = [];
     for (const [memfd, launch] of failed) {
       for (const fd of [memfd, ...launch.sources]) close(fd);
-      this.#events.onRefused(launch, EOWNERDEAD, 'zygote');
+      this.#events.onRefused(launch, unread.has(memfd) ? ESTALE : EOWNERDEAD, 'zygote');
     }
   }
 
