@@ -10,6 +10,7 @@ import { systemError, unavailable } from '#errdefs/errors.ts';
 import type { LogTarget } from '#logger/log-target.ts';
 import { log } from '#pkg/log/log.ts';
 import { close, dup, pipe2, setNonBlocking, tryWrite } from '#sys/files.ts';
+import { bytesUnread } from '#sys/sockets.ts';
 import { F, NR, O } from '#sys/numbers.ts';
 import { call } from '#sys/call.ts';
 import { journalPath } from './journal-path.ts';
@@ -19,6 +20,8 @@ export type { AttachmentEnd, HeldPosition, Selection } from './protocol.ts';
 
 /** A logged container's client that takes nothing for so long is let go. */
 export const ATTACH_STALL_MS = 120_000;
+/** Longer than any client that means to read takes, short for one that does not. */
+const HEAD_LIMIT_MS = 50;
 const COMMAND_PIPE_BYTES = 1 << 20;
 const COMMAND_RETRY_MS = 2;
 
@@ -297,11 +300,21 @@ interface Lent {
 
 async function lend(connection: Connection): Promise<Lent> {
   const fd = await connection.descriptor();
+  if (fd >= 0) await headTaken(fd);
   if (fd >= 0) return { fd: dup(fd, 3), forwarded: Promise.resolve() };
   // TLS: the Worker writes into a pipe, the main thread carries it on.
   const pipe = pipe2(O.CLOEXEC);
   setNonBlocking(pipe.write);
   return { fd: pipe.write, forwarded: forward(pipe.read, connection) };
+}
+
+/**
+ * docker-py reads the head through a buffer and the stream past it: what arrives together with the head is lost to it. So
+ * output waits a moment until a client on a unix socket has read the head.
+ */
+async function headTaken(fd: number): Promise<void> {
+  const giveUpAt = performance.now() + HEAD_LIMIT_MS;
+  while (bytesUnread(fd) > 0 && performance.now() < giveUpAt) await Bun.sleep(1);
 }
 
 async function forward(fd: number, connection: Connection): Promise<void> {

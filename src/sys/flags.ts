@@ -230,6 +230,8 @@ export const IOCTL = {
   TCGETS: 0x5401,
   TCSETS: 0x5402,
   TIOCSCTTY: 0x540e,
+  /** SIOCOUTQ of sockets: bytes that were written and not yet taken. */
+  TIOCOUTQ: 0x5411,
   TIOCGWINSZ: 0x5413,
   TIOCSWINSZ: 0x5414,
   FIONREAD: 0x541b,

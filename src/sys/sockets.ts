@@ -6,7 +6,8 @@ import { ok } from 'node:assert/strict';
 import { Arena } from './arena.ts';
 import { call, check, must, transfer } from './call.ts';
 import { errnoNumber, SysError } from './errno.ts';
-import { NR, SOCKET } from './numbers.ts';
+import { ioctl } from './files.ts';
+import { IOCTL, NR, SOCKET } from './numbers.ts';
 
 const EAGAIN = -errnoNumber('EAGAIN');
 /** The kernel's SCM_MAX_FD. */
@@ -210,6 +211,16 @@ export function send(fd: number, bytes: Uint8Array, flags = 0): number | undefin
 export function recv(fd: number, buffer: Uint8Array, flags = 0): number | undefined {
   const result = transfer(NR.recvfrom, fd, buffer, buffer.length, flags, 0);
   return result === EAGAIN ? undefined : check(NR.recvfrom, result, fd);
+}
+
+/**
+ * Memory of written bytes that the peer of a unix socket has not read; of a TCP socket, what it has not acknowledged
+ * (unix(7), tcp(7): SIOCOUTQ).
+ */
+export function bytesUnread(fd: number): number {
+  const value = new Uint8Array(4);
+  ioctl(fd, IOCTL.TIOCOUTQ, value);
+  return new DataView(value.buffer).getInt32(0, true);
 }
 
 /** Holds a TCP or UDP port of an IPv4 (dotted) or IPv6 address without listening. Port 0 takes a free one. Errors: EADDRINUSE, EADDRNOTAVAIL. */

@@ -1,6 +1,7 @@
 """What a user of docker-py does to containers, against the socket in DOCKER_HOST. Prints one line a check."""
 import io
 import tarfile
+import threading
 import docker
 
 IMG = "berth.test/busybox:1"
@@ -30,6 +31,14 @@ box = client.containers.run(IMG, ["sleep", "1000"], detach=True, network_mode="n
 check("list by label", [c.id for c in client.containers.list(filters={"label": "a=b"})] == [box.id])
 check("exec_run", box.exec_run(["sh", "-c", "echo out; exit 4"]) == (4, b"out\n"))
 check("exec_run demux", box.exec_run(["sh", "-c", "echo o; echo e >&2"], demux=True).output == (b"o\n", b"e\n"))
+# A client that is slow to read the head: docker-py loses what comes together with it.
+slow = True
+burners = [threading.Thread(target=lambda: [sum(range(1000)) for _ in iter(lambda: slow, False)]) for _ in range(3)]
+for burner in burners:
+    burner.start()
+outputs = [box.exec_run(["sh", "-c", "echo o; echo e >&2"], demux=True).output for _ in range(20)]
+slow = False
+check("exec_run of a slow reader", outputs == [(b"o\n", b"e\n")] * 20)
 check("exec_run stream", b"".join(box.exec_run(["seq", "3"], stream=True).output) == b"1\n2\n3\n")
 check("exec_run tty", box.exec_run(["tty"], tty=True).output.strip() == b"/dev/pts/0")
 check("top", box.top()["Titles"] is not None)

@@ -6,6 +6,7 @@
 import type { ExecStartInput } from '#api/jobs/container.ts';
 import type { Connection } from '#api/jobs/streams.ts';
 import type { RunningProcess, StartFailure } from '#execdriver/driver.ts';
+import type { ContainerRecord } from '#container/record.ts';
 import { can } from '#container/state.ts';
 import { BerthError, conflict, invalidParameter, messageOf } from '#errdefs/errors.ts';
 import { DEFAULT_DETACH_KEYS, parseDetachKeys } from '#pkg/detach-keys/detach-keys.ts';
@@ -13,6 +14,7 @@ import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { frame } from '#pkg/stdcopy/stdcopy.ts';
 import type { ProcessOutput } from '#stdio/pump.ts';
 import { RunOutput } from '../container/console.ts';
+import type { LiveContainer } from '../container/live.ts';
 import { publishContainerEvent } from '../container/event.ts';
 import { serveSession } from '../container/session.ts';
 import { type Stdin, stdinOf } from '../container/stdin.ts';
@@ -24,14 +26,16 @@ export async function startExec(services: Services, input: ExecStartInput, signa
   const record = services.execs.get(input.exec);
   const { connection } = input;
   if (connection === undefined && !input.request.Detach) throw invalidParameter('exec start needs a connection');
-  const launched = await launchExec(services, record, input, signal);
+  const target = targetOf(services, record);
+  // Before the launch: the client reads the head meanwhile.
+  connection?.accept(record.request.Tty);
+  const launched = await launchExec(services, record, target, input, signal);
   if (connection === undefined) {
     if (!launched.ok) throw launched.error;
     adoptExec(services, record, launched.process);
     return;
   }
   const { Tty: tty } = record.request;
-  connection.accept(tty);
   if (!launched.ok) {
     await tell(connection, tty, `${messageOf(launched.error)}\r\n`);
     connection.end();
@@ -75,12 +79,13 @@ type Launched =
   | { readonly ok: true; readonly process: RunningProcess }
   | { readonly ok: false; readonly error: unknown };
 
-async function launchExec(
-  services: Services,
-  exec: ExecRecord,
-  input: ExecStartInput,
-  signal: AbortSignal,
-): Promise<Launched> {
+interface Target {
+  readonly container: ContainerRecord;
+  readonly live: LiveContainer;
+}
+
+/** Errors: conflict when the exec has been started, or its container does not run. */
+function targetOf(services: Services, exec: ExecRecord): Target {
   if (exec.status === 'running') throw conflict(`Error: Exec command ${exec.id} is already running`);
   if (exec.status === 'ended') throw conflict(`Error: Exec command ${exec.id} has already run`);
   const container = services.containers.get(exec.containerId);
@@ -88,6 +93,16 @@ async function launchExec(
   if (container === undefined || live === undefined || !can(container.state, 'exec')) {
     throw conflict(`Container ${exec.containerId} is not running`);
   }
+  return { container, live };
+}
+
+async function launchExec(
+  services: Services,
+  exec: ExecRecord,
+  { container, live }: Target,
+  input: ExecStartInput,
+  signal: AbortSignal,
+): Promise<Launched> {
   const { request } = exec;
   // Intent first: a second start is refused from here on, and a crash leaves an exec that is not `created`.
   services.execs.save({ ...exec, status: 'running' });
