@@ -58,8 +58,11 @@ export async function ociMain(argv: readonly string[]): Promise<number> {
   try {
     options = parseOptions(argv, globalOptions, { v: 'version', h: 'help' });
     if (options.flag('version')) {
-      const { OCI_VERSION } = await import('#libcontainer/spec.ts');
-      writeSync(1, `berth oci\nspec: ${OCI_VERSION}\n`);
+      const [{ OCI_VERSION }, { VERSION }] = await Promise.all([
+        import('#libcontainer/spec.ts'),
+        import('#client/version.ts'),
+      ]);
+      writeSync(1, `berth oci version ${VERSION}\nspec: ${OCI_VERSION}\n`);
       return 0;
     }
     setLogLevel(options.flag('debug') ? 'debug' : 'error');

@@ -3,6 +3,7 @@
  * Whatever fails or is cancelled kills the child; nothing is returned before the outcome is known.
  */
 import { cancelled, deadlineExceeded } from '#errdefs/errors.ts';
+import { isErrno } from '#sys/errno.ts';
 import { write } from '#sys/files.ts';
 import type { Gate, Program, ProgramReport } from '#sys/program.ts';
 import type { Outcome } from '#sys/zygote/launch.ts';
@@ -59,8 +60,9 @@ export async function launchThroughGates(client: MonitorClient, launch: Launch):
       if (gated === undefined) throw new Error(`a gate "${name}" that nobody opens`);
       await gated.work();
       if (failure !== undefined) return;
-      gated.gate.open((fd) => write(fd, Uint8Array.of(1)));
-      passed += 1;
+      gated.gate.open((fd) => {
+        if (passGate(fd)) passed += 1;
+      });
     });
   // The second clone may be at its first gate before its parent has told the pid: all gates are the second's.
   let early: string[] | undefined = second ? [] : undefined;
@@ -110,6 +112,17 @@ export async function launchThroughGates(client: MonitorClient, launch: Launch):
     born.resolve();
     clearTimeout(timer);
     signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/** False for a child that has ended at its gate: its outcome says why. */
+function passGate(fd: number): boolean {
+  try {
+    write(fd, Uint8Array.of(1));
+    return true;
+  } catch (error) {
+    if (!isErrno(error, 'EPIPE')) throw error;
+    return false;
   }
 }
 

@@ -17,6 +17,7 @@ test('the last error of a log counts', () => {
 test('exit codes by the words of the runtimes', () => {
   expect(exitCodeFor('exec: "x": executable file not found in $PATH')).toBe(127);
   expect(exitCodeFor('executable file `x` not found: No such file or directory')).toBe(127);
+  expect(exitCodeFor('executable file `x` not found in $PATH')).toBe(127);
   expect(exitCodeFor('exec: "/etc": is a directory')).toBe(126);
   expect(exitCodeFor('open `/x`: Permission denied')).toBe(126);
   expect(exitCodeFor('cgroup is broken')).toBe(125);

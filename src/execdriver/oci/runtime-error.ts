@@ -20,7 +20,7 @@ export function lastError(text: string): string | undefined {
 
 /** The same words by which dockerd decides. */
 export function exitCodeFor(message: string): StartExitCode {
-  if (/executable file not found|no such file or directory|system cannot find the file/i.test(message)) return 127;
+  if (/executable file .*not found|no such file or directory|system cannot find the file/i.test(message)) return 127;
   return /permission denied|is a directory|exec format error/i.test(message) ? 126 : 125;
 }
 

@@ -1,5 +1,5 @@
 /** The commands of `berth oci`: what each takes from the command line and prints. Each loads only what it needs. */
-import { invalidParameter } from '#errdefs/errors.ts';
+import { conflict, invalidParameter } from '#errdefs/errors.ts';
 import { close } from '#sys/files.ts';
 import type { CreatedContainer } from './create.ts';
 import type { Foreground } from './foreground.ts';
@@ -185,9 +185,10 @@ const spec: Command = {
   aliases: { b: 'bundle' },
   run: async (options) => {
     const { defaultSpec } = await import('./default-spec.ts');
-    const { writeFileSync } = await import('node:fs');
+    const { existsSync, writeFileSync } = await import('node:fs');
     const file = `${options.value('bundle') ?? '.'}/config.json`;
-    // 'wx': an existing file is somebody's work.
+    if (existsSync(file)) throw conflict('File config.json exists. Remove it first');
+    // 'wx': an existing file is somebody's work, also one that has come just now.
     writeFileSync(file, `${JSON.stringify(defaultSpec, null, '\t')}\n`, { flag: 'wx', mode: 0o666 });
     return 0;
   },
