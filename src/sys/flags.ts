@@ -239,6 +239,8 @@ export const IOCTL = {
   TIOCGPTN: 0x80045430,
   TIOCGPTPEER: 0x5441,
   NS_GET_NSTYPE: 0xb703,
+  FS_IOC_FSGETXATTR: 0x801c581f,
+  FS_IOC_FSSETXATTR: 0x401c5820,
 } as const;
 
 /** sys/socket.h */

@@ -10,7 +10,7 @@ import { AT, CLONE, MS, NR, O, OPEN_TREE, SOCKET } from './numbers.ts';
 import { Program, type Source } from './program.ts';
 import { recvmsg, socketpair } from './sockets.ts';
 import { runToEnd } from './zygote/run.ts';
-import { Zygote } from './zygote/zygote.ts';
+import { ownZygote } from './zygote/own.ts';
 
 export interface OverlayRequest {
   /** Topmost first. Paths, or short links to them. */
@@ -26,14 +26,11 @@ export interface OverlayRequest {
 const PAGE_BYTES = 4096;
 const CMSG_BYTES = 24;
 
-let zygote: Zygote | undefined;
-
 /** Descriptor of the mount's root. Main thread only; blocks for about a millisecond. */
 export function overlayByMount(request: OverlayRequest): number {
-  zygote ??= new Zygote();
   const [ours, childs] = socketpair(SOCKET.DGRAM);
   try {
-    const failed = runToEnd(zygote, mountProgram(request, childs), CLONE.NEWNS);
+    const failed = runToEnd(ownZygote(), mountProgram(request, childs), CLONE.NEWNS);
     if (failed !== undefined)
       throw new SysError(failed.step, failed.errno, failed.path === undefined ? [] : [failed.path]);
     const [mount] = recvmsg(ours, 1, SOCKET.MSG_DONTWAIT)?.descriptors ?? [];
