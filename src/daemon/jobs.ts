@@ -9,6 +9,7 @@ import { createContainer } from './container/create.ts';
 import { inspectContainer } from './container/inspect.ts';
 import { listContainers } from './container/list.ts';
 import { containerLogs } from './container/logs.ts';
+import { pauseContainer, unpauseContainer } from './container/pause.ts';
 import { policyRestart } from './container/policy-restart.ts';
 import { removeContainer } from './container/remove.ts';
 import { renameContainer, resizeContainer } from './container/small-verbs.ts';
@@ -62,6 +63,8 @@ function installContainerJobs(services: Services): void {
   engine.register(container.containerKill, (input) => killContainer(services, input.container, input.signal));
   engine.register(container.containerWait, (input, { signal }) => waitForContainer(services, input, signal));
   engine.register(container.containerRemove, (input) => removeContainer(services, input));
+  engine.register(container.containerPause, (input) => pauseContainer(services, input.container));
+  engine.register(container.containerUnpause, (input) => unpauseContainer(services, input.container));
   engine.register(container.containerRename, (input) => renameContainer(services, input.container, input.name));
   engine.register(container.containerResize, (input) =>
     resizeContainer(services, input.container, input.height, input.width),

@@ -97,6 +97,8 @@ export interface ExecDriver {
   release(id: string): Promise<void>;
   pause(id: string): Promise<void>;
   resume(id: string): Promise<void>;
+  /** As the kernel has it. */
+  paused(id: string): boolean;
   /** Pids of the container, as the host sees them. */
   pids(id: string): number[];
   /** Lets go of the monitor; containers go on. */

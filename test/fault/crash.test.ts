@@ -13,6 +13,11 @@ async function drive(d: TestDaemon, name: string): Promise<void> {
   else if (name.startsWith('exec.')) {
     await d.docker(['run', '-d', '--name', 'target', '--network', 'none', IMG, 'sleep', '100'], { limitMs });
     await d.docker(['exec', 'target', 'true'], { limitMs });
+  } else if (/^(un)?pause|^update/.test(name)) {
+    await d.docker(['run', '-d', '--name', 'target', '--network', 'none', IMG, 'sleep', '100'], { limitMs });
+    if (name.startsWith('update')) await d.docker(['update', '--cpu-shares', '512', 'target'], { limitMs });
+    else await d.docker(['pause', 'target'], { limitMs });
+    if (name.startsWith('unpause')) await d.docker(['unpause', 'target'], { limitMs });
   } else if (name.startsWith('volume.'))
     await d.docker(['run', '--rm', '--network', 'none', '-v', '/data', IMG, 'true'], { limitMs });
   else await d.docker(['run', '--rm', '--name', 'target', IMG, 'sh', '-c', 'echo x'], { limitMs });

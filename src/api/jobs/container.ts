@@ -51,6 +51,9 @@ export const containerWait = defineJob<
 export const containerRemove = defineJob<{ container: string; force: boolean; volumes: boolean; link: boolean }, void>(
   'container.remove',
 );
+/** Errors: conflict when it does not run or is paused already. */
+export const containerPause = defineJob<{ container: string }, void>('container.pause');
+export const containerUnpause = defineJob<{ container: string }, void>('container.unpause');
 export const containerRename = defineJob<{ container: string; name: string }, void>('container.rename');
 export const containerResize = defineJob<{ container: string; height: number; width: number }, void>(
   'container.resize',

@@ -27,7 +27,7 @@ export function adopt(
   const { id } = record;
   const output = services.consoles.begin(record, process);
   const { promise: ended, resolve } = Promise.withResolvers<void>();
-  const live: LiveContainer = { process, driver, ended, userRestart: false };
+  const live: LiveContainer = { process, driver, ended, userRestart: false, launches: new Set(), pausing: false };
   services.live.set(id, live);
   services.tasks.spawn(
     'exit',

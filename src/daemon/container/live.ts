@@ -13,6 +13,10 @@ export interface LiveContainer {
   readonly ended: Promise<void>;
   /** A restart by the user is under way: its exit is not the container's end. */
   userRestart: boolean;
+  /** Starts of execs that are under way; a pause waits for them. */
+  readonly launches: Set<Promise<unknown>>;
+  /** It is being frozen: no exec may start. */
+  pausing: boolean;
 }
 
 export class LiveContainers {

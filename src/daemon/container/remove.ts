@@ -14,6 +14,7 @@ import type { Held } from './containers.ts';
 import { publishContainerEvent, publishVolumeEvent } from './event.ts';
 import { signalQuietly } from './live.ts';
 import { containerDirectory } from './paths.ts';
+import { thawForSignal } from './pause.ts';
 
 /** What is left to delete of a container whose record is gone. */
 export const REMOVAL_KIND = 'removal';
@@ -42,8 +43,8 @@ export async function removeContainer(services: Services, input: RemoveInput): P
     if (live === undefined) break;
     // On a full disk it is the end and the removal that make room: that they cannot be noted does not stop them.
     await services.containers.run(id, (held) => held.note({ desired: 'stopped', manuallyStopped: true }));
-    if (services.containers.get(id)?.state.status === 'paused') await live.driver.resume(id);
     await signalQuietly(live.process, SIGKILL);
+    await thawForSignal(services, id);
     await live.ended;
   }
   // --rm may have been faster.
@@ -57,6 +58,9 @@ export async function removeContainer(services: Services, input: RemoveInput): P
 function checkRemovable(record: ContainerRecord): void {
   const { status } = record.state;
   if (status === 'restarting') return;
+  if (status === 'paused') {
+    throw conflict(`cannot remove container "/${record.name}": container is paused and must be unpaused first`);
+  }
   if (isRunning(record.state) || !can(record.state, 'remove')) {
     throw conflict(
       `cannot remove container "/${record.name}": container is ${status}: ` +

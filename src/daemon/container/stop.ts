@@ -7,6 +7,7 @@ import { rfc3339OfDate } from '#pkg/clock/clock.ts';
 import type { Services } from '../services.ts';
 import { publishContainerEvent } from './event.ts';
 import { type LiveContainer, signalQuietly } from './live.ts';
+import { thawForSignal } from './pause.ts';
 import { startHeld } from './start.ts';
 
 const SIGTERM = 15;
@@ -54,6 +55,11 @@ function signalOf(record: ContainerRecord): number {
   return own === '' ? SIGTERM : parseSignal(own);
 }
 
+/** As dockerd: a container without a stop signal of its own is thawed by every signal, else by that one and SIGKILL. */
+function endsIt(record: ContainerRecord, signal: number): boolean {
+  return (record.config.StopSignal ?? '') === '' || signal === SIGKILL || signal === signalOf(record);
+}
+
 function timeoutOf(services: Services, record: ContainerRecord, input: StopInput): number {
   return input.timeoutSeconds ?? record.config.StopTimeout ?? services.settings.stopTimeoutSeconds;
 }
@@ -68,10 +74,10 @@ interface Ending {
 /** Signal, patience, SIGKILL; returns when the exit has been handled. */
 async function end(services: Services, record: ContainerRecord, live: LiveContainer, ending: Ending): Promise<void> {
   const { id } = record;
-  if (record.state.status === 'paused') await live.driver.resume(id);
   const { timeoutSeconds } = ending;
   publishContainerEvent(services.events, record, 'kill', { signal: String(ending.signal) });
   await signalQuietly(live.process, ending.signal);
+  await thawForSignal(services, id);
   if (timeoutSeconds < 0) {
     await live.ended;
     return;
@@ -80,6 +86,7 @@ async function end(services: Services, record: ContainerRecord, live: LiveContai
   if (timeoutSeconds === 0 && ending.signal === SIGKILL && (await endsWithin(services, live, KILL_LIMIT_MS))) return;
   publishContainerEvent(services.events, record, 'kill', { signal: String(SIGKILL) });
   await signalQuietly(live.process, SIGKILL);
+  await thawForSignal(services, id); // somebody may have paused it meanwhile
   if (!(await endsWithin(services, live, KILL_LIMIT_MS))) {
     throw systemError(`cannot stop container: ${id}: it did not end within ${KILL_LIMIT_MS / 1000} seconds of SIGKILL`);
   }
@@ -133,7 +140,6 @@ export async function killContainer(services: Services, reference: string, signa
     if (signal === SIGKILL || signal === signalOf(record)) held.note({ desired: 'stopped', manuallyStopped: true });
     return running;
   });
-  if (signal === SIGKILL && services.containers.get(id)?.state.status === 'paused') await live.driver.resume(id);
   try {
     await live.process.signal(signal);
   } catch (error) {
@@ -141,6 +147,7 @@ export async function killContainer(services: Services, reference: string, signa
     throw conflict(`cannot kill container: ${reference}: container ${id} is not running`, { cause: error });
   }
   publishContainerEvent(services.events, found, 'kill', { signal: String(signal) });
+  if (endsIt(found, signal)) await thawForSignal(services, id);
   if (signal === SIGKILL) await endsWithin(services, live, KILL_LIMIT_MS);
 }
 

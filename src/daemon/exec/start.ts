@@ -90,6 +90,9 @@ function targetOf(services: Services, exec: ExecRecord): Target {
   if (exec.status === 'ended') throw conflict(`Error: Exec command ${exec.id} has already run`);
   const container = services.containers.get(exec.containerId);
   const live = services.live.get(exec.containerId);
+  if (container?.state.status === 'paused' || live?.pausing === true) {
+    throw conflict(`Container ${exec.containerId} is paused, unpause the container before exec`);
+  }
   if (container === undefined || live === undefined || !can(container.state, 'exec')) {
     throw conflict(`Container ${exec.containerId} is not running`);
   }
@@ -107,6 +110,8 @@ async function launchExec(
   // Intent first: a second start is refused from here on, and a crash leaves an exec that is not `created`.
   services.execs.save({ ...exec, status: 'running' });
   const consoleSize = input.request.ConsoleSize ?? request.ConsoleSize;
+  const { promise: launched, resolve: settled } = Promise.withResolvers<void>();
+  live.launches.add(launched);
   try {
     const process = await live.driver.exec({
       id: exec.id,
@@ -130,6 +135,9 @@ async function launchExec(
   } catch (error) {
     services.execs.save({ ...exec, status: 'ended', exitCode: exitCodeOf(error) });
     return { ok: false, error };
+  } finally {
+    settled();
+    live.launches.delete(launched);
   }
 }
 

@@ -13,6 +13,7 @@ import { log } from '#pkg/log/log.ts';
 import { adopt, exitedState, planRestart, publishExit } from '../container/exit.ts';
 import { networkNameOf } from '../container/event.ts';
 import { containerDirectory, containersDirectory } from '../container/paths.ts';
+import { restorePause } from '../container/pause.ts';
 import { finishRemovals, removeHeld } from '../container/remove.ts';
 import { adoptExec } from '../exec/start.ts';
 import type { Services } from '../services.ts';
@@ -90,8 +91,9 @@ async function restoreContainer(
 ): Promise<void> {
   if (isRunning(record.state)) {
     if (found !== undefined && String(found.process.startTicks) === record.state.startTicks) {
+      await restorePause(services, record, found.driver);
       // An end that came while no daemon ran is handled like any other, output first.
-      adopt(services, record, found.driver, found.process);
+      adopt(services, services.containers.get(record.id) ?? record, found.driver, found.process);
       return;
     }
     await recordLostEnd(services, record, rebooted);

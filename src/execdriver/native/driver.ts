@@ -257,6 +257,10 @@ export class NativeDriver implements ExecDriver {
     await this.cgroupOf(id).thaw();
   }
 
+  paused(id: string): boolean {
+    return this.#processes.get(id)?.cgroup?.frozen() === true;
+  }
+
   pids(id: string): number[] {
     return this.cgroupOf(id).pids();
   }

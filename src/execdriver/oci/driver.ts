@@ -335,6 +335,10 @@ export class OciDriver implements ExecDriver {
     await this.cgroupOf(id).thaw();
   }
 
+  paused(id: string): boolean {
+    return this.#processes.get(id)?.cgroup?.frozen() === true;
+  }
+
   pids(id: string): number[] {
     return this.cgroupOf(id).pids();
   }

@@ -45,6 +45,8 @@ export const failpointNames = [
   'start.executed',
   'exit.recorded',
   'exit.drained',
+  'pause.frozen',
+  'unpause.thawed',
   'remove.recorded',
   'remove.layer-gone',
   'exec.launched',

@@ -6,6 +6,7 @@ import {
   containerKill,
   containerList,
   containerLogs,
+  containerPause,
   containerRemove,
   containerRename,
   containerResize,
@@ -13,6 +14,7 @@ import {
   containerStart,
   containerStop,
   containerTop,
+  containerUnpause,
   containerWait,
 } from '#api/jobs/container.ts';
 import type { WaitCondition } from '#api/jobs/container.ts';
@@ -79,6 +81,16 @@ async function restart(ctx: RouteContext): Promise<void> {
 
 async function kill(ctx: RouteContext): Promise<void> {
   await ctx.run(containerKill, { container: ctx.param('id'), signal: ctx.query.text('signal') });
+  ctx.sendEmpty(204);
+}
+
+async function pause(ctx: RouteContext): Promise<void> {
+  await ctx.run(containerPause, { container: ctx.param('id') });
+  ctx.sendEmpty(204);
+}
+
+async function unpause(ctx: RouteContext): Promise<void> {
+  await ctx.run(containerUnpause, { container: ctx.param('id') });
   ctx.sendEmpty(204);
 }
 
@@ -209,8 +221,8 @@ export const containerRoutes: readonly Route[] = [
   route('POST', '/containers/{id}/kill', 24, 'kill a container', kill),
   notYet('POST', '/containers/{id}/update', 24, 'update a container'),
   route('POST', '/containers/{id}/rename', 24, 'rename a container', rename),
-  notYet('POST', '/containers/{id}/pause', 24, 'pause a container'),
-  notYet('POST', '/containers/{id}/unpause', 24, 'unpause a container'),
+  route('POST', '/containers/{id}/pause', 24, 'pause a container', pause),
+  route('POST', '/containers/{id}/unpause', 24, 'unpause a container', unpause),
   route('POST', '/containers/{id}/attach', 24, 'attach to a container', attach),
   notYet('GET', '/containers/{id}/attach/ws', 24, 'attach to a container by WebSocket'),
   route('POST', '/containers/{id}/wait', 24, 'wait for a container', wait),
