@@ -17,6 +17,9 @@ export interface CommandOptions {
   readonly limitMs?: number;
 }
 
+/** Limits are longer by this factor on a machine that is known to be slow. */
+const SLOW = Number(process.env['BERTH_TEST_SLOW'] ?? '1');
+
 export function run(program: string, args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
   const { promise, resolve, reject } = Promise.withResolvers<CommandResult>();
   const spawnOptions: SpawnOptions = { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...options.env } };
@@ -32,10 +35,13 @@ export function run(program: string, args: readonly string[], options: CommandOp
   child.stdin?.on('error', () => undefined); // the program may end before it has read its input
   child.stdin?.end(options.input ?? '');
   let late = false;
-  const timer = setTimeout(() => {
-    late = true;
-    child.kill('SIGKILL');
-  }, options.limitMs ?? 60_000);
+  const timer = setTimeout(
+    () => {
+      late = true;
+      child.kill('SIGKILL');
+    },
+    SLOW * (options.limitMs ?? 60_000),
+  );
   child.on('error', (error) => {
     clearTimeout(timer);
     reject(error);
@@ -65,7 +71,7 @@ export async function eventually<T>(
   condition: () => T | undefined | false | Promise<T | undefined | false>,
   limitMs = 10_000,
 ): Promise<T> {
-  const end = performance.now() + limitMs;
+  const end = performance.now() + SLOW * limitMs;
   let last: unknown;
   while (performance.now() < end) {
     try {

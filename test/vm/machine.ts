@@ -13,6 +13,16 @@ export interface GuestResult {
   readonly output: string;
 }
 
+/** The docker CLI of this host, which runs in the guest as well. */
+export function dockerCli(): string {
+  const found = (process.env['PATH'] ?? '')
+    .split(':')
+    .map((p) => path.join(p, 'docker'))
+    .find((f) => fs.existsSync(f));
+  if (found === undefined) throw new Error('no docker CLI on the PATH');
+  return fs.realpathSync(found);
+}
+
 export class Machine implements AsyncDisposable {
   readonly #image: VmImage;
   readonly #directory: string;

@@ -3,24 +3,14 @@
  * A machine that does not boot is a failure.
  */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { busyboxImage } from '../support/base-images.ts';
 import { must } from '../support/command.ts';
-import { Machine } from './machine.ts';
+import { dockerCli, Machine } from './machine.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const IMG = 'berth.test/busybox:1';
 let vm: Machine;
-
-function dockerCli(): string {
-  const found = (process.env['PATH'] ?? '')
-    .split(':')
-    .map((p) => path.join(p, 'docker'))
-    .find((f) => fs.existsSync(f));
-  if (found === undefined) throw new Error('no docker CLI on the PATH');
-  return fs.realpathSync(found);
-}
 
 beforeAll(async () => {
   await must('npm', ['run', 'build'], { cwd: root, limitMs: 180_000 });

@@ -1,0 +1,65 @@
+/**
+ * The suites that have to do with containers, run from source inside the test machine: cgroup v2, AppArmor, systemd and
+ * another kernel. Everything is several times slower there, so limits are (BERTH_TEST_SLOW).
+ */
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { must } from '../support/command.ts';
+import { dockerCli, Machine } from './machine.ts';
+
+const root = path.resolve(import.meta.dirname, '../..');
+const SLOW = 8;
+const FILE_LIMIT_MS = 20 * 60_000;
+/** What needs another engine, or has nothing to do with the kernel. */
+const ELSEWHERE = /side-by-side|compose|integration\/client|restart-policy/;
+const only = process.env['BERTH_VM_ONLY'];
+
+function files(directory: string): string[] {
+  const found = fs.readdirSync(path.join(root, directory), { recursive: true, encoding: 'utf8' });
+  return found.filter((f) => f.endsWith('.test.ts')).map((f) => path.join(directory, f));
+}
+
+const suite = [...files('test/integration'), ...files('test/security'), ...files('test/runtime')]
+  .filter((f) => !ELSEWHERE.test(f) && (only === undefined || f.includes(only)))
+  .sort();
+
+let vm: Machine;
+beforeAll(async () => {
+  const work = fs.mkdtempSync(path.join(os.tmpdir(), 'berth-vm-suite-'));
+  try {
+    const tree = path.join(work, 'tree.tar');
+    await must('sh', ['-c', 'git ls-files -z | tar --null -T - -cf "$1"', 'sh', tree], { cwd: root });
+    const bun = fs.realpathSync(path.join(root, 'node_modules/bun/bin/bun.exe'));
+    vm = await Machine.boot({ 'tree.tar': tree, bun, docker: dockerCli() });
+  } finally {
+    fs.rmSync(work, { recursive: true });
+  }
+  await vm.must(
+    [
+      'set -e',
+      'install -m 755 /berth/docker /usr/local/bin',
+      'mkdir -p /root/berth/node_modules/.bin; cd /root/berth; tar xf /berth/tree.tar',
+      'install -m 755 /berth/bun node_modules/.bin/bun',
+    ].join('\n'),
+    180_000,
+  );
+}, 900_000);
+afterAll(async () => {
+  await vm?.[Symbol.asyncDispose]();
+}, 60_000);
+
+test.each(suite)(
+  '%s',
+  async (file) => {
+    const r = await vm.run(
+      `cd /root/berth; HOME=/root PATH=$PWD/node_modules/.bin:$PATH BERTH_TEST_SLOW=${SLOW} bun test --timeout ${SLOW * 120_000} ./${file}`,
+      FILE_LIMIT_MS,
+    );
+    const failed = r.output.split('\n').filter((line) => line.startsWith('(fail)'));
+    if (r.code !== 0) console.log(r.output);
+    expect({ failed, code: r.code }).toEqual({ failed: [], code: 0 });
+  },
+  FILE_LIMIT_MS + 10_000,
+);
