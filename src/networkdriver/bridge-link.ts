@@ -17,6 +17,7 @@ import {
   setLinkUp,
 } from '#libcontainer/netlink/rtnetlink.ts';
 import { decodeAddress, decodeLink, decodeRoute, type Link } from '#libcontainer/netlink/rtnetlink-decode.ts';
+import { TABLE_LOCAL } from '#libcontainer/netlink/rtnetlink-numbers.ts';
 import { isNetlinkErrno, type NetlinkSocket } from '#libcontainer/netlink/socket.ts';
 import { log } from '#pkg/log/log.ts';
 import { hostNameservers } from './nameservers.ts';
@@ -50,7 +51,6 @@ export interface BridgeState {
 }
 
 const IP_FORWARD = '/proc/sys/net/ipv4/ip_forward';
-const TABLE_LOCAL = 255;
 
 /** A kernel without IPv6 has nothing to switch off. */
 export const hasIpv6 = (): boolean => existsSync('/proc/sys/net/ipv6');

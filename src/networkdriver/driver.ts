@@ -1,18 +1,39 @@
 /**
  * A network driver connects a container's network namespace to a network.
  *
- * Lifecycle of an endpoint: `allocate` (address, names; before the namespace exists) → `join` (at the gate: links,
- * addresses, routes) → `release`. `release` is idempotent and also right after a crash at any point. Deleting a veth
- * is never on the way of an exit: the namespace takes it along.
+ * Lifecycle of an endpoint: `allocate` (address, names; before the namespace exists) → `join` (at the gate, or in the
+ * namespace of a running container: links, addresses, routes) → `publish` → `leave` (only while the namespace lives on)
+ * → `release`. `release` is idempotent and also right after a crash at any point. Deleting a veth is never on the way of
+ * an exit: the namespace takes it along.
  */
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
 
 export interface EndpointAddress {
-  /** '172.17.0.2' */
+  /** '172.17.0.2' or 'fd00::2' */
   readonly ip: string;
   readonly prefixLength: number;
+  /** '' on a network that leads nowhere. */
   readonly gateway: string;
   readonly mac: string;
+}
+
+/** A port of the host that leads to one of the container, as it is in force. */
+export interface PublishedPort {
+  readonly protocol: 'tcp' | 'udp' | 'sctp';
+  readonly hostIp: string;
+  readonly hostPort: number;
+  readonly port: number;
+}
+
+/** A port that is to be published. */
+export interface PortRequest {
+  readonly protocol: 'tcp' | 'udp' | 'sctp';
+  /** '' is the network's default. */
+  readonly hostIp: string;
+  /** The first free one of this range; 0 to 0: any. */
+  readonly hostPort: number;
+  readonly hostPortEnd: number;
+  readonly port: number;
 }
 
 export interface Endpoint {
@@ -20,18 +41,45 @@ export interface Endpoint {
   readonly networkId: string;
   readonly containerId: string;
   readonly address: EndpointAddress | undefined;
+  readonly address6?: EndpointAddress;
   /** What goes into the container's /etc/resolv.conf. */
   readonly nameservers: readonly string[];
+  /** Name of its link inside; none where it has no link. */
+  readonly interface?: string;
+  readonly ports?: readonly PublishedPort[];
+}
+
+/** What a user asks of an endpoint. */
+export interface EndpointRequest {
+  readonly ip?: string;
+  readonly ip6?: string;
+  readonly mac?: string;
+}
+
+export interface JoinOptions {
+  /** 'eth0' */
+  readonly interface: string;
+  /** The default routes lead through this network. */
+  readonly defaultRoute: boolean;
 }
 
 export interface NetworkDriver {
-  readonly name: 'bridge' | 'host' | 'none';
+  /** As `docker network ls` shows it. */
+  readonly name: string;
   /** Makes the network's own things on the host (bridge, rules) when missing. Idempotent. */
   ensure(): Promise<void>;
-  allocate(containerId: string): Promise<Endpoint>;
-  join(endpoint: Endpoint, gate: NetworkGate): Promise<void>;
+  /** Errors: conflict when an address is taken, unavailable when all are. */
+  allocate(containerId: string, request?: EndpointRequest): Promise<Endpoint>;
+  join(endpoint: Endpoint, gate: NetworkGate, options?: JoinOptions): Promise<void>;
+  /** Leads ports of the host to the endpoint: all or none. Errors: conflict when one is taken. */
+  publish(endpoint: Endpoint, ports: readonly PortRequest[]): readonly PublishedPort[];
+  unpublish(endpoint: Endpoint, ports: readonly PublishedPort[]): void;
+  /** Takes the link out of a namespace that lives on. */
+  leave(endpoint: Endpoint): Promise<void>;
   release(endpoint: Endpoint): Promise<void>;
   /** Tells the driver at start-up which endpoints are alive; everything else of this driver is removed. */
   restore(alive: readonly Endpoint[]): Promise<void>;
+  /** Takes the network's own things off the host. Preconditions: no endpoint is left. */
+  remove(): Promise<void>;
   close(): Promise<void>;
 }

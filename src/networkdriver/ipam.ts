@@ -1,5 +1,5 @@
 /**
- * The addresses of one IPv4 network. Pure. An address is given again as late as possible: the namespace of an ended
+ * The addresses of one network. Pure. An address is given again as late as possible: the namespace of an ended
  * container answers for its old address until the kernel has taken it down.
  */
 import { conflict, unavailable } from '#errdefs/errors.ts';
@@ -8,14 +8,25 @@ import { contains, ipv4Number, ipv4Text, type Subnet, subnetSize, subnetText } f
 export class AddressPool {
   readonly subnet: Subnet;
   readonly #taken = new Set<number>();
-  #next = 1;
+  /** Offsets that are given unasked: of the range (--ip-range), else of the whole network. */
+  readonly #from: number;
+  readonly #count: number;
+  #next: number;
+  #free: number;
 
   /** `reserved`: the gateway and other addresses of the bridge itself. */
-  constructor(subnet: Subnet, reserved: readonly string[]) {
+  constructor(subnet: Subnet, reserved: readonly string[], range: Subnet = subnet) {
     this.subnet = subnet;
-    this.#taken.add(0).add(subnetSize(subnet) - 1); // network and broadcast
+    this.#from = range.first - subnet.first;
+    this.#count = subnetSize(range);
+    this.#next = this.#from;
+    this.#free = this.#count;
+    if (subnet.prefixLength < 31) {
+      this.#take(0); // the network's own address
+      this.#take(subnetSize(subnet) - 1); // broadcast
+    }
     for (const ip of reserved) {
-      if (contains(subnet, ipv4Number(ip))) this.#taken.add(this.#offset(ip));
+      if (contains(subnet, ipv4Number(ip)) && !this.#taken.has(this.#offset(ip))) this.#take(this.#offset(ip));
     }
   }
 
@@ -26,15 +37,27 @@ export class AddressPool {
 
   /** Errors: unavailable when all are in use. */
   allocate(): string {
-    const size = subnetSize(this.subnet);
-    if (this.#taken.size >= size) {
+    if (this.#free === 0) {
       throw unavailable(`no available IPv4 addresses on this network's address pools: ${subnetText(this.subnet)}`);
     }
-    while (this.#taken.has(this.#next)) this.#next = (this.#next + 1) % size;
+    while (this.#taken.has(this.#next)) this.#advance();
     const offset = this.#next;
-    this.#taken.add(offset);
-    this.#next = (offset + 1) % size;
+    this.#take(offset);
+    this.#advance();
     return ipv4Text(this.subnet.first + offset);
+  }
+
+  #advance(): void {
+    this.#next = this.#from + ((this.#next - this.#from + 1) % this.#count);
+  }
+
+  #inRange(offset: number): boolean {
+    return offset >= this.#from && offset < this.#from + this.#count;
+  }
+
+  #take(offset: number): void {
+    this.#taken.add(offset);
+    if (this.#inRange(offset)) this.#free--;
   }
 
   /** Takes a certain address, after a restart of the daemon. Errors: conflict when it is taken or of another network. */
@@ -44,13 +67,18 @@ export class AddressPool {
     }
     const offset = this.#offset(ip);
     if (this.#taken.has(offset)) throw conflict(`Cannot take address "${ip}": Address already in use`);
-    this.#taken.add(offset);
-    this.#next = (offset + 1) % subnetSize(this.subnet);
+    this.#take(offset);
+    if (this.#inRange(offset)) {
+      this.#next = offset;
+      this.#advance();
+    }
   }
 
   /** Idempotent. Preconditions: `ip` was allocated or reserved here. */
   release(ip: string): void {
-    if (contains(this.subnet, ipv4Number(ip))) this.#taken.delete(this.#offset(ip));
+    if (!contains(this.subnet, ipv4Number(ip))) return;
+    const offset = this.#offset(ip);
+    if (this.#taken.delete(offset) && this.#inRange(offset)) this.#free++;
   }
 
   #offset(ip: string): number {

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { NetlinkSocket } from '#libcontainer/netlink/socket.ts';
 import { setLinkUp } from '#libcontainer/netlink/rtnetlink.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
-import type { Endpoint, NetworkDriver } from './driver.ts';
+import type { Endpoint, NetworkDriver, PublishedPort } from './driver.ts';
 import { containerNameservers, hostNameservers } from './nameservers.ts';
 
 const LOOPBACK_INDEX = 1;
@@ -41,9 +41,20 @@ export class PlainDriver implements NetworkDriver {
     if (this.name === 'none') loopbackUp(gate);
   }
 
+  /** Ports of the host's namespace are the host's; in one without links nothing can be reached. */
+  publish(): readonly PublishedPort[] {
+    return [];
+  }
+
+  unpublish(): void {}
+
+  async leave(): Promise<void> {}
+
   async release(_endpoint: Endpoint): Promise<void> {}
 
   async restore(_alive: readonly Endpoint[]): Promise<void> {}
+
+  async remove(): Promise<void> {}
 
   async close(): Promise<void> {}
 }

@@ -2,7 +2,7 @@
  * Elements of the spoof guard as nfnetlink requests. Pure. One port is three elements in one batch: going through text
  * costs four times as much, on the way of every start. linux/netfilter/nf_tables.h.
  */
-import { ipv4Bytes, ipv4Number, macBytes } from '#libcontainer/netlink/ip.ts';
+import { addressBytes, macBytes } from '#libcontainer/netlink/ip.ts';
 import { attribute, concat, nested, NLM, type Request, textAttribute } from '#libcontainer/netlink/codec.ts';
 import type { FirewallPort } from './tables.ts';
 
@@ -43,7 +43,9 @@ export interface ElementBatch {
 export function portBatch(table: string, port: FirewallPort, verb: 'add' | 'delete'): ElementBatch {
   const link = padded(new TextEncoder().encode(port.link), IFNAME_BYTES);
   const mac = padded(macBytes(port.mac), 8);
-  const ip = ipv4Bytes(ipv4Number(port.ip));
+  const ips = port.ips.map(addressBytes);
+  const ofFour = ips.filter((ip) => ip.length === 4);
+  const ofSix = ips.filter((ip) => ip.length === 16);
   const type = verb === 'add' ? MESSAGE.newSetElement : MESSAGE.deleteSetElement;
   const element = (set: string, key: Uint8Array): Request => ({
     name: `${verb} element of "${set}"`,
@@ -60,7 +62,8 @@ export function portBatch(table: string, port: FirewallPort, verb: 'add' | 'dele
     begin: batch('begin', MESSAGE.batchBegin),
     requests: [
       element('okmac', concat([link, mac])),
-      element('ok4', concat([link, mac, ip])),
+      ...ofFour.map((ip) => element('ok4', concat([link, mac, ip]))),
+      ...ofSix.flatMap((ip) => [element('ok6', concat([link, mac, ip])), element('nd6', concat([link, mac, ip]))]),
       element('guarded', link),
     ],
     end: batch('end', MESSAGE.batchEnd),

@@ -4,15 +4,26 @@
  * costs more than a call.
  */
 import { NETLINK_NETFILTER, NetlinkError, NetlinkSocket } from '#libcontainer/netlink/socket.ts';
+import { log } from '#pkg/log/log.ts';
 import { portBatch } from './elements.ts';
 import { NftablesSession } from './session.ts';
-import { deleteText, type FirewallBridge, type FirewallPort, wholeText } from './tables.ts';
+import {
+  deleteText,
+  type FirewallBridge,
+  type FirewallPort,
+  type FirewallPublished,
+  publishedText,
+  wholeText,
+} from './tables.ts';
+
+const keyOf = (port: FirewallPublished): string => JSON.stringify(port);
 
 export class Firewall implements Disposable {
   /** Name of both tables: `berth`, or with the data root's six digits. */
   readonly table: string;
   readonly #bridges = new Map<string, FirewallBridge>();
   readonly #ports = new Map<string, FirewallPort>();
+  readonly #published = new Map<string, FirewallPublished>();
   readonly #session = new NftablesSession();
   readonly #netfilter: NetlinkSocket;
   #disposed = false;
@@ -28,15 +39,28 @@ export class Firewall implements Disposable {
     this.#bridges.set(bridge.name, bridge);
   }
 
-  /** Replaces the ports of the state; `apply` writes them. */
+  /** Takes the bridge out of the state; `apply` writes it. */
+  forgetBridge(name: string): void {
+    this.#bridges.delete(name);
+  }
+
+  /** Takes ports that are there already into the state; `apply` writes them. */
   setPorts(ports: readonly FirewallPort[]): void {
-    this.#ports.clear();
     for (const port of ports) this.#ports.set(port.link, port);
+  }
+
+  /** As `setPorts`, of ports of the host. */
+  setPublished(ports: readonly FirewallPublished[]): void {
+    for (const port of ports) this.#published.set(keyOf(port), port);
   }
 
   /** Makes the kernel's tables what the state says, in one transaction. */
   apply(): void {
-    const state = { bridges: [...this.#bridges.values()], ports: [...this.#ports.values()] };
+    const state = {
+      bridges: [...this.#bridges.values()],
+      ports: [...this.#ports.values()],
+      published: [...this.#published.values()],
+    };
     this.#session.run('write the firewall table', wholeText(this.table, state));
   }
 
@@ -62,6 +86,25 @@ export class Firewall implements Disposable {
       this.#netfilter.runBatch(begin, requests, end);
     } catch (error) {
       if (!(error instanceof NetlinkError)) throw error;
+      this.apply();
+    }
+  }
+
+  /** All or none. Preconditions: nobody else has these ports of the host. */
+  publish(ports: readonly FirewallPublished[]): void {
+    if (ports.length === 0) return;
+    this.#session.run('publish ports', publishedText(this.table, ports, 'add'));
+    this.setPublished(ports);
+  }
+
+  /** Idempotent. */
+  unpublish(ports: readonly FirewallPublished[]): void {
+    const present = ports.filter((port) => this.#published.delete(keyOf(port)));
+    if (present.length === 0) return;
+    try {
+      this.#session.run('take ports back', publishedText(this.table, present, 'delete'));
+    } catch (err) {
+      log.info('published ports were not in the table any more', { table: this.table, err });
       this.apply();
     }
   }

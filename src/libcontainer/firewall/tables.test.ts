@@ -3,11 +3,18 @@ import { describe, expect, test } from 'bun:test';
 import { portBatch } from './elements.ts';
 import { deleteText, wholeText } from './tables.ts';
 
-const bridge = { name: 'berth0', subnet: '172.17.0.0/16', interContainer: true };
-const port = { link: 'berth0a1b2c3d4', mac: '02:42:ac:11:00:02', ip: '172.17.0.2' };
+const bridge = {
+  name: 'berth0',
+  subnets: ['172.17.0.0/16', 'fd00:1::/64'],
+  interContainer: true,
+  internal: false,
+  masquerade: true,
+};
+const port = { link: 'berth0a1b2c3d4', mac: '02:42:ac:11:00:02', ips: ['172.17.0.2', 'fd00:1::2'] };
+const published = { protocol: 'tcp', hostIp: '0.0.0.0', hostPort: 8080, ip: '172.17.0.2', port: 80 } as const;
 
 describe('the whole text', () => {
-  const text = wholeText('berth-00ff00', { bridges: [bridge], ports: [port] });
+  const text = wholeText('berth-00ff00', { bridges: [bridge], ports: [port], published: [published] });
   test('names our two tables only', () => {
     const named = text.matchAll(/^(?:add |flush )?(?:table|set|map|element) (\w+) (\S+)/gm);
     for (const [, family = '', table] of named) {
@@ -22,7 +29,7 @@ describe('the whole text', () => {
       family,
       name,
     ]);
-    expect(sets.length).toBe(12);
+    expect(sets.length).toBe(15);
     for (const [kind, family, name] of sets) {
       expect(text).toContain(`flush ${kind} ${family} berth-00ff00 ${name}\n`);
     }
@@ -31,22 +38,27 @@ describe('the whole text', () => {
     for (const line of [
       'add element inet berth-00ff00 bridges { "berth0" }',
       'add element inet berth-00ff00 icc { "berth0" . "berth0" }',
+      'add element inet berth-00ff00 masq { "berth0" }',
       'add element inet berth-00ff00 hairpin4 { "berth0" . 172.17.0.0/16 }',
+      'add element inet berth-00ff00 hairpin6 { "berth0" . fd00:1::/64 }',
+      'add element inet berth-00ff00 pub4any { tcp . 8080 : 172.17.0.2 . 80 }',
+      'add element bridge berth-00ff00 ok6 { "berth0a1b2c3d4" . 02:42:ac:11:00:02 . fd00:1::2 }',
+      'add element bridge berth-00ff00 nd6 { "berth0a1b2c3d4" . 02:42:ac:11:00:02 . 0xfd000001000000000000000000000002 }',
       'add element bridge berth-00ff00 ok4 { "berth0a1b2c3d4" . 02:42:ac:11:00:02 . 172.17.0.2 }',
     ]) {
       expect(text).toContain(`${line}\n`);
     }
   });
   test('no bridges, no elements', () => {
-    expect(wholeText('berth', { bridges: [], ports: [] })).not.toContain('add element');
+    expect(wholeText('berth', { bridges: [], ports: [], published: [] })).not.toContain('add element');
   });
 });
 
-test('a port is three elements of one batch, and is taken out by the same', () => {
+test('a port is one batch of elements, and is taken out by the same', () => {
   const added = portBatch('berth', port, 'add');
   const removed = portBatch('berth', port, 'delete');
-  expect(added.requests.map((r) => r.type)).toEqual([0xa0c, 0xa0c, 0xa0c]);
-  expect(removed.requests.map((r) => r.type)).toEqual([0xa0e, 0xa0e, 0xa0e]);
+  expect(added.requests.map((r) => r.type)).toEqual([0xa0c, 0xa0c, 0xa0c, 0xa0c, 0xa0c]);
+  expect(removed.requests.map((r) => r.type)).toEqual([0xa0e, 0xa0e, 0xa0e, 0xa0e, 0xa0e]);
   expect(removed.requests.map((r) => r.attributes)).toEqual(added.requests.map((r) => r.attributes));
   expect([added.begin.type, added.end.type, ...added.begin.header]).toEqual([0x10, 0x11, 0, 0, 0, 10]);
 });
@@ -62,11 +74,11 @@ test('deleting is declared first', () => {
 });
 
 test('nothing but names and addresses reaches the grammar', () => {
-  const withPort = (p: typeof port) => wholeText('berth', { bridges: [], ports: [p] });
+  const withPort = (p: typeof port) => wholeText('berth', { bridges: [], ports: [p], published: [] });
   for (const link of ['a"b', 'a b', '', 'x'.repeat(16), 'a;b', 'a\nb']) {
     expect(() => withPort({ ...port, link })).toThrow(RangeError);
   }
-  expect(() => withPort({ ...port, ip: '1.2.3.4 }' })).toThrow(RangeError);
+  expect(() => withPort({ ...port, ips: ['1.2.3.4 }'] })).toThrow(RangeError);
   expect(() => withPort({ ...port, mac: '$x' })).toThrow(RangeError);
-  expect(() => wholeText('x y', { bridges: [], ports: [port] })).toThrow(RangeError);
+  expect(() => wholeText('x y', { bridges: [], ports: [port], published: [] })).toThrow(RangeError);
 });

@@ -7,13 +7,19 @@
  * refused in an output hook.
  */
 
+import { addressBytes } from '#libcontainer/netlink/ip.ts';
+
 /** A bridge of ours and how it may talk. */
 export interface FirewallBridge {
   readonly name: string;
-  /** '172.17.0.0/16' */
-  readonly subnet: string;
+  /** '172.17.0.0/16', 'fd00:1::/64' */
+  readonly subnets: readonly string[];
   /** Containers of this bridge may talk to each other. */
   readonly interContainer: boolean;
+  /** Nothing goes in or out but among its containers and the host. */
+  readonly internal: boolean;
+  /** What leaves the host has the host's address. */
+  readonly masquerade: boolean;
 }
 
 /** A bridge port and the only addresses that may come out of it. */
@@ -21,12 +27,24 @@ export interface FirewallPort {
   /** Name of the host's end. */
   readonly link: string;
   readonly mac: string;
+  /** IPv4 and IPv6. */
+  readonly ips: readonly string[];
+}
+
+/** A port of the host that leads to a port of a container. */
+export interface FirewallPublished {
+  readonly protocol: 'tcp' | 'udp' | 'sctp';
+  /** '0.0.0.0' and '::' are all addresses of the host. */
+  readonly hostIp: string;
+  readonly hostPort: number;
   readonly ip: string;
+  readonly port: number;
 }
 
 export interface FirewallState {
   readonly bridges: readonly FirewallBridge[];
   readonly ports: readonly FirewallPort[];
+  readonly published: readonly FirewallPublished[];
 }
 
 /** Names reach nft's grammar: nothing else may. */
@@ -48,6 +66,8 @@ function address(text: string): string {
 const inetSets = {
   bridges: 'type ifname;',
   icc: 'type ifname . ifname;',
+  internal: 'type ifname;',
+  masq: 'type ifname;',
   hairpin4: 'type ifname . ipv4_addr; flags interval;',
   hairpin6: 'type ifname . ipv6_addr; flags interval;',
 } as const;
@@ -64,6 +84,7 @@ const guardSets = {
   okmac: 'type ifname . ether_addr;',
   ok4: 'type ifname . ether_addr . ipv4_addr;',
   ok6: 'type ifname . ether_addr . ipv6_addr;',
+  nd6: 'typeof iifname . ether saddr . @th,64,128;',
 } as const;
 
 const inetChains = `
@@ -92,14 +113,16 @@ const inetChains = `
     oifname @bridges ip6 saddr ::1 masquerade
     ct status dnat oifname . ip saddr @hairpin4 masquerade
     ct status dnat oifname . ip6 saddr @hairpin6 masquerade
-    iifname @bridges oifname != @bridges masquerade
+    iifname @masq oifname != @bridges masquerade
   }
   chain forward {
     type filter hook forward priority filter;
     ct state established,related accept
+    iifname . oifname @icc accept
+    iifname @internal drop
+    oifname @internal drop
     iifname @bridges oifname != @bridges accept
     oifname @bridges ct status dnat accept
-    iifname . oifname @icc accept
     oifname @bridges drop
     iifname @bridges drop
   }
@@ -128,7 +151,7 @@ const guardChains = `
     ip6 saddr :: icmpv6 type nd-neighbor-solicit accept
     ip6 saddr :: icmpv6 type mld2-listener-report accept
     iifname . ether saddr . ip6 saddr != @ok6 drop
-    icmpv6 type nd-neighbor-advert drop
+    icmpv6 type nd-neighbor-advert iifname . ether saddr . @th,64,128 != @nd6 drop
   }
 `;
 
@@ -137,23 +160,64 @@ interface Elements {
   readonly elements: readonly string[];
 }
 
+const isIpv6 = (text: string): boolean => text.includes(':');
+
 function bridgeElements(bridges: readonly FirewallBridge[]): Elements[] {
+  const names = (wanted: readonly FirewallBridge[]) => wanted.map((b) => quoted(b.name));
+  const hairpin = (v6: boolean) =>
+    bridges.flatMap((b) =>
+      b.subnets.filter((subnet) => isIpv6(subnet) === v6).map((subnet) => `${quoted(b.name)} . ${address(subnet)}`),
+    );
   return [
-    { set: 'bridges', elements: bridges.map((b) => quoted(b.name)) },
-    {
-      set: 'icc',
-      elements: bridges.filter((b) => b.interContainer).map((b) => `${quoted(b.name)} . ${quoted(b.name)}`),
-    },
-    { set: 'hairpin4', elements: bridges.map((b) => `${quoted(b.name)} . ${address(b.subnet)}`) },
+    { set: 'bridges', elements: names(bridges) },
+    { set: 'icc', elements: names(bridges.filter((b) => b.interContainer)).map((name) => `${name} . ${name}`) },
+    { set: 'internal', elements: names(bridges.filter((b) => b.internal)) },
+    { set: 'masq', elements: names(bridges.filter((b) => b.masquerade && !b.internal)) },
+    { set: 'hairpin4', elements: hairpin(false) },
+    { set: 'hairpin6', elements: hairpin(true) },
   ];
 }
 
 function portElements(ports: readonly FirewallPort[]): Elements[] {
+  const each = (v6: boolean, element: (port: FirewallPort, ip: string) => string) =>
+    ports.flatMap((port) => port.ips.filter((ip) => isIpv6(ip) === v6).map((ip) => element(port, ip)));
+  const own = (port: FirewallPort) => `${quoted(port.link)} . ${address(port.mac)}`;
   return [
-    { set: 'okmac', elements: ports.map((p) => `${quoted(p.link)} . ${address(p.mac)}`) },
-    { set: 'ok4', elements: ports.map((p) => `${quoted(p.link)} . ${address(p.mac)} . ${address(p.ip)}`) },
+    { set: 'okmac', elements: ports.map(own) },
+    { set: 'ok4', elements: each(false, (port, ip) => `${own(port)} . ${address(ip)}`) },
+    { set: 'ok6', elements: each(true, (port, ip) => `${own(port)} . ${address(ip)}`) },
+    { set: 'nd6', elements: each(true, (port, ip) => `${own(port)} . 0x${addressBytes(ip).toHex()}`) },
     { set: 'guarded', elements: ports.map((p) => quoted(p.link)) },
   ];
+}
+
+/** Element of a map of published ports: its name, its key, and what the key leads to. */
+function publishedElement(port: FirewallPublished): { map: keyof typeof inetMaps; key: string; value: string } {
+  const v6 = isIpv6(port.ip);
+  const any = port.hostIp === (v6 ? '::' : '0.0.0.0');
+  const service = `${port.protocol} . ${wholePort(port.hostPort)}`;
+  return {
+    map: v6 ? (any ? 'pub6any' : 'pub6') : any ? 'pub4any' : 'pub4',
+    key: any ? service : `${address(port.hostIp)} . ${service}`,
+    value: `${address(port.ip)} . ${wholePort(port.port)}`,
+  };
+}
+
+function wholePort(port: number): number {
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new RangeError(`port ${port}`);
+  return port;
+}
+
+/** One transaction that adds or takes away published ports. Preconditions for taking away: all are there. */
+export function publishedText(tableName: string, ports: readonly FirewallPublished[], verb: 'add' | 'delete'): string {
+  const table = checked(tableName);
+  return ports
+    .map(publishedElement)
+    .map(
+      ({ map, key, value }) =>
+        `${verb} element inet ${table} ${map} { ${key}${verb === 'add' ? ` : ${value}` : ''} }\n`,
+    )
+    .join('');
 }
 
 const declare = (family: string, table: string, kind: 'set' | 'map', sets: Readonly<Record<string, string>>): string =>
@@ -188,6 +252,7 @@ export function wholeText(tableName: string, state: FirewallState): string {
     `table inet ${table} {${inetChains}}\n`,
     `table bridge ${table} {${guardChains}}\n`,
     fill('inet', table, bridgeElements(state.bridges)),
+    publishedText(table, state.published, 'add'),
     fill('bridge', table, portElements(state.ports)),
   ].join('');
 }

@@ -74,6 +74,37 @@ export function overlaps(a: Subnet, b: Subnet): boolean {
   return a.prefixLength < b.prefixLength ? contains(a, b.first) : contains(b, a.first);
 }
 
+/** An IPv6 network: 'fd00:1::/64'. */
+export interface Subnet6 {
+  readonly first: bigint;
+  readonly prefixLength: number;
+}
+
+const ADDRESS6_BITS = 128;
+
+export const ipv6Number = (text: string): bigint => BigInt(`0x${addressBytes(text).toHex()}`);
+
+export const ipv6Text = (number: bigint): string =>
+  addressText(Uint8Array.fromHex(number.toString(16).padStart(ADDRESS6_BITS / 4, '0')));
+
+export const subnet6Size = ({ prefixLength }: Subnet6): bigint => 1n << BigInt(ADDRESS6_BITS - prefixLength);
+
+/** Errors: invalid-parameter. */
+export function subnet6Of(text: string): Subnet6 {
+  const [address = '', length = '', more] = text.split('/');
+  const prefixLength = Number(length);
+  if (!isIPv6(address) || !/^\d+$/.test(length) || prefixLength > ADDRESS6_BITS || more !== undefined) {
+    throw invalidParameter(`Cannot read ${JSON.stringify(text)} as an IPv6 network: want ADDRESS/LENGTH`);
+  }
+  const size = subnet6Size({ first: 0n, prefixLength });
+  return { first: (ipv6Number(address) / size) * size, prefixLength };
+}
+
+export const subnet6Text = ({ first, prefixLength }: Subnet6): string => `${ipv6Text(first)}/${prefixLength}`;
+
+export const contains6 = (subnet: Subnet6, address: bigint): boolean =>
+  address >= subnet.first && address < subnet.first + subnet6Size(subnet);
+
 export const macText = (bytes: Uint8Array): string =>
   [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
 

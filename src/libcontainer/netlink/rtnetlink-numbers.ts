@@ -14,6 +14,14 @@ export const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4, FLAGS: 8 } as const;
 export const IFA_F_NODAD = 2;
 export const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, TABLE: 15 } as const;
 export const TABLE_MAIN = 254;
-export const ROUTE = { protocolBoot: 3, scopeUniverse: 0, scopeLink: 253, typeUnicast: 1 } as const;
+export const TABLE_LOCAL = 255;
+export const ROUTE = {
+  protocolBoot: 3,
+  scopeUniverse: 0,
+  scopeLink: 253,
+  scopeHost: 254,
+  typeUnicast: 1,
+  typeLocal: 2,
+} as const;
 export const NDA = { DST: 1, LLADDR: 2 } as const;
 export const NUD_PERMANENT = 0x80;

@@ -30,11 +30,15 @@ import {
   IFA,
   IFA_F_NODAD,
   RTA,
+  TABLE_LOCAL,
   TABLE_MAIN,
   ROUTE,
   NDA,
   NUD_PERMANENT,
 } from './rtnetlink-numbers.ts';
+
+const LOOPBACK6_BITS = 128;
+const LOOPBACK_METRIC = 1024;
 
 /** struct ifinfomsg. `up` undefined leaves the flag. */
 function linkHeader(index: number, up?: boolean, family = 0): Uint8Array {
@@ -186,6 +190,33 @@ export function addRoute({ index, destination, gateway, metric }: RouteRequest):
     ],
   };
 }
+
+/** Puts a link into a bridge, or with 0 takes it out. */
+export const setMaster = (index: number, master: number): Request => ({
+  name: `set master of link ${index}`,
+  type: RTM.NEWLINK,
+  flags: 0,
+  header: linkHeader(index),
+  attributes: [u32Attribute(IFLA.MASTER, master)],
+});
+
+/**
+ * A second local route to ::1 by way of a bridge: only then may what goes to ::1 be translated to an address behind it.
+ * Its metric is worse than that of the true one.
+ */
+export const addLoopbackRoute = (index: number): Request => ({
+  name: 'add route of ::1',
+  type: RTM_ROUTE.NEW,
+  flags: NLM.CREATE | NLM.EXCL,
+  header: Uint8Array.of(
+    ...[AF.INET6, LOOPBACK6_BITS, 0, 0, TABLE_LOCAL, ROUTE.protocolBoot, ROUTE.scopeHost, ROUTE.typeLocal, 0, 0, 0, 0],
+  ),
+  attributes: [
+    attribute(RTA.DST, addressBytes('::1')),
+    u32Attribute(RTA.OIF, index),
+    u32Attribute(RTA.PRIORITY, LOOPBACK_METRIC + index),
+  ],
+});
 
 /** A neighbour that needs no asking. struct ndmsg: family, pad, index, state, flags, type. */
 export function addNeighbour(index: number, ip: string, mac: string): Request {

@@ -1,0 +1,33 @@
+/** What all bridges of a daemon share: the host's netlink socket, our nftables tables and their guardian, host ports. */
+import { Firewall } from '#libcontainer/firewall/firewall.ts';
+import { FirewallGuardian } from '#libcontainer/firewall/guardian.ts';
+import { NetlinkSocket } from '#libcontainer/netlink/socket.ts';
+import { HostPorts } from './host-ports.ts';
+
+export class BridgeHost implements Disposable {
+  /** Six hex digits for any but the default data root: names of links and of the tables carry them. */
+  readonly suffix: string | undefined;
+  readonly netlink = new NetlinkSocket();
+  readonly firewall: Firewall;
+  readonly ports = new HostPorts();
+  #guardian: FirewallGuardian | undefined;
+
+  /** Touches nothing. Errors: unavailable when libnftables is missing. */
+  constructor(suffix: string | undefined) {
+    this.suffix = suffix;
+    this.firewall = new Firewall(suffix === undefined ? {} : { suffix });
+  }
+
+  /** Writes the tables, and from then on repairs them. */
+  apply(): void {
+    this.firewall.apply();
+    this.#guardian ??= new FirewallGuardian(this.firewall.table, () => this.firewall.apply());
+  }
+
+  [Symbol.dispose](): void {
+    this.#guardian?.[Symbol.dispose]();
+    this.firewall[Symbol.dispose]();
+    this.netlink[Symbol.dispose]();
+    this.ports.close();
+  }
+}

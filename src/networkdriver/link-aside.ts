@@ -1,0 +1,34 @@
+/**
+ * Deleting a link keeps the kernel busy for 20 to 40 ms, and whoever asked waits: so a child of ours asks.
+ */
+import { deleteLink } from '#libcontainer/netlink/rtnetlink.ts';
+import { encodeRequest, NLM } from '#libcontainer/netlink/codec.ts';
+import { systemError } from '#errdefs/errors.ts';
+import { close } from '#sys/files.ts';
+import { NR, SOCKET, W } from '#sys/numbers.ts';
+import { waitid } from '#sys/processes.ts';
+import { Program } from '#sys/program.ts';
+import { Launcher } from '#sys/zygote/launch.ts';
+
+const NETLINK_ROUTE = 0;
+const ANSWER_BYTES = 256;
+
+let launcher: Launcher | undefined;
+
+/** Resolves when the link is gone, whoever took it. Main thread only. */
+export async function deleteLinkAside(index: number): Promise<void> {
+  launcher ??= new Launcher();
+  using program = new Program();
+  const request = encodeRequest({ ...deleteLink({ index }), flags: NLM.ACK }, 1);
+  const made = program.do('netlink socket', NR.socket, SOCKET.AF_NETLINK, SOCKET.RAW | SOCKET.CLOEXEC, NETLINK_ROUTE);
+  const socket = program.keep(made);
+  program.do('delete link', NR.sendto, socket, program.bytes(request), request.length, 0, 0, 0);
+  // The answer comes when the link is gone.
+  program.do('wait for the kernel', NR.recvfrom, socket, program.alloc(ANSWER_BYTES), ANSWER_BYTES, 0, 0, 0);
+  program.do('end', NR.exit_group, 0);
+  const { outcome, pidfd } = await launcher.launch(program, 0);
+  const { failed } = await outcome;
+  waitid(W.P_PIDFD, pidfd, 0);
+  close(pidfd);
+  if (failed !== undefined) throw systemError(`Cannot delete link ${index}: ${failed.step}: ${failed.code}`);
+}
