@@ -23,6 +23,8 @@ const INFO = ['api/routes.test.ts', 'info has every key'] as const;
 const JOBS = ['api/routes.test.ts', 'jobs are listed and cancelled'] as const;
 const FIXED = ['api/routes.test.ts', 'networks and volumes'] as const;
 
+const VOLUME_LIST = ['volumes/volumes.test.ts', 'ls filters and inspect'] as const;
+
 export const proofs: Readonly<Record<string, Proof>> = {
   'GET /_ping': ['api/routes.test.ts', 'ping and version negotiation'],
   'HEAD /_ping': ['api/routes.test.ts', 'ping and version negotiation'],
@@ -63,8 +65,10 @@ export const proofs: Readonly<Record<string, Proof>> = {
   'DELETE /images/{name...}': TAGS,
   'GET /networks': FIXED,
   'GET /networks/{id}': FIXED,
-  'GET /volumes': FIXED,
-  'GET /volumes/{name}': FIXED,
+  'GET /volumes': VOLUME_LIST,
+  'GET /volumes/{name}': VOLUME_LIST,
+  'POST /volumes/create': ['volumes/volumes.test.ts', 'create: a name twice'],
+  'POST /volumes/prune': ['volumes/volumes.test.ts', 'prune: since API 1.42'],
   'DELETE /volumes/{name}': ['daemon/volumes.test.ts', 'a named volume keeps'],
   'GET /plugins': ['api/routes.test.ts', 'there are no plugins'],
   'GET /plugins/{name...}/json': ['api/routes.test.ts', 'there are no plugins'],

@@ -6,19 +6,19 @@
 import type { ContainerConfig } from '#api/types/container.ts';
 import type { HostConfig } from '#api/types/host-config.ts';
 import { dataLoss } from '#errdefs/errors.ts';
-import type { MountSpec } from './mount-spec.ts';
+import { type MountSpec, plainMount } from './mount-spec.ts';
 import type { ContainerState } from './state.ts';
 
 export const CONTAINER_KIND = 'container';
 /** Parent of the edges name → container id. */
 export const NAMES_PARENT = 'container-names';
 
-/** A mount whose volume has its name and whose source is a host path. */
+/** A mount whose volume has its name and driver and whose source is a host path ('' while that is not known). */
 export interface ContainerMount extends MountSpec {
-  /** Name of the volume; '' for binds and tmpfs. */
+  /** Name of the volume; '' for what is none. */
   readonly volume: string;
-  /** Made for this container: removed with it by `rm -v` and `--rm`. */
-  readonly anonymous: boolean;
+  /** Id of the image of an image mount; '' for what is none. */
+  readonly imageId: string;
 }
 
 /** An endpoint of a network driver as it is kept over a restart of the daemon. */
@@ -64,7 +64,14 @@ export function decodeRecord(id: string, document: unknown): ContainerRecord {
     const state: unknown = Reflect.get(document, 'state');
     const name: unknown = Reflect.get(document, 'name');
     // as: only `put` of this part writes documents of this kind; the database itself guards against damage.
-    if (typeof state === 'object' && typeof name === 'string') return document as ContainerRecord;
+    if (typeof state === 'object' && typeof name === 'string') return withAllFields(document as ContainerRecord);
   }
   throw dataLoss(`Cannot read container "${id}": the document is not a container`);
+}
+
+/** Mounts of records of an earlier build lack what came later. */
+function withAllFields(record: ContainerRecord): ContainerRecord {
+  const [first] = record.mounts;
+  if (first === undefined || 'readOnlyBelow' in first) return record;
+  return { ...record, mounts: record.mounts.map((mount) => ({ ...plainMount, ...mount, imageId: '' })) };
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import type { ContainerConfig, HostConfig } from '#api/types/container.ts';
 import { effectiveCapabilities } from './capabilities.ts';
 import { mergeConfig, processEnv } from './merge-config.ts';
-import { parseMounts } from './mount-spec.ts';
+import { parseMounts } from './parse-mounts.ts';
 import { nextRestart } from './restart-policy.ts';
 import { emptyConfig, stockHostConfig } from './testing/stock.ts';
 import { checkConfig, checkHostConfig, checkNetworkingConfig } from './validate.ts';
@@ -52,7 +52,6 @@ describe('HostConfig', () => {
     [{ SecurityOpt: ['label=type:x'] }, 'SELinux labels'],
     [{ PortBindings: { '80/tcp': [{ HostIp: '', HostPort: '80' }] } }, 'PortBindings is not supported yet'],
     [{ PublishAllPorts: true }, 'PublishAllPorts is not supported yet'],
-    [{ VolumesFrom: ['x'] }, 'VolumesFrom is not supported yet'],
     [{ Links: ['x'] }, 'Links is not supported yet'],
     [{ CpuRealtimeRuntime: 1 }, 'CpuRealtimeRuntime is not supported yet'],
     [{ CgroupParent: '/x' }, 'CgroupParent is not supported yet'],

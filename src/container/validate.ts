@@ -158,9 +158,7 @@ function checkRefused(host: HostConfig): void {
     'ports cannot be published',
   );
   refuse(host.PublishAllPorts, 'PublishAllPorts', 'ports cannot be published');
-  refuse((host.VolumesFrom ?? []).length > 0, 'VolumesFrom', 'name the volumes instead');
   refuse((host.Links ?? []).length > 0, 'Links', 'containers have no names for each other');
-  refuse(!['', 'local'].includes(host.VolumeDriver), 'VolumeDriver', 'only local volumes');
   refuse(Object.keys(host.StorageOpt ?? {}).length > 0, 'StorageOpt', 'no quota of a container');
   refuse(host.Cgroup !== '', 'Cgroup', 'a cgroup of another container');
 }

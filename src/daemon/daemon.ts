@@ -29,6 +29,8 @@ import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
 import { runCommand } from '#pkg/command/command.ts';
 import { log } from '#pkg/log/log.ts';
 import { Pump } from '#stdio/pump.ts';
+import { LocalVolumes } from '#volume/local.ts';
+import { PluginDrivers } from '#volume/plugin-driver.ts';
 import { Volumes } from '#volume/volumes.ts';
 import { Ballast } from './ballast.ts';
 import { Consoles } from './container/console.ts';
@@ -95,6 +97,12 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const tasks = new Tasks();
   undo.defer(() => tasks.stop());
   const room = new Ballast(dataRoot);
+  const volumeDrivers = new PluginDrivers();
+  const localVolumes = new LocalVolumes({
+    root: path.join(dataRoot, 'volumes'),
+    lostAndFound: path.join(dataRoot, 'lost+found'),
+    copy: (from, to, o) => pool.copy(from, to, o),
+  });
   const settings = { current: settingsOf(config) };
   const services: Services = {
     engine,
@@ -113,7 +121,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     consoles: new Consoles(pump, path.join(dataRoot, 'containers')),
     waiters: new Waiters(),
     execs: new Execs(db),
-    volumes: new Volumes({ dataRoot, db, copy: (from, to, o) => pool.copy(from, to, o) }),
+    volumes: new Volumes({ local: localVolumes, db, drivers: volumeDrivers }),
+    volumeDrivers,
     layers,
     images,
     graph,

@@ -2,7 +2,7 @@
 import * as container from '#api/jobs/container.ts';
 import { networkInspect, networkList } from '#api/jobs/network.ts';
 import * as system from '#api/jobs/system.ts';
-import { volumeInspect, volumeList, volumeRemove } from '#api/jobs/volume.ts';
+import { volumeCreate, volumeInspect, volumeList, volumePrune, volumeRemove } from '#api/jobs/volume.ts';
 import { JoinReadiness } from '#libcontainer/cgroups/ready.ts';
 import { attachContainer } from './container/attach.ts';
 import { createContainer } from './container/create.ts';
@@ -26,7 +26,8 @@ import type { Services } from './services.ts';
 import { streamEvents } from './system/events.ts';
 import { systemInfo } from './system/info.ts';
 import { systemVersion } from './system/version.ts';
-import { inspectVolume, listVolumes, removeVolume } from './volume/volumes.ts';
+import { pruneVolumes } from './volume/prune.ts';
+import { createVolume, inspectVolume, listVolumes, removeVolume } from './volume/volumes.ts';
 
 export function installJobs(services: Services): void {
   installContainerJobs(services);
@@ -41,7 +42,9 @@ export function installJobs(services: Services): void {
   engine.register(networkInspect, ({ network }) => inspectNetwork(services, network));
   engine.register(volumeList, ({ filters }) => listVolumes(services, filters));
   engine.register(volumeRemove, ({ volume, force }) => removeVolume(services, volume, force));
-  engine.register(volumeInspect, ({ volume }) => inspectVolume(services, volume));
+  engine.register(volumeInspect, ({ volume, size }) => inspectVolume(services, volume, size));
+  engine.register(volumeCreate, (input) => createVolume(services, input));
+  engine.register(volumePrune, (input, { signal }) => pruneVolumes(services, input, signal));
 }
 
 function installContainerJobs(services: Services): void {

@@ -14,6 +14,7 @@ import type { LogReader } from '#logger/json-file/read.ts';
 import type { BridgeFacts } from '#networkdriver/bridge.ts';
 import type { NetworkDriver } from '#networkdriver/driver.ts';
 import type { Pump } from '#stdio/pump.ts';
+import type { VolumeDrivers } from '#volume/driver.ts';
 import type { Volumes } from '#volume/volumes.ts';
 import type { Consoles } from './container/console.ts';
 import type { Containers, Room } from './container/containers.ts';
@@ -78,6 +79,8 @@ export interface Services {
   readonly waiters: Waiters;
   readonly execs: Execs;
   readonly volumes: Volumes;
+  /** Drivers of volumes that are plugins. */
+  readonly volumeDrivers: VolumeDrivers;
   readonly layers: LayerStore;
   readonly images: ImageStore;
   readonly graph: Graph;

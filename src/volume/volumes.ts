@@ -1,88 +1,123 @@
 /**
- * Local volumes: directories below `<root>/volumes/NAME/_data` that outlive containers. Anonymous ones have 64 hex
- * digits for a name and go with their container (`rm -v`, `--rm`) only.
+ * Named places for data that outlive containers. Anonymous ones have 64 hex digits for a name and go with their container
+ * (`rm -v`, `--rm`) only. Where the data lies is the driver's: `local` (local.ts), or a plugin.
  *
- * Invariants: a volume is recorded, durably, before its directory exists and forgotten after it is gone; a directory
+ * Invariants: a local volume is recorded, durably, before its directory exists and forgotten before it goes; a directory
  * without a record is never deleted but moved to lost+found (a power failure may forget a record, not the data). Which
- * containers use a volume is an edge of graphdb, so that it is true after any crash.
+ * containers use a volume, and for which of them its driver was asked to mount it, are edges of graphdb, so that both are
+ * true after any crash. Work on one volume runs in the order it was asked for.
  */
 import { randomBytes } from 'node:crypto';
-import * as fs from 'node:fs';
-import * as path from 'node:path';
 import type { Volume } from '#api/types/volume.ts';
-import { conflict, invalidParameter, notFound } from '#errdefs/errors.ts';
+import { BerthError, conflict, invalidParameter, kindOf, messageOf, notFound } from '#errdefs/errors.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
 import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
+import { KeyedQueue } from '#pkg/keyed-queue/keyed-queue.ts';
 import { log } from '#pkg/log/log.ts';
-import { close, getdents, open, ownedFd, renameat2 } from '#sys/files.ts';
-import { O } from '#sys/numbers.ts';
-import { tryOpenInRoot } from '#sys/safe-path.ts';
+import { checkVolumeName } from '#pkg/names/volume-name.ts';
+import type { VolumeDriver, VolumeDrivers } from './driver.ts';
+import type { LocalVolumes } from './local.ts';
+import { checkLocalOptions, type DriverOptions, localMountOf } from './local-options.ts';
+import {
+  ANONYMOUS_LABEL,
+  decodeVolume,
+  LOCAL_DRIVER,
+  MOVE_KIND,
+  mountsOf,
+  REMOVAL_KIND,
+  usersOf,
+  VOLUME_KIND,
+  type VolumeRecord,
+} from './records.ts';
 
-export const VOLUME_KIND = 'volume';
-
-/** Copies a directory's contents with all that belongs to them, following no link. */
-export type CopyTree = (
-  from: string,
-  to: string,
-  options: { readonly signal?: AbortSignal | undefined },
-) => Promise<void>;
-
-export interface VolumeRecord {
+export interface VolumeRequest {
+  /** '' is an anonymous one. */
   readonly name: string;
-  readonly createdAt: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly anonymous: boolean;
+  /** '' is `local`, or whatever driver has it already. */
+  readonly driver?: string;
+  readonly options?: DriverOptions;
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
-const namePattern = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
-const usersOf = (name: string): string => `volume-users/${name}`;
+export interface VolumesOptions {
+  readonly local: LocalVolumes;
+  readonly db: GraphDb;
+  readonly drivers: VolumeDrivers;
+}
 
 export class Volumes {
-  readonly #root: string;
-  readonly #lostAndFound: string;
+  readonly #local: LocalVolumes;
   readonly #db: GraphDb;
-  readonly #copy: CopyTree;
+  readonly #drivers: VolumeDrivers;
+  readonly #queue = new KeyedQueue();
+  /** Volumes that something under way needs: they are not removed. */
+  readonly #held = new Map<string, number>();
 
-  constructor(options: { readonly dataRoot: string; readonly db: GraphDb; readonly copy: CopyTree }) {
-    this.#copy = options.copy;
-    this.#root = path.join(options.dataRoot, 'volumes');
-    this.#lostAndFound = path.join(options.dataRoot, 'lost+found');
+  constructor(options: VolumesOptions) {
+    this.#local = options.local;
     this.#db = options.db;
-    fs.mkdirSync(this.#root, { recursive: true, mode: 0o700 });
+    this.#drivers = options.drivers;
   }
 
-  /** Makes a volume, or gives the one that has this name. '' is an anonymous one. */
-  create(name: string, labels: Readonly<Record<string, string>> = {}): { volume: VolumeRecord; created: boolean } {
-    const existing = name === '' ? undefined : this.find(name);
-    if (existing !== undefined) return { volume: existing, created: false };
-    if (name !== '' && !namePattern.test(name)) throw invalidParameter(`"${name}" is no name of a volume`);
+  /**
+   * Makes a volume, or gives the one that has this name.
+   * Errors: invalid-parameter; conflict when another driver has the name; not-found for a driver that is not there.
+   */
+  create(request: VolumeRequest): Promise<{ volume: VolumeRecord; created: boolean }> {
+    const { name } = request;
+    if (name === '') return this.#create(request, randomBytes(32).toString('hex'));
+    return this.#queue.run(name, () => this.#create(request, name));
+  }
+
+  async #create(request: VolumeRequest, name: string): Promise<{ volume: VolumeRecord; created: boolean }> {
+    const { driver = '', options = {}, labels = {} } = request;
+    const plugin = driver === '' || driver === LOCAL_DRIVER ? undefined : await this.#driverFor('create', name, driver);
+    const existing = this.find(name);
+    if (existing !== undefined) {
+      if (driver === '' || driver === existing.driver) return { volume: existing, created: false };
+      throw conflict(
+        `create ${name}: driver '${existing.driver}' already has volume '${name}': volume name must be unique`,
+      );
+    }
+    const anonymous = request.name === '';
     const volume: VolumeRecord = {
-      name: name === '' ? randomBytes(32).toString('hex') : name,
+      name,
+      driver: plugin?.name ?? LOCAL_DRIVER,
+      scope: plugin?.scope ?? 'local',
       createdAt: rfc3339(nowNs()),
       labels,
-      anonymous: name === '',
+      options,
+      anonymous,
     };
-    this.#db.transaction(() => this.#db.put(VOLUME_KIND, volume.name, volume), { durable: true });
+    if (plugin !== undefined) {
+      await naming(`create ${name}`, () => plugin.create(name, options));
+      this.#db.transaction(() => this.#db.put(VOLUME_KIND, name, volume), { durable: true });
+      return { volume, created: true };
+    }
+    if (!anonymous) checkVolumeName(name);
+    checkLocalOptions(name, options);
+    if (options['size'] !== undefined) {
+      throw invalidParameter(`create ${name}: quota size requested but no quota support`);
+    }
+    this.#db.transaction(() => this.#db.put(VOLUME_KIND, name, volume), { durable: true });
     failpoint('volume.recorded');
-    this.#makeDirectory(volume.name);
+    this.#local.makeDirectory(name);
     return { volume, created: true };
   }
 
-  #makeDirectory(name: string): void {
-    const directory = path.join(this.#root, name);
-    fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
-    fs.mkdirSync(path.join(directory, '_data'), { recursive: true, mode: 0o755 });
+  async #driverFor(verb: string, name: string, driver: string): Promise<VolumeDriver> {
+    return naming(`${verb} ${name}`, () => this.#drivers.get(driver));
   }
 
+  /** Of a local volume; where a plugin has it is asked of the plugin. */
   mountpoint(name: string): string {
-    return path.join(this.#root, name, '_data');
+    return this.#local.mountpoint(name);
   }
 
   find(name: string): VolumeRecord | undefined {
     const document = this.#db.get(VOLUME_KIND, name);
-    // as: only `create` writes documents of this kind.
-    return document === undefined ? undefined : (document as VolumeRecord);
+    return document === undefined ? undefined : decodeVolume(name, document);
   }
 
   /** Errors: not-found `get X: no such volume`. */
@@ -93,8 +128,7 @@ export class Volumes {
   }
 
   list(): VolumeRecord[] {
-    // as: see find.
-    return this.#db.list(VOLUME_KIND).map(({ document }) => document as VolumeRecord);
+    return this.#db.list(VOLUME_KIND).map(({ id, document }) => decodeVolume(id, document));
   }
 
   /** Ids of the containers that have it among their mounts. */
@@ -113,69 +147,198 @@ export class Volumes {
     this.#db.unlink(usersOf(name), containerId);
   }
 
+  /** Until it is disposed of, the volume is not removed: for whoever is about to become its user. */
+  hold(name: string): Disposable {
+    this.#held.set(name, (this.#held.get(name) ?? 0) + 1);
+    return {
+      [Symbol.dispose]: () => {
+        const left = (this.#held.get(name) ?? 1) - 1;
+        if (left === 0) this.#held.delete(name);
+        else this.#held.set(name, left);
+      },
+    };
+  }
+
+  /** Whether using it costs more than naming its directory. */
+  needsMount(volume: VolumeRecord): boolean {
+    return volume.driver !== LOCAL_DRIVER || localMountOf(volume.options) !== undefined;
+  }
+
   /**
-   * Fills an empty volume with what the image has at `destination`. The copy is made beside it and moved in, so that a
-   * crash leaves it empty. Whatever the image has there that is no directory is not copied.
+   * The host path of its contents, for this container. Counted: it stays mounted until every container that asked has
+   * been unmounted.
    */
-  async copyUp(name: string, rootfs: number, destination: string, signal?: AbortSignal): Promise<void> {
-    const found = tryOpenInRoot(rootfs, destination, O.RDONLY | O.DIRECTORY);
-    if (found === undefined) return;
-    using source = ownedFd(found);
-    using target = ownedFd(open(this.mountpoint(name), O.RDONLY | O.DIRECTORY | O.NOFOLLOW));
-    if (getdents(target.fd).length > 0) return;
-    const beside = path.join(this.#root, name, '_copy');
-    fs.rmSync(beside, { recursive: true, force: true });
-    fs.mkdirSync(beside, { mode: 0o700 });
-    // The descriptor is the path: the mount it leads into has no other. The dot, because the last name may be no link.
-    await this.#copy(`/proc/self/fd/${source.fd}/.`, beside, { signal });
-    // The directory that lives in the volume takes the place of the empty one: one rename, all or nothing.
-    fs.rmdirSync(this.mountpoint(name));
-    const parent = open(path.join(this.#root, name), O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
+  async mount(name: string, containerId: string): Promise<string> {
+    const plain = this.get(name);
+    if (!this.needsMount(plain)) return this.mountpoint(name);
+    return this.#queue.run(name, async () => {
+      const volume = this.get(name);
+      const known = this.#db.child(mountsOf(name), containerId) !== undefined;
+      if (!known) this.#db.link(mountsOf(name), containerId, containerId);
+      failpoint('volume.mount-recorded');
+      try {
+        const mountpoint = await this.#mountNow(volume, containerId);
+        failpoint('volume.mounted');
+        return mountpoint;
+      } catch (error) {
+        if (!known) this.#db.unlink(mountsOf(name), containerId);
+        throw error;
+      }
+    });
+  }
+
+  async #mountNow(volume: VolumeRecord, containerId: string): Promise<string> {
+    const { name } = volume;
+    if (volume.driver === LOCAL_DRIVER) {
+      await this.#local.mount(name, volume.options);
+      return this.mountpoint(name);
+    }
+    const driver = await this.#driverFor('mount', name, volume.driver);
+    return naming(`error while mounting volume '${name}'`, () => driver.mount(name, containerId));
+  }
+
+  /** Idempotent. Errors: what the driver says; the volume counts as unmounted all the same. */
+  async unmount(name: string, containerId: string): Promise<void> {
+    if (this.#db.child(mountsOf(name), containerId) === undefined) return;
+    await this.#queue.run(name, async () => {
+      if (this.#db.child(mountsOf(name), containerId) === undefined) return;
+      const volume = this.find(name);
+      const last = this.#db.children(mountsOf(name)).length === 1;
+      try {
+        if (volume?.driver === LOCAL_DRIVER) {
+          if (last) this.#local.unmount(name, volume.options);
+        } else if (volume !== undefined) {
+          const driver = await this.#driverFor('unmount', name, volume.driver);
+          await naming(`unmount ${name}`, () => driver.unmount(name, containerId));
+        }
+        failpoint('volume.unmounted');
+      } finally {
+        this.#db.unlink(mountsOf(name), containerId);
+      }
+    });
+  }
+
+  /** Fills an empty volume with what the image has at `destination`; a container that is being made asks for it. */
+  async copyUp(name: string, rootfs: number, destination: string, containerId: string, signal?: AbortSignal) {
+    const mountpoint = await this.mount(name, containerId);
     try {
-      renameat2(parent, '_copy', parent, '_data');
+      const direct = this.needsMount(this.get(name));
+      await this.#local.copyUp(name, { rootfs, destination }, { mountpoint, direct, signal });
     } finally {
-      close(parent);
+      await this.unmount(name, containerId);
     }
   }
 
-  /** Errors: not-found; conflict while a container has it. */
-  remove(name: string, options: { readonly force?: boolean } = {}): void {
-    if (this.find(name) === undefined) {
-      if (options.force === true) return;
-      throw notFound(`get ${name}: no such volume`);
-    }
+  /** Errors: not-found; conflict while something uses it. With `force` a driver that fails is passed over. */
+  async remove(name: string, options: { readonly force?: boolean } = {}): Promise<void> {
+    const deleted = await this.#queue.run(name, async () => {
+      const volume = this.find(name);
+      if (volume === undefined) {
+        if (options.force === true) return undefined;
+        throw notFound(`get ${name}: no such volume`);
+      }
+      this.#assertUnused('remove', name);
+      if (volume.driver !== LOCAL_DRIVER) {
+        await this.#removeFromPlugin(volume, options.force === true);
+        return undefined;
+      }
+      this.#local.checkRemovable(name, volume.options);
+      this.#db.transaction(
+        () => {
+          this.#db.delete(VOLUME_KIND, name);
+          this.#db.put(REMOVAL_KIND, name, {});
+        },
+        { durable: true },
+      );
+      failpoint('volume.forgotten');
+      const deletion = this.#local.discard(name);
+      this.#db.delete(REMOVAL_KIND, name);
+      return { deletion };
+    });
+    await deleted?.deletion;
+  }
+
+  #assertUnused(verb: string, name: string): void {
     const users = this.users(name);
-    if (users.length > 0) throw conflict(`remove ${name}: volume is in use - [${users.join(', ')}]`);
-    fs.rmSync(path.join(this.#root, name), { recursive: true, force: true });
+    if (users.length > 0) throw conflict(`${verb} ${name}: volume is in use - [${users.join(', ')}]`);
+    if (this.#held.has(name)) throw conflict(`${verb} ${name}: volume is in use`);
+  }
+
+  async #removeFromPlugin(volume: VolumeRecord, force: boolean): Promise<void> {
+    const { name } = volume;
+    try {
+      const driver = await this.#driverFor('remove', name, volume.driver);
+      await naming(`remove ${name}`, () => driver.remove(name));
+    } catch (error) {
+      if (!force) throw error;
+      log.warn('volume forgotten although its driver failed', { volume: name, driver: volume.driver, err: error });
+    }
     this.#db.delete(VOLUME_KIND, name);
   }
 
-  /** At start-up: directories of recorded volumes exist, others are moved away. */
+  /** At start-up, before anything else: what a crash has left half made or half removed. */
   restore(): void {
     const recorded = new Set(this.list().map((volume) => volume.name));
-    for (const name of recorded) {
-      fs.rmSync(path.join(this.#root, name, '_copy'), { recursive: true, force: true });
-      this.#makeDirectory(name);
+    for (const { id, document } of this.#db.list(MOVE_KIND)) {
+      const from: unknown = typeof document === 'object' && document !== null ? Reflect.get(document, 'from') : '';
+      if (recorded.has(id) && typeof from === 'string' && this.#local.exists(from)) this.#local.move(from, id);
+      this.#db.delete(MOVE_KIND, id);
     }
-    for (const name of fs.readdirSync(this.#root)) if (!recorded.has(name)) this.#setAside(name);
+    for (const { id } of this.#db.list(REMOVAL_KIND)) {
+      if (!recorded.has(id)) {
+        this.#local.discard(id).catch((err: unknown) => log.error('volume not deleted', { volume: id, err }));
+      }
+      this.#db.delete(REMOVAL_KIND, id);
+    }
+    const local = this.list().filter((volume) => volume.driver === LOCAL_DRIVER);
+    this.#local.restore(new Set(local.map((volume) => volume.name)));
   }
 
-  #setAside(name: string): void {
-    fs.mkdirSync(this.#lostAndFound, { recursive: true, mode: 0o700 });
-    const to = path.join(this.#lostAndFound, `volume-${name}-${randomBytes(4).toString('hex')}`);
-    fs.renameSync(path.join(this.#root, name), to);
-    log.warn('volume without a record set aside', { volume: name, to });
+  /**
+   * At start-up, when it is known which containers run: mounts of the others are taken away. All of it is asked for at
+   * once, before anything can mount anew; drivers may then take their time.
+   */
+  async restoreMounts(runs: (containerId: string) => boolean): Promise<void> {
+    const work: Promise<void>[] = [];
+    for (const volume of this.list()) {
+      if (!this.needsMount(volume)) continue;
+      for (const { child } of this.#db.children(mountsOf(volume.name))) {
+        if (!runs(child)) work.push(this.unmount(volume.name, child));
+      }
+    }
+    for (const name of this.#local.mounted()) work.push(this.#queue.run(name, () => this.#unmountStray(name)));
+    for (const result of await Promise.allSettled(work)) {
+      if (result.status === 'rejected') log.warn('volume not unmounted', { err: result.reason });
+    }
   }
 
-  toWire(volume: VolumeRecord): Volume {
+  #unmountStray(name: string): void {
+    const volume = this.find(name);
+    if (volume !== undefined && this.#db.children(mountsOf(name)).length === 0)
+      this.#local.unmount(name, volume.options);
+  }
+
+  toWire(volume: VolumeRecord, more: { mountpoint?: string; status?: Readonly<Record<string, unknown>> } = {}): Volume {
+    const { labels, options } = volume;
+    const ownLabels = volume.anonymous ? { [ANONYMOUS_LABEL]: '', ...labels } : { ...labels };
     return {
       CreatedAt: volume.createdAt,
-      Driver: 'local',
-      Labels: volume.anonymous ? { 'com.docker.volume.anonymous': '', ...volume.labels } : { ...volume.labels },
-      Mountpoint: this.mountpoint(volume.name),
+      Driver: volume.driver,
+      Labels: Object.keys(ownLabels).length === 0 ? null : ownLabels,
+      Mountpoint: more.mountpoint ?? (volume.driver === LOCAL_DRIVER ? this.mountpoint(volume.name) : ''),
       Name: volume.name,
-      Options: null,
-      Scope: 'local',
+      Options: Object.keys(options).length === 0 ? null : { ...options },
+      Scope: volume.scope,
+      ...(more.status === undefined ? {} : { Status: { ...more.status } }),
     };
+  }
+}
+
+/** The same failure, saying what it was about. */
+async function naming<T>(what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw new BerthError(kindOf(error), `${what}: ${messageOf(error)}`, { cause: error });
   }
 }

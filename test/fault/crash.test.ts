@@ -18,6 +18,9 @@ async function drive(d: TestDaemon, name: string): Promise<void> {
     if (name.startsWith('update')) await d.docker(['update', '--cpu-shares', '512', 'target'], { limitMs });
     else await d.docker(['pause', 'target'], { limitMs });
     if (name.startsWith('unpause')) await d.docker(['unpause', 'target'], { limitMs });
+  } else if (/^volume\.(?:un)?mount/.test(name)) {
+    const volume = 'src=memory,dst=/data,volume-opt=type=tmpfs,volume-opt=device=tmpfs';
+    await d.docker(['run', '--rm', '--network', 'none', '--mount', volume, IMG, 'true'], { limitMs });
   } else if (name.startsWith('volume.'))
     await d.docker(['run', '--rm', '--network', 'none', '-v', '/data', IMG, 'true'], { limitMs });
   else await d.docker(['run', '--rm', '--name', 'target', IMG, 'sh', '-c', 'echo x'], { limitMs });

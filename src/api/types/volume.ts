@@ -21,3 +21,15 @@ export interface VolumeListResponse {
   Volumes: Volume[] | null;
   Warnings: string[] | null;
 }
+
+export interface VolumeCreateRequest {
+  Name?: string;
+  Driver?: string;
+  DriverOpts?: Record<string, string> | null;
+  Labels?: Record<string, string> | null;
+}
+
+export interface VolumesPruneResponse {
+  VolumesDeleted: string[] | null;
+  SpaceReclaimed: number;
+}

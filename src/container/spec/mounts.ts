@@ -12,8 +12,12 @@ export interface GeneratedFiles {
   readonly resolvConf: string;
 }
 
+/** Where a mount's contents are, by its destination, when the record does not say: a path, or a detached mount. */
+export type MountSources = ReadonlyMap<string, { readonly path: string; readonly fd?: number }>;
+
 export interface MountsInput {
   readonly record: ContainerRecord;
+  readonly sources: MountSources;
   readonly files: GeneratedFiles | undefined;
   /** Host path of docker-init when `Init` is asked for. */
   readonly initFile: string | undefined;
@@ -24,9 +28,10 @@ export function mountsOf(input: MountsInput): Mount[] {
   const wanted = new Set(record.mounts.map((mount) => mount.destination));
   const unwanted = (mount: Mount) => !wanted.has(mount.destination);
   // What the user mounts on /etc must not hide the files in it.
-  const others = [...generated(input).filter(unwanted), ...record.mounts.map(userMount)].sort(
-    (a, b) => depth(a.destination) - depth(b.destination),
-  );
+  const others = [
+    ...generated(input).filter(unwanted),
+    ...record.mounts.map((mount) => userMount(mount, input.sources)),
+  ].sort((a, b) => depth(a.destination) - depth(b.destination));
   const init: Mount[] = [];
   if (input.initFile !== undefined) {
     init.push({ destination: '/sbin/docker-init', type: 'bind', source: input.initFile, options: ['bind', 'ro'] });
@@ -97,18 +102,26 @@ function generated(input: MountsInput): Mount[] {
   ];
 }
 
-function userMount(mount: ContainerRecord['mounts'][number]): Mount {
+function userMount(mount: ContainerRecord['mounts'][number], sources: MountSources): Mount {
   if (mount.type === 'tmpfs') {
     return { destination: mount.destination, type: 'tmpfs', source: 'tmpfs', options: [...mount.tmpfsOptions] };
   }
+  const found = sources.get(mount.destination);
   return {
     destination: mount.destination,
     type: 'bind',
-    source: mount.source,
+    source: found?.path ?? mount.source,
+    ...(found?.fd === undefined ? {} : { sourceFd: found.fd }),
     options: [
       mount.nonRecursive ? 'bind' : 'rbind',
-      mount.readOnly ? 'ro' : 'rw',
+      ...accessOf(mount),
       mount.propagation === '' ? 'rprivate' : mount.propagation,
     ],
   };
+}
+
+function accessOf(mount: ContainerRecord['mounts'][number]): string[] {
+  if (!mount.readOnly) return ['rw'];
+  // What comes along from below is as writable as it was, unless it is said of all.
+  return mount.nonRecursive || mount.readOnlyBelow === 'no' ? ['ro'] : ['ro', 'rro'];
 }

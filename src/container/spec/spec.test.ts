@@ -28,6 +28,7 @@ function specOf(change: {
   };
   return buildSpec({
     record,
+    sources: new Map(),
     files: { hosts: '/f/hosts', hostname: '/f/hostname', resolvConf: '/f/resolv.conf' },
     initFile: undefined,
     cgroupsPath: '/berth/c1',

@@ -8,9 +8,9 @@ import { randomBytes } from 'node:crypto';
 import type { ContainerCreateResponse, ContainerConfig, HostConfig } from '#api/types/container.ts';
 import type { CreateInput } from '#api/jobs/container.ts';
 import { mergeConfig } from '#container/merge-config.ts';
-import { type MountSpec, parseMounts } from '#container/mount-spec.ts';
+import type { MountSpec } from '#container/mount-spec.ts';
 import { parseContainerName } from '#container/name.ts';
-import type { ContainerMount, ContainerRecord } from '#container/record.ts';
+import type { ContainerRecord } from '#container/record.ts';
 import { newState } from '#container/state.ts';
 import { checkConfig, checkHostConfig, checkNetworkingConfig, containerOfMode } from '#container/validate.ts';
 import { invalidParameter, messageOf, notFound } from '#errdefs/errors.ts';
@@ -22,7 +22,8 @@ import { Rollback } from '#pkg/rollback/rollback.ts';
 import type { Image } from '#image/image-store.ts';
 import { validateLogConfig } from '#logger/log-target.ts';
 import type { Services } from '../services.ts';
-import { publishContainerEvent, publishVolumeEvent } from './event.ts';
+import { publishContainerEvent } from './event.ts';
+import { fillVolumes, makeMounts, wantedMounts } from './mounts.ts';
 import { containerDirectory } from './paths.ts';
 
 const SHM_DEFAULT_BYTES = 64 * 1024 * 1024;
@@ -45,8 +46,7 @@ export async function createContainer(
   });
   validateLogConfig({ type: hostConfig.LogConfig.Type, options: hostConfig.LogConfig.Config ?? {} });
   checkOthers(services, hostConfig);
-  const mounts = parseMounts(hostConfig, config);
-  checkSources(mounts);
+  const mounts = wantedMounts(services, hostConfig, config);
 
   const id = newId(services);
   const record = recordOf({
@@ -123,13 +123,6 @@ function checkOthers(services: Services, host: HostConfig): void {
   }
 }
 
-function checkSources(mounts: readonly MountSpec[]): void {
-  for (const mount of mounts) {
-    if (mount.type !== 'bind' || mount.createSource || fs.existsSync(mount.source)) continue;
-    throw invalidParameter(`invalid mount config for type "bind": bind source path does not exist: ${mount.source}`);
-  }
-}
-
 function newId(services: Services): string {
   for (;;) {
     const id = randomBytes(32).toString('hex');
@@ -194,7 +187,8 @@ async function makeContainer(
   failpoint('create.recorded');
 
   await containers.run(id, async (held) => {
-    const mounts = wanted.map((mount) => makeMount(services, mount, undo));
+    using made = await makeMounts(services, wanted, undo);
+    const { mounts } = made;
     // From here on a crash finds the volumes through the record.
     held.update({ mounts }, () => {
       for (const mount of mounts) if (mount.volume !== '') volumes.addUser(mount.volume, id);
@@ -208,7 +202,7 @@ async function makeContainer(
     const toFill = mounts.filter((mount) => mount.type === 'volume' && mount.copyUp);
     if (toFill.length > 0) {
       using rootfs = layer.mount();
-      for (const mount of toFill) await volumes.copyUp(mount.volume, rootfs.fd, mount.destination, signal);
+      await fillVolumes(services, id, toFill, rootfs.fd, signal);
     }
     signal.throwIfAborted();
     held.update({ complete: true });
@@ -220,26 +214,6 @@ async function makeContainer(
 
 function unlinkVolumes(services: Services, id: string, record: Pick<ContainerRecord, 'mounts'>): void {
   for (const mount of record.mounts) if (mount.volume !== '') services.volumes.removeUser(mount.volume, id);
-}
-
-function makeMount(services: Services, mount: MountSpec, undo: Rollback): ContainerMount {
-  if (mount.type === 'bind') {
-    if (mount.createSource && !fs.existsSync(mount.source))
-      fs.mkdirSync(mount.source, { recursive: true, mode: 0o755 });
-    return { ...mount, volume: '', anonymous: false };
-  }
-  if (mount.type === 'tmpfs') return { ...mount, volume: '', anonymous: false };
-  const { volume, created } = services.volumes.create(mount.source, mount.labels);
-  if (created) {
-    undo.defer('remove volume', () => services.volumes.remove(volume.name, { force: true }));
-    publishVolumeEvent(services.events, 'create', volume.name, {});
-  }
-  return {
-    ...mount,
-    source: services.volumes.mountpoint(volume.name),
-    volume: volume.name,
-    anonymous: mount.source === '',
-  };
 }
 
 function warningsOf(services: Services, host: HostConfig, config: ContainerConfig): string[] {

@@ -37,8 +37,13 @@ export function networkNameOf(record: ContainerRecord): string {
 export function publishVolumeEvent(
   events: Events,
   action: 'create' | 'mount' | 'unmount' | 'destroy',
-  volume: string,
+  volume: { readonly name: string; readonly driver: string },
   attributes: Readonly<Record<string, string>>,
 ): void {
-  events.publish({ type: 'volume', action, id: volume, attributes: { driver: 'local', ...attributes } });
+  events.publish({ type: 'volume', action, id: volume.name, attributes: { driver: volume.driver, ...attributes } });
+}
+
+/** The volume of a container's mount, for its events. */
+export function volumeOf(mount: ContainerRecord['mounts'][number]): { readonly name: string; readonly driver: string } {
+  return { name: mount.volume, driver: mount.driver === '' ? 'local' : mount.driver };
 }

@@ -12,8 +12,9 @@ import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { log } from '#pkg/log/log.ts';
 import type { Services } from '../services.ts';
 import type { Held } from './containers.ts';
-import { publishContainerEvent, publishNetworkEvent, publishVolumeEvent } from './event.ts';
+import { publishContainerEvent, publishNetworkEvent, publishVolumeEvent, volumeOf } from './event.ts';
 import type { LiveContainer } from './live.ts';
+import { releaseMounts } from './mounts.ts';
 import { removeHeld } from './remove.ts';
 import { policyRestart } from './policy-restart.ts';
 
@@ -73,6 +74,7 @@ async function handleExit(services: Services, held: Held, live: LiveContainer, e
   services.consoles.end(id);
   services.waiters.exited(id, { exitCode: exit.exitCode, error: exit.error ?? '' });
   await releaseNetwork(services, record);
+  await releaseMounts(services, record);
   // What is not recorded must be found again by the next start.
   if (recorded) await live.driver.release(id);
   if (restart !== undefined) planRestart(services, id, restart.waitMs);
@@ -103,7 +105,7 @@ export function publishExit(services: Services, record: ContainerRecord, exit: P
   });
   publishNetworkEvent(services.events, record, 'disconnect');
   for (const mount of record.mounts) {
-    if (mount.volume !== '') publishVolumeEvent(services.events, 'unmount', mount.volume, { container: record.id });
+    if (mount.volume !== '') publishVolumeEvent(services.events, 'unmount', volumeOf(mount), { container: record.id });
   }
 }
 

@@ -7,12 +7,18 @@ export function mountPointsOf(record: ContainerRecord): MountPoint[] {
     .filter((mount) => !mount.hidden)
     .map((mount) => ({
       Type: mount.type,
-      ...(mount.volume === '' ? {} : { Name: mount.volume }),
+      ...nameOf(mount),
       Source: mount.source,
       Destination: mount.destination,
-      ...(mount.type === 'volume' ? { Driver: 'local' } : {}),
+      ...(mount.type === 'volume' ? { Driver: mount.driver === '' ? 'local' : mount.driver } : {}),
       Mode: mount.mode,
       RW: !mount.readOnly,
       Propagation: mount.propagation,
     }));
+}
+
+/** An image mount has the image for its name. */
+function nameOf(mount: ContainerRecord['mounts'][number]): { Name?: string } {
+  if (mount.type === 'image') return { Name: mount.imageId };
+  return mount.volume === '' ? {} : { Name: mount.volume };
 }

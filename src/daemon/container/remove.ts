@@ -6,7 +6,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { ContainerRecord } from '#container/record.ts';
 import { can, isRunning } from '#container/state.ts';
-import { conflict, invalidParameter, messageOf, systemError } from '#errdefs/errors.ts';
+import { conflict, invalidParameter, kindOf, messageOf, systemError } from '#errdefs/errors.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { log } from '#pkg/log/log.ts';
 import type { Services } from '../services.ts';
@@ -103,9 +103,15 @@ async function finishRemoval(services: Services, removal: Removal): Promise<void
   removeFlat(containerDirectory(services, id));
   for (const name of removal.volumes) {
     // A volume that another container has come to use stays.
-    if (services.volumes.find(name) === undefined || services.volumes.users(name).length > 0) continue;
-    services.volumes.remove(name, { force: true });
-    publishVolumeEvent(services.events, 'destroy', name, {});
+    const volume = services.volumes.find(name);
+    if (volume === undefined || services.volumes.users(name).length > 0) continue;
+    try {
+      await services.volumes.remove(name, { force: true });
+      publishVolumeEvent(services.events, 'destroy', volume, {});
+    } catch (error) {
+      // Whoever came to use it meanwhile keeps it.
+      if (kindOf(error) !== 'conflict') throw error;
+    }
   }
   services.db.delete(REMOVAL_KIND, id);
   if (services.room.restore()) return;

@@ -5,6 +5,7 @@
 import type { StartFailure } from '#execdriver/driver.ts';
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import { type ContainerState, isRunning, moveTo } from '#container/state.ts';
+import type { MountSources } from '#container/spec/mounts.ts';
 import { buildSpec } from '#container/spec/spec.ts';
 import { parseSecurityOptions } from '#container/security-opt.ts';
 import { containerOfMode, parseNetworkMode } from '#container/validate.ts';
@@ -19,9 +20,10 @@ import { dup } from '#sys/files.ts';
 import type { Services } from '../services.ts';
 import type { Held } from './containers.ts';
 import { blockDevice, devicesOf } from './devices.ts';
-import { publishContainerEvent, publishNetworkEvent, publishVolumeEvent } from './event.ts';
+import { publishContainerEvent, publishNetworkEvent, publishVolumeEvent, volumeOf } from './event.ts';
 import { adopt } from './exit.ts';
 import { pathsOf, writeGeneratedFiles } from './generated-files.ts';
+import { openMounts } from './mounts.ts';
 import { containerDirectory } from './paths.ts';
 import { removeHeld } from './remove.ts';
 import { filterOf } from './seccomp.ts';
@@ -79,7 +81,8 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
   const endpoint = await network?.allocate(id);
   if (network !== undefined && endpoint !== undefined) undo.defer('release endpoint', () => network.release(endpoint));
   failpoint('start.network-made');
-  const spec = specOf(services, held.record, endpoint);
+  using mounts = await openMounts(services, held.record, undo);
+  const spec = specOf(services, held.record, { endpoint, sources: mounts.sources });
   const layer = services.layers.readWrite(id);
   if (layer === undefined) throw systemError(`container ${id} has no read-write layer`);
   // One counted mount of the layer; the driver closes its own duplicate.
@@ -117,7 +120,7 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
 function publishStarted(services: Services, record: ContainerRecord): void {
   for (const mount of record.mounts) {
     if (mount.volume === '') continue;
-    publishVolumeEvent(services.events, 'mount', mount.volume, {
+    publishVolumeEvent(services.events, 'mount', volumeOf(mount), {
       container: record.id,
       destination: mount.destination,
       propagation: mount.propagation,
@@ -137,7 +140,12 @@ function networkOf(services: Services, record: ContainerRecord): NetworkDriver |
   return network;
 }
 
-function specOf(services: Services, record: ContainerRecord, endpoint: Endpoint | undefined): Spec {
+function specOf(
+  services: Services,
+  record: ContainerRecord,
+  made: { readonly endpoint: Endpoint | undefined; readonly sources: MountSources },
+): Spec {
+  const { endpoint, sources } = made;
   const { settings, isolation, host } = services;
   const { hostConfig } = record;
   const stored: StoredEndpoint | undefined = endpoint;
@@ -157,6 +165,7 @@ function specOf(services: Services, record: ContainerRecord, endpoint: Endpoint 
   const wantsInit = hostConfig.Init ?? settings.init;
   return buildSpec({
     record,
+    sources,
     files,
     initFile: wantsInit ? isolation.initFile() : undefined,
     cgroupsPath: `${isolation.cgroupParent}/${record.id}`,

@@ -63,7 +63,7 @@ function installTransfers(services: Services, images: ImageStore): void {
 function usersOf(services: Services, imageId: string): ImageUser[] {
   return services.containers
     .everything()
-    .filter((record) => record.imageId === imageId)
+    .filter((record) => record.imageId === imageId || record.mounts.some((mount) => mount.imageId === imageId))
     .map((record) => ({ id: record.id, running: isRunningOrRestarting(record.state) }));
 }
 

@@ -4,12 +4,14 @@
  * policies act. The kernel and the monitor are asked, not the records.
  */
 import * as fs from 'node:fs';
+import * as path from 'node:path';
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import { isRunning } from '#container/state.ts';
 import { messageOf } from '#errdefs/errors.ts';
 import type { ExecDriver, ProcessExit, RunningProcess } from '#execdriver/driver.ts';
 import { openCgroup } from '#libcontainer/cgroups/cgroups.ts';
 import { log } from '#pkg/log/log.ts';
+import { unmountBelow } from '#sys/mount-table.ts';
 import { adopt, exitedState, planRestart, publishExit } from '../container/exit.ts';
 import { networkNameOf } from '../container/event.ts';
 import { containerDirectory, containersDirectory } from '../container/paths.ts';
@@ -24,10 +26,12 @@ const DAEMON_KIND = 'daemon';
 
 export async function restore(services: Services): Promise<void> {
   const rebooted = noteBoot(services);
+  services.volumes.restore();
+  unmountBelow(path.join(services.settings.execRoot, 'mounts'));
   await sweepCreations(services);
   await finishRemovals(services);
-  services.volumes.restore();
   const found = await foundProcesses(services);
+  services.tasks.spawn('unmount volumes', () => services.volumes.restoreMounts((id) => found.has(id)));
   await restoreNetworks(services, found);
   for (const record of services.containers.all())
     await restoreContainer(services, record, found.get(record.id), rebooted);

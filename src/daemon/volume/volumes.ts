@@ -1,49 +1,44 @@
-/** Volumes: list, inspect and remove. */
+/** Volumes: create, list, inspect, remove. */
 import type { Filters } from '#api/jobs/container.ts';
-import type { Volume, VolumeListResponse } from '#api/types/volume.ts';
-import { invalidParameter } from '#errdefs/errors.ts';
-import type { VolumeRecord } from '#volume/volumes.ts';
+import type { Volume, VolumeCreateRequest, VolumeListResponse } from '#api/types/volume.ts';
+import { booleanFilter, checkFilterKeys, matchesExactly, matchesLabels, matchesPattern } from '#pkg/filters/filters.ts';
 import { publishVolumeEvent } from '../container/event.ts';
 import type { Services } from '../services.ts';
+import { knownVolume, knownVolumes } from './known.ts';
+import { volumeUsage } from './usage.ts';
 
-export function listVolumes(services: Pick<Services, 'volumes'>, filters: Filters): VolumeListResponse {
-  const tests = [...filters].map(([key, values]) => testOf(services, key, values));
-  const found = services.volumes.list().filter((volume) => tests.every((test) => test(volume)));
-  return { Volumes: found.map((volume) => services.volumes.toWire(volume)), Warnings: null };
+export async function createVolume(services: Services, request: VolumeCreateRequest): Promise<Volume> {
+  const { volume, created } = await services.volumes.create({
+    name: request.Name ?? '',
+    driver: request.Driver ?? '',
+    options: request.DriverOpts ?? {},
+    labels: request.Labels ?? {},
+  });
+  if (created) publishVolumeEvent(services.events, 'create', volume, {});
+  return knownVolume(services, volume.name);
 }
 
-function testOf(
-  services: Pick<Services, 'volumes'>,
-  key: string,
-  values: readonly string[],
-): (volume: VolumeRecord) => boolean {
-  switch (key) {
-    case 'name':
-      return (volume) => values.some((value) => volume.name.includes(value));
-    case 'driver':
-      return () => values.includes('local');
-    case 'label':
-      return (volume) =>
-        values.every((value) => {
-          const at = value.indexOf('=');
-          const labels = services.volumes.toWire(volume).Labels ?? {};
-          return at < 0 ? value in labels : labels[value.slice(0, at)] === value.slice(at + 1);
-        });
-    case 'dangling': {
-      const wanted = values.some((value) => ['true', '1'].includes(value));
-      return (volume) => (services.volumes.users(volume.name).length === 0) === wanted;
-    }
-    default:
-      throw invalidParameter(`invalid filter '${key}'`);
-  }
+export async function listVolumes(services: Services, filters: Filters): Promise<VolumeListResponse> {
+  checkFilterKeys(filters, ['dangling', 'driver', 'label', 'name']);
+  const dangling = booleanFilter(filters, 'dangling');
+  const { volumes, warnings } = await knownVolumes(services);
+  const found = volumes.filter(
+    (volume) =>
+      matchesPattern(filters, 'name', volume.Name) &&
+      matchesExactly(filters, 'driver', volume.Driver) &&
+      matchesLabels(filters, volume.Labels) &&
+      (dangling === undefined || (services.volumes.users(volume.Name).length === 0) === dangling),
+  );
+  return { Volumes: found, Warnings: warnings.length === 0 ? null : warnings };
 }
 
-export function inspectVolume(services: Pick<Services, 'volumes'>, name: string): Volume {
-  return services.volumes.toWire(services.volumes.get(name));
+export async function inspectVolume(services: Services, name: string, size: boolean): Promise<Volume> {
+  const volume = await knownVolume(services, name);
+  return size ? { ...volume, UsageData: await volumeUsage(services, volume) } : volume;
 }
 
-export function removeVolume(services: Pick<Services, 'volumes' | 'events'>, name: string, force: boolean): void {
-  const known = services.volumes.find(name) !== undefined;
-  services.volumes.remove(name, { force });
-  if (known) publishVolumeEvent(services.events, 'destroy', name, {});
+export async function removeVolume(services: Services, name: string, force: boolean): Promise<void> {
+  const known = services.volumes.find(name);
+  await services.volumes.remove(name, { force });
+  if (known !== undefined) publishVolumeEvent(services.events, 'destroy', known, {});
 }

@@ -55,5 +55,9 @@ export const failpointNames = [
   'load.layer-recorded',
   'load.image-recorded',
   'volume.recorded',
+  'volume.mount-recorded',
+  'volume.mounted',
+  'volume.unmounted',
+  'volume.forgotten',
 ] as const;
 export type FailpointName = (typeof failpointNames)[number];

@@ -98,7 +98,7 @@ describe('the daemon itself', () => {
     expect(listed.map((v) => v['Name'])).toContain(name);
     expect((await ask('GET', `/volumes/${name}`)).body).toMatchObject({ Name: name, Driver: 'local', Scope: 'local' });
     expect(await message('GET', '/volumes/nothing')).toBe('404 get nothing: no such volume');
-    expect(await message('POST', '/volumes/create', { Name: 'x' })).toContain('501 Cannot create a volume');
+    expect(await message('POST', '/volumes/create', { Name: 'x' })).toContain('400 create x: volume name is too short');
     await remove(id);
     expect((await daemon.request('GET', `/volumes/${name}`)).status).toBe(404);
   });

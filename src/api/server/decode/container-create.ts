@@ -285,6 +285,10 @@ export function decodeCreateRequest(body: unknown, minor: number): ContainerCrea
   if (minor < 40 && host.IpcMode === '') host.IpcMode = 'shareable';
   if (minor < 42) host.ConsoleSize = [0, 0];
   if (minor < 43) delete host.Annotations;
+  for (const { BindOptions: bind } of minor < 44 ? (host.Mounts ?? []) : []) {
+    delete bind?.ReadOnlyNonRecursive;
+    delete bind?.ReadOnlyForceRecursive;
+  }
   if (minor < 44 && request.Healthcheck !== undefined) delete request.Healthcheck.StartInterval;
   return request;
 }

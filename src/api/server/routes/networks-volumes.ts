@@ -1,7 +1,8 @@
 /** Routes of networks and volumes. */
 import { networkInspect, networkList } from '#api/jobs/network.ts';
-import { volumeInspect, volumeList, volumeRemove } from '#api/jobs/volume.ts';
+import { volumeCreate, volumeInspect, volumeList, volumePrune, volumeRemove } from '#api/jobs/volume.ts';
 import { decodeFilters } from '#pkg/filters/filters.ts';
+import { decodeVolumeCreate } from '../decode/volume.ts';
 import { needsSwarm, notYet, type Route, type RouteContext, route } from '../route.ts';
 
 async function listNetworks(ctx: RouteContext): Promise<void> {
@@ -19,7 +20,17 @@ async function listVolumes(ctx: RouteContext): Promise<void> {
 }
 
 async function inspectVolume(ctx: RouteContext): Promise<void> {
-  ctx.sendJson(200, await ctx.run(volumeInspect, { volume: ctx.param('name') }));
+  ctx.sendJson(200, await ctx.run(volumeInspect, { volume: ctx.param('name'), size: ctx.query.flag('size') }));
+}
+
+async function createVolume(ctx: RouteContext): Promise<void> {
+  ctx.sendJson(201, await ctx.run(volumeCreate, decodeVolumeCreate(await ctx.jsonRequired())));
+}
+
+/** Before API 1.42 a prune took named volumes too. */
+async function pruneVolumes(ctx: RouteContext): Promise<void> {
+  const filters = decodeFilters(ctx.query.text('filters'));
+  ctx.sendJson(200, await ctx.run(volumePrune, { filters, named: ctx.minor < 42 }));
 }
 
 async function removeVolume(ctx: RouteContext): Promise<void> {
@@ -37,8 +48,8 @@ export const networkAndVolumeRoutes: readonly Route[] = [
   notYet('DELETE', '/networks/{id}', 24, 'remove a network'),
   route('GET', '/volumes', 24, 'list volumes', listVolumes),
   route('GET', '/volumes/{name}', 24, 'inspect a volume', inspectVolume),
-  notYet('POST', '/volumes/create', 24, 'create a volume'),
-  notYet('POST', '/volumes/prune', 25, 'remove unused volumes'),
+  route('POST', '/volumes/create', 24, 'create a volume', createVolume),
+  route('POST', '/volumes/prune', 25, 'remove unused volumes', pruneVolumes),
   needsSwarm('PUT', '/volumes/{name}', 'update a cluster volume'),
   route('DELETE', '/volumes/{name}', 24, 'remove a volume', removeVolume),
 ];
