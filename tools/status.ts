@@ -46,6 +46,7 @@ export const proofs: Readonly<Record<string, Proof>> = {
   'POST /containers/{id}/kill': ['api/routes.test.ts', 'kill by name and number'],
   'POST /containers/{id}/pause': ['resources/pause.test.ts', 'a paused container stands still'],
   'POST /containers/{id}/unpause': ['resources/pause.test.ts', 'a paused container stands still'],
+  'POST /containers/{id}/update': ['resources/update.test.ts', 'limits change while it runs'],
   'POST /containers/{id}/rename': ['api/routes.test.ts', 'top, resize, rename'],
   'POST /containers/{id}/attach': ['cli/logs.test.ts', 'two clients attached'],
   'POST /containers/{id}/wait': ['api/routes.test.ts', 'wait in all conditions'],

@@ -110,6 +110,11 @@ export const COMMANDS: readonly TableEntry[] = [
     load: async () => (await import('./container/signals.ts')).unpause,
   },
   {
+    names: ['container update', 'update'],
+    summary: 'Update configuration of one or more containers',
+    load: async () => (await import('./container/update.ts')).update,
+  },
+  {
     names: ['container wait', 'wait'],
     summary: 'Block until one or more containers stop, then print their exit codes',
     load: async () => (await import('./container/wait.ts')).wait,

@@ -5,7 +5,9 @@
  */
 import type { ContainerConfig } from '#api/types/container.ts';
 import type { HostConfig } from '#api/types/host-config.ts';
+import type { RestartBackoff } from '#api/types/update.ts';
 import { dataLoss } from '#errdefs/errors.ts';
+import type { Resources } from '#libcontainer/spec.ts';
 import { type MountSpec, plainMount } from './mount-spec.ts';
 import type { ContainerState } from './state.ts';
 
@@ -56,6 +58,16 @@ export interface ContainerRecord {
   readonly manuallyStopped: boolean;
   readonly restartCount: number;
   readonly endpoint: StoredEndpoint | undefined;
+  /** How many updates it has had; absent: none. */
+  readonly revision?: number;
+  readonly restartBackoff?: RestartBackoff;
+  /** An update whose limits may not be in force yet: restore completes it, or goes back when the kernel refuses it. */
+  readonly pendingUpdate?: PendingUpdate | undefined;
+}
+
+export interface PendingUpdate {
+  readonly limits: Resources;
+  readonly before: Pick<ContainerRecord, 'config' | 'hostConfig' | 'revision' | 'restartBackoff'>;
 }
 
 /** Errors: data-loss when the document is not a container. */

@@ -2,8 +2,9 @@
  * Limits of a container: the checks and words of dockerd, and their translation into the OCI resources. What a host
  * cannot do is a warning, not an error, where dockerd has it so.
  */
-import type { HostConfig } from '#api/types/host-config.ts';
-import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
+import type { HostConfig, Resources as Requested } from '#api/types/host-config.ts';
+import { invalidParameter } from '#errdefs/errors.ts';
+import type { KernelLimits } from '#libcontainer/cgroups/kernel-limits.ts';
 import type { Resources } from '#libcontainer/spec.ts';
 
 const MEMORY_MIN_BYTES = 6 * 1024 * 1024;
@@ -13,30 +14,27 @@ export interface CpuFacts {
   /** '0-3,5' as in /sys/devices/system/cpu/online. */
   readonly online: string;
   readonly memoryNodes: string;
+  readonly limits: KernelLimits;
 }
 
-export function checkResources(host: HostConfig, facts: CpuFacts): void {
-  checkMemory(host);
+/** After `fitResources`. `update`: memory and swap limits may come one at a time. */
+export function checkResources(host: Requested, facts: CpuFacts, update = false): void {
+  checkMemory(host, update);
   checkCpu(host, facts);
   checkBlockIo(host);
   const windows = ['CpuCount', 'CpuPercent', 'IOMaximumIOps', 'IOMaximumBandwidth'] as const;
   for (const field of windows)
     if (host[field] !== 0) throw invalidParameter(`invalid option: Linux does not support ${field}`);
-  if ((host.KernelMemory ?? 0) > 0) throw notImplemented('KernelMemory is not supported: the kernel dropped it');
-  if ((host.KernelMemoryTCP ?? 0) > 0) throw notImplemented('KernelMemoryTCP is not supported');
-  if ((host.DeviceRequests ?? []).length > 0) throw notImplemented('DeviceRequests is not supported yet');
-  if (host.CgroupParent !== '') throw notImplemented('CgroupParent is not supported yet');
   checkUlimits(host);
 }
 
-function checkMemory(host: HostConfig): void {
+function checkMemory(host: Requested, update: boolean): void {
   const { Memory: memory, MemorySwap: swap, MemoryReservation: reservation } = host;
-  if (memory < 0) throw invalidParameter(`invalid memory limit: ${memory}`);
   if (memory !== 0 && memory < MEMORY_MIN_BYTES) throw invalidParameter('Minimum memory limit allowed is 6MB');
   if (memory > 0 && swap > 0 && swap < memory) {
     throw invalidParameter('Minimum memoryswap limit should be larger than memory limit, see usage');
   }
-  if (memory === 0 && swap > 0) {
+  if (memory === 0 && swap > 0 && !update) {
     throw invalidParameter('You should always set the Memory limit when using Memoryswap limit, see usage');
   }
   const swappiness = host.MemorySwappiness ?? -1;
@@ -51,7 +49,7 @@ function checkMemory(host: HostConfig): void {
   }
 }
 
-function checkCpu(host: HostConfig, facts: CpuFacts): void {
+function checkCpu(host: Requested, facts: CpuFacts): void {
   const { NanoCpus: nano, CpuPeriod: period, CpuQuota: quota } = host;
   if (nano > 0 && period > 0) {
     throw invalidParameter('Conflicting options: Nano CPUs and CPU Period cannot both be set');
@@ -67,8 +65,18 @@ function checkCpu(host: HostConfig, facts: CpuFacts): void {
     throw invalidParameter('CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)');
   }
   if (quota > 0 && quota < 1000) throw invalidParameter('CPU cfs quota can not be less than 1ms (i.e. 1000)');
-  if (host.CpuRealtimePeriod !== 0) throw notImplemented('CpuRealtimePeriod is not supported yet');
-  if (host.CpuRealtimeRuntime !== 0) throw notImplemented('CpuRealtimeRuntime is not supported yet');
+  if (nano > 0 && !facts.limits.cpuCfs) {
+    throw invalidParameter(
+      'NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler or the cgroup is not mounted',
+    );
+  }
+  const { CpuRealtimePeriod: rtPeriod, CpuRealtimeRuntime: rtRuntime } = host;
+  if ((rtPeriod !== 0 || rtRuntime !== 0) && !facts.limits.cpuRealtime) {
+    throw invalidParameter('kernel does not support CPU real-time scheduler');
+  }
+  if (rtPeriod !== 0 && rtRuntime !== 0 && rtRuntime > rtPeriod) {
+    throw invalidParameter('cpu real-time runtime cannot be higher than cpu real-time period');
+  }
   checkSet(host.CpusetCpus, facts.online, 'cpus', 'CPUs');
   checkSet(host.CpusetMems, facts.memoryNodes, 'mems', 'memory nodes');
 }
@@ -76,7 +84,9 @@ function checkCpu(host: HostConfig, facts: CpuFacts): void {
 function checkSet(asked: string, available: string, kind: string, words: string): void {
   if (asked === '') return;
   const wanted = parseList(asked);
-  if (wanted === undefined) throw invalidParameter(`Invalid value ${asked} for cpuset ${kind}`);
+  if (wanted === undefined) {
+    throw invalidParameter(`Invalid value ${asked} for cpuset ${kind}: invalid format: ${asked}`);
+  }
   const have = parseList(available.trim()) ?? new Set<number>();
   for (const number of wanted) {
     if (!have.has(number)) {
@@ -101,7 +111,7 @@ export function parseList(text: string): Set<number> | undefined {
   return numbers;
 }
 
-function checkBlockIo(host: HostConfig): void {
+function checkBlockIo(host: Requested): void {
   const weight = host.BlkioWeight;
   if (weight !== 0 && (weight < 10 || weight > 1000)) {
     throw invalidParameter('Range of blkio weight is from 10 to 1000');
@@ -131,7 +141,7 @@ const ulimitNames = [
   'stack',
 ];
 
-function checkUlimits(host: HostConfig): void {
+function checkUlimits(host: Requested): void {
   for (const limit of host.Ulimits ?? []) {
     if (!ulimitNames.includes(limit.Name)) throw invalidParameter(`invalid ulimit type: ${limit.Name}`);
     const unlimited = limit.Hard === -1;
@@ -159,6 +169,7 @@ function memoryOf(host: HostConfig): NonNullable<Resources['memory']> {
     ...(host.Memory > 0 ? { limit: host.Memory } : {}),
     ...(swap === 0 ? {} : { swap }),
     ...(host.MemoryReservation > 0 ? { reservation: host.MemoryReservation } : {}),
+    ...((host.KernelMemoryTCP ?? 0) > 0 ? { kernelTCP: host.KernelMemoryTCP } : {}),
     ...(swappiness >= 0 ? { swappiness } : {}),
     ...(host.OomKillDisable === true ? { disableOOMKiller: true } : {}),
   };
@@ -171,6 +182,8 @@ function cpuOf(host: HostConfig): NonNullable<Resources['cpu']> {
     ...(host.CpuShares > 0 ? { shares: host.CpuShares } : {}),
     ...(period > 0 ? { period } : {}),
     ...(quota === 0 ? {} : { quota }),
+    ...(host.CpuRealtimePeriod > 0 ? { realtimePeriod: host.CpuRealtimePeriod } : {}),
+    ...(host.CpuRealtimeRuntime > 0 ? { realtimeRuntime: host.CpuRealtimeRuntime } : {}),
     ...(host.CpusetCpus === '' ? {} : { cpus: host.CpusetCpus }),
     ...(host.CpusetMems === '' ? {} : { mems: host.CpusetMems }),
   };

@@ -3,6 +3,7 @@
  * The wait doubles from 100 ms to a minute and starts anew once a container has run for ten seconds.
  */
 import type { RestartPolicy } from '#api/types/host-config.ts';
+import type { RestartBackoff } from '#api/types/update.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
 
 const BACKOFF_FIRST_MS = 100;
@@ -37,13 +38,16 @@ export interface EndedRun {
   readonly manuallyStopped: boolean;
   readonly ranMs: number;
   readonly previousBackoffMs: number;
+  /** Of this container; absent: the usual waits. */
+  readonly backoff?: RestartBackoff | undefined;
 }
 
 /** How long to wait before the next start, or undefined when there is none. */
 export function nextRestart(run: EndedRun): { readonly waitMs: number } | undefined {
   if (run.manuallyStopped || !wanted(run)) return undefined;
-  const previous = run.ranMs >= STEADY_AFTER_MS ? 0 : run.previousBackoffMs;
-  return { waitMs: previous === 0 ? BACKOFF_FIRST_MS : Math.min(previous * 2, BACKOFF_MAX_MS) };
+  const { FirstMs = BACKOFF_FIRST_MS, MaxMs = BACKOFF_MAX_MS, SteadyAfterMs = STEADY_AFTER_MS } = run.backoff ?? {};
+  const previous = run.ranMs >= SteadyAfterMs ? 0 : run.previousBackoffMs;
+  return { waitMs: Math.min(previous === 0 ? FirstMs : previous * 2, Math.max(FirstMs, MaxMs)) };
 }
 
 function wanted(run: EndedRun): boolean {

@@ -4,10 +4,17 @@ import { effectiveCapabilities } from './capabilities.ts';
 import { mergeConfig, processEnv } from './merge-config.ts';
 import { parseMounts } from './parse-mounts.ts';
 import { nextRestart } from './restart-policy.ts';
-import { emptyConfig, stockHostConfig } from './testing/stock.ts';
+import { allLimits, emptyConfig, stockHostConfig } from './testing/stock.ts';
 import { checkConfig, checkHostConfig, checkNetworkingConfig } from './validate.ts';
 
-const facts = { cpus: 2, online: '0-1', memoryNodes: '0', cgroupVersion: 1, runtimes: ['runc'] } as const;
+const facts = {
+  cpus: 2,
+  online: '0-1',
+  memoryNodes: '0',
+  cgroupVersion: 1,
+  runtimes: ['runc'],
+  limits: allLimits,
+} as const;
 
 function refusal(change: Partial<HostConfig>, config: Partial<ContainerConfig> = {}): string {
   try {
@@ -53,8 +60,10 @@ describe('HostConfig', () => {
     [{ PortBindings: { '80/tcp': [{ HostIp: '', HostPort: '80' }] } }, 'PortBindings is not supported yet'],
     [{ PublishAllPorts: true }, 'PublishAllPorts is not supported yet'],
     [{ Links: ['x'] }, 'Links is not supported yet'],
-    [{ CpuRealtimeRuntime: 1 }, 'CpuRealtimeRuntime is not supported yet'],
-    [{ CgroupParent: '/x' }, 'CgroupParent is not supported yet'],
+    [
+      { CpuRealtimeRuntime: 2000, CpuRealtimePeriod: 1000 },
+      'cpu real-time runtime cannot be higher than cpu real-time period',
+    ],
     [{ StorageOpt: { size: '1G' } }, 'StorageOpt is not supported yet'],
     [{ CpuCount: 1 }, 'Linux does not support CpuCount'],
     [{ OomScoreAdj: 1001 }, 'Invalid value 1001, range for oom score adj is [-1000, 1000]'],

@@ -21,6 +21,7 @@ import { LayerStore } from '#layer/layer-store.ts';
 import { DEFAULT_PROFILE } from '#libcontainer/apparmor/profile.ts';
 import { detectApparmor, ensureDefaultProfile } from '#libcontainer/apparmor/apparmor.ts';
 import { detectCgroups } from '#libcontainer/cgroups/detect.ts';
+import { kernelLimits } from '#libcontainer/cgroups/kernel-limits.ts';
 import { type CgroupLayout, planLayout } from '#libcontainer/cgroups/layout.ts';
 import { installDockerInit } from '#libcontainer/init/init.ts';
 import { LogReader } from '#logger/json-file/read.ts';
@@ -36,6 +37,7 @@ import { Ballast } from './ballast.ts';
 import { Consoles } from './container/console.ts';
 import { Containers } from './container/containers.ts';
 import { LiveContainers } from './container/live.ts';
+import { UpdateHooks } from './container/update-hooks.ts';
 import { Waiters } from './container/waiters.ts';
 import { Execs } from './exec/execs.ts';
 import { readHost } from './host-facts.ts';
@@ -120,6 +122,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     live: new LiveContainers(),
     consoles: new Consoles(pump, path.join(dataRoot, 'containers')),
     waiters: new Waiters(),
+    updateHooks: new UpdateHooks(),
     execs: new Execs(db),
     volumes: new Volumes({ local: localVolumes, db, drivers: volumeDrivers }),
     volumeDrivers,
@@ -222,6 +225,7 @@ async function isolationOf(config: DaemonConfig, layout: CgroupLayout): Promise<
   }
   return {
     cgroups: layout.host,
+    limits: kernelLimits(layout.host),
     cgroupParent: layout.parent,
     apparmorProfile,
     initFile: () => installDockerInit(path.join(config.execRoot, 'bin')),

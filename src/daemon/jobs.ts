@@ -68,6 +68,10 @@ function installContainerJobs(services: Services): void {
   engine.register(container.containerRemove, (input) => removeContainer(services, input));
   engine.register(container.containerPause, (input) => pauseContainer(services, input.container));
   engine.register(container.containerUnpause, (input) => unpauseContainer(services, input.container));
+  engine.register(container.containerUpdate, async (input) => {
+    const { updateContainer } = await import('./container/update.ts');
+    return updateContainer(services, input.container, input.request);
+  });
   engine.register(container.containerRename, (input) => renameContainer(services, input.container, input.name));
   engine.register(container.containerResize, (input) =>
     resizeContainer(services, input.container, input.height, input.width),

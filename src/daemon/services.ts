@@ -10,6 +10,7 @@ import type { GraphDb } from '#graphdb/graphdb.ts';
 import type { ImageStore } from '#image/image-store.ts';
 import type { LayerStore } from '#layer/layer-store.ts';
 import type { CgroupHost } from '#libcontainer/cgroups/detect.ts';
+import type { KernelLimits } from '#libcontainer/cgroups/kernel-limits.ts';
 import type { LogReader } from '#logger/json-file/read.ts';
 import type { BridgeFacts } from '#networkdriver/bridge.ts';
 import type { NetworkDriver } from '#networkdriver/driver.ts';
@@ -19,6 +20,7 @@ import type { Volumes } from '#volume/volumes.ts';
 import type { Consoles } from './container/console.ts';
 import type { Containers, Room } from './container/containers.ts';
 import type { LiveContainers } from './container/live.ts';
+import type { UpdateHooks } from './container/update-hooks.ts';
 import type { Waiters } from './container/waiters.ts';
 import type { Execs } from './exec/execs.ts';
 import type { HostSystem } from './host-facts.ts';
@@ -46,6 +48,8 @@ export interface DaemonSettings {
 
 export interface Isolation {
   readonly cgroups: CgroupHost;
+  /** What this kernel can limit. */
+  readonly limits: KernelLimits;
   /** Parent of the containers' groups: '/berth' or with the data root's digits. */
   readonly cgroupParent: string;
   /** The default profile, '' without AppArmor. */
@@ -77,6 +81,8 @@ export interface Services {
   readonly live: LiveContainers;
   readonly consoles: Consoles;
   readonly waiters: Waiters;
+  /** Parts that act when a container is updated. */
+  readonly updateHooks: UpdateHooks;
   readonly execs: Execs;
   readonly volumes: Volumes;
   /** Drivers of volumes that are plugins. */

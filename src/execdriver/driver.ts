@@ -10,7 +10,7 @@
  * message is what Docker clients match (reference/compat-notes.md 15) and whose `exitCode` is 125, 126 or 127.
  */
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
-import type { Spec } from '#libcontainer/spec.ts';
+import type { Resources, Spec } from '#libcontainer/spec.ts';
 
 /** Why a first process or an exec could not be started. */
 export interface StartFailure {
@@ -99,6 +99,8 @@ export interface ExecDriver {
   resume(id: string): Promise<void>;
   /** As the kernel has it. */
   paused(id: string): boolean;
+  /** Changes limits of a running container, all or nothing. Returns what takes the change back. */
+  update(id: string, resources: Resources): () => void;
   /** Pids of the container, as the host sees them. */
   pids(id: string): number[];
   /** Lets go of the monitor; containers go on. */

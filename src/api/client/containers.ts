@@ -9,6 +9,7 @@ import type {
   HostConfig,
   NetworkingConfig,
 } from '#api/types/container.ts';
+import type { ContainerUpdateRequest, ContainerUpdateResponse } from '#api/types/update.ts';
 import { type ApiClient, encodeFilters } from './api-client.ts';
 import type { HijackedConnection } from './hijack.ts';
 
@@ -103,6 +104,14 @@ export function removeContainer(
 
 export function renameContainer(client: ApiClient, container: string, name: string): Promise<void> {
   return client.call('POST', at(container, '/rename'), { query: { name } });
+}
+
+export function updateContainer(
+  client: ApiClient,
+  container: string,
+  body: Partial<ContainerUpdateRequest>,
+): Promise<ContainerUpdateResponse> {
+  return client.json('POST', at(container, '/update'), { json: body });
 }
 
 export function resizeContainer(client: ApiClient, container: string, height: number, width: number): Promise<void> {

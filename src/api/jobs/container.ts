@@ -6,6 +6,7 @@ import type {
   ContainerSummary,
   ContainerWaitResponse,
 } from '#api/types/container.ts';
+import type { ContainerUpdateRequest, ContainerUpdateResponse } from '#api/types/update.ts';
 import type { ExecCreateRequest, ExecInspect, ExecStartRequest } from '#api/types/exec.ts';
 import { defineJob } from '#engine/engine.ts';
 import type { Connection, OutputStream } from './streams.ts';
@@ -51,6 +52,10 @@ export const containerWait = defineJob<
 export const containerRemove = defineJob<{ container: string; force: boolean; volumes: boolean; link: boolean }, void>(
   'container.remove',
 );
+export const containerUpdate = defineJob<
+  { container: string; request: ContainerUpdateRequest },
+  ContainerUpdateResponse
+>('container.update');
 /** Errors: conflict when it does not run or is paused already. */
 export const containerPause = defineJob<{ container: string }, void>('container.pause');
 export const containerUnpause = defineJob<{ container: string }, void>('container.unpause');

@@ -3,6 +3,7 @@
  * Go's zero value (null for lists and maps); `?` marks what dockerd leaves out when empty. Field order is dockerd's.
  */
 import type { HostConfig } from './host-config.ts';
+import type { RestartBackoff } from './update.ts';
 import type { Descriptor } from './descriptor.ts';
 import type { EndpointSettings, NetworkingConfig, NetworkSettings } from './network.ts';
 
@@ -134,6 +135,8 @@ export interface ContainerInspect {
   Config: ContainerConfig;
   NetworkSettings: NetworkSettings;
   ImageManifestDescriptor?: Descriptor;
+  /** Ours; absent before the first update. */
+  Berth?: { Revision: number; RestartBackoff?: RestartBackoff };
 }
 
 export interface PortSummary {

@@ -10,7 +10,7 @@ import type { FlagValues } from '../flags/flag-spec.ts';
 import { parseDevice, parseSecurityOptions } from './device-option.ts';
 import { endpointsOf, networkModeOf } from './endpoints.ts';
 import { parseExposed, parsePublished } from './port-option.ts';
-import type { CREATE_FLAGS } from './run-flags.ts';
+import type { CREATE_FLAGS, HEALTH_FLAGS } from './run-flags.ts';
 import { readLabels, readVariables, toRecord } from './variables.ts';
 import { splitVolumes } from './volume-option.ts';
 
@@ -71,7 +71,7 @@ function configOf({ values, given, image, command, environment }: CreateInput): 
   };
 }
 
-function healthOf(values: CreateInput['values']): HealthConfig | undefined {
+export function healthOf(values: FlagValues<typeof HEALTH_FLAGS>): HealthConfig | undefined {
   const asked =
     values['health-cmd'] !== '' ||
     values['health-interval'] !== 0 ||
@@ -183,7 +183,7 @@ function logOf(values: CreateInput['values']): LogConfig {
 }
 
 /** Whether the name is known is the daemon's to say. */
-function restartOf(text: string): RestartPolicy {
+export function restartOf(text: string): RestartPolicy {
   const [name = '', count, ...more] = text.split(':');
   if (count !== undefined && (more.length > 0 || !/^-?\d+$/.test(count))) {
     throw refused(

@@ -127,7 +127,7 @@ const STORAGE = {
   'volumes-from': list('Mount volumes from the specified container(s)'),
 };
 
-const HEALTH = {
+export const HEALTH_FLAGS = {
   'health-cmd': text('Command to run to check health'),
   'health-interval': duration('Time between running the check (ms|s|m|h) (default 0s)'),
   'health-retries': integer('Consecutive failures needed to report unhealthy'),
@@ -164,7 +164,7 @@ const PROCESS = {
   workdir: text('Working directory inside the container', { shorthand: 'w' }),
 };
 
-export const CREATE_FLAGS = { ...LIMITS, ...NETWORK, ...SECURITY, ...STORAGE, ...HEALTH, ...PROCESS };
+export const CREATE_FLAGS = { ...LIMITS, ...NETWORK, ...SECURITY, ...STORAGE, ...HEALTH_FLAGS, ...PROCESS };
 
 export const RUN_FLAGS = {
   ...CREATE_FLAGS,

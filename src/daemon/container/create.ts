@@ -7,6 +7,7 @@ import * as fs from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import type { ContainerCreateResponse, ContainerConfig, HostConfig } from '#api/types/container.ts';
 import type { CreateInput } from '#api/jobs/container.ts';
+import { fitResources } from '#container/fit-resources.ts';
 import { mergeConfig } from '#container/merge-config.ts';
 import type { MountSpec } from '#container/mount-spec.ts';
 import { parseContainerName } from '#container/name.ts';
@@ -37,11 +38,15 @@ export async function createContainer(
   const name = input.name === '' ? undefined : parseContainerName(input.name);
   const image = resolveImage(services, requestedConfig.Image, input.platform);
   const config = checkConfig(mergeConfig(requestedConfig, image.config.config ?? {}));
-  const hostConfig = withDefaults(services, requestedHost);
+  const { resources: hostConfig, warnings } = fitResources(
+    withDefaults(services, requestedHost),
+    services.isolation.limits,
+  );
   checkNetworkingConfig(networking, requestedHost.NetworkMode);
   checkHostConfig(hostConfig, config, {
     ...services.host,
     cgroupVersion: services.isolation.cgroups.version,
+    limits: services.isolation.limits,
     runtimes: [...services.execDrivers.keys()],
   });
   validateLogConfig({ type: hostConfig.LogConfig.Type, options: hostConfig.LogConfig.Config ?? {} });
@@ -58,7 +63,7 @@ export async function createContainer(
     hostConfig,
   });
   await makeContainer(services, record, mounts, image, signal);
-  return { Id: id, Warnings: warningsOf(services, hostConfig, config) };
+  return { Id: id, Warnings: [...warnings, ...warningsOf(config)] };
 }
 
 function resolveImage(services: Services, reference: string, platform: string): Image {
@@ -216,24 +221,11 @@ function unlinkVolumes(services: Services, id: string, record: Pick<ContainerRec
   for (const mount of record.mounts) if (mount.volume !== '') services.volumes.removeUser(mount.volume, id);
 }
 
-function warningsOf(services: Services, host: HostConfig, config: ContainerConfig): string[] {
+function warningsOf(config: ContainerConfig): string[] {
   const warnings: string[] = [];
   const test = config.Healthcheck?.Test ?? [];
   if (test.length > 0 && test[0] !== 'NONE') {
     warnings.push('The image or request has a HEALTHCHECK. It is kept, but health checks are not run yet.');
-  }
-  if (host.OomKillDisable === true && services.isolation.cgroups.version === 2) {
-    warnings.push('Your kernel does not support OomKillDisable. OomKillDisable discarded.');
-  }
-  if (host.OomKillDisable === true && host.Memory === 0 && services.isolation.cgroups.version === 1) {
-    warnings.push(
-      'OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.',
-    );
-  }
-  if ((host.MemorySwappiness ?? -1) >= 0 && services.isolation.cgroups.version === 2) {
-    warnings.push(
-      'Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.',
-    );
   }
   return warnings;
 }

@@ -62,6 +62,7 @@ async function handleExit(services: Services, held: Held, live: LiveContainer, e
           manuallyStopped: record.manuallyStopped,
           ranMs,
           previousBackoffMs: services.live.backoffMs(id),
+          backoff: record.restartBackoff,
         });
   const recorded = held.note({
     state: exitedState(record, exit, restart === undefined ? 'exited' : 'restarting'),

@@ -49,7 +49,14 @@ export async function inspectContainer(
     Mounts: mountPointsOf(record),
     Config: record.config,
     NetworkSettings: networkSettingsOf(record),
+    ...ownOf(record),
   };
+}
+
+function ownOf({ revision = 0, restartBackoff = {} }: ContainerRecord): Pick<ContainerInspect, 'Berth'> {
+  if (revision === 0) return {};
+  const waits = Object.keys(restartBackoff).length === 0 ? {} : { RestartBackoff: restartBackoff };
+  return { Berth: { Revision: revision, ...waits } };
 }
 
 function hostConfigOf(record: ContainerRecord): ContainerInspect['HostConfig'] {

@@ -16,6 +16,7 @@ import { adopt, exitedState, planRestart, publishExit } from '../container/exit.
 import { networkNameOf } from '../container/event.ts';
 import { containerDirectory, containersDirectory } from '../container/paths.ts';
 import { restorePause } from '../container/pause.ts';
+import { restoreUpdate } from '../container/update-restore.ts';
 import { finishRemovals, removeHeld } from '../container/remove.ts';
 import { adoptExec } from '../exec/start.ts';
 import type { Services } from '../services.ts';
@@ -96,12 +97,14 @@ async function restoreContainer(
   if (isRunning(record.state)) {
     if (found !== undefined && String(found.process.startTicks) === record.state.startTicks) {
       await restorePause(services, record, found.driver);
+      await restoreUpdate(services, record, found.driver);
       // An end that came while no daemon ran is handled like any other, output first.
       adopt(services, services.containers.get(record.id) ?? record, found.driver, found.process);
       return;
     }
     await recordLostEnd(services, record, rebooted);
   }
+  await restoreUpdate(services, record, undefined);
   const now = services.containers.get(record.id);
   if (now !== undefined) await decideRestart(services, now, rebooted);
 }

@@ -8,6 +8,7 @@ import { type CgroupLayout, containerPath } from '#libcontainer/cgroups/layout.t
 import type { Cgroup } from '#libcontainer/cgroups/cgroup.ts';
 import { createCgroup, openCgroup } from '#libcontainer/cgroups/cgroups.ts';
 import { type PreparedExec, prepareExec } from '#libcontainer/exec.ts';
+import type { Resources } from '#libcontainer/spec.ts';
 import { type PreparedStart, prepareStart, START_DEADLINE_MS } from '#libcontainer/start.ts';
 import { log } from '#pkg/log/log.ts';
 import { ownedFd } from '#sys/files.ts';
@@ -259,6 +260,10 @@ export class NativeDriver implements ExecDriver {
 
   paused(id: string): boolean {
     return this.#processes.get(id)?.cgroup?.frozen() === true;
+  }
+
+  update(id: string, resources: Resources): () => void {
+    return this.cgroupOf(id).update(resources);
   }
 
   pids(id: string): number[] {

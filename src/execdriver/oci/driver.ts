@@ -12,6 +12,7 @@ import type { Cgroup } from '#libcontainer/cgroups/cgroup.ts';
 import { openCgroup } from '#libcontainer/cgroups/cgroups.ts';
 import { type CgroupLayout, containerPath, prepareLayout } from '#libcontainer/cgroups/layout.ts';
 import { resizeTerminal } from '#libcontainer/terminal.ts';
+import type { Resources } from '#libcontainer/spec.ts';
 import { START_DEADLINE_MS } from '#libcontainer/start.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
 import { log } from '#pkg/log/log.ts';
@@ -337,6 +338,10 @@ export class OciDriver implements ExecDriver {
 
   paused(id: string): boolean {
     return this.#processes.get(id)?.cgroup?.frozen() === true;
+  }
+
+  update(id: string, resources: Resources): () => void {
+    return this.cgroupOf(id).update(resources);
   }
 
   pids(id: string): number[] {

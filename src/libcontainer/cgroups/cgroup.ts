@@ -30,6 +30,8 @@ export interface Cgroup {
   directories(): readonly CgroupDirectory[];
   /** Sets or changes limits; what `resources` does not name stays. */
   apply(resources: Resources): void;
+  /** As `apply`, but all or nothing: a failure puts back what was before. Returns what takes the change back. */
+  update(resources: Resources): () => void;
   freeze(): Promise<void>;
   thaw(): Promise<void>;
   frozen(): boolean;

@@ -13,7 +13,7 @@ import { type CgroupStats, v1Stats } from './stats.ts';
 import { killAll, makeGroup, pidsBelow, pidsOf, removeGroups } from './tree.ts';
 import { deviceChange, deviceLines } from './v1-devices.ts';
 import { v1Writes } from './v1-files.ts';
-import { applyWrite, type CgroupFacts, readIfThere, writeFile } from './write.ts';
+import { applyAll, applyWrite, type CgroupFacts, type PlacedWrite, readIfThere, writeFile } from './write.ts';
 
 const FREEZE_LIMIT_MS = 5_000;
 /** A task that is stopped half-way in fork or ptrace keeps the group FREEZING: thaw a moment, then again. */
@@ -41,12 +41,20 @@ export class CgroupV1 implements Cgroup {
     }));
   }
 
-  apply(resources: Resources): void {
-    for (const write of v1Writes(resources, (controller) => this.#facts(controller))) {
-      const directory = this.#directory(write.controller);
+  #writes(resources: Resources): PlacedWrite[] {
+    return v1Writes(resources, (controller) => this.#facts(controller)).map((write) => ({
+      ...write,
       // A hierarchy that is not mounted reads as a directory without files: the write is refused by the limit's name.
-      applyWrite(directory ?? `/sys/fs/cgroup/${write.controller}${this.path}`, write);
-    }
+      directory: this.#directory(write.controller) ?? `/sys/fs/cgroup/${write.controller}${this.path}`,
+    }));
+  }
+
+  update(resources: Resources): () => void {
+    return applyAll(this.#writes(resources));
+  }
+
+  apply(resources: Resources): void {
+    for (const write of this.#writes(resources)) applyWrite(write.directory, write);
     if (resources.devices === undefined || resources.devices.length === 0) return;
     const directory = this.#directory('devices');
     if (directory === undefined) throw systemError('Cannot restrict devices: no devices cgroup is mounted');

@@ -14,7 +14,7 @@ import { type CgroupStats, flatKeyed, v2Stats } from './stats.ts';
 import { groupsBelow, killAll, makeGroup, pidsBelow, removeGroups } from './tree.ts';
 import { replaceDevices } from './v2-devices.ts';
 import { v2Writes } from './v2-files.ts';
-import { applyWrite, type CgroupFacts, codeOf, readIfThere, writeFile } from './write.ts';
+import { applyAll, applyWrite, type CgroupFacts, codeOf, readIfThere, writeFile } from './write.ts';
 
 const FREEZE_LIMIT_MS = 5_000;
 
@@ -44,6 +44,11 @@ export class CgroupV2 implements Cgroup {
     const directory = this.#directory;
     for (const write of v2Writes(resources, this.#facts())) applyWrite(directory, write);
     if (resources.devices !== undefined && resources.devices.length > 0) replaceDevices(directory, resources.devices);
+  }
+
+  update(resources: Resources): () => void {
+    const directory = this.#directory;
+    return applyAll(v2Writes(resources, this.#facts()).map((write) => ({ ...write, directory })));
   }
 
   async freeze(): Promise<void> {

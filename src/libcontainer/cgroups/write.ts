@@ -4,6 +4,7 @@
  */
 import { closeSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { invalidParameter, messageOf, notFound, systemError } from '#errdefs/errors.ts';
+import { log } from '#pkg/log/log.ts';
 
 /** `field` is the user's word for it (`memory.limit`), for messages. */
 export interface CgroupWrite {
@@ -55,6 +56,50 @@ export function applyWrite(directory: string, write: CgroupWrite): void {
     if (write.optional === true && isAbsent(error)) return;
     throw refusal(directory, write, error);
   }
+}
+
+export interface PlacedWrite extends CgroupWrite {
+  readonly directory: string;
+}
+
+/**
+ * Writes all, or puts back what was before. Going back in reverse order passes through the same states, so what limits
+ * each other (memory and memory+swap) stays in order. Returns the way back for a failure that comes later.
+ */
+export function applyAll(writes: readonly PlacedWrite[]): () => void {
+  const before: PlacedWrite[] = [];
+  const goBack = (): void => {
+    for (const write of before.splice(0).toReversed()) {
+      try {
+        applyWrite(write.directory, write);
+      } catch (err) {
+        log.error('a limit is not put back', { file: `${write.directory}/${write.file}`, value: write.value, err });
+      }
+    }
+  };
+  try {
+    for (const write of writes) {
+      const value = readIfThere(`${write.directory}/${write.file}`);
+      applyWrite(write.directory, write);
+      if (value !== undefined) before.push({ ...write, value: previousValue(write, value) });
+    }
+  } catch (error) {
+    goBack();
+    throw error;
+  }
+  return goBack;
+}
+
+/** What to write to have again what the file said. Files with a line per device are asked for that line. */
+function previousValue(write: CgroupWrite, text: string): string {
+  const device = /^(\d+:\d+) (?:(\w+)=)?/.exec(write.value);
+  if (device !== null) {
+    const [, number = '', key] = device;
+    const line = text.split('\n').find((one) => one.startsWith(`${number} `));
+    if (key !== undefined) return `${number} ${key}=${new RegExp(`\\b${key}=(\\S+)`).exec(line ?? '')?.[1] ?? 'max'}`;
+    return line ?? `${number} 0`;
+  }
+  return text.split('\n').find((line) => line.startsWith('default ')) ?? text;
 }
 
 /** cgroupfs refuses to make files (EACCES, EPERM) where the kernel has none of that name. */

@@ -47,6 +47,8 @@ export const failpointNames = [
   'exit.drained',
   'pause.frozen',
   'unpause.thawed',
+  'update.recorded',
+  'update.applied',
   'remove.recorded',
   'remove.layer-gone',
   'exec.launched',

@@ -13,6 +13,7 @@ import type {
   ImageOptions,
   LogConfig,
   MountRequest,
+  Resources,
   RestartPolicy,
   ThrottleDevice,
   TmpfsOptions,
@@ -45,7 +46,7 @@ import {
   uint64,
 } from './fields.ts';
 
-const health = struct<HealthConfig>('container.HealthConfig', {
+export const health = struct<HealthConfig>('container.HealthConfig', {
   Test: omitEmpty(texts),
   Interval: omitEmpty(int64),
   Timeout: omitEmpty(int64),
@@ -92,6 +93,11 @@ const restartPolicyName: Decode<RestartPolicy['Name']> = (value, place) => {
     `invalid restart policy: unknown policy '${name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`,
   );
 };
+
+export const restartPolicy = struct<RestartPolicy>('container.RestartPolicy', {
+  Name: restartPolicyName,
+  MaximumRetryCount: int,
+});
 
 const throttle = list(
   struct<ThrottleDevice>('blkiodev.ThrottleDevice', { Path: text, Rate: uint64 }),
@@ -142,43 +148,7 @@ function listOfTexts(value: unknown, place: { struct: string; path: string }): s
 
 const portBinding = struct<PortBinding>('nat.PortBinding', { HostIp: text, HostPort: text });
 
-const hostConfigShape: Shape<HostConfig> = {
-  Binds: texts,
-  ContainerIDFile: text,
-  LogConfig: struct<LogConfig>('container.LogConfig', { Type: text, Config: textMap }),
-  NetworkMode: text,
-  PortBindings: map(list(portBinding, 'nat.PortBinding'), '[]nat.PortBinding'),
-  RestartPolicy: struct<RestartPolicy>('container.RestartPolicy', { Name: restartPolicyName, MaximumRetryCount: int }),
-  AutoRemove: flag,
-  VolumeDriver: text,
-  VolumesFrom: texts,
-  ConsoleSize: pair,
-  Annotations: omitEmpty(textMap),
-  CapAdd: strSlice,
-  CapDrop: strSlice,
-  CgroupnsMode: text,
-  Dns: texts,
-  DnsOptions: texts,
-  DnsSearch: texts,
-  ExtraHosts: texts,
-  GroupAdd: texts,
-  IpcMode: text,
-  Cgroup: text,
-  Links: texts,
-  OomScoreAdj: int,
-  PidMode: text,
-  Privileged: flag,
-  PublishAllPorts: flag,
-  ReadonlyRootfs: flag,
-  SecurityOpt: texts,
-  StorageOpt: omitEmpty(textMap),
-  Tmpfs: omitEmpty(textMap),
-  UTSMode: text,
-  UsernsMode: text,
-  ShmSize: int64,
-  Sysctls: omitEmpty(textMap),
-  Runtime: omitEmpty(text),
-  Isolation: text,
+export const resourcesShape: Shape<Resources> = {
   CpuShares: int64,
   Memory: int64,
   NanoCpus: int64,
@@ -229,6 +199,46 @@ const hostConfigShape: Shape<HostConfig> = {
   CpuPercent: int64,
   IOMaximumIOps: uint64,
   IOMaximumBandwidth: uint64,
+};
+
+const hostConfigShape: Shape<HostConfig> = {
+  Binds: texts,
+  ContainerIDFile: text,
+  LogConfig: struct<LogConfig>('container.LogConfig', { Type: text, Config: textMap }),
+  NetworkMode: text,
+  PortBindings: map(list(portBinding, 'nat.PortBinding'), '[]nat.PortBinding'),
+  RestartPolicy: restartPolicy,
+  AutoRemove: flag,
+  VolumeDriver: text,
+  VolumesFrom: texts,
+  ConsoleSize: pair,
+  Annotations: omitEmpty(textMap),
+  CapAdd: strSlice,
+  CapDrop: strSlice,
+  CgroupnsMode: text,
+  Dns: texts,
+  DnsOptions: texts,
+  DnsSearch: texts,
+  ExtraHosts: texts,
+  GroupAdd: texts,
+  IpcMode: text,
+  Cgroup: text,
+  Links: texts,
+  OomScoreAdj: int,
+  PidMode: text,
+  Privileged: flag,
+  PublishAllPorts: flag,
+  ReadonlyRootfs: flag,
+  SecurityOpt: texts,
+  StorageOpt: omitEmpty(textMap),
+  Tmpfs: omitEmpty(textMap),
+  UTSMode: text,
+  UsernsMode: text,
+  ShmSize: int64,
+  Sysctls: omitEmpty(textMap),
+  Runtime: omitEmpty(text),
+  Isolation: text,
+  ...resourcesShape,
   Mounts: omitEmpty(list(mount, 'mount.Mount')),
   MaskedPaths: texts,
   ReadonlyPaths: texts,

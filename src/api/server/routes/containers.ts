@@ -15,6 +15,7 @@ import {
   containerStop,
   containerTop,
   containerUnpause,
+  containerUpdate,
   containerWait,
 } from '#api/jobs/container.ts';
 import type { WaitCondition } from '#api/jobs/container.ts';
@@ -22,6 +23,7 @@ import { invalidParameter, messageOf } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
 import { decodeFilters } from '#pkg/filters/filters.ts';
 import { decodeCreateRequest } from '../decode/container-create.ts';
+import { decodeUpdateRequest } from '../decode/container-update.ts';
 import type { ResponseStream } from '../response-stream.ts';
 import { quote } from '../query.ts';
 import { notYet, type Route, type RouteContext, route } from '../route.ts';
@@ -92,6 +94,11 @@ async function pause(ctx: RouteContext): Promise<void> {
 async function unpause(ctx: RouteContext): Promise<void> {
   await ctx.run(containerUnpause, { container: ctx.param('id') });
   ctx.sendEmpty(204);
+}
+
+async function update(ctx: RouteContext): Promise<void> {
+  const request = decodeUpdateRequest(await ctx.jsonRequired(), ctx.minor);
+  ctx.sendJson(200, await ctx.run(containerUpdate, { container: ctx.param('id'), request }));
 }
 
 async function rename(ctx: RouteContext): Promise<void> {
@@ -219,7 +226,7 @@ export const containerRoutes: readonly Route[] = [
   route('POST', '/containers/{id}/stop', 24, 'stop a container', stop),
   route('POST', '/containers/{id}/restart', 24, 'restart a container', restart),
   route('POST', '/containers/{id}/kill', 24, 'kill a container', kill),
-  notYet('POST', '/containers/{id}/update', 24, 'update a container'),
+  route('POST', '/containers/{id}/update', 24, 'update a container', update),
   route('POST', '/containers/{id}/rename', 24, 'rename a container', rename),
   route('POST', '/containers/{id}/pause', 24, 'pause a container', pause),
   route('POST', '/containers/{id}/unpause', 24, 'unpause a container', unpause),

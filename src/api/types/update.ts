@@ -1,0 +1,37 @@
+/** `POST /containers/{id}/update` on the wire: dockerd's fields, and what we change beyond them. */
+import type { HealthConfig } from './container.ts';
+import type { Resources, RestartPolicy } from './host-config.ts';
+
+/** Waits between restarts by the policy; absent: 100 ms, one minute, ten seconds. */
+export interface RestartBackoff {
+  FirstMs?: number;
+  MaxMs?: number;
+  /** After so long a run the waits begin anew. */
+  SteadyAfterMs?: number;
+}
+
+/** Our own part of the body. What is absent stays. */
+export interface BerthUpdate {
+  /** 'A=b' sets, 'A' takes away. In force for new execs at once, for the container with its next start. */
+  Env?: string[];
+  /** null takes away. */
+  Labels?: Record<string, string | null>;
+  /** Fields that are given replace those of before. */
+  Healthcheck?: HealthConfig;
+  RestartBackoff?: RestartBackoff;
+  /** null takes away. */
+  LogOptions?: Record<string, string | null>;
+  /** The revision that the change was made for: another one is a conflict. */
+  Revision?: number;
+}
+
+export interface ContainerUpdateRequest extends Resources {
+  RestartPolicy: RestartPolicy;
+  Berth?: BerthUpdate;
+}
+
+export interface ContainerUpdateResponse {
+  Warnings: string[] | null;
+  /** Counts the updates of the container. */
+  Revision: number;
+}

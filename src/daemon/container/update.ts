@@ -1,0 +1,115 @@
+/**
+ * `POST /containers/{id}/update`: checked, recorded with the way back, put in force, and only then told. All or nothing:
+ * a limit that the kernel refuses takes back those before it, and the record is what it was.
+ */
+import type { BerthUpdate, ContainerUpdateRequest, ContainerUpdateResponse } from '#api/types/update.ts';
+import { fitResources } from '#container/fit-resources.ts';
+import type { ContainerRecord, PendingUpdate } from '#container/record.ts';
+import { checkResources } from '#container/resources.ts';
+import { checkRestartPolicy } from '#container/restart-policy.ts';
+import { isRunning } from '#container/state.ts';
+import { changedLimits, mergeOwn, mergeUpdate, unchangeable } from '#container/update.ts';
+import { checkConfig } from '#container/validate.ts';
+import { BerthError, conflict, kindOf, messageOf } from '#errdefs/errors.ts';
+import type { Resources } from '#libcontainer/spec.ts';
+import { validateLogConfig } from '#logger/log-target.ts';
+import { failpoint } from '#pkg/failpoint/failpoint.ts';
+import type { Services } from '../services.ts';
+import type { Held } from './containers.ts';
+import { publishContainerEvent } from './event.ts';
+
+/** Errors: invalid-parameter, conflict; nothing has changed then. */
+export async function updateContainer(
+  services: Services,
+  reference: string,
+  request: ContainerUpdateRequest,
+): Promise<ContainerUpdateResponse> {
+  const { id } = services.containers.resolve(reference);
+  const { limits } = services.isolation;
+  const { resources: asked, warnings } = fitResources(request, limits);
+  checkResources(asked, { ...services.host, limits }, true);
+  checkRestartPolicy(asked.RestartPolicy, false);
+  const dropped = unchangeable(asked).map((field) => `${field} cannot be changed by an update. ${field} discarded.`);
+  const all = [...warnings, ...dropped];
+  return services.containers.run(id, async (held) => {
+    const { status } = held.record.state;
+    if (status === 'removing' || status === 'dead') {
+      throw cannotUpdate(id, conflict('container is marked for removal and cannot be "update"'));
+    }
+    const before = stateBefore(held.record);
+    const next = nextOf(held.record, asked);
+    const changes = changedLimits(next.hostConfig, asked);
+    await inForce(services, held, { next, limits: changes, before });
+    await services.updateHooks.run({ before, record: held.record });
+    publishContainerEvent(services.events, held.record, 'update');
+    return { Warnings: all.length === 0 ? null : all, Revision: held.record.revision ?? 0 };
+  });
+}
+
+/** Whole, so that going back leaves nothing of the update. */
+function stateBefore({ config, hostConfig, revision = 0, restartBackoff = {} }: ContainerRecord) {
+  return { config, hostConfig, revision, restartBackoff };
+}
+
+type Next = Pick<ContainerRecord, 'config' | 'hostConfig' | 'revision' | 'restartBackoff'>;
+
+function nextOf(record: ContainerRecord, asked: ContainerUpdateRequest): Next {
+  const { id, revision = 0 } = record;
+  try {
+    const own = ownOf(record, asked.Berth ?? {});
+    const hostConfig = mergeUpdate(own.hostConfig, asked);
+    return {
+      config: own.config,
+      hostConfig,
+      revision: revision + 1,
+      ...(own.restartBackoff === undefined ? {} : { restartBackoff: own.restartBackoff }),
+    };
+  } catch (error) {
+    throw cannotUpdate(id, error);
+  }
+}
+
+function ownOf(record: ContainerRecord, asked: BerthUpdate) {
+  const { revision = 0 } = record;
+  if (asked.Revision !== undefined && asked.Revision !== revision) {
+    throw conflict(`it has revision ${revision} by now, the change was made for ${asked.Revision}`);
+  }
+  const own = mergeOwn({ ...record, restartBackoff: record.restartBackoff }, asked);
+  if (asked.LogOptions !== undefined) {
+    const { Type: type, Config: options } = own.hostConfig.LogConfig;
+    validateLogConfig({ type, options: options ?? {} });
+  }
+  return { ...own, config: checkConfig(own.config) };
+}
+
+async function inForce(
+  services: Services,
+  held: Held,
+  update: { readonly next: Next; readonly limits: Resources; readonly before: PendingUpdate['before'] },
+): Promise<void> {
+  const { next, limits, before } = update;
+  const { id, state } = held.record;
+  const live = services.live.get(id);
+  // Not running: the limits are those of its next start.
+  if (live === undefined || !isRunning(state) || Object.keys(limits).length === 0) {
+    held.update(next);
+    failpoint('update.recorded');
+    return;
+  }
+  held.update({ ...next, pendingUpdate: { limits, before } });
+  failpoint('update.recorded');
+  let goBack: (() => void) | undefined;
+  try {
+    goBack = live.driver.update(id, limits);
+    failpoint('update.applied');
+    held.update({ pendingUpdate: undefined });
+  } catch (error) {
+    goBack?.();
+    held.note({ ...before, pendingUpdate: undefined });
+    throw cannotUpdate(id, error);
+  }
+}
+
+function cannotUpdate(id: string, cause: unknown): BerthError {
+  return new BerthError(kindOf(cause), `Cannot update container ${id}: ${messageOf(cause)}`, { cause });
+}
