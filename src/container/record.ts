@@ -3,9 +3,8 @@
  * and what belongs to it change only inside the container's queue. The document holds no live facts that the kernel is
  * asked for at start-up; pid and start ticks are there to recognise a process, not to trust it.
  */
-import type { ContainerConfig } from '#api/types/container.ts';
+import type { ContainerConfig, RestartBackoff } from '#api/types/container.ts';
 import type { HostConfig } from '#api/types/host-config.ts';
-import type { RestartBackoff } from '#api/types/update.ts';
 import { dataLoss } from '#errdefs/errors.ts';
 import type { Resources } from '#libcontainer/spec.ts';
 import { type MountSpec, plainMount } from './mount-spec.ts';

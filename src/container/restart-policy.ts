@@ -3,7 +3,7 @@
  * The wait doubles from 100 ms to a minute and starts anew once a container has run for ten seconds.
  */
 import type { RestartPolicy } from '#api/types/host-config.ts';
-import type { RestartBackoff } from '#api/types/update.ts';
+import type { RestartBackoff } from '#api/types/container.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
 
 const BACKOFF_FIRST_MS = 100;

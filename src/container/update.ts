@@ -4,7 +4,8 @@
  */
 import type { ContainerConfig } from '#api/types/container.ts';
 import type { HostConfig } from '#api/types/host-config.ts';
-import type { BerthUpdate, ContainerUpdateRequest, RestartBackoff } from '#api/types/update.ts';
+import type { RestartBackoff } from '#api/types/container.ts';
+import type { BerthUpdate, ContainerUpdateRequest } from '#api/types/update.ts';
 import { conflict, invalidParameter } from '#errdefs/errors.ts';
 import type { Resources } from '#libcontainer/spec.ts';
 import { resourcesOf } from './resources.ts';

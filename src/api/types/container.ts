@@ -3,7 +3,6 @@
  * Go's zero value (null for lists and maps); `?` marks what dockerd leaves out when empty. Field order is dockerd's.
  */
 import type { HostConfig } from './host-config.ts';
-import type { RestartBackoff } from './update.ts';
 import type { Descriptor } from './descriptor.ts';
 import type { EndpointSettings, NetworkingConfig, NetworkSettings } from './network.ts';
 
@@ -105,6 +104,14 @@ export interface MountPoint {
 export interface GraphDriverState {
   Data: Record<string, string> | null;
   Name: string;
+}
+
+/** Waits between restarts by the policy; absent: 100 ms, one minute, ten seconds. */
+export interface RestartBackoff {
+  FirstMs?: number;
+  MaxMs?: number;
+  /** After so long a run the waits begin anew. */
+  SteadyAfterMs?: number;
 }
 
 export interface ContainerInspect {

@@ -1,14 +1,6 @@
 /** `POST /containers/{id}/update` on the wire: dockerd's fields, and what we change beyond them. */
-import type { HealthConfig } from './container.ts';
+import type { HealthConfig, RestartBackoff } from './container.ts';
 import type { Resources, RestartPolicy } from './host-config.ts';
-
-/** Waits between restarts by the policy; absent: 100 ms, one minute, ten seconds. */
-export interface RestartBackoff {
-  FirstMs?: number;
-  MaxMs?: number;
-  /** After so long a run the waits begin anew. */
-  SteadyAfterMs?: number;
-}
 
 /** Our own part of the body. What is absent stays. */
 export interface BerthUpdate {

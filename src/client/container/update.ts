@@ -1,6 +1,7 @@
 /** `update`: docker's flags, and what can be changed beyond them: environment, labels, healthcheck, back-off, log options. */
 import { updateContainer } from '#api/client/containers.ts';
-import type { BerthUpdate, ContainerUpdateRequest, RestartBackoff } from '#api/types/update.ts';
+import type { RestartBackoff } from '#api/types/container.ts';
+import type { BerthUpdate, ContainerUpdateRequest } from '#api/types/update.ts';
 import { defineCommand, UsageError } from '../command.ts';
 import { forEachName } from '../each.ts';
 import { bytes, duration, integer, list, nanoDecimal, text, unsigned } from '../flags/flag-spec.ts';

@@ -1,5 +1,6 @@
 /** The body of POST /containers/{id}/update: dockerd's fields beside our own part. */
-import type { BerthUpdate, ContainerUpdateRequest, RestartBackoff } from '#api/types/update.ts';
+import type { RestartBackoff } from '#api/types/container.ts';
+import type { BerthUpdate, ContainerUpdateRequest } from '#api/types/update.ts';
 import { health, resourcesShape, restartPolicy } from './container-create.ts';
 import { type Decode, int64, list, map, nullable, omitEmpty, optional, struct, text } from './fields.ts';
 
