@@ -38,6 +38,7 @@ export const proofs: Readonly<Record<string, Proof>> = {
   'POST /containers/create': ['cli/run.test.ts', 'create, attach before start'],
   'GET /containers/{id}/json': RUN_D,
   'GET /containers/{id}/top': ['api/routes.test.ts', 'top, resize, rename'],
+  'GET /containers/{id}/stats': ['stats/stats.test.ts', 'stats: every field of API'],
   'GET /containers/{id}/logs': ['cli/logs.test.ts', 'stdout and stderr, tail'],
   'POST /containers/{id}/resize': ['api/routes.test.ts', 'top, resize, rename'],
   'POST /containers/{id}/start': ['cli/run.test.ts', 'create, attach before start'],

@@ -95,6 +95,11 @@ export const COMMANDS: readonly TableEntry[] = [
     load: async () => (await import('./container/start.ts')).start,
   },
   {
+    names: ['container stats', 'stats'],
+    summary: 'Display a live stream of container(s) resource usage statistics',
+    load: async () => (await import('./container/stats.ts')).stats,
+  },
+  {
     names: ['container stop', 'stop'],
     summary: 'Stop one or more running containers',
     load: async () => (await import('./container/stop.ts')).stop,

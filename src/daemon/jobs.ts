@@ -1,6 +1,7 @@
 /** Gives every job token its handler: the list of what the daemon can do. */
 import * as container from '#api/jobs/container.ts';
 import { networkInspect, networkList } from '#api/jobs/network.ts';
+import * as stats from '#api/jobs/stats.ts';
 import * as system from '#api/jobs/system.ts';
 import { volumeCreate, volumeInspect, volumeList, volumePrune, volumeRemove } from '#api/jobs/volume.ts';
 import { JoinReadiness } from '#libcontainer/cgroups/ready.ts';
@@ -23,6 +24,7 @@ import { startExec } from './exec/start.ts';
 import { installImageJobs } from './image/jobs.ts';
 import { inspectNetwork, listNetworks } from './network/networks.ts';
 import type { Services } from './services.ts';
+import { containerStats, statsCollector } from './stats/stats.ts';
 import { streamEvents } from './system/events.ts';
 import { systemInfo } from './system/info.ts';
 import { systemVersion } from './system/version.ts';
@@ -32,6 +34,7 @@ import { createVolume, inspectVolume, listVolumes, removeVolume } from './volume
 export function installJobs(services: Services): void {
   installContainerJobs(services);
   installExecJobs(services);
+  installStatsJobs(services);
   installImageJobs(services);
   const { engine } = services;
   engine.register(system.systemInfo, () => systemInfo(services));
@@ -80,6 +83,13 @@ function installContainerJobs(services: Services): void {
   engine.register(container.containerAttach, (input, { signal }) => attachContainer(services, input, signal));
   engine.register(container.containerTop, (input) => topContainer(services, input.container, input.psArgs));
   engine.register(policyRestart, (input, { signal }) => restartByPolicy(services, input.container, signal));
+}
+
+function installStatsJobs(services: Services): void {
+  const collector = statsCollector(services);
+  services.engine.register(stats.containerStats, (input, { signal }) =>
+    containerStats(services, collector, input, signal),
+  );
 }
 
 function installExecJobs(services: Services): void {

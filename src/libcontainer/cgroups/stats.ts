@@ -30,7 +30,7 @@ export interface CgroupStats {
     readonly maxUsageBytes?: bigint;
     /** Absent: no limit. */
     readonly limitBytes?: bigint;
-    /** v1 only: how often the limit was hit. */
+    /** v1: how often the limit was hit; v2: how often allocation failed at it (`oom` of memory.events). */
     readonly failures?: bigint;
     readonly swapUsageBytes?: bigint;
     /** memory.stat, line by line. */
@@ -172,6 +172,7 @@ export function v2Stats(facts: CgroupFacts): CgroupStats {
       ...present('maxUsageBytes', peak === undefined ? undefined : count(peak)),
       ...present('limitBytes', limit(facts.read('memory.max'))),
       ...present('swapUsageBytes', swap === undefined ? undefined : count(swap)),
+      ...present('failures', flatKeyed(facts.read('memory.events'))['oom']),
       stat: flatKeyed(facts.read('memory.stat')),
     },
     pids: { current: count(facts.read('pids.current')), ...present('limit', limit(facts.read('pids.max'))) },

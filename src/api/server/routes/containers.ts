@@ -27,6 +27,7 @@ import { decodeUpdateRequest } from '../decode/container-update.ts';
 import type { ResponseStream } from '../response-stream.ts';
 import { quote } from '../query.ts';
 import { notYet, type Route, type RouteContext, route } from '../route.ts';
+import { stats } from './stats.ts';
 import { hijackJob, mediaTypeOf, systemErrorFrame } from './streaming.ts';
 
 async function create(ctx: RouteContext): Promise<void> {
@@ -220,7 +221,7 @@ export const containerRoutes: readonly Route[] = [
   route('GET', '/containers/{id}/logs', 24, 'read the logs of a container', logs),
   notYet('GET', '/containers/{id}/changes', 24, 'list the changed files of a container'),
   notYet('GET', '/containers/{id}/export', 24, 'export a container'),
-  notYet('GET', '/containers/{id}/stats', 24, 'read the statistics of a container'),
+  route('GET', '/containers/{id}/stats', 24, 'read the statistics of a container', stats),
   route('POST', '/containers/{id}/resize', 24, "resize a container's terminal", resize),
   route('POST', '/containers/{id}/start', 24, 'start a container', start),
   route('POST', '/containers/{id}/stop', 24, 'stop a container', stop),

@@ -1,0 +1,163 @@
+/** `stats`: once, or as a table that is drawn anew twice a second. */
+import type { ApiClient } from '#api/client/api-client.ts';
+import { inspectContainer, listContainers } from '#api/client/containers.ts';
+import { statsOnce, statsStream } from '#api/client/stats.ts';
+import { systemEvents } from '#api/client/system.ts';
+import type { ContainerStats } from '#api/types/stats.ts';
+import { type CommandContext, defineCommand } from '../command.ts';
+import { formatFlag, noTruncFlag } from '../common-flags.ts';
+import { flag } from '../flags/flag-spec.ts';
+import { printListing } from '../format/listing.ts';
+import { describeFailure } from '../failure.ts';
+import { statsRow } from './stats-row.ts';
+
+const HEADINGS = {
+  Container: 'CONTAINER',
+  Name: 'NAME',
+  ID: 'CONTAINER ID',
+  CPUPerc: 'CPU %',
+  MemUsage: 'MEM USAGE / LIMIT',
+  MemPerc: 'MEM %',
+  NetIO: 'NET I/O',
+  BlockIO: 'BLOCK I/O',
+  PIDs: 'PIDS',
+};
+const COLUMNS = ['ID', 'Name', 'CPUPerc', 'MemUsage', 'MemPerc', 'NetIO', 'BlockIO', 'PIDs'];
+const REDRAW_MS = 500;
+
+interface Watched {
+  readonly id: string;
+  readonly name: string;
+}
+
+export const stats = defineCommand({
+  operands: '[CONTAINER...]',
+  count: [0, Infinity],
+  flags: {
+    all: flag('Show all containers (default shows just running)', { shorthand: 'a' }),
+    format: formatFlag(),
+    'no-stream': flag('Disable streaming stats and only pull the first result'),
+    'no-trunc': noTruncFlag(),
+  },
+  examples: ['berth stats --no-stream', "berth stats --format '{{.Name}}: {{.CPUPerc}}'"],
+  async run(context, { values, positionals }) {
+    const print = (frames: readonly (readonly [Watched, ContainerStats | undefined])[]): string => {
+      const rows = frames.map(([container, frame]) => statsRow(container, frame, values['no-trunc']));
+      const listing = { rows, columns: COLUMNS, headings: HEADINGS, quietField: 'ID' };
+      return printListing(listing, { format: values.format, quiet: false });
+    };
+    if (values['no-stream']) return once(context, positionals, values.all, print);
+    return follow(context, positionals, values.all, print);
+  },
+});
+
+type Print = (frames: readonly (readonly [Watched, ContainerStats | undefined])[]) => string;
+
+const nameOf = (name: string): string => name.replace(/^\//, '');
+
+async function once(
+  { client, io }: CommandContext,
+  names: readonly string[],
+  all: boolean,
+  print: Print,
+): Promise<number> {
+  const api = client();
+  const asked = names.length > 0 ? names : (await listed(api, all)).map(({ id }) => id);
+  const answers = await Promise.allSettled(asked.map((name) => statsOnce(api, name)));
+  const frames = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+  const failures = answers.flatMap((answer) => (answer.status === 'rejected' ? [describeFailure(answer.reason)] : []));
+  // Of all containers some may go while we ask; one that was named has to be there.
+  if (names.length > 0 && failures.length > 0) {
+    io.err(`${failures.join('\n')}\n`);
+    return 1;
+  }
+  io.out(print(frames.map((frame) => [{ id: frame.id, name: nameOf(frame.name) }, frame] as const)));
+  return 0;
+}
+
+async function listed(client: ApiClient, all: boolean): Promise<Watched[]> {
+  const containers = await listContainers(client, { all, filters: new Map() });
+  return containers.map(({ Id: id, Names }) => ({ id, name: nameOf(Names[0] ?? '') }));
+}
+
+/** The streams of what is watched, and their latest frames. */
+class Board {
+  readonly #client: ApiClient;
+  readonly #rows = new Map<
+    string,
+    { readonly watched: Watched; readonly stop: AbortController; frame?: ContainerStats }
+  >();
+  onEmpty: () => void = () => undefined;
+
+  constructor(client: ApiClient) {
+    this.#client = client;
+  }
+
+  add(watched: Watched): void {
+    if (this.#rows.has(watched.id)) return;
+    this.#rows.set(watched.id, { watched, stop: new AbortController() });
+    void this.#read(watched.id);
+  }
+
+  remove(id: string): void {
+    this.#rows.get(id)?.stop.abort();
+    this.#rows.delete(id);
+    if (this.#rows.size === 0) this.onEmpty();
+  }
+
+  frames(): (readonly [Watched, ContainerStats | undefined])[] {
+    return [...this.#rows.values()].map(({ watched, frame }) => [watched, frame] as const);
+  }
+
+  async #read(id: string): Promise<void> {
+    const row = this.#rows.get(id);
+    if (row === undefined) return;
+    try {
+      for await (const frame of statsStream(this.#client, id, row.stop.signal)) row.frame = frame;
+    } catch {
+      // The container or the daemon is gone: either way there is nothing more to show of it.
+    }
+    if (this.#rows.get(id) === row) this.remove(id);
+  }
+}
+
+/** Ends when the last named container is gone, or with the daemon. */
+async function follow(
+  { client, io }: CommandContext,
+  names: readonly string[],
+  all: boolean,
+  print: Print,
+): Promise<number> {
+  const api = client();
+  const board = new Board(api);
+  const { promise: over, resolve: end } = Promise.withResolvers<void>();
+  if (names.length > 0) {
+    board.onEmpty = end;
+    const found = await Promise.all(names.map((name) => inspectContainer(api, name)));
+    for (const { Id, Name } of found) board.add({ id: Id, name: nameOf(Name) });
+  } else {
+    // Before the list: what starts in between is told.
+    void watchEvents(api, board, all).then(end, end);
+    for (const watched of await listed(api, all)) board.add(watched);
+  }
+  const draw = () => io.out(onScreen(print(board.frames()), io.stdoutIsTerminal));
+  const timer = setInterval(draw, REDRAW_MS);
+  await over;
+  clearInterval(timer);
+  return 0;
+}
+
+/** From the upper left corner; what was there before is wiped line by line, so that nothing flickers. */
+function onScreen(text: string, terminal: boolean): string {
+  if (!terminal) return text;
+  return `\u001b[H${text.replaceAll('\n', '\u001b[K\n')}\u001b[J`;
+}
+
+async function watchEvents(client: ApiClient, board: Board, all: boolean): Promise<void> {
+  const events = systemEvents(client, { since: '', until: '', filters: new Map([['type', ['container']]]) });
+  for await (const { Action, Actor } of events) {
+    const watched = { id: Actor.ID, name: Actor.Attributes['name'] ?? '' };
+    if (Action === 'start' || (all && Action === 'create')) board.add(watched);
+    else if (Action === 'destroy' || (!all && Action === 'die')) board.remove(Actor.ID);
+  }
+}
