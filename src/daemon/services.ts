@@ -11,7 +11,7 @@ import type { ImageStore } from '#image/image-store.ts';
 import type { LayerStore } from '#layer/layer-store.ts';
 import type { CgroupHost } from '#libcontainer/cgroups/detect.ts';
 import type { KernelLimits } from '#libcontainer/cgroups/kernel-limits.ts';
-import type { LogReader } from '#logger/json-file/read.ts';
+import type { LogReader } from '#logger/read.ts';
 import type { BridgeFacts } from '#networkdriver/bridge.ts';
 import type { NetworkDriver } from '#networkdriver/driver.ts';
 import type { Pump } from '#stdio/pump.ts';

@@ -3,7 +3,7 @@ import { closeSync, mkdtempSync, readFileSync, readSync, rmSync, writeSync } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Connection } from '#api/jobs/streams.ts';
-import { LogReader } from '#logger/json-file/read.ts';
+import { LogReader } from '#logger/read.ts';
 import { close, pipe2 } from '#sys/files.ts';
 import { copyInput } from './input.ts';
 import { Pump } from './pump.ts';
@@ -98,7 +98,7 @@ describe('copyInput', () => {
 
 test('attachWithLogs gives every byte once, also of a line that was begun', async () => {
   const path = join(root, 'replay.log');
-  const log = { driver: 'json-file', path, maxSizeBytes: 40_000, maxFiles: 5, attrs: '' } as const;
+  const log = { driver: 'json-file', path, maxSizeBytes: 40_000, maxFiles: 5, compress: false, attrs: '' } as const;
   const pipe = pipe2();
   const output = pump.open('replay', { tty: true, log });
   output.start({ stdout: pipe.read });

@@ -4,22 +4,40 @@
  * lines and says so once; the container goes on.
  */
 import { messageOf } from '#errdefs/errors.ts';
-import { INPUT, type LogEncoder } from '#logger/json-file/encoder.ts';
+import { type Encoded, type EncodeRequest, INPUT, type LogEncoder } from '#logger/json-file/encoder.ts';
 import type { LogStream } from '#logger/json-file/format.ts';
-import { LogFile, type JsonFileTarget } from '#logger/json-file/log-file.ts';
+import type { CompactEncoder } from '#logger/local/encoder.ts';
+import { nextSequence } from '#logger/local/search.ts';
+import { LogFile, type LogFileTarget } from '#logger/log-file.ts';
+import { OpenFile } from '#logger/files.ts';
 import type { Journal, Recovered, Slot } from './journal.ts';
 
 /** What the Worker's threads of work have in common. */
 export interface LogServices {
   readonly journal: Journal;
   readonly encoder: LogEncoder;
-  /** A log has begun to fail, or is being written again. */
-  readonly logFailed: (path: string, error: string | undefined) => void;
+  /** Works in the other's memory. */
+  readonly compact: CompactEncoder;
+  readonly logFailed: (loss: LogLoss) => void;
+  /** A full file has become the first of the rotated ones; it has the inode. */
+  readonly rotated: (target: LogFileTarget, ino: bigint) => void;
 }
+
+/** Lines of a log were lost, or, without an error, none are any more. Counted since the last word about this log. */
+export interface LogLoss {
+  readonly path: string;
+  readonly error: string | undefined;
+  readonly lines: number;
+  readonly bytes: number;
+}
+
+/** A log that goes on failing says so again after this time. */
+const LOSS_REPORT_MS = 5000;
+const NEWLINE = 10;
 
 /** Everything that a later process needs to finish a chunk. */
 interface Description {
-  readonly target: JsonFileTarget;
+  readonly target: LogFileTarget;
   readonly stream: LogStream;
 }
 
@@ -27,62 +45,99 @@ export class ContainerLog implements Disposable {
   readonly file: LogFile;
   readonly #services: LogServices;
   #failing = false;
+  #lostLines = 0;
+  #lostBytes = 0;
+  #reportedMs = 0;
+  /** Number of the next line; asked of the file when first needed. */
+  #sequence = -1;
 
-  constructor(target: JsonFileTarget, services: LogServices) {
+  constructor(target: LogFileTarget, services: LogServices) {
     this.file = new LogFile(target);
     this.#services = services;
   }
 
   /** Encodes what lies between two addresses of the encoder and appends it, from `consumed` on. */
   append(request: { stream: LogStream; consumed: number; end: number; final: boolean }): number {
-    const { encoder } = this.#services;
     let at = INPUT + request.consumed;
     for (;;) {
       if (this.file.room <= 0) this.#rotate(at - INPUT);
-      const { consumed, output } = encoder.encode({
+      const encoded = this.#encode({
         stream: request.stream,
         attrs: this.file.target.attrs,
         start: at,
         end: request.end,
         outputBytesMax: this.file.room,
         final: request.final,
+        sequence: 0,
       });
-      if (consumed === at) return at;
-      this.#write(output);
-      at = consumed;
+      if (encoded.consumed === at) return at;
+      this.#write(encoded);
+      at = encoded.consumed;
     }
   }
 
-  #write(lines: Uint8Array): void {
-    const { logFailed } = this.#services;
+  #encode(request: EncodeRequest): Encoded {
+    const { encoder, compact } = this.#services;
+    if (this.file.target.driver === 'json-file') return encoder.encode(request);
+    if (this.#sequence < 0) this.#sequence = sequenceOf(this.file.target.path);
+    return compact.encode({ ...request, sequence: this.#sequence });
+  }
+
+  #write(encoded: Encoded): void {
+    const { output } = encoded;
     try {
-      this.file.append(lines);
-      if (this.#failing) logFailed(this.file.target.path, undefined);
+      this.file.append(output);
+      this.#sequence += encoded.lines ?? 0;
+      if (this.#failing) this.#report(undefined);
       this.#failing = false;
     } catch (error) {
-      if (!this.#failing) logFailed(this.file.target.path, messageOf(error));
+      this.#lostLines += encoded.lines ?? count(output, NEWLINE);
+      this.#lostBytes += output.length;
+      if (!this.#failing || performance.now() - this.#reportedMs > LOSS_REPORT_MS) this.#report(messageOf(error));
       this.#failing = true;
     }
   }
 
+  #report(error: string | undefined): void {
+    const loss = { path: this.file.target.path, error, lines: this.#lostLines, bytes: this.#lostBytes };
+    this.#lostLines = 0;
+    this.#lostBytes = 0;
+    this.#reportedMs = performance.now();
+    this.#services.logFailed(loss);
+  }
+
   /** Progress is noted before and after: a later process sees by the inode on which side of the rename we died. */
   #rotate(consumed: number): void {
-    const { journal, logFailed } = this.#services;
+    const { journal, logFailed, rotated } = this.#services;
     this.file.refresh();
     if (this.file.room > 0) return;
     journal.progress({ consumed, size: this.file.size, ino: this.file.ino });
+    const full = this.file.ino;
     try {
       this.file.rotate();
+      rotated(this.file.target, full);
     } catch (error) {
       // The file that is open grows past its size; the next line tries again.
-      logFailed(this.file.target.path, messageOf(error));
+      logFailed({ path: this.file.target.path, error: messageOf(error), lines: 0, bytes: 0 });
     }
     journal.progress({ consumed, size: this.file.size, ino: this.file.ino });
   }
 
   [Symbol.dispose](): void {
+    if (this.#lostLines > 0) this.#report('the log has ended');
     this.file[Symbol.dispose]();
   }
+}
+
+function sequenceOf(path: string): number {
+  using file = OpenFile.open(path);
+  return file === undefined ? 0 : nextSequence(file.fd, file.size());
+}
+
+function count(bytes: Uint8Array, wanted: number): number {
+  let found = 0;
+  for (const byte of bytes) if (byte === wanted) found++;
+  return found;
 }
 
 /** One stream of one container. */

@@ -3,7 +3,8 @@
  * JSON object a line (a Worker that sits in its own loop misses posted messages); events come back by postMessage.
  * Descriptors are numbers of the one process; a command hands its duplicate over and the Worker closes it.
  */
-import type { JsonFileTarget } from '#logger/json-file/log-file.ts';
+import type { LogFileTarget, PackedFile } from '#logger/log-file.ts';
+import type { LogLoss } from './log-sink.ts';
 
 /** What an attached client gets. */
 export interface Selection {
@@ -18,7 +19,7 @@ export type Command =
       readonly output: number;
       readonly key: string;
       readonly tty: boolean;
-      readonly log: JsonFileTarget | undefined;
+      readonly log: LogFileTarget | undefined;
     }
   /** The process exists: its output is read from now on. -1: none. */
   | { readonly op: 'start'; readonly output: number; readonly stdout: number; readonly stderr: number }
@@ -39,6 +40,12 @@ export type Command =
   | { readonly op: 'close'; readonly output: number }
   /** Tells once when the descriptor takes bytes again, or is broken. */
   | { readonly op: 'writable'; readonly token: number; readonly fd: number }
+  /** While it is on, the output is not read: whoever its log is sent to is behind. */
+  | { readonly op: 'pause'; readonly output: number; readonly on: boolean }
+  /** From now on the output is logged otherwise; undefined: not at all. */
+  | { readonly op: 'relog'; readonly output: number; readonly log: LogFileTarget | undefined }
+  /** A rotated file was compressed: the compressed one takes its place. */
+  | { readonly op: 'packed'; readonly file: PackedFile }
   | { readonly op: 'forget-unclaimed' }
   | { readonly op: 'stop' };
 
@@ -58,7 +65,8 @@ export type PumpEvent =
   | { readonly type: 'drained'; readonly output: number }
   | { readonly type: 'closed'; readonly output: number }
   | { readonly type: 'writable'; readonly token: number }
-  | { readonly type: 'log-failed'; readonly path: string; readonly error: string | undefined }
+  | ({ readonly type: 'log-failed' } & LogLoss)
+  | ({ readonly type: 'rotated' } & Omit<PackedFile, 'packed' | 'key'>)
   | { readonly type: 'output-failed'; readonly output: number; readonly error: string }
   | { readonly type: 'stopped' }
   | { readonly type: 'failed'; readonly error: string };

@@ -17,8 +17,10 @@ import { Arena } from '#sys/arena.ts';
 import { EPOLL, IOCTL, NR, S_IF } from '#sys/numbers.ts';
 import { messageOf } from '#errdefs/errors.ts';
 import { frame, FRAME_HEADER_BYTES, putFrameHeader } from '#pkg/stdcopy/stdcopy.ts';
+import { type LogFileTarget, type PackedFile, replaceByPacked } from '#logger/log-file.ts';
 import { CHUNK_BYTES, TERMINAL_READ_BYTES } from './journal.ts';
 import { ContainerLog, type LogServices, LogSink } from './log-sink.ts';
+import { closeDescriptorsOf, type Output, type Source } from './output-state.ts';
 import { CommandReader } from './command-reader.ts';
 import type { AttachmentEnd, Command, PumpEvent } from './protocol.ts';
 import { KeptBuffers, type Sent, Target } from './target.ts';
@@ -34,26 +36,6 @@ const EAGAIN = -11;
  * heap, so by itself it would let as much garbage gather before it collects; and this loop is never idle in its eyes.
  */
 const COLLECT_EVERY = 64;
-
-interface Source {
-  readonly fd: number;
-  readonly output: Output;
-  readonly stream: 1 | 2;
-  readonly pipe: boolean;
-  /** Undefined: not logged, or no longer. */
-  sink: LogSink | undefined;
-  watched: boolean;
-}
-
-interface Output {
-  readonly id: number;
-  readonly key: string;
-  readonly tty: boolean;
-  readonly log: ContainerLog | undefined;
-  readonly sources: Set<Source>;
-  readonly targets: Map<number, Target>;
-  started: boolean;
-}
 
 export class PumpLoop {
   readonly #epoll = new Epoll(EVENTS_MAX);
@@ -150,6 +132,8 @@ export class PumpLoop {
       case 'forget-unclaimed':
         this.#services.journal.releaseUnclaimed();
         return;
+      case 'packed':
+        return this.#pack(command.file);
       case 'stop':
         this.#running = false;
         return;
@@ -158,6 +142,8 @@ export class PumpLoop {
       case 'hold':
       case 'resume':
       case 'detach':
+      case 'pause':
+      case 'relog':
       case 'finish':
       case 'close': {
         // Clients of an ended output may still be on their way through what is kept for them; `close` leaves them to it.
@@ -170,9 +156,16 @@ export class PumpLoop {
     }
   }
 
+  #pack(file: PackedFile): void {
+    try {
+      replaceByPacked(file);
+    } catch (error) {
+      this.#logFailed(file.path, error);
+    }
+  }
+
   #refuse(command: Command): void {
-    if (command.op === 'attach' || command.op === 'resume') close(command.fd);
-    if (command.op === 'start') for (const fd of [command.stdout, command.stderr]) if (fd >= 0) close(fd);
+    closeDescriptorsOf(command);
     if (command.op === 'hold' || command.op === 'attach') {
       this.#emit({ type: 'attached', attachment: command.attachment, position: undefined });
       this.#emit({ type: 'detached', attachment: command.attachment, end: 'ended' });
@@ -200,6 +193,11 @@ export class PumpLoop {
         if (target !== undefined) this.#endTarget(output, target, 'detached');
         return;
       }
+      case 'pause':
+        output.paused = command.on;
+        return this.#watchAll(output);
+      case 'relog':
+        return this.#relog(output, command.log);
       case 'finish':
         for (const source of output.sources) this.#drain(source);
         output.started = true;
@@ -216,7 +214,8 @@ export class PumpLoop {
       id: command.output,
       key: command.key,
       tty: command.tty,
-      log: command.log === undefined ? undefined : this.#openLog(command),
+      log: this.#openLog(command.log),
+      paused: false,
       sources: new Set(),
       targets: new Map(),
       started: false,
@@ -226,14 +225,28 @@ export class PumpLoop {
   }
 
   /** A log that cannot be opened does not keep the container from running. */
-  #openLog(command: Extract<Command, { op: 'create' }>): ContainerLog | undefined {
-    const { log } = command;
+  #openLog(log: LogFileTarget | undefined): ContainerLog | undefined {
     if (log === undefined) return undefined;
     try {
       return new ContainerLog(log, this.#services);
     } catch (error) {
-      this.#services.logFailed(log.path, messageOf(error));
+      this.#logFailed(log.path, error);
       return undefined;
+    }
+  }
+
+  #logFailed(path: string, error: unknown): void {
+    this.#services.logFailed({ path, error: messageOf(error), lines: 0, bytes: 0 });
+  }
+
+  /** The unfinished lines stay where they are, and are ended in the new log. */
+  #relog(output: Output, log: LogFileTarget | undefined): void {
+    output.log?.[Symbol.dispose]();
+    output.log = this.#openLog(log);
+    for (const source of output.sources) {
+      if (log === undefined) this.#log(source, (sink) => sink.finish());
+      source.sink = undefined;
+      this.#openSink(source);
     }
   }
 
@@ -262,7 +275,7 @@ export class PumpLoop {
     try {
       source.sink = new LogSink(log, name, this.#services.journal.slot(`${key}.${name}`), this.#services);
     } catch (error) {
-      this.#services.logFailed(log.file.target.path, messageOf(error));
+      this.#logFailed(log.file.target.path, error);
     }
   }
 
@@ -280,6 +293,7 @@ export class PumpLoop {
   }
 
   #heldBack(source: Source): boolean {
+    if (source.output.paused) return true;
     for (const target of source.output.targets.values()) {
       if (target.held || (target.waiting && target.wants(source.stream))) return true;
       if (target.owedFrom === source.fd) return true;
@@ -342,7 +356,7 @@ export class PumpLoop {
     try {
       return sink === undefined ? EAGAIN : work(sink);
     } catch (error) {
-      this.#services.logFailed(source.output.log?.file.target.path ?? '', messageOf(error));
+      this.#logFailed(source.output.log?.file.target.path ?? '', error);
       source.sink = undefined;
       return EAGAIN;
     }

@@ -4,6 +4,7 @@
  */
 import { messageOf } from '#errdefs/errors.ts';
 import { LogEncoder } from '#logger/json-file/encoder.ts';
+import { CompactEncoder } from '#logger/local/encoder.ts';
 import { wallClockNs } from './clock.ts';
 import { Journal } from './journal.ts';
 import { type LogServices, LogSink } from './log-sink.ts';
@@ -22,17 +23,23 @@ function recover(services: LogServices): string | undefined {
   } catch (error) {
     // The container's directory has gone, or its disk is full: this chunk is lost, the others' must not wait for it.
     services.journal.commit();
-    services.logFailed('', messageOf(error));
+    services.logFailed({ path: '', error: messageOf(error), lines: 0, bytes: 0 });
     return undefined;
   }
 }
 
 function run(options: PumpOptions): void {
   using journal = new Journal(options.journal);
+  const nowNs = wallClockNs();
+  const encoder = new LogEncoder(nowNs);
   const services: LogServices = {
     journal,
-    encoder: new LogEncoder(wallClockNs()),
-    logFailed: (path, error) => emit({ type: 'log-failed', path, error }),
+    encoder,
+    compact: new CompactEncoder(encoder.u8, nowNs),
+    logFailed: (loss) => emit({ type: 'log-failed', ...loss }),
+    rotated: ({ path, driver, maxFiles, compress }, ino) => {
+      if (compress) emit({ type: 'rotated', path, driver, maxFiles, ino: String(ino) });
+    },
   };
   const recovered = recover(services);
   const loop = new PumpLoop({ services, commands: options.commands, stallMs: options.stallMs, emit });

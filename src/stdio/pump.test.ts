@@ -3,7 +3,7 @@ import { closeSync, mkdtempSync, readFileSync, rmSync, writeSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Connection } from '#api/jobs/streams.ts';
-import type { JsonFileTarget } from '#logger/json-file/log-file.ts';
+import type { LogFileTarget } from '#logger/log-file.ts';
 import { Demultiplexer } from '#pkg/stdcopy/stdcopy.ts';
 import { close, fcntl, ioctl, open, pipe2 } from '#sys/files.ts';
 import { F, IOCTL, O } from '#sys/numbers.ts';
@@ -23,11 +23,12 @@ afterAll(async () => {
   rmSync(root, { recursive: true });
 });
 
-const target = (over: Partial<JsonFileTarget> = {}): JsonFileTarget => ({
+const target = (over: Partial<LogFileTarget> = {}): LogFileTarget => ({
   driver: 'json-file',
   path: join(root, `${++logs}.log`),
   maxSizeBytes: -1,
   maxFiles: 1,
+  compress: false,
   attrs: '',
   ...over,
 });

@@ -7,7 +7,8 @@
  */
 import type { Connection } from '#api/jobs/streams.ts';
 import { systemError, unavailable } from '#errdefs/errors.ts';
-import type { LogTarget } from '#logger/log-target.ts';
+import { type LogFileTarget, type PackedFile, plainTarget } from '#logger/log-file.ts';
+import type { LogLoss } from './log-sink.ts';
 import { log } from '#pkg/log/log.ts';
 import { close, dup, pipe2, setNonBlocking, tryWrite } from '#sys/files.ts';
 import { bytesUnread } from '#sys/sockets.ts';
@@ -28,7 +29,7 @@ const COMMAND_RETRY_MS = 2;
 export interface OutputOptions {
   readonly tty: boolean;
   /** Undefined: not logged. */
-  readonly log: LogTarget | undefined;
+  readonly log: LogFileTarget | undefined;
 }
 
 export interface AttachRequest extends Selection {
@@ -60,6 +61,10 @@ export interface ProcessOutput {
   hold(select: Selection): Promise<HeldAttachment>;
   /** The process exists. Its descriptors are duplicated; they stay the caller's to close. */
   start(source: { readonly stdout?: number; readonly stderr?: number }): void;
+  /** While it is on nothing is read; the end of the process ends it. */
+  pause(on: boolean): void;
+  /** Logs otherwise from now on; undefined: not at all. */
+  relog(log: LogFileTarget | undefined): void;
   /** Every stream has ended and is in the log. Also settles after `close`. */
   readonly drained: Promise<void>;
   /** The process has ended: takes what is in its pipes and ends, although somebody may hold their other ends. */
@@ -88,7 +93,15 @@ function workerUrl(): string | URL {
     : new URL('./pump-worker.ts', import.meta.url);
 }
 
+/** What somebody may want to be told. */
+export interface PumpHooks {
+  logFailed?: (loss: LogLoss) => void;
+  /** A log that is to be compressed was rotated; `packed` puts the result in its place. */
+  rotated?: (file: Omit<PackedFile, 'packed' | 'key'>) => void;
+}
+
 export class Pump {
+  readonly #hooks: PumpHooks = {};
   readonly #worker: Worker;
   readonly #commands: number;
   readonly #outputs = new Map<number, OutputState>();
@@ -129,7 +142,7 @@ export class Pump {
     const state: OutputState = { drained: Promise.withResolvers(), name: id };
     state.drained.promise.catch(() => {});
     this.#outputs.set(output, state);
-    this.#send({ op: 'create', output, key: id, tty: options.tty, log: options.log });
+    this.#send({ op: 'create', output, key: id, tty: options.tty, log: plainTarget(options.log) });
     return {
       id,
       attach: (request) => this.#attach(output, request),
@@ -142,9 +155,20 @@ export class Pump {
           stderr: stderr === undefined ? -1 : dup(stderr, 3),
         }),
       drained: state.drained.promise,
+      pause: (on) => this.#send({ op: 'pause', output, on }),
+      relog: (log) => this.#send({ op: 'relog', output, log: plainTarget(log) }),
       finish: () => this.#send({ op: 'finish', output }),
       close: () => this.#send({ op: 'close', output }),
     };
+  }
+
+  setHooks(hooks: PumpHooks): void {
+    Object.assign(this.#hooks, hooks);
+  }
+
+  /** Puts a compressed file in the place of the rotated one. */
+  packed(file: PackedFile): void {
+    this.#send({ op: 'packed', file });
   }
 
   /** Resolves when the descriptor takes bytes again, or is broken. */
@@ -260,10 +284,14 @@ export class Pump {
         this.#writable.delete(event.token);
         return resolve?.();
       }
-      case 'log-failed':
-        if (event.error === undefined) log.info('a log is written again', { path: event.path });
-        else log.error('cannot write to a log, its lines are lost', { path: event.path, err: event.error });
-        return;
+      case 'log-failed': {
+        const { path, error: err, lines, bytes } = event;
+        if (err === undefined) log.info('a log is written again', { path, lines, bytes });
+        else log.error('cannot write to a log, its lines are lost', { path, err, lines, bytes });
+        return this.#hooks.logFailed?.(event);
+      }
+      case 'rotated':
+        return this.#hooks.rotated?.(event);
       case 'output-failed':
         log.error('the output of a process is no longer read', {
           id: this.#outputs.get(event.output)?.name,

@@ -3,14 +3,13 @@
  * still while the log is read up to exactly where it stood.
  */
 import type { Connection } from '#api/jobs/streams.ts';
-import type { LogReader } from '#logger/json-file/read.ts';
-import type { LogTarget } from '#logger/log-target.ts';
+import type { LogReader, ReadLogsRequest } from '#logger/read.ts';
 import type { Attachment, ProcessOutput, Selection } from './pump.ts';
 
 export interface ReplayRequest extends Selection {
   readonly connection: Connection;
   readonly output: ProcessOutput;
-  readonly log: LogTarget;
+  readonly log: ReadLogsRequest['log'];
   readonly tty: boolean;
   readonly mergeFrames: boolean;
   readonly reader: LogReader;
@@ -23,8 +22,7 @@ export async function attachWithLogs(request: ReplayRequest): Promise<Attachment
   try {
     await request.reader.read(
       {
-        path: log.path,
-        maxFiles: log.maxFiles,
+        log,
         stdout,
         stderr,
         timestamps: false,

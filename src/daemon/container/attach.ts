@@ -56,11 +56,10 @@ export async function attachContainer(services: Services, input: AttachInput, si
 /** `logs=1&stream=0`: what was logged, and no more. */
 async function replayOnly(services: Services, record: ContainerRecord, input: AttachInput): Promise<void> {
   const { connection, stdout, stderr } = input;
-  const { path, maxFiles } = readableLog(services, record);
+  const log = readableLog(services, record);
   await services.logReader.read(
     {
-      path,
-      maxFiles,
+      log,
       stdout,
       stderr,
       timestamps: false,

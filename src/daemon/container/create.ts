@@ -86,7 +86,6 @@ function resolveImage(services: Services, reference: string, platform: string): 
 /** What dockerd fills in at create and inspect shows. */
 function withDefaults(services: Services, host: HostConfig): HostConfig {
   const { settings } = services;
-  const log = host.LogConfig.Type === '' ? { Type: settings.logDriver, Config: { ...settings.logOptions } } : undefined;
   return {
     ...host,
     NetworkMode: ['', 'default'].includes(host.NetworkMode) ? defaultNetwork(services) : host.NetworkMode,
@@ -97,10 +96,18 @@ function withDefaults(services: Services, host: HostConfig): HostConfig {
     MemorySwappiness: host.MemorySwappiness === -1 ? null : host.MemorySwappiness,
     MemorySwap: host.Memory > 0 && host.MemorySwap === 0 ? host.Memory * 2 : host.MemorySwap,
     PidsLimit: host.PidsLimit === 0 ? null : host.PidsLimit,
-    LogConfig:
-      log === undefined ? host.LogConfig : { Type: log.Type, Config: { ...log.Config, ...host.LogConfig.Config } },
+    LogConfig: logConfigOf(services, host.LogConfig),
     ...(host.Privileged ? { SecurityOpt: [...new Set([...(host.SecurityOpt ?? []), 'label=disable'])] } : {}),
   };
+}
+
+/** The daemon's options are those of its driver only; the cache's are for any. */
+function logConfigOf({ settings }: Services, asked: HostConfig['LogConfig']): HostConfig['LogConfig'] {
+  const type = asked.Type === '' ? settings.logDriver : asked.Type;
+  const defaults = Object.entries(settings.logOptions).filter(
+    ([name]) => type === settings.logDriver || name.startsWith('cache-'),
+  );
+  return { Type: type, Config: { ...Object.fromEntries(defaults), ...asked.Config } };
 }
 
 function defaultNetwork(services: Services): string {

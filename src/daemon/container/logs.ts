@@ -24,7 +24,7 @@ export async function containerLogs(services: Services, input: LogsInput, signal
 
 export function readableLog(services: Services, record: ContainerRecord): LogTarget {
   const target = logTargetOf(containersDirectory(services), record);
-  if (target === undefined) throw notImplemented('configured logging driver does not support reading');
+  if (target?.readable !== true) throw notImplemented('configured logging driver does not support reading');
   return target;
 }
 
@@ -40,8 +40,7 @@ async function read(services: Services, record: ContainerRecord, reading: Readin
   using ended = new RunEnd(services, record, input.follow);
   await services.logReader.read(
     {
-      path: target.path,
-      maxFiles: target.maxFiles,
+      log: target,
       stdout: input.stdout,
       stderr: input.stderr,
       timestamps: input.timestamps,

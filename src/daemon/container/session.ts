@@ -4,7 +4,7 @@
  */
 import type { Connection } from '#api/jobs/streams.ts';
 import { copyInput } from '#stdio/input.ts';
-import type { LogReader } from '#logger/json-file/read.ts';
+import type { LogReader } from '#logger/read.ts';
 import type { LogTarget } from '#logger/log-target.ts';
 import type { Attachment, ProcessOutput, Pump } from '#stdio/pump.ts';
 import { attachWithLogs } from '#stdio/replay.ts';

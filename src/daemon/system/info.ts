@@ -4,6 +4,7 @@ import type { SystemInfo } from '#api/types/system.ts';
 import { isRunningOrRestarting } from '#container/state.ts';
 import { v1MountOf } from '#libcontainer/cgroups/detect.ts';
 import { rfc3339, nowNs } from '#pkg/clock/clock.ts';
+import { logDrivers } from '#logger/log-target.ts';
 import type { Services } from '../services.ts';
 
 export function systemInfo(services: Services): SystemInfo {
@@ -27,7 +28,7 @@ export function systemInfo(services: Services): SystemInfo {
       Volume: ['local'],
       Network: ['bridge', 'host', 'null'],
       Authorization: null,
-      Log: ['json-file', 'none'],
+      Log: [...logDrivers],
     },
     MemoryLimit: limits.memory,
     SwapLimit: limits.swap,

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import * as fc from 'fast-check';
 import init from 'wabt';
 import { Demultiplexer, frame } from '#pkg/stdcopy/stdcopy.ts';
-import { LogDecoder, type Rendering } from './decoder.ts';
+import type { Rendering } from '../rendering.ts';
+import { LogDecoder } from './decoder.ts';
 import { decoderBytes } from './decoder-bytes.ts';
 import { encodeReference, formatTime } from './format.ts';
 

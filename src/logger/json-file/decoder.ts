@@ -7,6 +7,7 @@
  */
 import { ok } from 'node:assert/strict';
 import { FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX, putFrameHeader } from '#pkg/stdcopy/stdcopy.ts';
+import { type Decoded, renderAttrs, type Rendering } from '../rendering.ts';
 import { decoderBytes } from './decoder-bytes.ts';
 import { PIECE_BYTES_READY } from './format.ts';
 
@@ -28,31 +29,11 @@ export const BLOCK_BYTES = 512 * 1024;
 const TIME_BYTES = 31;
 const OUTPUT_BYTES = FRAME_HEADER_BYTES + FRAME_PAYLOAD_BYTES_MAX;
 
-/** How output is wanted. */
-export interface Rendering {
-  readonly stdout: boolean;
-  readonly stderr: boolean;
-  readonly timestamps: boolean;
-  /** The attributes before each line. */
-  readonly details: boolean;
-  /** 'none' for a terminal's output, 'merged' for few large frames, 'line' for one each. */
-  readonly frames: 'none' | 'merged' | 'line';
-}
-
 export interface LogEntry {
   readonly log: string;
   readonly stream: 'stdout' | 'stderr';
   readonly time: string;
   readonly attrs: Readonly<Record<string, string>>;
-}
-
-export interface Decoded {
-  /** Bytes of input that are done with. */
-  readonly consumed: number;
-  /** A view; valid until the next call. May be empty though input was consumed (filtered, damaged). */
-  readonly output: Uint8Array;
-  /** Lines that were no log lines. */
-  readonly damaged: number;
 }
 
 export class LogDecoder {
@@ -168,13 +149,4 @@ function ninePlaces(time: string): string {
 function renderEntry(entry: LogEntry, how: Rendering): Uint8Array {
   const time = how.timestamps ? `${ninePlaces(entry.time)} ` : '';
   return Buffer.from(`${time}${how.details ? `${renderAttrs(entry.attrs)} ` : ''}${entry.log}`);
-}
-
-/** `k=v,k=v`, both escaped as in a URL's query, sorted. */
-function renderAttrs(attrs: Readonly<Record<string, string>>): string {
-  const escape = (text: string) => encodeURIComponent(text).replaceAll('%20', '+');
-  return Object.keys(attrs)
-    .sort()
-    .map((name) => `${escape(name)}=${escape(attrs[name] ?? '')}`)
-    .join(',');
 }

@@ -19,7 +19,7 @@ function accelerate(input: Uint8Array, stream: LogStream, attrs: string, final: 
   const texts: string[] = [];
   let at = INPUT;
   for (;;) {
-    const { consumed, output } = encoder.encode({ stream, attrs, start: at, end, outputBytesMax, final });
+    const { consumed, output } = encoder.encode({ stream, attrs, start: at, end, outputBytesMax, final, sequence: 0 });
     if (consumed === at) break;
     texts.push(new TextDecoder('utf-8', { fatal: true }).decode(output));
     at = consumed;
@@ -97,6 +97,7 @@ describe('the accelerator', () => {
       const { output } = encoder.encode({
         stream: 'stdout',
         attrs: '',
+        sequence: 0,
         start: INPUT,
         end: INPUT + 4,
         outputBytesMax: 1000,

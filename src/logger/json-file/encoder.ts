@@ -13,7 +13,7 @@ const RESULT = 0;
 const LINE_END = 1024;
 const PIECE_END = 32 * 1024;
 const TEMPLATE_BYTES_MAX = 31 * 1024;
-const OUTPUT = 384 * 1024;
+export const OUTPUT = 384 * 1024;
 /** A line begun below this mark is finished above it; the memory has room for the longest. */
 const OUTPUT_BYTES = 512 * 1024;
 
@@ -36,6 +36,8 @@ export interface EncodeRequest {
   /** No line is begun after so many bytes of output; at least one is written. */
   readonly outputBytesMax: number;
   readonly final: boolean;
+  /** Of the first line, since the log's beginning; for formats that number lines. */
+  readonly sequence: number;
 }
 
 export interface Encoded {
@@ -43,6 +45,8 @@ export interface Encoded {
   readonly consumed: number;
   /** A view of the output; valid until the next call. */
   readonly output: Uint8Array;
+  /** undefined: as many as the output has. */
+  readonly lines?: number;
 }
 
 export class LogEncoder {

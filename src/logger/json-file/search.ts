@@ -3,6 +3,7 @@
  * file of any size. Times in a log only grow; after somebody has set the clock back the search by time may begin late.
  */
 import { pread } from '#sys/files.ts';
+import type { TailPlace } from '../rendering.ts';
 import { parseEntry } from './decoder.ts';
 
 const BLOCK = 64 * 1024;
@@ -11,29 +12,25 @@ export const LINE_BYTES_MAX = 512 * 1024;
 const NEWLINE = 10;
 
 /** Where the last `lines` whole lines before `size` begin, and how many there are. */
-export function tailOffset(
-  fd: number,
-  size: number,
-  lines: number,
-): { readonly offset: number; readonly lines: number } {
-  if (lines === 0) return { offset: size, lines: 0 };
+export function tailOffset(fd: number, size: number, lines: number): TailPlace {
+  if (lines === 0) return { offset: size, lines: 0, skip: 0 };
   const block = Buffer.allocUnsafe(BLOCK);
   let found = 0;
   // The newline that ends the last line does not begin one.
   let end = lastNewline(fd, size, block);
-  if (end < 0) return { offset: 0, lines: 0 };
+  if (end < 0) return { offset: 0, lines: 0, skip: 0 };
   while (end > 0) {
     const start = Math.max(0, end - BLOCK);
     const length = pread(fd, block, start, end - start);
     for (let at = block.lastIndexOf(NEWLINE, length - 1); at >= 0 && length > 0; ) {
       found++;
-      if (found === lines) return { offset: start + at + 1, lines };
+      if (found === lines) return { offset: start + at + 1, lines, skip: 0 };
       if (at === 0) break;
       at = block.lastIndexOf(NEWLINE, at - 1);
     }
     end = start;
   }
-  return { offset: 0, lines: found + 1 };
+  return { offset: 0, lines: found + 1, skip: 0 };
 }
 
 /** Offset of the last newline before `size`, or -1. */

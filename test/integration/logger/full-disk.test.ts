@@ -38,7 +38,7 @@ test('lines are lost, the writer is not', async () => {
   const path = join(disk, 'json.log');
   const output = pump.open('full', {
     tty: false,
-    log: { driver: 'json-file', path, maxSizeBytes: -1, maxFiles: 1, attrs: '' },
+    log: { driver: 'json-file', path, maxSizeBytes: -1, maxFiles: 1, compress: false, attrs: '' },
   });
   const pipe = pipe2();
   output.start({ stdout: pipe.read });

@@ -29,7 +29,7 @@ test('lines in pieces are put together all the same', async () => {
     const path = join(root, `${i}.log`);
     const output = pump.open(`${i}`.repeat(64), {
       tty: false,
-      log: { driver: 'json-file', path, maxSizeBytes: -1, maxFiles: 1, attrs: '' },
+      log: { driver: 'json-file', path, maxSizeBytes: -1, maxFiles: 1, compress: false, attrs: '' },
     });
     const pipe = pipe2();
     output.start({ stdout: pipe.read });

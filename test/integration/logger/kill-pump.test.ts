@@ -6,7 +6,7 @@ import { afterEach, expect, test } from 'bun:test';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { rotatedPath } from '#logger/json-file/log-file.ts';
+import { rotatedPath } from '#logger/log-file.ts';
 import { close, pipe2 } from '#sys/files.ts';
 
 const KILLS = Number(process.env['BERTH_TEST_KILLS'] ?? 40);

@@ -10,7 +10,14 @@ const keepAlive = setInterval(() => {}, 1000);
 const pump = await Pump.start({ execRoot });
 const output = pump.open('0123456789abcdef'.repeat(4), {
   tty: kind === 'tty',
-  log: { driver: 'json-file', path, maxSizeBytes: Number(maxSize), maxFiles: Number(maxFile), attrs: '' },
+  log: {
+    driver: 'json-file',
+    path,
+    maxSizeBytes: Number(maxSize),
+    maxFiles: Number(maxFile),
+    compress: false,
+    attrs: '',
+  },
 });
 output.start(kind === 'tty' ? { stdout: 3 } : { stdout: 3, stderr: 4 });
 process.stdout.write('pumping');

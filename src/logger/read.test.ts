@@ -12,9 +12,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
-import { formatTime, lineEnd } from './format.ts';
+import { formatTime, lineEnd } from './json-file/format.ts';
 import { LogReader, type ReadLogsRequest } from './read.ts';
-import { tailOffset, timeOffset } from './search.ts';
+import { tailOffset, timeOffset } from './json-file/search.ts';
 
 const reader = new LogReader();
 const dirs: string[] = [];
@@ -37,9 +37,11 @@ const lineOf = (n: number, text = `${n}\n`, stream: 'stdout' | 'stderr' = 'stdou
 const lines = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => lineOf(from + i)).join('');
 const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => `${from + i}\n`).join('');
 
-const request = (path: string, over: Partial<ReadLogsRequest> = {}): ReadLogsRequest => ({
-  path,
-  maxFiles: 5,
+const request = (
+  path: string,
+  { maxFiles = 5, ...over }: Partial<ReadLogsRequest> & { maxFiles?: number } = {},
+): ReadLogsRequest => ({
+  log: { driver: 'json-file', path, maxFiles, attrs: '' },
   stdout: true,
   stderr: true,
   timestamps: false,

@@ -20,7 +20,14 @@ function contents(dir: string): Record<string, string> {
 describe('LogFile', () => {
   test('keeps max-file files, the newest without a number', () => {
     using place = scratch();
-    using log = new LogFile({ driver: 'json-file', path: place.path, maxSizeBytes: 4, maxFiles: 3, attrs: '' });
+    using log = new LogFile({
+      driver: 'json-file',
+      path: place.path,
+      maxSizeBytes: 4,
+      maxFiles: 3,
+      compress: false,
+      attrs: '',
+    });
     for (const line of ['1', '2', '3', '4', '5']) {
       log.append(Buffer.from(`${line}xxx`));
       expect(log.room).toBe(0);
@@ -32,7 +39,14 @@ describe('LogFile', () => {
 
   test('with one file the old one is gone', () => {
     using place = scratch();
-    using log = new LogFile({ driver: 'json-file', path: place.path, maxSizeBytes: 4, maxFiles: 1, attrs: '' });
+    using log = new LogFile({
+      driver: 'json-file',
+      path: place.path,
+      maxSizeBytes: 4,
+      maxFiles: 1,
+      compress: false,
+      attrs: '',
+    });
     log.append(Buffer.from('old'));
     log.rotate();
     log.append(Buffer.from('new'));
@@ -41,7 +55,14 @@ describe('LogFile', () => {
 
   test('an interrupted rotation is finished without losing a file', () => {
     using place = scratch();
-    const target = { driver: 'json-file', path: place.path, maxSizeBytes: 1, maxFiles: 4, attrs: '' } as const;
+    const target = {
+      driver: 'json-file',
+      path: place.path,
+      maxSizeBytes: 1,
+      maxFiles: 4,
+      compress: false,
+      attrs: '',
+    } as const;
     {
       using log = new LogFile(target);
       for (const line of ['1', '2']) {
@@ -59,7 +80,14 @@ describe('LogFile', () => {
 
   test('cut takes back, and never makes the file longer', () => {
     using place = scratch();
-    using log = new LogFile({ driver: 'json-file', path: place.path, maxSizeBytes: -1, maxFiles: 1, attrs: '' });
+    using log = new LogFile({
+      driver: 'json-file',
+      path: place.path,
+      maxSizeBytes: -1,
+      maxFiles: 1,
+      compress: false,
+      attrs: '',
+    });
     log.append(Buffer.from('abcdef'));
     log.cut(2);
     log.cut(100);

@@ -1,5 +1,5 @@
 /**
- * The file that a container's json-file log is written to, with rotation: `path` is the newest, `path.1` the one before.
+ * The file that a container's log is written to, with rotation: `path` is the newest, `path.1` the one before.
  * A file is full when it has reached its size; the line that reaches it is still written whole.
  *
  * Rotation unlinks the oldest first and renames to free names only: on ext4 a rename over an existing file costs half of
@@ -8,20 +8,30 @@
 import { close, fstat, ftruncate, open, renameat2, unlinkat, writeAll } from '#sys/files.ts';
 import { isErrno } from '#sys/errno.ts';
 import { AT, O } from '#sys/numbers.ts';
+import { compressionOf, isFile } from './compressed.ts';
 
 /** How one container's log is written; plain values, so it travels to the pump's thread. */
-export interface JsonFileTarget {
-  readonly driver: 'json-file';
+export interface LogFileTarget {
+  readonly driver: 'json-file' | 'local';
   readonly path: string;
   /** -1: unbounded. */
   readonly maxSizeBytes: number;
   /** Files at most, the newest included. */
   readonly maxFiles: number;
+  /** Rotated files are compressed, in the background. */
+  readonly compress: boolean;
   /** JSON of the extra attributes (tag, labels, env), or empty. */
   readonly attrs: string;
 }
 
 const LOG_MODE = 0o640;
+
+/** Without what a driver has besides. */
+export function plainTarget(log: LogFileTarget | undefined): LogFileTarget | undefined {
+  if (log === undefined) return undefined;
+  const { driver, path, maxSizeBytes, maxFiles, compress, attrs } = log;
+  return { driver, path, maxSizeBytes, maxFiles, compress, attrs };
+}
 
 /** `path.i`, or the newest for 0. */
 export function rotatedPath(path: string, i: number): string {
@@ -29,13 +39,13 @@ export function rotatedPath(path: string, i: number): string {
 }
 
 export class LogFile implements Disposable {
-  readonly target: JsonFileTarget;
+  readonly target: LogFileTarget;
   #fd = -1;
   #size = 0;
   #ino = 0n;
 
   /** Opens the log, or makes it; its directory exists. */
-  constructor(target: JsonFileTarget) {
+  constructor(target: LogFileTarget) {
     this.target = target;
     this.#open();
   }
@@ -87,12 +97,16 @@ export class LogFile implements Disposable {
   /** Makes `path` a new, empty file. */
   rotate(): void {
     const { path, maxFiles } = this.target;
+    const packed = `.${compressionOf(this.target.driver)}`;
     let free = 1;
-    while (free < maxFiles - 1 && exists(rotatedPath(path, free))) free++;
+    while (free < maxFiles - 1 && isThere(rotatedPath(path, free), packed)) free++;
     if (maxFiles === 1) remove(path);
     else {
-      remove(rotatedPath(path, free));
-      for (let i = free; i > 0; i--) move(rotatedPath(path, i - 1), rotatedPath(path, i));
+      for (const name of [rotatedPath(path, free), rotatedPath(path, free) + packed]) remove(name);
+      for (let i = free; i > 0; i--) {
+        move(rotatedPath(path, i - 1), rotatedPath(path, i));
+        if (i > 1) move(rotatedPath(path, i - 1) + packed, rotatedPath(path, i) + packed);
+      }
     }
     const old = this.#fd;
     this.#open();
@@ -103,6 +117,35 @@ export class LogFile implements Disposable {
     if (this.#fd >= 0) close(this.#fd);
     this.#fd = -1;
   }
+}
+
+/** A rotated file that is being compressed. */
+export interface PackedFile {
+  readonly path: string;
+  readonly driver: LogFileTarget['driver'];
+  readonly maxFiles: number;
+  /** Of the plain file, wherever rotation has moved it since. */
+  readonly ino: string;
+  readonly packed: string;
+  /** Of its content. */
+  readonly key: string;
+}
+
+/** Puts the compressed file in the plain one's place; for the thread that rotates the log. */
+export function replaceByPacked(file: PackedFile): void {
+  for (let i = 1; i < file.maxFiles; i++) {
+    const plain = rotatedPath(file.path, i);
+    if (!isFile(plain, file.ino, file.key)) continue;
+    move(file.packed, `${plain}.${compressionOf(file.driver)}`);
+    remove(plain);
+    return;
+  }
+  // It was the oldest meanwhile, and has gone.
+  remove(file.packed);
+}
+
+function isThere(path: string, packed: string): boolean {
+  return exists(path) || exists(path + packed);
 }
 
 function exists(path: string): boolean {

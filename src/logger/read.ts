@@ -6,14 +6,13 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { log } from '#pkg/log/log.ts';
 import { pread } from '#sys/files.ts';
-import { BLOCK_BYTES, LogDecoder, type Rendering } from './decoder.ts';
 import { OpenFile, openFiles } from './files.ts';
-import { tailOffset, timeOffset } from './search.ts';
+import type { LogFileTarget } from './log-file.ts';
+import { type LogFormat, LogFormats } from './log-formats.ts';
+import type { Rendering } from './rendering.ts';
 
 export interface ReadLogsRequest extends Rendering {
-  /** The newest file. */
-  readonly path: string;
-  readonly maxFiles: number;
+  readonly log: Pick<LogFileTarget, 'driver' | 'path' | 'maxFiles' | 'attrs'>;
   /** Nanoseconds since the epoch, inclusive; 0n: no bound. */
   readonly sinceNs: bigint;
   readonly untilNs: bigint;
@@ -27,35 +26,37 @@ export interface ReadLogsRequest extends Rendering {
   readonly signal: AbortSignal;
 }
 
+/** A line's time may be later than its file's by what a second is rounded up. */
+const CLOCK_STEP_NS = 2_000_000_000n;
+
+interface Reading extends ReadLogsRequest {
+  readonly format: LogFormat;
+}
+
 /** Where the output goes. `write` takes the bytes before it returns and resolves when there is room again. */
 export interface Sink {
   write(bytes: Uint8Array): Promise<void>;
 }
 
-/** One decoder serves every reader of the thread. */
+/** One decoder of each format serves every reader of the thread. */
 export class LogReader {
-  readonly #decoder = new LogDecoder();
+  readonly #formats = new LogFormats();
 
   /** Resolves when everything asked for is written, or the client has gone. */
   async read(request: ReadLogsRequest, sink: Sink): Promise<void> {
     using wake = new Wake(request);
-    const files = openFiles(request.path, request.maxFiles);
+    const format = this.#formats.of(request);
+    const files = openFiles(request.log);
     try {
-      const offsets = request.tail < 0 ? files.map(() => 0) : tailOffsets(files, request.tail);
-      if (request.sinceNs > 0n) skipOlder(files, offsets, request.sinceNs);
-      await this.#readAll(request, sink, wake, files, offsets);
+      const offsets = request.tail < 0 ? files.map(() => 0) : await tailOffsets(format, files, request.tail);
+      if (request.sinceNs > 0n) await skipOlder(format, files, offsets, request.sinceNs);
+      await this.#readAll({ ...request, format }, sink, wake, files, offsets);
     } finally {
       for (const file of files) file[Symbol.dispose]();
     }
   }
 
-  async #readAll(
-    request: ReadLogsRequest,
-    sink: Sink,
-    wake: Wake,
-    files: OpenFile[],
-    offsets: number[],
-  ): Promise<void> {
+  async #readAll(request: Reading, sink: Sink, wake: Wake, files: OpenFile[], offsets: number[]): Promise<void> {
     let offset = offsets[0] ?? 0;
     while (!request.signal.aborted) {
       const file = files[0];
@@ -75,26 +76,28 @@ export class LogReader {
           wake.watch();
           continue;
         }
-      } else files.push(...openFiles(request.path, request.maxFiles));
+      } else files.push(...openFiles(request.log));
       if (ended) return;
       if (files.length === 0 || file !== undefined) await wake.next();
     }
   }
 
   /** Writes what the file has from `from` on. Returns where it stopped, or -1 when nothing after it is wanted. */
-  async #readFile(request: ReadLogsRequest, sink: Sink, file: OpenFile, from: number): Promise<number> {
+  async #readFile(request: Reading, sink: Sink, file: OpenFile, from: number): Promise<number> {
+    const { format } = request;
+    await file.prepare();
     const { size, last } = boundOf(request, file);
     // Somebody has truncated the file: what it has now is new.
     let offset = from > file.size() ? 0 : from;
     while (offset < size && !request.signal.aborted) {
       // The block and the output are shared by all readers: nothing is awaited between read and write, which takes the
       // bytes before it returns. What was not decoded is read again.
-      const length = pread(file.fd, this.#decoder.block, offset, Math.min(BLOCK_BYTES, size - offset));
+      const length = pread(file.fd, format.block, offset, Math.min(format.block.length, size - offset));
       if (length === 0) break;
-      const { consumed, output, damaged } = this.#decoder.decode(0, length, request);
-      const tooLong = consumed === 0 && length === BLOCK_BYTES;
+      const { consumed, output, damaged } = format.decode(length);
+      const tooLong = consumed === 0 && length === format.block.length;
       const at = tooLong ? length : consumed;
-      if (damaged > 0 || tooLong) log.warn('skipped damaged lines of a log', { path: request.path, offset });
+      if (damaged > 0 || tooLong) log.warn('skipped damaged lines of a log', { path: request.log.path, offset });
       if (output.length > 0) await sink.write(output);
       if (at === 0) break;
       offset += at;
@@ -105,26 +108,26 @@ export class LogReader {
 }
 
 /** Up to where a file is read, and whether nothing after that is wanted. */
-function boundOf(request: ReadLogsRequest, file: OpenFile): { size: number; last: boolean } {
+function boundOf(request: Reading, file: OpenFile): { size: number; last: boolean } {
   const size = file.size();
   if (request.upTo !== undefined && request.upTo.ino === String(file.ino)) {
     return { size: Math.min(size, request.upTo.size), last: true };
   }
   if (request.untilNs === 0n) return { size, last: false };
-  const until = timeOffset(file.fd, size, request.untilNs, true);
+  const until = request.format.timeOffset(file.fd, size, request.untilNs, true);
   return { size: until, last: until < size };
 }
 
 function newerFiles(request: ReadLogsRequest, file: OpenFile): OpenFile[] {
-  const newest = OpenFile.open(request.path);
+  const newest = OpenFile.open(request.log.path);
   if (newest === undefined) return [];
-  const same = newest.ino === file.ino;
+  const same = newest.sameAs(file);
   newest[Symbol.dispose]();
-  return same ? [] : openFiles(request.path, request.maxFiles, file.ino);
+  return same ? [] : openFiles(request.log, file);
 }
 
 /** Where the last `lines` lines of the whole set begin, per file; files that are not needed are closed and left out. */
-function tailOffsets(files: OpenFile[], lines: number): number[] {
+async function tailOffsets(format: LogFormat, files: OpenFile[], lines: number): Promise<number[]> {
   const offsets: number[] = [];
   let left = lines;
   for (let i = files.length - 1; i >= 0; i--) {
@@ -134,16 +137,32 @@ function tailOffsets(files: OpenFile[], lines: number): number[] {
       for (const older of files.splice(0, i + 1)) older[Symbol.dispose]();
       break;
     }
-    const found = tailOffset(file.fd, file.size(), left);
+    await file.prepare();
+    const found = format.tailOffset(file.fd, file.size(), left);
     offsets.unshift(found.offset);
     left -= found.lines;
+    format.skip(found.skip);
   }
   return offsets;
 }
 
-function skipOlder(files: OpenFile[], offsets: number[], sinceNs: bigint): void {
+async function skipOlder(format: LogFormat, files: OpenFile[], offsets: number[], sinceNs: bigint): Promise<void> {
+  // A file that was written last before then need not be looked into; the newest may be written to any time.
+  while (files.length > 1 && (files[0]?.changedNs ?? sinceNs) + CLOCK_STEP_NS < sinceNs) {
+    files.shift()?.[Symbol.dispose]();
+    offsets.shift();
+    format.skip(0);
+  }
   for (const [i, file] of files.entries()) {
-    offsets[i] = Math.max(offsets[i] ?? 0, timeOffset(file.fd, file.size(), sinceNs));
+    await file.prepare();
+    const from = format.timeOffset(file.fd, file.size(), sinceNs);
+    if (from > (offsets[i] ?? 0)) {
+      offsets[i] = from;
+      // What the last lines begin with is older than that.
+      if (i === 0) format.skip(0);
+    }
+    // The files after it are newer.
+    if (from < file.size()) break;
   }
 }
 
@@ -179,7 +198,7 @@ class Wake implements Disposable {
     this.#watcher?.close();
     this.#watcher = undefined;
     try {
-      this.#watcher = watch(this.#request.path, { persistent: false }, this.#onRing);
+      this.#watcher = watch(this.#request.log.path, { persistent: false }, this.#onRing);
       this.#watcher.on('error', this.#onRing);
     } catch {
       // Between a rename and the new file there is none: look again soon.
