@@ -82,7 +82,7 @@ describe('the decoder', () => {
         },
       ),
     );
-  });
+  }, 60_000);
 
   test('reads lines of another shape as JSON does, skips damage, waits for the end of a line', () => {
     const odd = [

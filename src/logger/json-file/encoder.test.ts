@@ -74,7 +74,7 @@ describe('the accelerator', () => {
       ),
       { numRuns: 100 },
     );
-  });
+  }, 60_000);
 
   test('what is logged is what was written, as JSON reads it', () => {
     const input = Buffer.from('tab\t "quoted" \\ <b>&\u2028 naïve 😀\r\nsecond\n');
