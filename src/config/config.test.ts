@@ -64,7 +64,10 @@ describe('flags', () => {
       [['--bip', '10.0.0.1'], 'invalid value for "bip": "10.0.0.1": must be an IPv4 address with prefix length'],
       [['--label', 'x'], 'bad attribute format: x'],
       [['--dns', 'x'], 'invalid value for "dns": x is not an ip address'],
-      [['--userns-remap', 'default'], 'Cannot honour "userns-remap" with the value "default": this is not there yet'],
+      [
+        ['--firewall-backend', 'iptables'],
+        'Cannot honour "firewall-backend" with the value "iptables": this is not there yet',
+      ],
     ];
     for (const [argv, message] of cases) expect(refusal(() => config(argv))).toBe(message);
   });

@@ -30,6 +30,10 @@ export interface DaemonConfig {
   readonly defaultRuntime: string;
   readonly noNewPrivileges: boolean;
   readonly init: boolean;
+  /** Default user namespace of containers: `default`, user or user:group; undefined: the host's. */
+  readonly usernsRemap: string | undefined;
+  /** `START:COUNT` or a user with subordinate ids. */
+  readonly usernsPool: string | undefined;
   readonly stopTimeoutSeconds: number;
   readonly logDriver: string;
   readonly logOptions: Readonly<Record<string, string>>;
@@ -150,6 +154,8 @@ export function buildConfig(
     defaultRuntime: values.text('default-runtime') ?? 'berth',
     noNewPrivileges: values.flag('no-new-privileges'),
     init: values.flag('init'),
+    usernsRemap: values.text('userns-remap'),
+    usernsPool: values.text('userns-pool'),
     stopTimeoutSeconds: stopTimeoutOf(values.integer('default-stop-timeout')),
     logDriver: values.text('log-driver') ?? 'json-file',
     logOptions: values.textMap('log-opts'),

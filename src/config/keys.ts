@@ -138,7 +138,9 @@ export const keySpecs: readonly KeySpec[] = [
   both('tlsverify', 'flag', honoured),
   both('userland-proxy', 'flag', noEffect(NO_PROXY)),
   both('userland-proxy-path', 'text', noEffect(NO_PROXY)),
-  both('userns-remap', 'text', notYet('')),
+  // Ours: where `--userns auto` takes ranges of ids from.
+  both('userns-pool', 'text', honoured),
+  both('userns-remap', 'text', honoured),
 ];
 
 export const specOfKey: ReadonlyMap<string, KeySpec> = new Map(keySpecs.map((spec) => [spec.key, spec]));

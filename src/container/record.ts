@@ -9,6 +9,7 @@ import { dataLoss } from '#errdefs/errors.ts';
 import type { Resources } from '#libcontainer/spec.ts';
 import { type MountSpec, plainMount } from './mount-spec.ts';
 import type { ContainerState } from './state.ts';
+import type { UserNamespace } from './user-namespace.ts';
 
 export const CONTAINER_KIND = 'container';
 /** Parent of the edges name → container id. */
@@ -62,6 +63,8 @@ export interface ContainerRecord {
   readonly restartBackoff?: RestartBackoff;
   /** An update whose limits may not be in force yet: restore completes it, or goes back when the kernel refuses it. */
   readonly pendingUpdate?: PendingUpdate | undefined;
+  /** Absent: the host's. */
+  readonly userns?: UserNamespace | undefined;
 }
 
 export interface PendingUpdate {

@@ -1,5 +1,9 @@
-/** HostConfig.SecurityOpt: `no-new-privileges`, `seccomp=`, `apparmor=`, `label=disable`; all else is refused by name. */
+/**
+ * HostConfig.SecurityOpt: `no-new-privileges`, `seccomp=`, `apparmor=`, `label=disable`, `systempaths=unconfined`, and of
+ * our own `userns=MODE`, since the docker CLI lets nothing but `--userns host` through. All else is refused by name.
+ */
 import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
+import { parseUsernsMode } from './user-namespace.ts';
 
 export interface SecurityOptions {
   readonly noNewPrivileges: boolean | undefined;
@@ -7,12 +11,18 @@ export interface SecurityOptions {
   readonly seccomp: string;
   /** undefined: the daemon's default; 'unconfined'; or a profile's name. */
   readonly apparmor: string | undefined;
+  /** No path is masked or made read-only. */
+  readonly systemPathsUnconfined: boolean;
+  /** As HostConfig.UsernsMode. */
+  readonly userns: string | undefined;
 }
 
 export function parseSecurityOptions(list: readonly string[]): SecurityOptions {
   let noNewPrivileges: boolean | undefined;
   let seccomp = 'default';
   let apparmor: string | undefined;
+  let systemPathsUnconfined = false;
+  let userns: string | undefined;
   for (const option of list) {
     const { key, value } = split(option);
     switch (key) {
@@ -31,14 +41,22 @@ export function parseSecurityOptions(list: readonly string[]): SecurityOptions {
         // SELinux is not asked for yet; switching it off is true already.
         if (value === 'disable') break;
         throw notImplemented(`SecurityOpt "${option}" is not supported yet: SELinux labels`);
-      case 'writable-cgroups':
       case 'systempaths':
+        // The docker CLI turns it into empty lists of paths; other clients leave that to us.
+        if (value !== 'unconfined') throw invalidParameter(`invalid --security-opt 2: "${option}"`);
+        systemPathsUnconfined = true;
+        break;
+      case 'userns':
+        parseUsernsMode(value ?? '');
+        userns = value;
+        break;
+      case 'writable-cgroups':
         throw notImplemented(`SecurityOpt "${option}" is not supported yet`);
       default:
         throw invalidParameter(`invalid --security-opt 2: "${option}"`);
     }
   }
-  return { noNewPrivileges, seccomp, apparmor };
+  return { noNewPrivileges, seccomp, apparmor, systemPathsUnconfined, userns };
 }
 
 /** `key=value`; `key:value` is the older form. */

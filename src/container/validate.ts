@@ -14,6 +14,7 @@ import { checkRestartPolicy } from './restart-policy.ts';
 import { parseSecurityOptions } from './security-opt.ts';
 import { parseSignal } from './signals.ts';
 import { checkSysctls } from './sysctls.ts';
+import { parseUsernsMode } from './user-namespace.ts';
 
 const HOSTNAME_BYTES_MAX = 63;
 
@@ -103,7 +104,7 @@ function checkModes(host: HostConfig, config: ContainerConfig): void {
   }
   if (!validMode(host.PidMode, ['', 'host'])) throw invalidParameter(`invalid PID mode: ${host.PidMode}`);
   if (!['', 'host'].includes(host.UTSMode)) throw invalidParameter(`invalid UTS mode: ${host.UTSMode}`);
-  if (!['', 'host'].includes(host.UsernsMode)) throw invalidParameter(`invalid userns mode: ${host.UsernsMode}`);
+  parseUsernsMode(host.UsernsMode);
   if (!['', 'host', 'private'].includes(host.CgroupnsMode)) {
     throw invalidParameter(`invalid cgroup namespace mode: ${host.CgroupnsMode}`);
   }

@@ -47,6 +47,10 @@ import { openNetworks } from './network/open.ts';
 import { restore } from './restore/restore.ts';
 import type { BuildFacts, DaemonSettings, Isolation, Services } from './services.ts';
 import { Tasks } from './tasks.ts';
+import { poolOf } from './userns/ranges.ts';
+import { remapOf } from './userns/remap.ts';
+import type { UsernsDefaults } from './userns/resolve.ts';
+import { systemFiles } from './userns/subordinate-ids.ts';
 
 export interface DaemonOptions {
   readonly config: DaemonConfig;
@@ -120,6 +124,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     host,
     isolation: await isolationOf(config, layout),
     db,
+    userns: usernsOf(config, suffix),
     events: new Events(db),
     containers: new Containers(db, room),
     room,
@@ -161,6 +166,15 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 export function suffixOf(dataRoot: string): string | undefined {
   if (dataRoot === DEFAULT_DATA_ROOT) return undefined;
   return createHash('sha256').update(dataRoot).digest('hex').slice(0, 6);
+}
+
+function usernsOf(config: DaemonConfig, suffix: string | undefined): UsernsDefaults {
+  const { usernsRemap: remap } = config;
+  const files = { ...systemFiles, passwd: '/etc/passwd', group: '/etc/group' };
+  return {
+    remap: remap === undefined || remap === 'auto' ? remap : remapOf(remap, files),
+    pool: poolOf(config.usernsPool, systemFiles, suffix),
+  };
 }
 
 async function closeAll(drivers: Iterable<{ close(): Promise<void> }>): Promise<void> {

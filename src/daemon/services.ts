@@ -26,6 +26,7 @@ import type { Execs } from './exec/execs.ts';
 import type { HostSystem } from './host-facts.ts';
 import type { NetworkName } from './network/names.ts';
 import type { Tasks } from './tasks.ts';
+import type { UsernsDefaults } from './userns/resolve.ts';
 
 export interface DaemonSettings {
   readonly dataRoot: string;
@@ -75,6 +76,8 @@ export interface Services {
   readonly host: HostSystem;
   readonly isolation: Isolation;
   readonly db: GraphDb;
+  /** What containers get that do not say, and where ranges of ids come from. */
+  readonly userns: UsernsDefaults;
   readonly events: Events;
   readonly containers: Containers;
   readonly room: Room;

@@ -13,6 +13,11 @@ export interface LayerMount extends Disposable {
   readonly fd: number;
 }
 
+export interface MountOptions {
+  /** User namespace whose maps the files get: on the disk they keep the ids of inside. */
+  readonly usernsFd?: number;
+}
+
 export interface DiffTarget extends AsyncDisposable {
   /** Directory into which the layer's files are unpacked (whiteouts already in the driver's own form). */
   readonly path: string;
@@ -54,9 +59,10 @@ export interface GraphDriver {
   setAside(id: string, directory: string): void;
   /**
    * Detached mount of the merged view; read-only layers are mounted read-only. While a mount of a read-write id is live,
-   * further calls give descriptors of the same mount: two overlays over one upper directory are undefined.
+   * further calls give descriptors of the same mount: two overlays over one upper directory are undefined (whoever asks
+   * with other maps while one is live is refused: conflict). Errors: invalid-parameter when the maps cannot be had here.
    */
-  mount(id: string): LayerMount;
+  mount(id: string, options?: MountOptions): LayerMount;
   /** Removes the id: it goes to a trash directory at once and is deleted later, never while layers are being made. */
   remove(id: string): Promise<void>;
   /** Bytes of the id's own difference (apparent size of regular files, hard links once). */

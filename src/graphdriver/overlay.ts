@@ -20,8 +20,8 @@ import { detachedOverlay, isUnsupported } from '#sys/mounts.ts';
 import { lgetxattr } from '#sys/xattrs.ts';
 import { kernelName, pathVia } from '#pkg/archive/directories.ts';
 import { isErrno } from '#sys/errno.ts';
-import type { Change, DiffTarget, GraphDriver, LayerMount } from './driver.ts';
-import { LiveMounts, mountOf } from './mounts.ts';
+import type { Change, DiffTarget, GraphDriver, LayerMount, MountOptions } from './driver.ts';
+import { idMapped, LiveMounts, mountOf } from './mounts.ts';
 import { assertId, EMPTY, isId, LINKS, shortName, TEMPORARY_PREFIX, temporaryName, TRASH } from './names.ts';
 import { Trash } from './trash.ts';
 import { isDirectory, isWhiteout, treeSize, tryStat, walkTree } from './walk.ts';
@@ -143,23 +143,39 @@ export class OverlayDriver implements GraphDriver {
     syncDirectory(directory);
   }
 
-  mount(id: string): LayerMount {
+  mount(id: string, { usernsFd }: MountOptions = {}): LayerMount {
     const directory = this.#directory(id);
     if (!this.exists(id)) throw notFound(`Cannot mount layer "${id}": there is no such layer`);
     if (this.isReadWrite(id)) {
-      return this.#mounts.open(id, () =>
-        detachedOverlay({
-          lower: this.#lower(id),
-          upper: path.join(directory, 'diff'),
-          work: path.join(directory, 'work'),
-          options: OPTIONS,
-        }),
+      return this.#mounts.open(id, usernsFd !== undefined, () =>
+        usernsFd === undefined
+          ? detachedOverlay({
+              lower: this.#lower(id),
+              upper: path.join(directory, 'diff'),
+              work: path.join(directory, 'work'),
+              options: OPTIONS,
+            })
+          : this.#mountMapped(id, usernsFd),
       );
     }
+    if (usernsFd !== undefined) return mountOf(this.#mountMapped(id, usernsFd));
     const own = path.join(this.#home, LINKS, this.#short(id));
     const lower = this.#lower(id);
     const fd = detachedOverlay({ lower: [own, ...lower], options: OPTIONS });
     return mountOf(fd);
+  }
+
+  /**
+   * Lower and upper directories through one id-mapped copy of the mount they lie on: what is on the disk has the ids of
+   * inside, whatever range the container has. The maps need a place for the mounter's own id 0 (whiteouts, work).
+   */
+  #mountMapped(id: string, usernsFd: number): number {
+    const links = this.#lowerLinks(id);
+    const lower = links.length === 0 ? [EMPTY] : links;
+    using home = idMapped(this.#home, usernsFd);
+    const common = { within: home.fd, options: OPTIONS };
+    if (!this.isReadWrite(id)) return detachedOverlay({ ...common, lower: [`${LINKS}/${this.#short(id)}`, ...lower] });
+    return detachedOverlay({ ...common, lower, upper: `${id}/diff`, work: `${id}/work` });
   }
 
   async remove(id: string): Promise<void> {

@@ -14,11 +14,11 @@ import type { ArchivePool } from '#pkg/archive/pool.ts';
 import { syncDirectory } from '#pkg/atomicfile/atomicfile.ts';
 import { Rollback } from '#pkg/rollback/rollback.ts';
 import { type FileStatus, open, ownedFd } from '#sys/files.ts';
-import { bindDetached } from '#sys/mounts.ts';
-import { O } from '#sys/numbers.ts';
+import { bindDetached, mountSetattr } from '#sys/mounts.ts';
+import { MOUNT_ATTR, O } from '#sys/numbers.ts';
 import { lgetxattr } from '#sys/xattrs.ts';
-import type { Change, DiffTarget, GraphDriver, LayerMount } from './driver.ts';
-import { LiveMounts, mountOf } from './mounts.ts';
+import type { Change, DiffTarget, GraphDriver, LayerMount, MountOptions } from './driver.ts';
+import { idMapped, LiveMounts, mountOf } from './mounts.ts';
 import { assertId, isId, TEMPORARY_PREFIX, temporaryName, TRASH } from './names.ts';
 import { Trash } from './trash.ts';
 import { isDirectory, isRegular, tryStat, type WalkEntry, walkTree } from './walk.ts';
@@ -111,11 +111,18 @@ export class VfsDriver implements GraphDriver {
     syncDirectory(directory);
   }
 
-  mount(id: string): LayerMount {
+  mount(id: string, { usernsFd }: MountOptions = {}): LayerMount {
     if (!this.exists(id)) throw notFound(`Cannot mount layer "${id}": there is no such layer`);
     const tree = this.#tree(id);
-    if (this.isReadWrite(id)) return this.#mounts.open(id, () => bindDetached(tree));
-    return mountOf(bindDetached(tree, { readOnly: true }));
+    if (this.isReadWrite(id)) {
+      return this.#mounts.open(id, usernsFd !== undefined, () =>
+        usernsFd === undefined ? bindDetached(tree) : idMapped(tree, usernsFd).release(),
+      );
+    }
+    if (usernsFd === undefined) return mountOf(bindDetached(tree, { readOnly: true }));
+    using mapped = idMapped(tree, usernsFd);
+    mountSetattr(mapped.fd, { set: MOUNT_ATTR.RDONLY });
+    return mountOf(mapped.release());
   }
 
   async remove(id: string): Promise<void> {

@@ -11,7 +11,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { conflict, notFound } from '#errdefs/errors.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
-import type { Change, GraphDriver, LayerMount } from '#graphdriver/driver.ts';
+import type { Change, GraphDriver, LayerMount, MountOptions } from '#graphdriver/driver.ts';
 import type { ArchivePool } from '#pkg/archive/pool.ts';
 import { KeyedQueue } from '#pkg/keyed-queue/keyed-queue.ts';
 import { log } from '#pkg/log/log.ts';
@@ -29,8 +29,8 @@ import {
 export interface ReadWriteLayer {
   readonly containerId: string;
   readonly chainId: ChainId | undefined;
-  /** Detached mount of the container's whole file system. */
-  mount(): LayerMount;
+  /** Detached mount of the container's whole file system; with the maps of a user namespace where one is given. */
+  mount(options?: MountOptions): LayerMount;
   /** Bytes that the container added. */
   size(signal?: AbortSignal): Promise<number>;
   /** Bytes of the image below. */
@@ -119,11 +119,11 @@ export class LayerStore {
     return this.#driver.metadata(layer.cacheId);
   }
 
-  /** Read-only detached mount of an image's file system. */
-  mount(chainId: ChainId): LayerMount {
+  /** Read-only detached mount of an image's file system, with the maps of a user namespace where one is given. */
+  mount(chainId: ChainId, options?: MountOptions): LayerMount {
     const layer = this.#layers.get(chainId);
     if (layer === undefined) throw notFound(`No such layer: ${chainId}`);
-    return this.#driver.mount(layer.cacheId);
+    return this.#driver.mount(layer.cacheId, options);
   }
 
   lease(): LayerLease {
@@ -273,7 +273,7 @@ export class LayerStore {
     return {
       containerId,
       chainId,
-      mount: () => driver.mount(containerId),
+      mount: (options) => driver.mount(containerId, options),
       size: (signal) => driver.diffSize(containerId, signal),
       virtualSize: () => this.chainSize(chainId),
       changes: () => driver.changes(containerId),

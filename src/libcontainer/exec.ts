@@ -28,6 +28,7 @@ import {
   type ChildStdio,
 } from './process-steps.ts';
 import { compileSeccomp } from './seccomp/compile.ts';
+import { setLimitsOf } from './rlimits.ts';
 import type { Spec } from './spec.ts';
 import { checkProcess } from './spec-check.ts';
 import { giveStdio } from './stdio.ts';
@@ -54,6 +55,7 @@ export class PreparedExec implements Disposable {
   readonly gates: { readonly exec: Gate };
   readonly warnings: readonly string[];
   readonly #plan: ProcessPlan;
+  readonly #limitsFromOutside: boolean;
   readonly #resources: Disposable[];
   #master: number | undefined;
 
@@ -62,6 +64,7 @@ export class PreparedExec implements Disposable {
     secondClone: boolean;
     exec: Gate;
     plan: ProcessPlan;
+    limitsFromOutside: boolean;
     resources: Disposable[];
     master: number | undefined;
   }) {
@@ -70,6 +73,7 @@ export class PreparedExec implements Disposable {
     this.gates = { exec: made.exec };
     this.warnings = made.plan.warnings;
     this.#plan = made.plan;
+    this.#limitsFromOutside = made.limitsFromOutside;
     this.#resources = made.resources;
     this.#master = made.master;
   }
@@ -79,6 +83,11 @@ export class PreparedExec implements Disposable {
     const master = this.#master;
     this.#master = undefined;
     return master;
+  }
+
+  /** As PreparedStart.setLimits. */
+  setLimits(pid: number): void {
+    if (this.#limitsFromOutside) setLimitsOf(pid, this.#plan.limits);
   }
 
   explain(outcome: ProgramOutcome): StartError {
@@ -129,9 +138,10 @@ function prepare(request: ExecProcessRequest, resources: Disposable[]): Prepared
   addPersonality(program, linux.personality);
   addPriorities(program, process);
   const filter = linux.seccomp === undefined ? undefined : compileSeccomp(linux.seccomp);
-  const { exec } = addEnd(program, plan, filter);
+  const limitsFromOutside = (linux.namespaces ?? []).some(({ type }) => type === 'user');
+  const { exec } = addEnd(program, plan, filter, { limitsFromOutside });
   own(exec);
-  return new PreparedExec({ program, secondClone, exec, plan, resources, master: pty?.master });
+  return new PreparedExec({ program, secondClone, exec, plan, limitsFromOutside, resources, master: pty?.master });
 }
 
 function openRoot({ container, containerId }: ExecProcessRequest): OwnedFd {

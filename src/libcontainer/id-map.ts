@@ -1,5 +1,7 @@
 /** Ids of a user namespace and what they are on the host. Without mappings both are the same. */
 import { invalidParameter } from '#errdefs/errors.ts';
+import type { OwnedFd } from '#sys/files.ts';
+import { userNamespace } from '#sys/user-namespace.ts';
 import type { IdMapping } from './spec.ts';
 
 /** Host id of a container's id. Errors: invalid-parameter when no mapping has it. */
@@ -26,4 +28,21 @@ export function idMaps(uids: readonly IdMapping[] | undefined, gids: readonly Id
     uid: (id) => hostId(uids, id, 'uid'),
     gid: (id) => hostId(gids, id, 'gid'),
   };
+}
+
+/**
+ * Id of the file system that stands for the host's root where a mount has the maps of a container: files that the host's
+ * root makes through it (overlayfs its whiteouts, `cp` before it gives them their owner) need one. Nobody has it.
+ */
+const HOST_ROOT_ON_DISK = 0xffff_fffe;
+
+/** Maps of a mount that serves a container with these: ids on the disk are those of inside. */
+export function mountMaps(mappings: readonly IdMapping[]): readonly IdMapping[] {
+  if (mappings.some(({ hostID }) => hostID === 0)) return mappings;
+  return [...mappings, { containerID: HOST_ROOT_ON_DISK, hostID: 0, size: 1 }];
+}
+
+/** A user namespace that holds the maps of mounts. Errors: SysError (EPERM where the kernel refuses such maps). */
+export function namespaceOfMaps(uids: readonly IdMapping[], gids: readonly IdMapping[]): OwnedFd {
+  return userNamespace({ uids: idMapText(uids), gids: idMapText(gids) });
 }

@@ -154,19 +154,23 @@ export interface ListEnd {
   readonly afterGates: StepIndex;
 }
 
-/**
- * The end of every list. `startFifo`: a FIFO (opened for reading and writing, so that it never ends) from which a byte is
- * awaited after the gate; it outlives the process that prepared the start.
- */
+export interface EndOptions {
+  /** A FIFO (opened for both, so that it never ends) that gives a byte after the gate; it outlives who prepared the start. */
+  readonly startFifo?: number | undefined;
+  /** In a user namespace of its own a process cannot raise its limits: `setLimitsOf` does it while it stands at the gate. */
+  readonly limitsFromOutside: boolean;
+}
+
+/** The end of every list. */
 export function addEnd(
   program: Program,
   plan: ProcessPlan,
   filter: CompiledSeccomp | undefined,
-  startFifo?: number,
+  { startFifo, limitsFromOutside }: EndOptions,
 ): ListEnd {
   const { process } = plan;
   const noNewPrivileges = process.noNewPrivileges === true;
-  addLimits(program, plan);
+  if (!limitsFromOutside) addLimits(program, plan);
   addIds(program, plan);
   if (!noNewPrivileges && filter !== undefined) {
     // A change of uid emptied the effective set; the filter needs CAP_SYS_ADMIN in it.

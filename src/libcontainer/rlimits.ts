@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { invalidParameter } from '#errdefs/errors.ts';
 import { RLIMIT } from '#sys/numbers.ts';
+import { prlimit } from '#sys/processes.ts';
 import { capabilityBit } from './capabilities.ts';
 import type { Rlimit } from './spec.ts';
 
@@ -76,6 +77,11 @@ export interface LimitsHere {
 export function limitsHere(effective: bigint): LimitsHere {
   const bit = BigInt(capabilityBit('CAP_SYS_RESOURCE'));
   return { hard: hardLimits(readFileSync('/proc/self/limits', 'utf8')), mayRaise: ((effective >> bit) & 1n) === 1n };
+}
+
+/** Sets them from outside, for a process that stands at its last gate. */
+export function setLimitsOf(pid: number, limits: readonly ResourceLimit[]): void {
+  for (const { resource, soft, hard } of limits) prlimit(pid, resource, soft, hard);
 }
 
 /** What to set, and the names of limits that had to stay lower than asked. */

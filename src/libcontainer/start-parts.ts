@@ -48,6 +48,8 @@ export interface StartParts {
   readonly plan: ProcessPlan;
   readonly namespaces: NamespacePlan;
   readonly joins: readonly number[];
+  /** Its own or a joined one. */
+  readonly inUserNamespace: boolean;
   readonly mounts: PreparedMounts;
   readonly restrictions: Restrictions;
   readonly stdio: ChildStdio;

@@ -62,8 +62,8 @@ export function buildStart(
   addNamespaces(program, parts);
 
   const gates: { maps?: Gate; network?: Gate; hooks?: Gate } = {};
-  if (namespaces.own.has('user')) {
-    gates.maps = program.gate('maps');
+  if (namespaces.own.has('user')) gates.maps = program.gate('maps');
+  if (parts.inUserNamespace) {
     program.do('become root of the user namespace: gid', NR.setresgid, 0, 0, 0);
     program.do('become root of the user namespace: uid', NR.setresuid, 0, 0, 0);
   }
@@ -82,7 +82,10 @@ export function buildStart(
   addWorkingDirectory(program, inside.root, parts.cwd);
   addPersonality(program, request.spec.linux?.personality);
   addPriorities(program, parts.process);
-  const { exec, afterGates } = addEnd(program, plan, filter, request.startFifo);
+  const { exec, afterGates } = addEnd(program, plan, filter, {
+    startFifo: request.startFifo,
+    limitsFromOutside: parts.inUserNamespace,
+  });
   return { gates: { ...gates, exec }, netlink, afterGates };
 }
 

@@ -21,6 +21,7 @@ import { closePlace, type PreparedMounts, prepareMounts } from './mounts/prepare
 import { planNamespaces, type NamespacePlan } from './namespaces/plan.ts';
 import { ownRights, planProcess, type ProcessPlan } from './process-plan.ts';
 import type { ChildStdio } from './process-steps.ts';
+import { setLimitsOf } from './rlimits.ts';
 import { compileSeccomp } from './seccomp/compile.ts';
 import type { Process, Spec } from './spec.ts';
 import { checkSpec } from './spec-check.ts';
@@ -47,6 +48,7 @@ export class PreparedStart implements Disposable {
   readonly #resources: Disposable[];
   readonly #mounts: readonly Disposable[];
   readonly #netlink: Source | undefined;
+  readonly #limitsFromOutside: boolean;
   #master: number | undefined;
 
   constructor(made: {
@@ -59,6 +61,7 @@ export class PreparedStart implements Disposable {
     mounts: readonly Disposable[];
     netlink: Source | undefined;
     afterGates: number;
+    limitsFromOutside: boolean;
     master: number | undefined;
   }) {
     this.program = made.program;
@@ -72,6 +75,7 @@ export class PreparedStart implements Disposable {
     this.#mounts = made.mounts;
     this.#netlink = made.netlink;
     this.afterGates = made.afterGates;
+    this.#limitsFromOutside = made.limitsFromOutside;
     this.#master = made.master;
   }
 
@@ -96,11 +100,17 @@ export class PreparedStart implements Disposable {
     for (const mounts of this.#mounts) mounts[Symbol.dispose]();
   }
 
-  /** Writes the id maps of a child that stands at `gates.maps`. */
+  /** Writes the id maps of a child that stands at `gates.maps`, and what it has no rights for any more. */
   writeMaps(pid: number): void {
     const { uidMappings = [], gidMappings = [] } = this.#spec.linux ?? {};
     writeFileSync(`/proc/${pid}/uid_map`, idMapText(uidMappings));
     writeFileSync(`/proc/${pid}/gid_map`, idMapText(gidMappings));
+    lowerOomScore(pid, this.#plan.process.oomScoreAdj ?? 0);
+  }
+
+  /** The child stands at `gates.exec`: limits that it cannot set itself. */
+  setLimits(pid: number): void {
+    if (this.#limitsFromOutside) setLimitsOf(pid, this.#plan.limits);
   }
 
   /** Why the program failed, in Docker's words. */
@@ -112,6 +122,16 @@ export class PreparedStart implements Disposable {
     for (const resource of this.#resources.splice(0).reverse()) resource[Symbol.dispose]();
     if (this.#master !== undefined) close(this.#master);
     this.#master = undefined;
+  }
+}
+
+/** Without CAP_SYS_RESOURCE a score cannot go below the parent's: then it stays. */
+function lowerOomScore(pid: number, score: number): void {
+  if (score >= 0) return;
+  try {
+    writeFileSync(`/proc/${pid}/oom_score_adj`, String(score));
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EACCES')) throw error;
   }
 }
 
@@ -148,6 +168,7 @@ function prepare(request: StartRequest, resources: Disposable[]): PreparedStart 
     cgroupVersion: request.cgroup?.version ?? 1,
     clocksShifted: Object.keys(linux.timeOffsets ?? {}).length > 0,
   });
+  const inUserNamespace = (linux.namespaces ?? []).some(({ type }) => type === 'user');
   const joins = namespaces.joins.map(({ type, path }) => own(openNamespace(type, path)).fd);
   const mounts = own(
     prepareMounts({
@@ -155,6 +176,7 @@ function prepare(request: StartRequest, resources: Disposable[]): PreparedStart 
       mounts: spec.mounts ?? [],
       bundle: request.bundle ?? '/',
       ids,
+      maps: linux,
       cgroups: request.cgroup?.directories() ?? [],
       cgroupVersion: request.cgroup?.version ?? 1,
     }),
@@ -176,6 +198,7 @@ function prepare(request: StartRequest, resources: Disposable[]): PreparedStart 
     plan,
     namespaces,
     joins,
+    inUserNamespace,
     mounts,
     restrictions,
     stdio,
@@ -193,6 +216,7 @@ function prepare(request: StartRequest, resources: Disposable[]): PreparedStart 
     spec,
     resources,
     mounts: [restrictions, mounts],
+    limitsFromOutside: inUserNamespace,
     master: pty?.takeMaster(),
   });
 }

@@ -142,6 +142,7 @@ let lowerOneByOne: boolean | undefined;
  * EINVAL, and then mount(2) does it (old-overlay.ts).
  */
 export function detachedOverlay(request: OverlayRequest): number {
+  if (request.within !== undefined) return overlayWithin(request, request.within);
   if (lowerOneByOne !== false) {
     try {
       const fd = make(request, (context) => {
@@ -156,6 +157,33 @@ export function detachedOverlay(request: OverlayRequest): number {
   const fd = overlayByMount(request);
   lowerOneByOne = false;
   return madePrivate(fd);
+}
+
+/** Directories of a detached mount by its descriptor: since 6.15 as they are, before by a child that attaches it. */
+function overlayWithin(request: OverlayRequest, within: number): number {
+  const inside = (path: string): string => `/proc/self/fd/${within}/${path}`;
+  const { upper, work } = request;
+  const direct: OverlayRequest = {
+    ...request,
+    ...(upper === undefined ? {} : { upper: inside(upper) }),
+    ...(work === undefined ? {} : { work: inside(work) }),
+  };
+  try {
+    return make(direct, (context) => {
+      for (const directory of request.lower) fsconfig(context, 'lowerdir+', fitting(inside(directory)));
+    });
+  } catch (error) {
+    if (!isErrno(error, 'EINVAL')) throw error;
+  }
+  return madePrivate(overlayByMount(request));
+}
+
+/**
+ * Gives a detached mount the maps of a user namespace: an id of the file system is what the maps say it is outside.
+ * Errors: SysError; EINVAL and EOPNOTSUPP when the kernel or the file system cannot do it.
+ */
+export function idMapMount(fd: number, usernsFd: number, recursive = false): void {
+  mountSetattr(fd, { usernsFd, recursive });
 }
 
 function fitting(path: string): string {

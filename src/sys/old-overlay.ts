@@ -6,7 +6,7 @@
  */
 import { SysError } from './errno.ts';
 import { close } from './files.ts';
-import { AT, CLONE, MS, NR, O, OPEN_TREE, SOCKET } from './numbers.ts';
+import { AT, CLONE, MOVE_MOUNT, MS, NR, O, OPEN_TREE, SOCKET } from './numbers.ts';
 import { Program, type Source } from './program.ts';
 import { recvmsg, socketpair } from './sockets.ts';
 import { runToEnd } from './zygote/run.ts';
@@ -21,6 +21,8 @@ export interface OverlayRequest {
   /** More options of overlayfs; undefined is a flag. */
   readonly options?: Readonly<Record<string, string | undefined>>;
   readonly attributes?: number;
+  /** Detached mount below which the directories lie (their paths are relative to it): what an id-mapped one maps. */
+  readonly within?: number;
 }
 
 const PAGE_BYTES = 4096;
@@ -44,8 +46,13 @@ export function overlayByMount(request: OverlayRequest): number {
 function mountProgram(request: OverlayRequest, socket: number): Program {
   const program = new Program();
   const out = program.fd(socket);
+  program.do('make all mounts private', NR.mount, 0, '/', 0, MS.REC | MS.PRIVATE, 0);
+  const within = request.within === undefined ? undefined : program.fd(request.within);
+  // Before 6.15 overlayfs takes no directories of a mount that belongs to no namespace.
+  if (within !== undefined)
+    program.do('attach layers', NR.move_mount, within, '', AT.FDCWD, '/', MOVE_MOUNT.F_EMPTY_PATH);
   const name = (path: string) => {
-    const opened = program.do('open layer', NR.openat, AT.FDCWD, path, O.PATH | O.DIRECTORY | O.CLOEXEC, 0);
+    const opened = program.do('open layer', NR.openat, within ?? AT.FDCWD, path, O.PATH | O.DIRECTORY | O.CLOEXEC, 0);
     return `/proc/self/fd/${program.numberOf(program.keep(opened))}`;
   };
   const parts = [`lowerdir=${request.lower.map(name).join(':')}`];
@@ -58,8 +65,7 @@ function mountProgram(request: OverlayRequest, socket: number): Program {
     throw new RangeError(`this kernel (before 6.8) cannot stack ${request.lower.length} layers`);
   }
   // Any directory serves: it is mounted over in this namespace only.
-  const target = request.lower[0] ?? '/';
-  program.do('make all mounts private', NR.mount, 0, '/', 0, MS.REC | MS.PRIVATE, 0);
+  const target = within === undefined ? (request.lower[0] ?? '/') : '/dev';
   // Mount attributes have the values of MS_* up to NOEXEC.
   program.do('mount overlay', NR.mount, 'overlay', target, 'overlay', (request.attributes ?? 0) & 0xf, options);
   const tree = program.do('clone mount', NR.open_tree, AT.FDCWD, target, OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC);

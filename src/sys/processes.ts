@@ -26,6 +26,11 @@ export function kill(pid: number, signal: number): void {
   must('kill', NR.kill, pid, signal);
 }
 
+/** Sets a resource limit of another process. */
+export function prlimit(pid: number, resource: number, soft: bigint, hard: bigint): void {
+  must('prlimit64', NR.prlimit64, pid, resource, new Uint8Array(BigUint64Array.of(soft, hard).buffer), 0);
+}
+
 export function prctl(option: number, ...args: readonly (number | bigint | string | Uint8Array)[]): number {
   return must('prctl', NR.prctl, option, ...args);
 }

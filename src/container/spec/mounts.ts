@@ -1,4 +1,5 @@
 /** The mounts of a spec: the kernel's file systems, the files the engine makes, then what the user asked for. */
+import { mountMaps } from '#libcontainer/id-map.ts';
 import type { Mount } from '#libcontainer/spec.ts';
 import { depth } from '../mount-spec.ts';
 import type { ContainerRecord } from '../record.ts';
@@ -28,10 +29,9 @@ export function mountsOf(input: MountsInput): Mount[] {
   const wanted = new Set(record.mounts.map((mount) => mount.destination));
   const unwanted = (mount: Mount) => !wanted.has(mount.destination);
   // What the user mounts on /etc must not hide the files in it.
-  const others = [
-    ...generated(input).filter(unwanted),
-    ...record.mounts.map((mount) => userMount(mount, input.sources)),
-  ].sort((a, b) => depth(a.destination) - depth(b.destination));
+  const others = [...generated(input).filter(unwanted), ...record.mounts.map((mount) => userMount(mount, input))].sort(
+    (a, b) => depth(a.destination) - depth(b.destination),
+  );
   const init: Mount[] = [];
   if (input.initFile !== undefined) {
     init.push({ destination: '/sbin/docker-init', type: 'bind', source: input.initFile, options: ['bind', 'ro'] });
@@ -102,7 +102,16 @@ function generated(input: MountsInput): Mount[] {
   ];
 }
 
-function userMount(mount: ContainerRecord['mounts'][number], sources: MountSources): Mount {
+/** A volume has the ids of inside on the disk, whichever container it is in. */
+function idMappingsOf(
+  mount: ContainerRecord['mounts'][number],
+  { userns }: ContainerRecord,
+): Pick<Mount, 'uidMappings' | 'gidMappings'> {
+  if (userns === undefined || mount.type !== 'volume') return {};
+  return { uidMappings: mountMaps(userns.uids), gidMappings: mountMaps(userns.gids) };
+}
+
+function userMount(mount: ContainerRecord['mounts'][number], { record, sources }: MountsInput): Mount {
   if (mount.type === 'tmpfs') {
     return { destination: mount.destination, type: 'tmpfs', source: 'tmpfs', options: [...mount.tmpfsOptions] };
   }
@@ -112,6 +121,7 @@ function userMount(mount: ContainerRecord['mounts'][number], sources: MountSourc
     type: 'bind',
     source: found?.path ?? mount.source,
     ...(found?.fd === undefined ? {} : { sourceFd: found.fd }),
+    ...idMappingsOf(mount, record),
     options: [
       mount.nonRecursive ? 'bind' : 'rbind',
       ...accessOf(mount),

@@ -2,7 +2,7 @@
  * From a container's record to the OCI spec that libcontainer runs. Pure: all that has to be looked up on the host comes
  * in, so that the same record and facts give the same spec.
  */
-import type { Namespace, Process, Seccomp, Spec } from '#libcontainer/spec.ts';
+import type { Linux, Namespace, Process, Seccomp, Spec } from '#libcontainer/spec.ts';
 import { effectiveCapabilities } from '../capabilities.ts';
 import { processEnv } from '../merge-config.ts';
 import type { ContainerRecord } from '../record.ts';
@@ -26,7 +26,7 @@ export interface SpecInput extends MountsInput {
   /** Name of the profile, '' without AppArmor. */
   readonly apparmorProfile: string;
   /** Namespaces of other containers, by path. */
-  readonly joined: { readonly network?: string; readonly pid?: string };
+  readonly joined: { readonly network?: string; readonly pid?: string; readonly user?: string };
   readonly devices: readonly HostDevice[];
   readonly deviceNumbers: DeviceNumbers;
   readonly consoleSize: readonly [height: number, width: number] | undefined;
@@ -48,6 +48,7 @@ export function buildSpec(input: SpecInput): Spec {
     mounts: mountsOf(input),
     ...(hostConfig.Annotations === undefined ? {} : { annotations: hostConfig.Annotations }),
     linux: {
+      ...idMappingsOf(record),
       sysctl: sysctlsOf(record),
       resources: {
         ...resourcesOf(hostConfig, input.deviceNumbers),
@@ -62,6 +63,12 @@ export function buildSpec(input: SpecInput): Spec {
       readonlyPaths: privileged ? [] : (hostConfig.ReadonlyPaths ?? [...defaultReadonlyPaths]),
     },
   };
+}
+
+/** For `linux` of a specification. */
+export function idMappingsOf(record: ContainerRecord): Pick<Linux, 'uidMappings' | 'gidMappings'> {
+  const { userns } = record;
+  return userns === undefined ? {} : { uidMappings: userns.uids, gidMappings: userns.gids };
 }
 
 function capabilitiesOf(input: SpecInput): string[] {
@@ -108,6 +115,7 @@ export function namespacesOf(input: Pick<SpecInput, 'record' | 'joined' | 'cgrou
   add('pid', hostConfig.PidMode === 'host', joined.pid);
   add('ipc', hostConfig.IpcMode === 'host', undefined);
   add('cgroup', !privateCgroupNamespace(input), undefined);
+  add('user', input.record.userns === undefined, joined.user);
   return list;
 }
 
@@ -122,9 +130,16 @@ function sysctlsOf(record: ContainerRecord): Record<string, string> {
   const { hostConfig } = record;
   const own = hostConfig.NetworkMode !== 'host' && !hostConfig.NetworkMode.startsWith('container:');
   const defaults = own
-    ? { 'net.ipv4.ping_group_range': '0 2147483647', 'net.ipv4.ip_unprivileged_port_start': '0' }
+    ? { 'net.ipv4.ping_group_range': pingGroups(record), 'net.ipv4.ip_unprivileged_port_start': '0' }
     : {};
   return { ...defaults, ...hostConfig.Sysctls };
+}
+
+/** Every group that there is inside. */
+function pingGroups({ userns }: ContainerRecord): string {
+  if (userns === undefined) return '0 2147483647';
+  // The kernel wants both ends mapped; ranges of a remapping follow each other from 0 on.
+  return `0 ${userns.gids.reduce((end, { containerID, size }) => Math.max(end, containerID + size), 1) - 1}`;
 }
 
 /** A mount that must pass events to or from the host needs a root that does not cut them off. */

@@ -12,7 +12,9 @@ import { mergeConfig } from '#container/merge-config.ts';
 import type { MountSpec } from '#container/mount-spec.ts';
 import { parseContainerName } from '#container/name.ts';
 import type { ContainerRecord } from '#container/record.ts';
+import { parseSecurityOptions } from '#container/security-opt.ts';
 import { newState } from '#container/state.ts';
+import type { UserNamespace } from '#container/user-namespace.ts';
 import { checkConfig, checkHostConfig, checkNetworkingConfig, containerOfMode } from '#container/validate.ts';
 import { invalidParameter, messageOf, notFound } from '#errdefs/errors.ts';
 import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
@@ -23,6 +25,7 @@ import { Rollback } from '#pkg/rollback/rollback.ts';
 import type { Image } from '#image/image-store.ts';
 import { validateLogConfig } from '#logger/log-target.ts';
 import type { Services } from '../services.ts';
+import { userNamespaceOf } from '../userns/resolve.ts';
 import { publishContainerEvent } from './event.ts';
 import { fillVolumes, makeMounts, wantedMounts } from './mounts.ts';
 import { containerDirectory } from './paths.ts';
@@ -54,14 +57,10 @@ export async function createContainer(
   const mounts = wantedMounts(services, hostConfig, config);
 
   const id = newId(services);
-  const record = recordOf({
-    services,
-    id,
-    name,
-    image,
-    config: withHostname(services, config, hostConfig, id),
-    hostConfig,
-  });
+  const hostname = withHostname(services, config, hostConfig, id);
+  // Nothing is awaited from here to the record's insertion: the range of ids is taken by it.
+  const userns = userNamespaceOf(services, hostConfig);
+  const record = recordOf({ services, id, name, image, config: hostname, hostConfig, userns });
   await makeContainer(services, record, mounts, image, signal);
   return { Id: id, Warnings: [...warnings, ...warningsOf(config)] };
 }
@@ -86,11 +85,14 @@ function resolveImage(services: Services, reference: string, platform: string): 
 /** What dockerd fills in at create and inspect shows. */
 function withDefaults(services: Services, host: HostConfig): HostConfig {
   const { settings } = services;
+  const options = parseSecurityOptions(host.SecurityOpt ?? []);
   return {
     ...host,
     NetworkMode: ['', 'default'].includes(host.NetworkMode) ? defaultNetwork(services) : host.NetworkMode,
     IpcMode: host.IpcMode === '' ? 'private' : host.IpcMode,
     CgroupnsMode: host.CgroupnsMode === '' ? defaultCgroupns(services, host) : host.CgroupnsMode,
+    UsernsMode: host.UsernsMode === '' ? (options.userns ?? '') : host.UsernsMode,
+    ...(options.systemPathsUnconfined ? { MaskedPaths: [], ReadonlyPaths: [] } : {}),
     ShmSize: host.ShmSize === 0 ? SHM_DEFAULT_BYTES : host.ShmSize,
     Runtime: (host.Runtime ?? '') === '' ? settings.defaultRuntime : (host.Runtime ?? ''),
     MemorySwappiness: host.MemorySwappiness === -1 ? null : host.MemorySwappiness,
@@ -158,6 +160,7 @@ function recordOf(input: {
   image: Image;
   config: ContainerConfig;
   hostConfig: HostConfig;
+  userns: UserNamespace | undefined;
 }): ContainerRecord {
   const { services, id, image, config, hostConfig } = input;
   const [path = '', ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
@@ -179,6 +182,7 @@ function recordOf(input: {
     manuallyStopped: false,
     restartCount: 0,
     endpoint: undefined,
+    ...(input.userns === undefined ? {} : { userns: input.userns }),
   };
 }
 

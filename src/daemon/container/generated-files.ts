@@ -12,6 +12,8 @@ export interface FilesInput {
   readonly directory: string;
   readonly record: ContainerRecord;
   readonly endpoint: StoredEndpoint | undefined;
+  /** Host ids of the container's root. */
+  readonly owner?: { readonly uid: number; readonly gid: number };
   readonly defaults: {
     readonly dns: readonly string[];
     readonly dnsSearch: readonly string[];
@@ -30,18 +32,19 @@ export function pathsOf(directory: string): GeneratedFiles {
 export function writeGeneratedFiles(input: FilesInput): GeneratedFiles {
   const files = pathsOf(input.directory);
   fs.mkdirSync(input.directory, { recursive: true, mode: 0o710 });
-  write(files.hosts, hostsText(input));
-  write(files.hostname, `${input.record.config.Hostname}\n`);
-  write(files.resolvConf, resolvConfText(input, hostResolvConf()));
+  write(files.hosts, hostsText(input), input.owner);
+  write(files.hostname, `${input.record.config.Hostname}\n`, input.owner);
+  write(files.resolvConf, resolvConfText(input, hostResolvConf()), input.owner);
   return files;
 }
 
 /** The directory is the daemon's; NOFOLLOW all the same, for the container could write to the files. */
-function write(file: string, text: string): void {
+function write(file: string, text: string, owner: FilesInput['owner']): void {
   const flags = fs.constants.O_CREAT | fs.constants.O_WRONLY | fs.constants.O_TRUNC | fs.constants.O_NOFOLLOW;
   const fd = fs.openSync(file, flags, 0o644);
   try {
     fs.writeSync(fd, text);
+    if (owner !== undefined) fs.fchownSync(fd, owner.uid, owner.gid);
   } finally {
     fs.closeSync(fd);
   }

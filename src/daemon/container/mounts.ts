@@ -127,7 +127,12 @@ export interface OpenedMounts extends Disposable {
 const nothing: OpenedMounts = { sources: new Map(), [Symbol.dispose]: () => undefined };
 
 /** Makes the sources ready for a start. Dispose of it when the start is over: the container has its own by then. */
-export async function openMounts(services: Services, record: ContainerRecord, undo: Rollback): Promise<OpenedMounts> {
+export async function openMounts(
+  services: Services,
+  record: ContainerRecord,
+  undo: Rollback,
+  usernsFd?: number,
+): Promise<OpenedMounts> {
   if (record.mounts.length === 0) return nothing;
   const sources = new Map<string, { path: string; fd?: number }>();
   using held = new DisposableStack();
@@ -142,7 +147,7 @@ export async function openMounts(services: Services, record: ContainerRecord, un
       const fd = held.adopt(openBelow(root, mount), close);
       sources.set(mount.destination, { path: path.join(root, mount.subpath), fd });
     } else if (mount.type === 'image') {
-      const layer = held.use(mountImage(services, mount));
+      const layer = held.use(mountImage(services, mount, usernsFd));
       const fd = mount.subpath === '' ? layer.fd : held.adopt(openInImage(services, layer.fd, mount), close);
       sources.set(mount.destination, { path: '', fd });
     }
@@ -151,10 +156,10 @@ export async function openMounts(services: Services, record: ContainerRecord, un
   return { sources, [Symbol.dispose]: () => kept.dispose() };
 }
 
-function mountImage(services: Services, mount: ContainerMount): LayerMount {
+function mountImage(services: Services, mount: ContainerMount, usernsFd: number | undefined): LayerMount {
   const { chainId } = services.images.resolve(mount.imageId);
   if (chainId === undefined) throw invalidParameter(`image "${mount.source}" has no layers: nothing can be mounted`);
-  return services.layers.mount(chainId);
+  return services.layers.mount(chainId, usernsFd === undefined ? {} : { usernsFd });
 }
 
 /** `-v /missing:/x`: the directory is made, with its parents. */

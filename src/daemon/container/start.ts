@@ -6,7 +6,7 @@ import type { StartFailure } from '#execdriver/driver.ts';
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import { type ContainerState, isRunning, moveTo } from '#container/state.ts';
 import type { MountSources } from '#container/spec/mounts.ts';
-import { buildSpec } from '#container/spec/spec.ts';
+import { buildSpec, type SpecInput } from '#container/spec/spec.ts';
 import { parseSecurityOptions } from '#container/security-opt.ts';
 import { containerOfMode, parseNetworkMode } from '#container/validate.ts';
 import { BerthError, conflict, messageOf, notFound, notModified, systemError } from '#errdefs/errors.ts';
@@ -27,6 +27,7 @@ import { openMounts } from './mounts.ts';
 import { containerDirectory } from './paths.ts';
 import { removeHeld } from './remove.ts';
 import { filterOf } from './seccomp.ts';
+import { mountNamespaceOf, rootOf } from '../userns/mapped.ts';
 
 /** Errors: not-modified when it runs; the driver's start failure with `exitCode`. */
 export async function startContainer(services: Services, reference: string, signal: AbortSignal): Promise<void> {
@@ -81,12 +82,13 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
   const endpoint = await network?.allocate(id);
   if (network !== undefined && endpoint !== undefined) undo.defer('release endpoint', () => network.release(endpoint));
   failpoint('start.network-made');
-  using mounts = await openMounts(services, held.record, undo);
+  using ids = mountNamespaceOf(held.record.userns);
+  using mounts = await openMounts(services, held.record, undo, ids?.fd);
   const spec = specOf(services, held.record, { endpoint, sources: mounts.sources });
   const layer = services.layers.readWrite(id);
   if (layer === undefined) throw systemError(`container ${id} has no read-write layer`);
   // One counted mount of the layer; the driver closes its own duplicate.
-  using rootfs = layer.mount();
+  using rootfs = layer.mount(ids === undefined ? {} : { usernsFd: ids.fd });
   const startedAt = rfc3339(nowNs());
   const process = await driver.start({
     id,
@@ -157,6 +159,7 @@ function specOf(
           directory: containerDirectory(services, record.id),
           record,
           endpoint: stored,
+          ...(record.userns === undefined ? {} : { owner: rootOf(record.userns) }),
           defaults: settings,
         })
       : pathsOf(containerDirectory(services, services.containers.resolve(other).id));
@@ -183,8 +186,8 @@ function specOf(
 }
 
 /** Namespaces of running containers; their pid cannot be reused while the daemon holds the process. */
-function joinedNamespaces(services: Services, record: ContainerRecord): { network?: string; pid?: string } {
-  const path = (mode: string, kind: 'net' | 'pid'): string | undefined => {
+function joinedNamespaces(services: Services, record: ContainerRecord): SpecInput['joined'] {
+  const path = (mode: string, kind: 'net' | 'pid' | 'user'): string | undefined => {
     const reference = containerOfMode(mode);
     if (reference === undefined) return undefined;
     const other = services.containers.resolve(reference);
@@ -194,10 +197,12 @@ function joinedNamespaces(services: Services, record: ContainerRecord): { networ
     }
     return `/proc/${live.process.pid}/ns/${kind}`;
   };
-  const { hostConfig } = record;
+  const { hostConfig, userns } = record;
   const network = path(hostConfig.NetworkMode, 'net');
   const pid = path(hostConfig.PidMode, 'pid');
+  const user = userns?.container === undefined ? undefined : path(`container:${userns.container}`, 'user');
   return {
+    ...(user === undefined ? {} : { user }),
     ...(network === undefined ? {} : { network }),
     ...(pid === undefined ? {} : { pid }),
   };

@@ -5,7 +5,7 @@ import { overrideEnv, processEnv } from '#container/merge-config.ts';
 import type { ContainerRecord } from '#container/record.ts';
 import { rlimitsOf } from '#container/resources.ts';
 import { parseSecurityOptions } from '#container/security-opt.ts';
-import { namespacesOf } from '#container/spec/spec.ts';
+import { idMappingsOf, namespacesOf } from '#container/spec/spec.ts';
 import { OCI_VERSION, type Spec } from '#libcontainer/spec.ts';
 import { filterOf } from '../container/seccomp.ts';
 import type { Services } from '../services.ts';
@@ -52,6 +52,7 @@ export function execSpecOf(
       },
     },
     linux: {
+      ...idMappingsOf(record),
       namespaces: namespacesOf({ record, joined: {}, cgroupVersion: services.isolation.cgroups.version }),
       cgroupsPath: `${services.isolation.cgroupParent}/${record.id}`,
       ...(seccomp === undefined ? {} : { seccomp }),

@@ -128,6 +128,7 @@ function limitsOf(services: Services): Limits {
 function securityOptions(services: Services): string[] {
   const options = services.isolation.apparmorProfile === '' ? [] : ['name=apparmor'];
   options.push('name=seccomp,profile=builtin');
+  if (services.userns.remap !== undefined) options.push('name=userns');
   if (services.isolation.cgroups.version === 2) options.push('name=cgroupns');
   if (services.settings.noNewPrivileges) options.push('name=no-new-privileges');
   return options;

@@ -154,6 +154,7 @@ export class NativeDriver implements ExecDriver {
         const facts = { id, pid, startTicks, startedAt, tty: request.stdio.tty };
         this.#files.write(cgroup === undefined ? facts : { ...facts, cgroup });
         attached();
+        prepared.setLimits(pid);
         if ('beforeExec' in request) await request.beforeExec({ pid, startTicks });
       },
     });

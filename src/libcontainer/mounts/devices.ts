@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs';
 import { conflict, invalidParameter, systemError } from '#errdefs/errors.ts';
 import { isErrno } from '#sys/errno.ts';
 import { fchmodat, fchownat, mknodat, type OwnedFd, ownedFd, statxAt, symlinkat } from '#sys/files.ts';
-import { S_IF } from '#sys/numbers.ts';
+import { AT, S_IF } from '#sys/numbers.ts';
 import type { IdMaps } from '../id-map.ts';
 import type { Device } from '../spec.ts';
 import { cleanPath, type MountTable } from './place.ts';
@@ -77,9 +77,9 @@ export function makeDevices(table: MountTable, devices: readonly Device[], ids: 
     makeNode(parents.of(directory, device.path), name, device, ids);
   }
   const dev = parents.of('/dev', '/dev');
-  for (const [name, target] of links) makeLink(dev, name, target);
-  if (existsSync(coreLink[1])) makeLink(dev, ...coreLink);
-  makeLink(dev, 'ptmx', 'pts/ptmx');
+  for (const [name, target] of links) makeLink(dev, name, target, ids);
+  if (existsSync(coreLink[1])) makeLink(dev, ...coreLink, ids);
+  makeLink(dev, 'ptmx', 'pts/ptmx', ids);
 }
 
 function makeNode(parent: number, name: string, device: Device, ids: IdMaps): void {
@@ -104,9 +104,10 @@ function makeNode(parent: number, name: string, device: Device, ids: IdMaps): vo
 }
 
 /** A link that an image has already stays as it is. */
-function makeLink(parent: number, name: string, target: string): void {
+function makeLink(parent: number, name: string, target: string, ids: IdMaps): void {
   try {
     symlinkat(target, parent, name);
+    if (ids.uid(0) !== 0) fchownat(parent, name, ids.uid(0), ids.gid(0), AT.SYMLINK_NOFOLLOW);
   } catch (error) {
     if (!isErrno(error, 'EEXIST')) throw error;
   }

@@ -35,8 +35,14 @@ describe('mount options', () => {
     expect(parse('relatime').attributes).toEqual({ set: 0, clear: MOUNT_ATTR.ATIME });
   });
 
+  test('maps of ids', () => {
+    expect(parse('bind').idmap).toBe('none');
+    expect(parse('bind', 'idmap').idmap).toBe('own');
+    expect(parse('rbind', 'ridmap').idmap).toBe('recursive');
+  });
+
   test('what is not supported is refused by name', () => {
-    expect(() => parse('idmap')).toThrow('Mount option "idmap" of "/x" is not supported');
+    expect(() => parse('move')).toThrow('Mount option "move" of "/x" is not supported');
     expect(() => parse('bind', 'size=5')).toThrow('"size=5" of "/x" means nothing for a bind mount');
   });
 });

@@ -22,6 +22,8 @@ export interface MountOptions {
   /** MS.PRIVATE, SLAVE, SHARED or UNBINDABLE. */
   readonly propagation: number | undefined;
   readonly propagationRecursive: boolean;
+  /** The mount gets maps of ids: those of the specification, else the container's. */
+  readonly idmap: 'none' | 'own' | 'recursive';
   /** For the file system: [key] a flag, [key, value] a setting. */
   readonly parameters: readonly (readonly [key: string, value?: string])[];
 }
@@ -62,7 +64,7 @@ const propagations: Readonly<Record<string, number>> = {
 
 const superblockFlags = ['sync', 'dirsync', 'mand', 'lazytime'];
 const nothing = ['defaults', 'async', 'nomand', 'loud', 'silent', 'nolazytime', 'noiversion', ''];
-const refused = ['remount', 'tmpcopyup', 'idmap', 'ridmap', 'move'];
+const refused = ['remount', 'tmpcopyup', 'move'];
 
 /** Errors: invalid-parameter naming the option. */
 export function parseMountOptions(options: readonly string[], destination: string): MountOptions {
@@ -70,6 +72,7 @@ export function parseMountOptions(options: readonly string[], destination: strin
   let recursive = false;
   let propagation: number | undefined;
   let propagationRecursive = false;
+  let idmap: MountOptions['idmap'] = 'none';
   const own = { set: 0, clear: 0 };
   const deep = { set: 0, clear: 0 };
   const parameters: [key: string, value?: string][] = [];
@@ -87,6 +90,8 @@ export function parseMountOptions(options: readonly string[], destination: strin
     } else if (propagations[recursiveName] !== undefined) {
       propagation = propagations[recursiveName];
       propagationRecursive = true;
+    } else if (option === 'idmap' || option === 'ridmap') {
+      idmap = option === 'idmap' ? 'own' : 'recursive';
     } else if (refused.includes(option)) {
       throw invalidParameter(`Mount option "${option}" of "${destination}" is not supported`);
     } else if (superblockFlags.includes(option)) {
@@ -106,6 +111,7 @@ export function parseMountOptions(options: readonly string[], destination: strin
     recursiveAttributes: deep,
     propagation,
     propagationRecursive,
+    idmap,
     parameters,
   };
 }

@@ -6,11 +6,11 @@
  * specification stays its owner's.
  */
 import { invalidParameter } from '#errdefs/errors.ts';
-import { close, fstat, mkdirat, symlinkat } from '#sys/files.ts';
+import { close, fstat, mkdirat, type OwnedFd, symlinkat } from '#sys/files.ts';
 import { detachedTmpfs } from '#sys/mounts.ts';
 import { AT, MOUNT_ATTR, NR, OPEN_TREE } from '#sys/numbers.ts';
 import type { CgroupDirectory } from '../cgroups/cgroup.ts';
-import type { IdMaps } from '../id-map.ts';
+import { type IdMaps, idMapText, namespaceOfMaps } from '../id-map.ts';
 import type { Mount } from '../spec.ts';
 import type { InsideMounts } from './inside.ts';
 import type { MountOptions } from './options.ts';
@@ -22,6 +22,8 @@ export interface MountsRequest {
   readonly mounts: readonly Mount[];
   readonly bundle: string;
   readonly ids: IdMaps;
+  /** The container's maps, for mounts that are to have them. */
+  readonly maps: Pick<Mount, 'uidMappings' | 'gidMappings'>;
   /** The container's own directories of each hierarchy, for a cgroup mount on v1. */
   readonly cgroups: readonly CgroupDirectory[];
   readonly cgroupVersion: 1 | 2;
@@ -48,6 +50,8 @@ export class PreparedMounts implements Disposable {
   readonly #mounts: PreparedMount[] = [];
   /** Descriptors that are ours and no source's. */
   readonly #owned: number[] = [];
+  /** User namespaces by their maps. */
+  readonly #namespaces = new Map<string, OwnedFd>();
 
   constructor(request: MountsRequest) {
     this.#request = request;
@@ -81,7 +85,22 @@ export class PreparedMounts implements Disposable {
         close(covered.fd);
       }
     }
-    return makeSource(mount, { bundle, ids, coveredMode });
+    return makeSource(mount, { bundle, ids, coveredMode, namespaceOf: (wanted) => this.#namespaceOf(wanted) });
+  }
+
+  #namespaceOf(wanted: Pick<Mount, 'uidMappings' | 'gidMappings'>): number {
+    const { maps } = this.#request;
+    const uids = wanted.uidMappings ?? maps.uidMappings ?? [];
+    const gids = wanted.gidMappings ?? maps.gidMappings ?? [];
+    if (uids.length === 0 || gids.length === 0)
+      throw invalidParameter('An id-mapped mount needs uidMappings and gidMappings, or a user namespace');
+    const key = `${idMapText(uids)}/${idMapText(gids)}`;
+    let namespace = this.#namespaces.get(key);
+    if (namespace === undefined) {
+      namespace = namespaceOfMaps(uids, gids);
+      this.#namespaces.set(key, namespace);
+    }
+    return namespace.fd;
   }
 
   #mountPoint(destination: string, source: MountSource): string {
@@ -182,6 +201,8 @@ export class PreparedMounts implements Disposable {
   [Symbol.dispose](): void {
     for (const { mount, source } of this.#mounts.splice(0)) closeSource(mount, source);
     for (const fd of this.#owned.splice(0)) close(fd);
+    for (const namespace of this.#namespaces.values()) namespace[Symbol.dispose]();
+    this.#namespaces.clear();
   }
 }
 

@@ -5,10 +5,10 @@
  * Everything made here is private and in no mount table; it is gone when its descriptor is closed.
  */
 import * as path from 'node:path';
-import { invalidParameter, systemError } from '#errdefs/errors.ts';
+import { BerthError, invalidParameter, systemError } from '#errdefs/errors.ts';
 import { isErrno } from '#sys/errno.ts';
-import { close, fstat, fstatfs, open, type OwnedFd, ownedFd } from '#sys/files.ts';
-import { bindDetached, detached, mountSetattr, type Propagation } from '#sys/mounts.ts';
+import { close, fchownat, fstat, fstatfs, open, type OwnedFd, ownedFd } from '#sys/files.ts';
+import { bindDetached, detached, idMapMount, mountSetattr, type Propagation } from '#sys/mounts.ts';
 import { MS, O, S_IF } from '#sys/numbers.ts';
 import type { IdMaps } from '../id-map.ts';
 import type { Mount } from '../spec.ts';
@@ -26,6 +26,8 @@ export interface SourceContext {
   /** Relative sources of binds start here. */
   readonly bundle: string;
   readonly ids: IdMaps;
+  /** Descriptor of a user namespace with these maps, or with the container's; the context's to close. */
+  readonly namespaceOf: (mount: Pick<Mount, 'uidMappings' | 'gidMappings'>) => number;
   /** Mode of the directory that a tmpfs will cover, when there is one. */
   readonly coveredMode: number | undefined;
 }
@@ -69,10 +71,13 @@ function propagationOf(options: MountOptions): Propagation {
  */
 export function makeSource(mount: Mount, context: SourceContext): MountSource {
   const options = parseMountOptions(mount.options ?? [], mount.destination);
-  if (mount.uidMappings !== undefined || mount.gidMappings !== undefined)
-    throw invalidParameter(`Id-mapped mounts are not supported ("${mount.destination}")`);
+  const mapped = options.idmap !== 'none' || mount.uidMappings !== undefined || mount.gidMappings !== undefined;
   const bind = options.bind || mount.type === 'bind' || mount.type === 'rbind' || mount.sourceFd !== undefined;
-  if (bind) return makeBind(mount, { ...options, recursive: options.recursive || mount.type === 'rbind' }, context);
+  if (bind) {
+    const recursive = options.recursive || mount.type === 'rbind';
+    return makeBind(mount, { ...options, recursive }, context, mapped);
+  }
+  if (mapped) throw invalidParameter(`Only bind mounts can be id-mapped, not "${mount.destination}"`);
   const type = mount.type ?? '';
   if (type === '' || type === 'none') throw invalidParameter(`Mount of "${mount.destination}" has no type`);
   if (mount.destination.startsWith('/proc/'))
@@ -107,14 +112,22 @@ function makeFileSystem(type: string, mount: Mount, options: MountOptions, conte
     using made = ownedFd(detached(type, parameters, options.attributes.set));
     if (options.propagation !== undefined)
       mountSetattr(made.fd, { propagation: propagationOf(options), recursive: options.propagationRecursive });
+    if (type === 'devpts') ownTerminals(made.fd, context.ids);
     return made.release();
   } catch (error) {
     throw systemError(`Cannot make ${type} for "${mount.destination}"`, { cause: error });
   }
 }
 
-function makeBind(mount: Mount, options: MountOptions, context: SourceContext): MountSource {
+/** Its directory and multiplexer belong to whoever mounts devpts. */
+function ownTerminals(devpts: number, ids: IdMaps): void {
+  const uid = ids.uid(0);
+  if (uid !== 0) for (const name of ['.', 'ptmx']) fchownat(devpts, name, uid, ids.gid(0));
+}
+
+function makeBind(mount: Mount, options: MountOptions, context: SourceContext, mapped: boolean): MountSource {
   if (mount.sourceFd !== undefined) {
+    if (mapped) mapIds(mount.sourceFd, mount, options, context);
     setAttributes(mount.sourceFd, options);
     return { kind: 'detached', fd: mount.sourceFd, directory: isDirectory(mount.sourceFd) };
   }
@@ -126,10 +139,24 @@ function makeBind(mount: Mount, options: MountOptions, context: SourceContext): 
     using copy = ownedFd(
       bindDetached(source.fd, { recursive: options.recursive, propagation: propagationOf(options) }),
     );
+    if (mapped) mapIds(copy.fd, mount, options, context);
     setAttributes(copy.fd, options);
     return { kind: 'detached', directory: isDirectory(source.fd), fd: copy.release() };
   } catch (error) {
+    if (error instanceof BerthError) throw error;
     throw systemError(`Cannot bind "${mount.source}" for "${mount.destination}"`, { cause: error });
+  }
+}
+
+function mapIds(fd: number, mount: Mount, options: MountOptions, context: SourceContext): void {
+  try {
+    idMapMount(fd, context.namespaceOf(mount), options.idmap === 'recursive');
+  } catch (error) {
+    if (!isErrno(error, 'EINVAL', 'EOPNOTSUPP', 'EPERM')) throw error;
+    throw invalidParameter(
+      `Cannot map the ids of "${mount.source ?? ''}" for "${mount.destination}": its file system or this kernel has no id-mapped mounts`,
+      { cause: error },
+    );
   }
 }
 

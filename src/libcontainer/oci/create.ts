@@ -197,6 +197,7 @@ function launch(parts: LaunchParts): LaunchedProcess {
     if (name === 'maps') prepared.writeMaps(pid);
     if (name === 'hooks') hooksAt(['prestart', 'createRuntime', 'createContainer'], pid, parts);
     if (name === 'exec') {
+      prepared.setLimits(pid);
       directory.write(stored(pid));
       if (!options.gated) hooksAt(['startContainer'], pid, parts);
     }

@@ -99,7 +99,10 @@ export function execInContainer(options: ExecOptions): Omit<CreatedContainer, 's
   const launched = launcher.launch({
     program: prepared.program,
     cloneFlags: prepared.cloneFlags,
-    onGate: () => prepared.gates.exec.open((fd) => write(fd, OPEN)),
+    onGate: (_, pid) => {
+      prepared.setLimits(pid);
+      prepared.gates.exec.open((fd) => write(fd, OPEN));
+    },
   });
   if (launched.failed !== undefined) {
     endLaunched(launched);

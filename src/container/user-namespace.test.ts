@@ -1,0 +1,43 @@
+import { describe, expect, test } from 'bun:test';
+import { idShiftOf, parseUsernsMode, RANGE_SIZE, type UsernsRequest } from './user-namespace.ts';
+
+describe('UsernsMode', () => {
+  const good: readonly (readonly [string, UsernsRequest])[] = [
+    ['', { kind: 'default' }],
+    ['host', { kind: 'host' }],
+    ['auto', { kind: 'auto', size: RANGE_SIZE }],
+    ['private', { kind: 'auto', size: RANGE_SIZE }],
+    ['auto:size=1000', { kind: 'auto', size: 1000 }],
+    ['container:web', { kind: 'container', container: 'web' }],
+  ];
+  for (const [mode, expected] of good) test(`"${mode}"`, () => expect(parseUsernsMode(mode)).toEqual(expected));
+
+  const bad: readonly (readonly [string, string])[] = [
+    ['keep-id', 'userns mode "keep-id" is not supported'],
+    ['keep-id:uid=1,gid=1', 'userns mode "keep-id" is not supported'],
+    ['nomap', 'userns mode "nomap" is not supported'],
+    ['auto:uidmapping=0:1:2', '"auto:uidmapping=…" is not supported'],
+    ['auto:colour=red', 'unknown option specified: "colour=red"'],
+    ['auto:size=0', 'size must be a number from 1'],
+    ['auto:size=1e9', 'size must be a number from 1'],
+    ['auto:', 'unknown option specified: ""'],
+    ['container:', 'invalid userns mode: container:'],
+    ['ns:/proc/1/ns/user', 'invalid userns mode: ns:/proc/1/ns/user'],
+    ['HOST', 'invalid userns mode: HOST'],
+  ];
+  for (const [mode, message] of bad)
+    test(`"${mode}" is refused`, () => expect(() => parseUsernsMode(mode)).toThrow(message));
+});
+
+test('ids are shifted to the host and back', () => {
+  expect(idShiftOf({})).toBeUndefined();
+  const uids = [
+    { containerID: 0, hostID: 1000, size: 10 },
+    { containerID: 10, hostID: 5000, size: 10 },
+  ];
+  const shift = idShiftOf({ userns: { uids, gids: [{ containerID: 0, hostID: 70, size: 3 }] } });
+  expect([0, 9, 10, 19].map((id) => shift?.uid.toHost(id))).toEqual([1000, 1009, 5000, 5009]);
+  expect([1000, 5009, 4, 5010].map((id) => shift?.uid.toContainer(id))).toEqual([0, 19, 4, 5010]);
+  expect(shift?.gid.toHost(2)).toBe(72);
+  expect(() => shift?.gid.toHost(3)).toThrow('gid 3 is not mapped');
+});
