@@ -44,7 +44,8 @@ try {
     splitting: true,
     bytecode: true,
     plugins: [absoluteWorkers],
-    compile: { outfile: temporary, autoloadDotenv: false, autoloadBunfig: false },
+    // Daemon, monitor, Workers and streams go back to the ordinary policy (src/pkg/jit).
+    compile: { outfile: temporary, autoloadDotenv: false, autoloadBunfig: false, jitPolicy: 100 },
   });
   check();
   renameSync(temporary, target);

@@ -3,8 +3,6 @@
  * the name it was called with (berthd, berth-oci, berth-monitor); everything else is the CLI. Each is loaded only when it
  * is meant.
  */
-import { writeSync } from 'node:fs';
-
 const BY_NAME: Readonly<Record<string, string>> = { berthd: 'daemon', 'berth-oci': 'oci', 'berth-monitor': 'monitor' };
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -22,7 +20,7 @@ async function main(argv: readonly string[]): Promise<number> {
 
 async function version(): Promise<number> {
   const { VERSION } = await import('#client/version.ts');
-  writeSync(1, `Berth version ${VERSION}\n`);
+  process.getBuiltinModule('node:fs').writeSync(1, `Berth version ${VERSION}\n`);
   return 0;
 }
 

@@ -2,12 +2,13 @@
  * `berth oci`: an OCI runtime with runc's command line, over libcontainer alone: no daemon, no monitor. Whoever runs
  * containers through a runtime binary can run them through this.
  */
-import { appendFileSync, writeSync } from 'node:fs';
 import { invalidParameter, messageOf } from '#errdefs/errors.ts';
 import { commands } from '#libcontainer/oci/commands.ts';
 import { setLogLevel } from '#pkg/log/log.ts';
 import { call } from '#sys/call.ts';
-import { NR } from '#sys/numbers.ts';
+import { close, open } from '#sys/files.ts';
+import { writeStream } from '#sys/host-files.ts';
+import { NR, O } from '#sys/numbers.ts';
 import { type Options, type OptionTable, parseOptions, refuseUnless } from '#libcontainer/oci/options.ts';
 
 const DEFAULT_ROOT = '/run/berth/oci';
@@ -37,7 +38,7 @@ Global options:
 /** As runc: containerd and podman read the last error from the log file. */
 function report(options: Options | undefined, error: unknown): void {
   const message = messageOf(error);
-  writeSync(2, `berth oci: ${message}\n`);
+  writeStream(2, `berth oci: ${message}\n`);
   const file = options?.value('log');
   if (file === undefined || file === '') return;
   const time = new Date().toISOString();
@@ -46,9 +47,11 @@ function report(options: Options | undefined, error: unknown): void {
       ? JSON.stringify({ level: 'error', msg: message, time })
       : `time="${time}" level=error msg=${JSON.stringify(message)}`;
   try {
-    appendFileSync(file, `${line}\n`);
+    const fd = open(file, O.WRONLY | O.CREAT | O.APPEND, 0o666);
+    writeStream(fd, `${line}\n`);
+    close(fd);
   } catch (failure) {
-    writeSync(2, `berth oci: cannot write the log file: ${messageOf(failure)}\n`);
+    writeStream(2, `berth oci: cannot write the log file: ${messageOf(failure)}\n`);
   }
 }
 
@@ -62,13 +65,13 @@ export async function ociMain(argv: readonly string[]): Promise<number> {
         import('#libcontainer/spec.ts'),
         import('#client/version.ts'),
       ]);
-      writeSync(1, `berth oci version ${VERSION}\nspec: ${OCI_VERSION}\n`);
+      writeStream(1, `berth oci version ${VERSION}\nspec: ${OCI_VERSION}\n`);
       return 0;
     }
     setLogLevel(options.flag('debug') ? 'debug' : 'error');
     const [name, ...rest] = options.rest;
     if (options.flag('help') || name === undefined) {
-      writeSync(1, usage);
+      writeStream(1, usage);
       return name === undefined && !options.flag('help') ? 1 : 0;
     }
     refuseUnless(options, 'log-format', ['text', 'json']);
@@ -77,7 +80,7 @@ export async function ociMain(argv: readonly string[]): Promise<number> {
     const command = commands[name];
     if (command === undefined) throw invalidParameter(`unknown command "${name}"`);
     const root = options.value('root') ?? DEFAULT_ROOT;
-    const print = (text: string) => void writeSync(1, text);
+    const print = (text: string) => writeStream(1, text);
     return await command.run(parseOptions(rest, command.options, command.aliases), { root, print });
   } catch (error) {
     report(options, error);

@@ -4,7 +4,6 @@ import { networkInspect, networkList } from '#api/jobs/network.ts';
 import * as stats from '#api/jobs/stats.ts';
 import * as system from '#api/jobs/system.ts';
 import { volumeCreate, volumeInspect, volumeList, volumePrune, volumeRemove } from '#api/jobs/volume.ts';
-import { JoinReadiness } from '#libcontainer/cgroups/ready.ts';
 import { attachContainer } from './container/attach.ts';
 import { createContainer } from './container/create.ts';
 import { inspectContainer } from './container/inspect.ts';
@@ -52,18 +51,10 @@ export function installJobs(services: Services): void {
 
 function installContainerJobs(services: Services): void {
   const { engine } = services;
-  // A start follows a create: its join of the v1 groups must not be the first one after a pause.
-  const readiness = new JoinReadiness(services.isolation.cgroups);
-  engine.register(container.containerCreate, (input, { signal }) => {
-    readiness.ready();
-    return createContainer(services, input, signal);
-  });
+  engine.register(container.containerCreate, (input, { signal }) => createContainer(services, input, signal));
   engine.register(container.containerList, (input) => listContainers(services, input));
   engine.register(container.containerInspect, (input) => inspectContainer(services, input));
-  engine.register(container.containerStart, (input, { signal }) => {
-    readiness.ready();
-    return startContainer(services, input.container, signal);
-  });
+  engine.register(container.containerStart, (input, { signal }) => startContainer(services, input.container, signal));
   engine.register(container.containerStop, (input, { signal }) => stopContainer(services, input, signal));
   engine.register(container.containerRestart, (input, { signal }) => restartContainer(services, input, signal));
   engine.register(container.containerKill, (input) => killContainer(services, input.container, input.signal));
@@ -94,11 +85,7 @@ function installStatsJobs(services: Services): void {
 
 function installExecJobs(services: Services): void {
   const { engine } = services;
-  const readiness = new JoinReadiness(services.isolation.cgroups);
-  engine.register(container.execCreate, (input) => {
-    readiness.ready();
-    return createExec(services, input.container, input.request);
-  });
+  engine.register(container.execCreate, (input) => createExec(services, input.container, input.request));
   engine.register(container.execStart, (input, { signal }) => startExec(services, input, signal));
   engine.register(container.execInspect, (input) => inspectExec(services, input.exec));
   engine.register(container.execResize, (input) => resizeExec(services, input.exec, input.height, input.width));

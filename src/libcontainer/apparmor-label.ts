@@ -1,6 +1,6 @@
 /** How a process gets its AppArmor profile: a line written to its own attribute, in force from the coming execve. */
-import { existsSync, readFileSync } from 'node:fs';
 import { invalidParameter } from '#errdefs/errors.ts';
+import { exists, readText } from '#sys/host-files.ts';
 
 export interface LabelWrite {
   readonly path: string;
@@ -9,7 +9,7 @@ export interface LabelWrite {
 
 function isEnabled(): boolean {
   try {
-    return readFileSync('/sys/module/apparmor/parameters/enabled', 'latin1').startsWith('Y');
+    return readText('/sys/module/apparmor/parameters/enabled').startsWith('Y');
   } catch {
     return false;
   }
@@ -24,5 +24,5 @@ export function apparmorLabel(profile: string | undefined): LabelWrite | undefin
   }
   // Since 5.1 each security module has attributes of its own; the old place belongs to whichever comes first.
   const own = '/proc/self/attr/apparmor/exec';
-  return { path: existsSync(own) ? own : '/proc/self/attr/exec', text: `exec ${profile}` };
+  return { path: exists(own) ? own : '/proc/self/attr/exec', text: `exec ${profile}` };
 }

@@ -1,8 +1,8 @@
 /**
  * Capability names and their numbers (linux/capability.h), sets as bit masks, and the bytes that capset(2) takes.
  */
-import { readFileSync } from 'node:fs';
 import { invalidParameter } from '#errdefs/errors.ts';
+import { readText } from '#sys/host-files.ts';
 import type { Capabilities } from './spec.ts';
 
 export const capabilityNames = [
@@ -122,7 +122,7 @@ let lastCapability: number | undefined;
 
 /** The highest capability number that the running kernel knows. */
 export function lastCapabilityOfKernel(): number {
-  lastCapability ??= Number(readFileSync('/proc/sys/kernel/cap_last_cap', 'utf8'));
+  lastCapability ??= Number(readText('/proc/sys/kernel/cap_last_cap'));
   return lastCapability;
 }
 
@@ -136,7 +136,7 @@ export function capabilitiesIn(status: string, set: CapabilitySetName): bigint {
 
 /** A set of this process. */
 export function ownCapabilities(set: CapabilitySetName): bigint {
-  return capabilitiesIn(readFileSync('/proc/self/status', 'utf8'), set);
+  return capabilitiesIn(readText('/proc/self/status'), set);
 }
 
 /** Names of the bits in a set, those without a name left out. */

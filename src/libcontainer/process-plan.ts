@@ -2,8 +2,8 @@
  * What is known of a process before it exists: its user looked up in the container's files, its capability sets, limits,
  * environment, and where its program may lie. The files are the image's: regular, bounded in size, opened in the root.
  */
-import { readFileSync } from 'node:fs';
 import { invalidParameter } from '#errdefs/errors.ts';
+import { readText } from '#sys/host-files.ts';
 import { isErrno } from '#sys/errno.ts';
 import { fstat, ownedFd, readAll } from '#sys/files.ts';
 import { O, S_IF } from '#sys/numbers.ts';
@@ -46,7 +46,7 @@ export interface OwnRights extends LimitsHere {
 }
 
 export function ownRights(): OwnRights {
-  const status = readFileSync('/proc/self/status', 'utf8');
+  const status = readText('/proc/self/status');
   return { ...limitsHere(capabilitiesIn(status, 'CapEff')), capabilities: capabilitiesIn(status, 'CapBnd') };
 }
 

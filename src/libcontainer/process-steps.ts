@@ -58,7 +58,7 @@ export function addSelfAttributes(
 
 export function addCgroupJoin(program: Program, join: CgroupJoin | undefined): void {
   if (join?.version !== 1) return;
-  for (const file of join.procs) writeStep(program, 'join cgroup', file, '0');
+  for (const file of join.tasks) writeStep(program, 'join cgroup', file, '0');
 }
 
 export function addStdio(program: Program, stdio: ChildStdio): void {

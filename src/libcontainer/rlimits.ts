@@ -2,8 +2,8 @@
  * Resource limits (prlimit(2)). Without CAP_SYS_RESOURCE a hard limit cannot be raised: it is kept, and the caller is told
  * by the second result. A limit of open files that nobody asked for is set all the same, since the runtime raised ours.
  */
-import { readFileSync } from 'node:fs';
 import { invalidParameter } from '#errdefs/errors.ts';
+import { readText } from '#sys/host-files.ts';
 import { RLIMIT } from '#sys/numbers.ts';
 import { prlimit } from '#sys/processes.ts';
 import { capabilityBit } from './capabilities.ts';
@@ -76,7 +76,7 @@ export interface LimitsHere {
 /** `effective`: our capabilities. */
 export function limitsHere(effective: bigint): LimitsHere {
   const bit = BigInt(capabilityBit('CAP_SYS_RESOURCE'));
-  return { hard: hardLimits(readFileSync('/proc/self/limits', 'utf8')), mayRaise: ((effective >> bit) & 1n) === 1n };
+  return { hard: hardLimits(readText('/proc/self/limits')), mayRaise: ((effective >> bit) & 1n) === 1n };
 }
 
 /** Sets them from outside, for a process that stands at its last gate. */

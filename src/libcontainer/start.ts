@@ -6,8 +6,8 @@
  * Ownership: a PreparedStart owns what was made for it (mounts, terminal, gates) until it is disposed, once the outcome is
  * known. The root descriptor, the standard streams and a mount's `sourceFd` stay their owner's.
  */
-import { writeFileSync } from 'node:fs';
 import { invalidParameter } from '#errdefs/errors.ts';
+import { writeValue } from '#sys/host-files.ts';
 import { close, open, type OwnedFd, ownedFd } from '#sys/files.ts';
 import { bindDetached, detachedDevpts, mountSetattr, type Pty } from '#sys/mounts.ts';
 import { MOUNT_ATTR, O } from '#sys/numbers.ts';
@@ -103,8 +103,8 @@ export class PreparedStart implements Disposable {
   /** Writes the id maps of a child that stands at `gates.maps`, and what it has no rights for any more. */
   writeMaps(pid: number): void {
     const { uidMappings = [], gidMappings = [] } = this.#spec.linux ?? {};
-    writeFileSync(`/proc/${pid}/uid_map`, idMapText(uidMappings));
-    writeFileSync(`/proc/${pid}/gid_map`, idMapText(gidMappings));
+    writeValue(`/proc/${pid}/uid_map`, idMapText(uidMappings));
+    writeValue(`/proc/${pid}/gid_map`, idMapText(gidMappings));
     lowerOomScore(pid, this.#plan.process.oomScoreAdj ?? 0);
   }
 
@@ -129,7 +129,7 @@ export class PreparedStart implements Disposable {
 function lowerOomScore(pid: number, score: number): void {
   if (score >= 0) return;
   try {
-    writeFileSync(`/proc/${pid}/oom_score_adj`, String(score));
+    writeValue(`/proc/${pid}/oom_score_adj`, String(score));
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EACCES')) throw error;
   }

@@ -5,6 +5,7 @@
 import { messageOf } from '#errdefs/errors.ts';
 import { LogEncoder } from '#logger/json-file/encoder.ts';
 import { CompactEncoder } from '#logger/local/encoder.ts';
+import { ordinaryJit } from '#pkg/jit/jit.ts';
 import { wallClockNs } from './clock.ts';
 import { Journal } from './journal.ts';
 import { type LogServices, LogSink } from './log-sink.ts';
@@ -42,6 +43,7 @@ function run(options: PumpOptions): void {
     },
   };
   const recovered = recover(services);
+  ordinaryJit();
   const loop = new PumpLoop({ services, commands: options.commands, stallMs: options.stallMs, emit });
   emit({ type: 'ready', recovered });
   loop.run();

@@ -2,7 +2,7 @@
  * Memory that never moves, for structs that contain pointers: addresses taken from it stay true (a pointer to a small
  * typed array goes stale when the JIT tiers up). Allocation is a bump; `reset` gives everything back.
  */
-import { ok } from 'node:assert/strict';
+import { ok } from '#errdefs/assert.ts';
 import { mapPages, pagesView, unmapPages } from './machine.ts';
 
 const utf8 = new TextEncoder();

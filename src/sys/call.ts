@@ -3,7 +3,7 @@
  * else. Byte arrays are copied into memory that does not move and back again afterwards, so they serve for input and
  * output; bulk reads and writes take `transfer`. `interpose` lets a test record calls and let the k-th one fail.
  */
-import { ok } from 'node:assert/strict';
+import { ok } from '#errdefs/assert.ts';
 import { Arena } from './arena.ts';
 import { SysError, type SysArgument } from './errno.ts';
 import { callBlock, callDirect } from './machine.ts';

@@ -3,7 +3,7 @@
  * absolute. A path given as bytes is for names that are not UTF-8 and must end in NUL. Nothing here follows a symlink
  * out of a root file system: paths inside one go through safe-path.ts.
  */
-import { ok } from 'node:assert/strict';
+import { ok } from '#errdefs/assert.ts';
 import { call, check, must, transfer } from './call.ts';
 import { isErrno } from './errno.ts';
 import { AT, F, MFD, NR, O } from './numbers.ts';

@@ -2,7 +2,7 @@
  * A gate of a program: a pipe whose read end the child waits on. The write end belongs to whoever built the program; when
  * that process dies the kernel closes it, the child reads 0, takes it as a failure and ends.
  */
-import { ok } from 'node:assert/strict';
+import { ok } from '#errdefs/assert.ts';
 import { close, pipe2 } from './files.ts';
 
 export class Gate implements Disposable {

@@ -2,7 +2,7 @@
  * Mounts as descriptors. A detached mount is in no mount table and is gone with its last descriptor. Each gets private
  * propagation when it is made: under systemd everything is shared, a clone stays shared, and pivot_root refuses that.
  */
-import { ok } from 'node:assert/strict';
+import { ok } from '#errdefs/assert.ts';
 import { check, must, call } from './call.ts';
 import { isErrno, SysError } from './errno.ts';
 import { close, openat, ownedFd, type Path } from './files.ts';

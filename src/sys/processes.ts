@@ -2,8 +2,8 @@
  * Processes by pid and pidfd. A pid alone may be used again; together with its start time (`startTicks`) it names a
  * process for good, and a pidfd does so by itself.
  */
-import { readFileSync } from 'node:fs';
 import { call, must } from './call.ts';
+import { readText } from './host-files.ts';
 import { errnoNumber } from './errno.ts';
 import { NR, SIG, W } from './numbers.ts';
 
@@ -39,7 +39,7 @@ export function prctl(option: number, ...args: readonly (number | bigint | strin
 export function processStat(pid: number): { state: string; ppid: number; startTicks: bigint } | undefined {
   let text: string;
   try {
-    text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    text = readText(`/proc/${pid}/stat`);
   } catch {
     return undefined;
   }

@@ -7,7 +7,7 @@
  * The child: 3 is the outcome pipe, 4… the descriptors sent along, then the `slot`s. Everything else is closed before the
  * first step of the list, since a child that waits at a gate would otherwise hold every pipe of every other container.
  */
-import { ok } from 'node:assert/strict';
+import { ok } from '#errdefs/assert.ts';
 import { errnoName, errnoNumber } from './errno.ts';
 import { Gate } from './gate.ts';
 import { CLONE, NR, O } from './numbers.ts';

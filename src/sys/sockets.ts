@@ -2,7 +2,7 @@
  * Sockets as raw descriptors: unix with descriptors sent along, netlink, and the little of inet that publishing a port
  * needs. Data larger than a message goes through Bun's own sockets, not through here.
  */
-import { ok } from 'node:assert/strict';
+import { ok } from '#errdefs/assert.ts';
 import { Arena } from './arena.ts';
 import { call, check, must, transfer } from './call.ts';
 import { errnoNumber, SysError } from './errno.ts';

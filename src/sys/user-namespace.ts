@@ -2,9 +2,9 @@
  * User namespaces that nobody lives in: they only hold the maps of id-mapped mounts. One is made by a child that is ended
  * as soon as we have its descriptor; the namespace lives as long as that descriptor or a mount that was given it.
  */
-import { writeFileSync } from 'node:fs';
 import { SysError } from './errno.ts';
 import { close, open, type OwnedFd, ownedFd, pipe2 } from './files.ts';
+import { writeValue } from './host-files.ts';
 import { CLONE, NR, O, W } from './numbers.ts';
 import { killByPidfd, waitid } from './processes.ts';
 import { Program } from './program.ts';
@@ -36,8 +36,8 @@ export function userNamespace(maps: UserNamespaceMaps): OwnedFd {
     close(memfd);
     if (pid < 0) throw new SysError('clone3', -pid);
     try {
-      writeFileSync(`/proc/${pid}/uid_map`, maps.uids);
-      writeFileSync(`/proc/${pid}/gid_map`, maps.gids);
+      writeValue(`/proc/${pid}/uid_map`, maps.uids);
+      writeValue(`/proc/${pid}/gid_map`, maps.gids);
       return ownedFd(open(`/proc/${pid}/ns/user`, O.RDONLY));
     } finally {
       killByPidfd(pidfd);

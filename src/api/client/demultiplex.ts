@@ -1,11 +1,15 @@
 /** Output of attach, exec and logs without a terminal, taken apart, with the reader no faster than the writers. */
 import { systemError } from '#errdefs/errors.ts';
+import { ordinaryJit } from '#pkg/jit/jit.ts';
 import { Demultiplexer } from '#pkg/stdcopy/stdcopy.ts';
 
 export interface DemultiplexedOutput {
   stdout(bytes: Uint8Array): Promise<void> | void;
   stderr(bytes: Uint8Array): Promise<void> | void;
 }
+
+/** Chunks after which a stream is worth compiled code. */
+const MUCH = 64;
 
 /** Neighbouring frames of one stream. */
 interface Run {
@@ -21,7 +25,9 @@ export async function demultiplex(input: AsyncIterable<Uint8Array>, output: Demu
     else if (runs.at(-1)?.stream === stream) runs.at(-1)?.chunks.push(bytes);
     else runs.push({ stream, chunks: [bytes] });
   });
+  let count = 0;
   for await (const chunk of input) {
+    if (++count === MUCH) ordinaryJit();
     frames.push(chunk);
     // One after the other: stdout and stderr may be the same terminal or file.
     for (const run of runs) await written(run, output);

@@ -11,7 +11,7 @@ import type { CgroupStats } from './stats.ts';
 
 /** How a process gets in: on v1 "0" is written to each of these files by the process itself; on v2 the directory. */
 export type CgroupJoin =
-  | { readonly version: 1; readonly procs: readonly string[] }
+  | { readonly version: 1; readonly tasks: readonly string[] }
   | { readonly version: 2; readonly directory: string };
 
 /** One directory of the group, for bind mounts under a container's /sys/fs/cgroup. */

@@ -4,7 +4,6 @@ import { containerPath, planLayout } from './layout.ts';
 import { flatKeyed, v1Io, v1Stats, v2Io, v2Stats } from './stats.ts';
 import { scopeCall } from './systemd.ts';
 import { encodeCall } from './dbus.ts';
-import { ownProcsFile } from './ready.ts';
 
 const line = (place: string, type: string, options: string) =>
   `31 24 0:26 / ${place} rw,nosuid shared:9 - ${type} ${type} rw,${options}`;
@@ -103,13 +102,4 @@ test('the call to systemd is laid out as the specification says', () => {
   expect(view.getUint32(8, true)).toBe(2);
   expect(((fields + 7) & ~7) + view.getUint32(4, true)).toBe(bytes.length);
   expect(new TextDecoder().decode(bytes)).toContain('ssa(sv)a(sa(sv))');
-});
-
-test('the group that we are in', () => {
-  const found = host(V1);
-  if (found.version !== 1) throw new Error('not v1');
-  const text = '4:memory:/a\n3:cpu,cpuacct:/b:c\n1:name=systemd:/d\n0::/e\n';
-  expect(ownProcsFile(found, text)).toBe('/sys/fs/cgroup/cpu,cpuacct/b:c/cgroup.procs');
-  expect(ownProcsFile(found, '3:cpuacct,cpu:/\n')).toBe('/sys/fs/cgroup/cpu,cpuacct/cgroup.procs');
-  expect(ownProcsFile(found, '0::/\n')).toBeUndefined();
 });

@@ -3,8 +3,8 @@
  * `hybrid` (v1 controllers and a cgroup2 mount beside them, which we leave alone) and `v2`. Nothing is made here; on a
  * v2 host no v1 path is ever touched, since mkdir there would make a stray group.
  */
-import { existsSync, readFileSync } from 'node:fs';
 import { systemError } from '#errdefs/errors.ts';
+import { exists, readText } from '#sys/host-files.ts';
 
 /** v1 controllers that we use. The order is the order of joining: freezer last, so that nothing joins frozen. */
 export const v1Controllers = [
@@ -98,9 +98,9 @@ const words = (text: string): string[] => text.split(/\s+/).filter((word) => wor
 
 /** Looks at this host. systemd is the service manager exactly when /run/systemd/system exists (sd_booted(3)). */
 export function detectCgroups(): CgroupHost {
-  const mounts = cgroupMounts(readFileSync('/proc/self/mountinfo', 'utf8'));
-  return hostOf(mounts, existsSync('/run/systemd/system'), (mountPoint) =>
-    words(readFileSync(`${mountPoint}/cgroup.controllers`, 'utf8')),
+  const mounts = cgroupMounts(readText('/proc/self/mountinfo'));
+  return hostOf(mounts, exists('/run/systemd/system'), (mountPoint) =>
+    words(readText(`${mountPoint}/cgroup.controllers`)),
   );
 }
 

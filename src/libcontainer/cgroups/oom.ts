@@ -3,21 +3,21 @@
  * memory.oom_control, v2 through inotify on memory.events. Both are also touched when the group is removed, which is
  * no OOM: then the files are gone.
  */
-import { closeSync, openSync, watch } from 'node:fs';
 import { log } from '#pkg/log/log.ts';
 import { eventfd } from '#sys/epoll.ts';
-import { close, write } from '#sys/files.ts';
+import { close, open, write } from '#sys/files.ts';
+import { O } from '#sys/numbers.ts';
 import { flatKeyed } from './stats.ts';
 import { readIfThere, writeFile } from './write.ts';
 
 export function watchOomV1(directory: string, onOom: () => void): Disposable {
   const event = eventfd();
   try {
-    const control = openSync(`${directory}/memory.oom_control`, 'r');
+    const control = open(`${directory}/memory.oom_control`, O.RDONLY);
     try {
       writeFile(`${directory}/cgroup.event_control`, `${event} ${control}`);
     } finally {
-      closeSync(control); // the registration keeps what it needs
+      close(control); // the registration keeps what it needs
     }
   } catch (error) {
     close(event);
@@ -50,7 +50,8 @@ export function watchOomV1(directory: string, onOom: () => void): Disposable {
 export function watchOomV2(directory: string, onOom: () => void): Disposable {
   const file = `${directory}/memory.events`;
   const kills = () => flatKeyed(readIfThere(file))['oom'] ?? 0n;
-  const watcher = watch(file, () => {
+  // Loaded here, since `berth oci` never comes here and its start is short.
+  const watcher = process.getBuiltinModule('node:fs').watch(file, () => {
     const now = kills();
     if (now <= seen) return;
     seen = now;

@@ -2,10 +2,8 @@
  * Directories of a hierarchy: made with their parents, listed with what the container made below, and removed from the
  * leaves up. rmdir answers EBUSY while a dying process is still counted, so removal tries again a bounded time.
  */
-import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { systemError } from '#errdefs/errors.ts';
+import { listDirectory, makeDirectory, parentOf, readText, removeDirectory } from '#sys/host-files.ts';
 import { codeOf } from './write.ts';
 
 const DEPTH_MAX = 64;
@@ -15,12 +13,12 @@ const RETRY_MS_MAX = 250;
 /** mkdir. False when it was there already. `onMade` is called for each directory made, parents first. */
 export function makeGroup(directory: string, onMade: (directory: string) => void): boolean {
   try {
-    mkdirSync(directory, 0o755);
+    makeDirectory(directory, 0o755);
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return false;
     if (codeOf(error) !== 'ENOENT') throw error;
-    makeGroup(dirname(directory), onMade);
-    mkdirSync(directory, 0o755);
+    makeGroup(parentOf(directory), onMade);
+    makeDirectory(directory, 0o755);
   }
   onMade(directory);
   return true;
@@ -30,8 +28,8 @@ export function makeGroup(directory: string, onMade: (directory: string) => void
 export function groupsBelow(directory: string, depth = 0): string[] {
   if (depth > DEPTH_MAX) throw systemError(`Cannot walk cgroup "${directory}": deeper than ${DEPTH_MAX}`);
   try {
-    const children = readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-    return [directory, ...children.flatMap((child) => groupsBelow(`${directory}/${child.name}`, depth + 1))];
+    const { directories } = listDirectory(directory);
+    return [directory, ...directories.flatMap((child) => groupsBelow(`${directory}/${child}`, depth + 1))];
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return [];
     throw error;
@@ -42,7 +40,7 @@ export function groupsBelow(directory: string, depth = 0): string[] {
 export function pidsOf(directory: string): number[] {
   let text: string;
   try {
-    text = readFileSync(`${directory}/cgroup.procs`, 'utf8');
+    text = readText(`${directory}/cgroup.procs`);
   } catch (error) {
     const code = codeOf(error);
     // EOPNOTSUPP: a threaded v2 group lists its processes in the group above.
@@ -62,7 +60,7 @@ export function pidsBelow(directory: string): number[] {
 /** rmdir of a group and those below. False when something is still in it. */
 function tryRemove(directory: string): boolean {
   try {
-    rmdirSync(directory);
+    removeDirectory(directory);
     return true;
   } catch (error) {
     const code = codeOf(error);
@@ -72,7 +70,7 @@ function tryRemove(directory: string): boolean {
   }
   for (const group of groupsBelow(directory).toReversed()) {
     try {
-      rmdirSync(group);
+      removeDirectory(group);
     } catch (error) {
       const code = codeOf(error);
       if (code === 'EBUSY' || code === 'ENOTEMPTY') return false;
@@ -95,7 +93,7 @@ export async function removeGroups(directories: readonly string[], kill: () => v
       throw systemError(`Cannot remove cgroup "${first}": still in use after ${REMOVE_LIMIT_MS} ms (pids ${pids})`);
     }
     kill();
-    await sleep(waitMs);
+    await Bun.sleep(waitMs);
   }
 }
 

@@ -2,10 +2,9 @@
  * A container's group in every mounted v1 hierarchy, at the same path in each. A freezer, devices and pids group exist
  * even without limits, so that pause, device changes and stats work later.
  */
-import { existsSync, rmdirSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { conflict, notFound, systemError } from '#errdefs/errors.ts';
 import type { Resources } from '#libcontainer/spec.ts';
+import { exists, removeDirectory } from '#sys/host-files.ts';
 import type { Cgroup, CgroupDirectory, CgroupJoin } from './cgroup.ts';
 import { type CgroupV1Host, type V1Controller, v1MountOf } from './detect.ts';
 import { watchOomV1 } from './oom.ts';
@@ -29,8 +28,13 @@ export class CgroupV1 implements Cgroup {
     this.path = path;
   }
 
+  /**
+   * By `tasks`, not `cgroup.procs`: a thread that moves itself alone needs no lock of the kernel's over all forks, and
+   * its writer waits for an RCU grace period (4–25 ms; kernel/cgroup/cgroup.c, cgroup_procs_write_start). A container's
+   * first process has one thread only.
+   */
   join(): CgroupJoin {
-    return { version: 1, procs: this.directories().map(({ directory }) => `${directory}/cgroup.procs`) };
+    return { version: 1, tasks: this.directories().map(({ directory }) => `${directory}/tasks`) };
   }
 
   directories(): readonly CgroupDirectory[] {
@@ -82,12 +86,12 @@ export class CgroupV1 implements Cgroup {
     for (let round = 1; ; round++) {
       if (round % FREEZE_NUDGE_EVERY === 0) {
         writeFile(file, 'THAWED');
-        await sleep(1);
+        await Bun.sleep(1);
       }
       writeFile(file, 'FROZEN');
       if (readIfThere(file) === 'FROZEN') return;
       if (performance.now() - started > FREEZE_LIMIT_MS) break;
-      await sleep(1);
+      await Bun.sleep(1);
     }
     writeFile(file, 'THAWED');
     throw systemError(`Cannot freeze cgroup "${this.path}": still freezing after ${FREEZE_LIMIT_MS} ms`);
@@ -145,7 +149,7 @@ export class CgroupV1 implements Cgroup {
   #facts(controller: V1Controller): CgroupFacts {
     const directory = this.#directory(controller);
     return {
-      has: (file) => directory !== undefined && existsSync(`${directory}/${file}`),
+      has: (file) => directory !== undefined && exists(`${directory}/${file}`),
       read: (file) => (directory === undefined ? undefined : readIfThere(`${directory}/${file}`)),
     };
   }
@@ -153,7 +157,7 @@ export class CgroupV1 implements Cgroup {
   #freezer(verb: string): string {
     const directory = this.#directory('freezer');
     if (directory === undefined) throw systemError(`Cannot ${verb}: no freezer cgroup is mounted`);
-    if (!existsSync(directory)) throw notFound(`Cannot ${verb} cgroup "${this.path}": it is gone`);
+    if (!exists(directory)) throw notFound(`Cannot ${verb} cgroup "${this.path}": it is gone`);
     return directory;
   }
 }
@@ -178,7 +182,7 @@ export function createCgroupV1(host: CgroupV1Host, path: string, resources: Reso
   } catch (error) {
     for (const directory of made.toReversed()) {
       try {
-        rmdirSync(directory);
+        removeDirectory(directory);
       } catch {
         // A parent that another container has come to use meanwhile stays.
       }

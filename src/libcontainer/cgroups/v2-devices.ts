@@ -2,13 +2,13 @@
  * Loads a device program and attaches it to a v2 group. A change replaces the program in one step (BPF_F_REPLACE), so
  * there is no moment without rules. Programs that others attached (systemd's, with ALLOW_MULTI) are left: all must allow.
  */
-import { closeSync, openSync } from 'node:fs';
 import { systemError } from '#errdefs/errors.ts';
 import type { DeviceRule } from '#libcontainer/spec.ts';
 import { Arena } from '#sys/arena.ts';
 import { must } from '#sys/call.ts';
 import { isErrno } from '#sys/errno.ts';
-import { NR } from '#sys/numbers.ts';
+import { close, open } from '#sys/files.ts';
+import { NR, O } from '#sys/numbers.ts';
 import { deviceProgram } from './device-program.ts';
 
 const BPF = {
@@ -35,16 +35,16 @@ const bpf = (command: number, arena: Arena, attr: number): number =>
 
 /** Loads the rules and puts them in the place of those that an earlier call attached. */
 export function replaceDevices(directory: string, rules: readonly DeviceRule[]): void {
-  const group = openSync(directory, 'r');
+  const group = open(directory, O.RDONLY | O.DIRECTORY);
   try {
     const program = load(rules);
     try {
       attach(group, program);
     } finally {
-      closeSync(program);
+      close(program);
     }
   } finally {
-    closeSync(group);
+    close(group);
   }
 }
 
@@ -98,7 +98,7 @@ function attach(group: number, program: number): void {
   } catch (cause) {
     throw systemError('Cannot attach the device program', { cause });
   } finally {
-    if (old !== undefined) closeSync(old);
+    if (old !== undefined) close(old);
   }
 }
 
@@ -118,7 +118,7 @@ function attachedProgram(group: number): number | undefined {
     arena.view.setUint32(open, arena.view.getUint32(ids + 4 * i, true), true);
     const fd = bpf(BPF.PROG_GET_FD_BY_ID, arena, open);
     if (nameOf(fd) === NAME) return fd;
-    closeSync(fd);
+    close(fd);
   }
   return undefined;
 }

@@ -2,11 +2,9 @@
  * A container's group on cgroup v2. Its parents delegate every controller they have; devices are a program attached to
  * the group. Processes join by CLONE_INTO_CGROUP or by writing themselves into cgroup.procs.
  */
-import { existsSync, rmdirSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { conflict, messageOf, notFound, systemError } from '#errdefs/errors.ts';
 import type { Resources } from '#libcontainer/spec.ts';
+import { exists, parentOf, removeDirectory } from '#sys/host-files.ts';
 import type { Cgroup, CgroupDirectory, CgroupJoin } from './cgroup.ts';
 import type { CgroupV2Host } from './detect.ts';
 import { watchOomV2 } from './oom.ts';
@@ -59,7 +57,7 @@ export class CgroupV2 implements Cgroup {
         this.#write('cgroup.freeze', '0', 'thaw');
         throw systemError(`Cannot freeze cgroup "${this.path}": still freezing after ${FREEZE_LIMIT_MS} ms`);
       }
-      await sleep(1);
+      await Bun.sleep(1);
     }
   }
 
@@ -107,13 +105,13 @@ export class CgroupV2 implements Cgroup {
   #facts(): CgroupFacts {
     const directory = this.#directory;
     return {
-      has: (file) => existsSync(`${directory}/${file}`),
+      has: (file) => exists(`${directory}/${file}`),
       read: (file) => readIfThere(`${directory}/${file}`),
     };
   }
 
   #write(file: string, value: string, verb: string): void {
-    if (!existsSync(this.#directory)) throw notFound(`Cannot ${verb} cgroup "${this.path}": it is gone`);
+    if (!exists(this.#directory)) throw notFound(`Cannot ${verb} cgroup "${this.path}": it is gone`);
     writeFile(`${this.#directory}/${file}`, value);
   }
 }
@@ -124,8 +122,8 @@ export function createCgroupV2(host: CgroupV2Host, path: string, resources: Reso
   const group = new CgroupV2(host, path);
   const directory = host.mountPoint + path;
   try {
-    makeGroup(dirname(directory), (parent) => made.push(parent));
-    delegate(host.mountPoint, dirname(path));
+    makeGroup(parentOf(directory), (parent) => made.push(parent));
+    delegate(host.mountPoint, parentOf(path));
     if (!makeGroup(directory, (child) => made.push(child))) {
       if (flatKeyed(readIfThere(`${directory}/cgroup.events`))['populated'] === 1n) {
         throw conflict(`Cannot make cgroup "${path}": there are processes in it`);
@@ -136,7 +134,7 @@ export function createCgroupV2(host: CgroupV2Host, path: string, resources: Reso
   } catch (error) {
     for (const child of made.toReversed()) {
       try {
-        rmdirSync(child);
+        removeDirectory(child);
       } catch {
         // A parent that another container has come to use meanwhile stays.
       }

@@ -2,9 +2,9 @@
  * One value for one file of a cgroup, and the act of writing it. Which files a limit needs is decided by pure functions
  * (v1-files.ts, v2-files.ts); what the kernel's refusal means to a user is said here, once.
  */
-import { closeSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { invalidParameter, messageOf, notFound, systemError } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
+import { exists, readText, writeValue } from '#sys/host-files.ts';
 
 /** `field` is the user's word for it (`memory.limit`), for messages. */
 export interface CgroupWrite {
@@ -29,7 +29,7 @@ export function codeOf(error: unknown): string | undefined {
 /** The text of a file, without the last newline; undefined when there is no such file or group. */
 export function readIfThere(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8').trimEnd();
+    return readText(path).trimEnd();
   } catch (error) {
     const code = codeOf(error);
     // ENODEV: the group was removed while the file was open. EOPNOTSUPP: built in, but off.
@@ -40,12 +40,7 @@ export function readIfThere(path: string): string | undefined {
 
 /** One write(2) of the whole value: cgroup files take a value per call. */
 export function writeFile(path: string, value: string): void {
-  const fd = openSync(path, 'w'); // cgroup files ignore O_CREAT and O_TRUNC
-  try {
-    writeSync(fd, value);
-  } finally {
-    closeSync(fd);
-  }
+  writeValue(path, value);
 }
 
 /** Writes one limit into the group at `directory`; the kernel's refusal becomes a message about the limit. */
@@ -108,7 +103,7 @@ const isAbsent = (error: unknown): boolean => ['ENOENT', 'EACCES', 'EPERM'].incl
 function refusal(directory: string, write: CgroupWrite, cause: unknown): Error {
   const what = `Cannot set ${write.field} to "${write.value}"`;
   if (isAbsent(cause)) {
-    const gone = !existsSync(`${directory}/cgroup.procs`);
+    const gone = !exists(`${directory}/cgroup.procs`);
     if (gone) return notFound(`${what}: the cgroup is gone`, { cause });
     return invalidParameter(`${what}: not supported by this kernel (no ${write.file})`, { cause });
   }

@@ -3,8 +3,8 @@
  * one, in the root filesystem), so no call inside depends on paths of the image, and a user namespace, where mknod is
  * refused, gets the same nodes.
  */
-import { existsSync } from 'node:fs';
 import { conflict, invalidParameter, systemError } from '#errdefs/errors.ts';
+import { exists } from '#sys/host-files.ts';
 import { isErrno } from '#sys/errno.ts';
 import { fchmodat, fchownat, mknodat, type OwnedFd, ownedFd, statxAt, symlinkat } from '#sys/files.ts';
 import { AT, S_IF } from '#sys/numbers.ts';
@@ -78,7 +78,7 @@ export function makeDevices(table: MountTable, devices: readonly Device[], ids: 
   }
   const dev = parents.of('/dev', '/dev');
   for (const [name, target] of links) makeLink(dev, name, target, ids);
-  if (existsSync(coreLink[1])) makeLink(dev, ...coreLink, ids);
+  if (exists(coreLink[1])) makeLink(dev, ...coreLink, ids);
   makeLink(dev, 'ptmx', 'pts/ptmx', ids);
 }
 

@@ -6,7 +6,7 @@
  * links are read and followed here, inside the container's tree. What comes out is the real path: the list of calls opens
  * it inside with RESOLVE_NO_SYMLINKS, so a racing container can make a start fail but not point it elsewhere.
  */
-import { ok } from 'node:assert/strict';
+import { ok } from '#errdefs/assert.ts';
 import { invalidParameter, systemError } from '#errdefs/errors.ts';
 import { isErrno } from '#sys/errno.ts';
 import { close, dup, fchownat, fstat, mkdirat, openat, openat2, readlinkat } from '#sys/files.ts';

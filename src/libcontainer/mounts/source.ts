@@ -4,8 +4,8 @@
  *
  * Everything made here is private and in no mount table; it is gone when its descriptor is closed.
  */
-import * as path from 'node:path';
 import { BerthError, invalidParameter, systemError } from '#errdefs/errors.ts';
+import { resolvePath } from '#sys/host-files.ts';
 import { isErrno } from '#sys/errno.ts';
 import { close, fchownat, fstat, fstatfs, open, type OwnedFd, ownedFd } from '#sys/files.ts';
 import { bindDetached, detached, idMapMount, mountSetattr, type Propagation } from '#sys/mounts.ts';
@@ -133,7 +133,7 @@ function makeBind(mount: Mount, options: MountOptions, context: SourceContext, m
   }
   if (mount.source === undefined || mount.source === '')
     throw invalidParameter(`Bind mount on "${mount.destination}" has no source`);
-  using source = openSource(path.resolve(context.bundle, mount.source));
+  using source = openSource(resolvePath(context.bundle, mount.source));
   checkUnderProc(mount, source.fd);
   try {
     using copy = ownedFd(

@@ -2,11 +2,10 @@
  * `create` and `run`: a bundle becomes a container. With `gated` the child is left waiting at a FIFO of its state directory
  * when we exit; else it runs. Whatever fails leaves nothing: no process, cgroup, mount or file.
  */
-import { readFileSync, realpathSync, writeFileSync } from 'node:fs';
-import * as path from 'node:path';
 import { invalidParameter, messageOf, notFound } from '#errdefs/errors.ts';
 import { Rollback } from '#pkg/rollback/rollback.ts';
 import { log } from '#pkg/log/log.ts';
+import { readText, realPath, resolvePath, writeText } from '#sys/host-files.ts';
 import { close, mknodat, open, ownedFd, write } from '#sys/files.ts';
 import { AT, O, S_IF } from '#sys/numbers.ts';
 import { pidfdOpen, startTicks } from '#sys/processes.ts';
@@ -49,10 +48,10 @@ const OPEN = Uint8Array.of(1);
 
 /** Errors: not-found, invalid-parameter. */
 export function readBundle(bundle: string): Spec {
-  const file = path.join(bundle, 'config.json');
+  const file = resolvePath(bundle, 'config.json');
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readText(file);
   } catch (error) {
     throw notFound(`JSON specification file ${file} not found`, { cause: error });
   }
@@ -71,12 +70,12 @@ export function cgroupPathOf(spec: Spec, id: string): string {
   if (wanted === '') return `/${id}`;
   if (/^[^/]*:[^/]*:[^/]*$/.test(wanted))
     throw invalidParameter(`linux.cgroupsPath: "${wanted}" is systemd's form; --systemd-cgroup is not supported`);
-  return path.posix.join('/', wanted);
+  return resolvePath('/', wanted);
 }
 
 export async function createContainer(options: CreateOptions, early: Early): Promise<CreatedContainer> {
   const { cgroups: host, launcher } = early;
-  const bundle = path.resolve(options.bundle);
+  const bundle = resolvePath(process.cwd(), options.bundle);
   const spec = readBundle(bundle);
   const { root } = spec;
   if (spec.process === undefined) throw invalidParameter('process: is missing');
@@ -96,7 +95,7 @@ export async function createContainer(options: CreateOptions, early: Early): Pro
   const cgroup = createCgroup({ host, path: cgroupPath, resources });
   undo.defer('remove cgroup', () => cgroup.remove());
 
-  const rootfsPath = realRoot(path.resolve(bundle, root.path));
+  const rootfsPath = realRoot(resolvePath(bundle, root.path));
   using rootfs = rootfsOfBundle(rootfsPath);
   using fifos = options.gated ? openFifos(directory) : undefined;
   const hasHooks = Object.values(spec.hooks ?? {}).some((list: unknown) => Array.isArray(list) && list.length > 0);
@@ -139,7 +138,7 @@ export async function createContainer(options: CreateOptions, early: Early): Pro
     using owned = ownedFd(master);
     sendConsole(options.consoleSocket, owned.fd);
   }
-  if (options.pidFile !== undefined) writeFileSync(options.pidFile, String(pid));
+  if (options.pidFile !== undefined) writeText(options.pidFile, String(pid));
   if (!options.gated) runHooksAnyway('poststart', { launcher, spec, state: ociState(state, 'running') });
   undo.commit();
   const second = launched.second !== undefined;
@@ -154,7 +153,7 @@ export async function createContainer(options: CreateOptions, early: Early): Pro
 
 function realRoot(directory: string): string {
   try {
-    return realpathSync(directory);
+    return realPath(directory);
   } catch (error) {
     throw invalidParameter(`root.path: cannot use "${directory}": ${messageOf(error)}`, { cause: error });
   }

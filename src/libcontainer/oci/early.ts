@@ -1,9 +1,8 @@
 /**
- * What a new container needs of others, asked for before the code that makes it is even loaded: that the kernel lets a
- * process join its cgroups without a wait, and a zygote.
+ * What a new container needs, asked for before the code that makes it is even loaded: a zygote, which forgets our memory
+ * meanwhile, and where cgroups lie.
  */
 import { type CgroupHost, detectCgroups } from '../cgroups/detect.ts';
-import { JoinReadiness } from '../cgroups/ready.ts';
 import { OciLauncher } from './launch.ts';
 
 export class Early implements Disposable {
@@ -12,8 +11,6 @@ export class Early implements Disposable {
 
   constructor() {
     this.cgroups = detectCgroups();
-    // Until the kernel's wait is over no cgroup can be made either: so it comes before the zygote.
-    new JoinReadiness(this.cgroups).ready();
     this.launcher = new OciLauncher();
   }
 

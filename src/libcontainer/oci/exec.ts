@@ -1,7 +1,7 @@
 /** `berth oci exec`: one more process in a running container. */
-import { readFileSync, writeFileSync } from 'node:fs';
 import { conflict, invalidParameter } from '#errdefs/errors.ts';
 import { ownedFd, write } from '#sys/files.ts';
+import { readText, writeText } from '#sys/host-files.ts';
 import { pidfdOpen } from '#sys/processes.ts';
 import { openCgroup } from '../cgroups/cgroups.ts';
 import { detectCgroups } from '../cgroups/detect.ts';
@@ -43,7 +43,7 @@ function parseUser(text: string): { uid: number; gid: number } {
 
 function processOf(options: ExecOptions, container: Process): Process {
   if (options.processFile !== undefined) {
-    const text: unknown = JSON.parse(readFileSync(options.processFile, 'utf8'));
+    const text: unknown = JSON.parse(readText(options.processFile));
     return decodeProcess(text);
   }
   if (options.args.length === 0) throw invalidParameter('process args cannot be empty');
@@ -114,7 +114,7 @@ export function execInContainer(options: ExecOptions): Omit<CreatedContainer, 's
     using owned = ownedFd(master);
     sendConsole(options.consoleSocket, owned.fd);
   }
-  if (options.pidFile !== undefined) writeFileSync(options.pidFile, String(second ?? pid));
+  if (options.pidFile !== undefined) writeText(options.pidFile, String(second ?? pid));
   return {
     pid: second ?? pid,
     pidfd: second === undefined ? pidfd : pidfdOpen(second),

@@ -1,8 +1,8 @@
 /** What is done with a container that exists: start, kill, delete, state, list, pause, resume, ps. */
-import * as fs from 'node:fs';
 import { conflict, invalidParameter, notFound } from '#errdefs/errors.ts';
 import { errnoName, isErrno } from '#sys/errno.ts';
 import { open, ownedFd, write } from '#sys/files.ts';
+import { exists, listDirectory, removeFile } from '#sys/host-files.ts';
 import { O, SIG } from '#sys/numbers.ts';
 import { kill, pidfdOpen, pidfdSendSignal, startTicks } from '#sys/processes.ts';
 import type { Cgroup } from '../cgroups/cgroup.ts';
@@ -64,8 +64,8 @@ export function startContainer(root: string, id: string): void {
   write(gate.fd, Uint8Array.of(1));
   const result = readOutcomeFifo(outcome.fd, state.endSteps, errnoName);
   directory.write({ ...state, started: true, endSteps: [] });
-  fs.rmSync(directory.gate, { force: true });
-  fs.rmSync(directory.outcome, { force: true });
+  removeFile(directory.gate);
+  removeFile(directory.outcome);
   const { process } = state.spec;
   if (result.failed !== undefined)
     throw explainFailure(result, { program: process?.args?.[0] ?? '', cwd: process?.cwd ?? '/' });
@@ -181,9 +181,9 @@ export function containerState(root: string, id: string): StateDocument {
 
 /** Every container below `root`, by id; those that a create has not finished are left out. */
 export function listContainers(root: string): StateDocument[] {
-  if (!fs.existsSync(root)) return [];
+  if (!exists(root)) return [];
   const documents: StateDocument[] = [];
-  for (const id of fs.readdirSync(root).sort()) {
+  for (const id of listDirectory(root).names.sort()) {
     const state = new StateDirectory(root, id).tryRead();
     if (state !== undefined) documents.push(documentOf(findContainer(root, id)));
   }

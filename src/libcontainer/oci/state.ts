@@ -3,14 +3,26 @@
  * state.json and, until `start`, the FIFOs `gate` and `outcome`. What the kernel knows is asked of the kernel: the status
  * comes from the process, never from the file.
  */
-import * as fs from 'node:fs';
-import * as path from 'node:path';
 import { conflict, dataLoss, invalidParameter, notFound } from '#errdefs/errors.ts';
+import { isErrno } from '#sys/errno.ts';
+import { renameat2 } from '#sys/files.ts';
+import {
+  exists,
+  makeDirectories,
+  makeDirectory,
+  readText,
+  removeDirectory,
+  removeFile,
+  resolvePath,
+  writeText,
+} from '#sys/host-files.ts';
+import { AT } from '#sys/numbers.ts';
 import { processStat } from '#sys/processes.ts';
 import { OCI_VERSION, type Spec, type State } from '../spec.ts';
 
 const ID_PATTERN = /^[\w+.-]+$/;
 const ID_LENGTH_MAX = 1024;
+const STATE_FILES = ['state.json', 'state.json.new', 'gate', 'outcome'] as const;
 
 /** A step after the last gate, so that `start` can tell what a record on the outcome FIFO means. */
 export interface EndStep {
@@ -49,41 +61,44 @@ export class StateDirectory {
     checkId(id);
     this.root = root;
     this.id = id;
-    this.path = path.join(root, id);
+    this.path = resolvePath(process.cwd(), `${root}/${id}`);
   }
 
   get gate(): string {
-    return path.join(this.path, 'gate');
+    return `${this.path}/gate`;
   }
 
   get outcome(): string {
-    return path.join(this.path, 'outcome');
+    return `${this.path}/outcome`;
+  }
+
+  get #file(): string {
+    return `${this.path}/state.json`;
   }
 
   /** Takes the id. Errors: conflict when another container has it. */
   create(): void {
-    fs.mkdirSync(this.root, { recursive: true, mode: 0o700 });
+    makeDirectories(this.path.slice(0, this.path.lastIndexOf('/')), 0o700);
     try {
-      fs.mkdirSync(this.path, { mode: 0o711 });
+      makeDirectory(this.path, 0o711);
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'EEXIST')
+      if (isErrno(error, 'EEXIST'))
         throw conflict(`container with given ID already exists: ${this.id}`, { cause: error });
       throw error;
     }
   }
 
   write(state: StoredState): void {
-    const file = path.join(this.path, 'state.json');
     // tmpfs facts: renamed so that no reader sees half of it; not worth an fsync.
-    fs.writeFileSync(`${file}.new`, JSON.stringify(state), { mode: 0o600 });
-    fs.renameSync(`${file}.new`, file);
+    writeText(`${this.#file}.new`, JSON.stringify(state), 0o600);
+    renameat2(AT.FDCWD, `${this.#file}.new`, AT.FDCWD, this.#file);
   }
 
   /** Errors: not-found. */
   read(): StoredState {
     let text: string;
     try {
-      text = fs.readFileSync(path.join(this.path, 'state.json'), 'utf8');
+      text = readText(this.#file);
     } catch (error) {
       throw notFound(`container does not exist: ${this.id}`, { cause: error });
     }
@@ -94,11 +109,16 @@ export class StateDirectory {
 
   /** As read, but undefined when nothing was written yet. */
   tryRead(): StoredState | undefined {
-    return fs.existsSync(path.join(this.path, 'state.json')) ? this.read() : undefined;
+    return exists(this.#file) ? this.read() : undefined;
   }
 
   remove(): void {
-    fs.rmSync(this.path, { recursive: true, force: true });
+    for (const name of STATE_FILES) removeFile(`${this.path}/${name}`);
+    try {
+      removeDirectory(this.path);
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT')) throw error;
+    }
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import * as fs from 'node:fs';
 import { BerthError, cancelled, kindOf, messageOf } from '#errdefs/errors.ts';
+import { ordinaryJit } from '#pkg/jit/jit.ts';
 import { close, open, syncfs } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
 import { copyTree } from './copy-tree.ts';
@@ -26,6 +27,8 @@ const COMPRESSED_INPUT_BYTES = 256 << 10;
 const OUTPUT_BYTES = 1 << 20;
 
 declare const self: Worker;
+
+ordinaryJit();
 
 const input = Buffer.allocUnsafeSlow(INPUT_BYTES);
 const output = Buffer.allocUnsafeSlow(OUTPUT_BYTES);

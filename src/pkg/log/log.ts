@@ -2,8 +2,6 @@
  * The daemon's log: one JSON object a line on stderr. `msg` is a constant, values are fields; no secrets, no
  * environment of containers. The level is read at each call so that SIGHUP can change it.
  */
-import { writeSync } from 'node:fs';
-
 export const logLevels = ['debug', 'info', 'warn', 'error', 'fatal'] as const;
 export type LogLevel = (typeof logLevels)[number];
 export type LogFields = Readonly<Record<string, unknown>>;
@@ -20,7 +18,8 @@ function emit(level: LogLevel, msg: string, fields: LogFields): void {
     value instanceof Error ? errorText(value) : typeof value === 'bigint' ? String(value) : value,
   );
   try {
-    writeSync(2, `${line}\n`);
+    // Loaded at the first line: `berth oci` and the CLI log nothing, and their start is short.
+    process.getBuiltinModule('node:fs').writeSync(2, `${line}\n`);
   } catch {
     // stderr is gone or full (EAGAIN, EPIPE): losing a log line must not fail the work that it tells of.
   }

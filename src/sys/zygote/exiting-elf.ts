@@ -2,15 +2,13 @@
  * The smallest static executable that exits with 0: header, one program header and three instructions. It is what
  * /proc/PID/exe of a container's first process names until its execve.
  */
-import { machine } from 'node:os';
-
 const LOAD_ADDRESS = 0x400000n;
 const HEADERS_BYTES = 64 + 56;
 const EM_X86_64 = 62;
 const EM_AARCH64 = 183;
 
 export function exitingElf(): Uint8Array {
-  const arm = machine() === 'aarch64';
+  const arm = process.arch === 'arm64';
   // x86-64: xor edi,edi; mov eax,231 (exit_group); syscall. arm64: mov x0,0; mov x8,94; svc 0
   const code = arm
     ? [0x00, 0x00, 0x80, 0xd2, 0xc8, 0x0b, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4]

@@ -6,7 +6,7 @@
  *
  * Why so: design/runtime.md, "Why a zygote". Made on the main thread only.
  */
-import { ok } from 'node:assert/strict';
+import { ok } from '#errdefs/assert.ts';
 import { Arena } from '../arena.ts';
 import { must } from '../call.ts';
 import { close, fcntl, memfdCreate, pipe2, readlinkat, setNonBlocking, tryRead, writeAll } from '../files.ts';
