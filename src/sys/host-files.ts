@@ -21,9 +21,9 @@ export function readText(path: string): string {
   }
 }
 
-/** One write(2) of the whole text, to a file that exists (cgroups, /proc take one value a call). */
+/** One write(2) of the whole text, to a file that exists (cgroups and /proc take one value a call and ignore O_TRUNC). */
 export function writeValue(path: string, value: string): void {
-  const fd = open(path, O.WRONLY);
+  const fd = open(path, O.WRONLY | O.TRUNC);
   try {
     writeAll(fd, utf8.encode(value));
   } finally {
