@@ -8,3 +8,6 @@ export type NetworkName = (typeof networkNames)[number];
 export function networkIdOf(name: string): string {
   return createHash('sha256').update(`berth network ${name}`).digest('hex');
 }
+
+/** 'default' is another name of the bridge. */
+export const isPredefined = (name: string): boolean => name === 'default' || networkNames.some((known) => known === name);

@@ -1,0 +1,160 @@
+/** connect and disconnect, of containers that run and of those that do not. */
+import type { EndpointSettings } from '#api/types/network.ts';
+import type { NetworkWish } from '#container/record.ts';
+import { wishOf } from '#container/network-wish.ts';
+import { isRunning } from '#container/state.ts';
+import { containerOfMode } from '#container/validate.ts';
+import { conflict, forbidden, invalidParameter, notFound } from '#errdefs/errors.ts';
+import { ROUTE_SOCKET, socketsInside } from '#libcontainer/namespaces/inside.ts';
+import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
+import { failpoint } from '#pkg/failpoint/failpoint.ts';
+import { log } from '#pkg/log/log.ts';
+import { Rollback } from '#pkg/rollback/rollback.ts';
+import { close, open } from '#sys/files.ts';
+import { O } from '#sys/numbers.ts';
+import type { Held } from '../container/containers.ts';
+import { publishNetworkEvent } from '../container/event.ts';
+import { rewriteGeneratedFiles } from '../container/generated-files.ts';
+import type { Services } from '../services.ts';
+import { allocateEndpoint, gatewayEndpoint, publishPorts } from './endpoints.ts';
+import { isPredefined } from './names.ts';
+import type { Network } from './registry.ts';
+
+export interface ConnectInput {
+  readonly network: string;
+  readonly container: string;
+  readonly settings: EndpointSettings | null;
+}
+
+export async function connectNetwork(services: Services, input: ConnectInput): Promise<void> {
+  const network = services.networks.resolve(input.network);
+  const { id } = services.containers.resolve(input.container);
+  const wish = wishOf(network.record.id, input.settings);
+  await services.containers.run(id, async (held) => {
+    const { record } = held;
+    const { name } = network.record;
+    checkConnectable(held, network, wish);
+    if (!isRunning(record.state)) {
+      held.update({ networks: { ...withoutNone(record.networks), [name]: wish } });
+      return;
+    }
+    await joinRunning(services, held, network, wish);
+  });
+}
+
+const withoutNone = (networks: Held['record']['networks']): Held['record']['networks'] =>
+  Object.fromEntries(Object.entries(networks).filter(([name]) => name !== 'none'));
+
+function checkConnectable({ record }: Held, { record: network }: Network, wish: NetworkWish): void {
+  const { NetworkMode: mode } = record.hostConfig;
+  if (containerOfMode(mode) !== undefined || mode === 'host') {
+    throw invalidParameter(
+      'container sharing network namespace with another container or host cannot be connected to any other network',
+    );
+  }
+  if (network.name === 'host') throw invalidParameter('container cannot be disconnected from host network or connected to host network');
+  if (mode === 'none' && isRunning(record.state)) {
+    throw invalidParameter('container cannot be connected to multiple networks with one of the networks in private (none) mode');
+  }
+  if (network.name === 'none') {
+    throw invalidParameter('container cannot be connected to multiple networks with one of the networks in private (none) mode');
+  }
+  if (record.networks[network.name] !== undefined) {
+    throw forbidden(`endpoint with name ${record.name} already exists in network ${network.name}`);
+  }
+  if (isPredefined(network.name) && wish.aliases.length > 0) {
+    throw invalidParameter('network-scoped alias is supported only for containers in user defined networks');
+  }
+}
+
+async function joinRunning(services: Services, held: Held, network: Network, wish: NetworkWish): Promise<void> {
+  const { name } = network.record;
+  await using undo = new Rollback({
+    onUndoFailed: (step, err) => log.error('undo failed', { job: 'network.connect', container: held.record.id, step, err }),
+  });
+  const index = firstFreeInterface(held.record.endpoints.map((endpoint) => endpoint.interface ?? ''));
+  let endpoint = await allocateEndpoint(services, held.record, { name, wish, index }, undo);
+  const record = { ...held.record, networks: { ...held.record.networks, [name]: wish } };
+  const before = gatewayEndpoint(record, record.endpoints);
+  const leads = before === undefined && gatewayEndpoint(record, [endpoint]) !== undefined;
+  await inside(held.record.state.pid, async (gate) => {
+    undo.defer('take the link back', () => network.driver.leave(endpoint));
+    await network.driver.join(endpoint, gate, { interface: endpoint.interface ?? '', defaultRoute: leads });
+  });
+  failpoint('connect.joined');
+  if (leads) endpoint = publishPorts(services, record, endpoint, undo);
+  held.update({ networks: record.networks, endpoints: [...record.endpoints, endpoint] });
+  failpoint('connect.recorded');
+  undo.commit();
+  rewriteGeneratedFiles(services, held.record);
+  services.names.update(services);
+  publishNetworkEvent(services, held.record, endpoint, 'connect');
+}
+
+function firstFreeInterface(taken: readonly string[]): number {
+  let index = 0;
+  while (taken.includes(`eth${index}`)) index++;
+  return index;
+}
+
+/** Works in the namespace of a running container by a socket that was made there. */
+async function inside(pid: number, work: (gate: NetworkGate) => Promise<void>): Promise<void> {
+  const namespace = open(`/proc/${pid}/ns/net`, O.RDONLY);
+  try {
+    const [netlink = -1] = socketsInside(namespace, [ROUTE_SOCKET]);
+    try {
+      await work({ pid, netlink, namespace });
+    } finally {
+      close(netlink);
+    }
+  } finally {
+    close(namespace);
+  }
+}
+
+export async function disconnectNetwork(
+  services: Services,
+  input: { readonly network: string; readonly container: string; readonly force: boolean },
+): Promise<void> {
+  const network = services.networks.resolve(input.network);
+  const { name } = network.record;
+  const found = services.containers.find(input.container);
+  if (found === undefined) throw notFound(`No such container: ${input.container}`);
+  await services.containers.run(found.id, async (held) => {
+    const { record } = held;
+    if (name === 'host') throw invalidParameter('container cannot be disconnected from host network or connected to host network');
+    const { [name]: wish, ...networks } = record.networks;
+    if (wish === undefined) throw forbidden(`container ${record.id} is not connected to network ${name}`);
+    const endpoint = record.endpoints.find((one) => one.networkId === network.record.id);
+    if (endpoint === undefined) {
+      if (isRunning(record.state) && !input.force) throw conflict(`container ${record.id} is not connected to the network ${name}`);
+      held.update({ networks });
+      return;
+    }
+    // Recorded first: a crash leaves a link that nobody knows, which the next start sweeps.
+    held.update({ networks, endpoints: record.endpoints.filter((one) => one !== endpoint) });
+    failpoint('disconnect.recorded');
+    network.driver.unpublish(endpoint, endpoint.ports ?? []);
+    await network.driver.leave(endpoint);
+    await network.driver.release(endpoint);
+    await moveGateway(services, held);
+    rewriteGeneratedFiles(services, held.record);
+    services.names.update(services);
+    publishNetworkEvent(services, held.record, endpoint, 'disconnect');
+  });
+}
+
+/** The default route went with its network: another one leads out now, and takes the ports over. */
+async function moveGateway(services: Services, held: Held): Promise<void> {
+  const { record } = held;
+  const next = gatewayEndpoint(record, record.endpoints);
+  if (next === undefined || (next.ports ?? []).length > 0 || record.endpoints.some((e) => e.leads === true)) return;
+  await using undo = new Rollback({
+    onUndoFailed: (step, err) => log.error('undo failed', { job: 'network.disconnect', container: record.id, step, err }),
+  });
+  const driver = services.networks.get(next.networkId)?.driver;
+  await inside(record.state.pid, async (gate) => driver?.lead(next, gate));
+  const leading = { ...publishPorts(services, record, next, undo), leads: true };
+  held.update({ endpoints: record.endpoints.map((endpoint) => (endpoint === next ? leading : endpoint)) });
+  undo.commit();
+}
