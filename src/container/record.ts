@@ -8,6 +8,7 @@ import type { HostConfig } from '#api/types/host-config.ts';
 import { dataLoss } from '#errdefs/errors.ts';
 import type { Resources } from '#libcontainer/spec.ts';
 import { type MountSpec, plainMount } from './mount-spec.ts';
+import { noWish } from './network-wish.ts';
 import type { ContainerState } from './state.ts';
 import type { UserNamespace } from './user-namespace.ts';
 
@@ -23,15 +24,47 @@ export interface ContainerMount extends MountSpec {
   readonly imageId: string;
 }
 
+interface StoredAddress {
+  readonly ip: string;
+  readonly prefixLength: number;
+  readonly gateway: string;
+  readonly mac: string;
+}
+
 /** An endpoint of a network driver as it is kept over a restart of the daemon. */
 export interface StoredEndpoint {
   readonly id: string;
   readonly networkId: string;
+  /** Name of the network. */
+  readonly network: string;
   readonly containerId: string;
-  readonly address:
-    | { readonly ip: string; readonly prefixLength: number; readonly gateway: string; readonly mac: string }
-    | undefined;
+  readonly address: StoredAddress | undefined;
+  readonly address6?: StoredAddress;
   readonly nameservers: readonly string[];
+  /** Name of its link inside. */
+  readonly interface?: string;
+  readonly ports?: readonly {
+    readonly protocol: 'tcp' | 'udp' | 'sctp';
+    readonly hostIp: string;
+    readonly hostPort: number;
+    readonly port: number;
+  }[];
+  /** The default routes of the container lead through it. */
+  readonly leads?: boolean;
+}
+
+/** What the user asked of a container's connection to one network; '' is nothing. */
+export interface NetworkWish {
+  /** '' until it is known. */
+  readonly networkId: string;
+  readonly aliases: readonly string[];
+  /** 'CONTAINER:ALIAS' */
+  readonly links: readonly string[];
+  readonly ip: string;
+  readonly ip6: string;
+  readonly mac: string;
+  readonly driverOpts: Readonly<Record<string, string>> | null;
+  readonly gwPriority: number;
 }
 
 export interface ContainerRecord {
@@ -57,7 +90,10 @@ export interface ContainerRecord {
   /** The last stop was the user's. */
   readonly manuallyStopped: boolean;
   readonly restartCount: number;
-  readonly endpoint: StoredEndpoint | undefined;
+  /** By the name of the network. */
+  readonly networks: Readonly<Record<string, NetworkWish>>;
+  /** While it runs: in the order of its links. */
+  readonly endpoints: readonly StoredEndpoint[];
   /** How many updates it has had; absent: none. */
   readonly revision?: number;
   readonly restartBackoff?: RestartBackoff;
@@ -65,6 +101,24 @@ export interface ContainerRecord {
   readonly pendingUpdate?: PendingUpdate | undefined;
   /** Absent: the host's. */
   readonly userns?: UserNamespace | undefined;
+}
+
+/** Of builds that knew one network: its endpoint. */
+type StoredRecord = ContainerRecord & { readonly endpoint?: Omit<StoredEndpoint, 'network'> };
+
+function upgraded(record: StoredRecord): ContainerRecord {
+  // as: documents of older builds lack what is asked for here.
+  const known = record as Partial<ContainerRecord>;
+  if (known.networks !== undefined && known.endpoints !== undefined) return record;
+  const { endpoint, ...rest } = record;
+  const mode = record.hostConfig.NetworkMode;
+  const network = mode === 'default' || mode === '' ? 'bridge' : mode;
+  const alone = mode.startsWith('container:');
+  return {
+    ...rest,
+    networks: alone ? {} : { [network]: { ...noWish, networkId: endpoint?.networkId ?? '' } },
+    endpoints: endpoint === undefined ? [] : [{ ...endpoint, network, interface: 'eth0', leads: true }],
+  };
 }
 
 export interface PendingUpdate {
@@ -78,7 +132,7 @@ export function decodeRecord(id: string, document: unknown): ContainerRecord {
     const state: unknown = Reflect.get(document, 'state');
     const name: unknown = Reflect.get(document, 'name');
     // as: only `put` of this part writes documents of this kind; the database itself guards against damage.
-    if (typeof state === 'object' && typeof name === 'string') return withAllFields(document as ContainerRecord);
+    if (typeof state === 'object' && typeof name === 'string') return withAllFields(upgraded(document as StoredRecord));
   }
   throw dataLoss(`Cannot read container "${id}": the document is not a container`);
 }

@@ -9,6 +9,8 @@ import type { HostConfig } from '#api/types/host-config.ts';
 import type { NetworkingConfig } from '#api/types/network.ts';
 import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
 import { normaliseCapabilities } from './capabilities.ts';
+import { wishOf } from './network-wish.ts';
+import type { NetworkWish } from './record.ts';
 import { checkResources, type CpuFacts } from './resources.ts';
 import { checkRestartPolicy } from './restart-policy.ts';
 import { parseSecurityOptions } from './security-opt.ts';
@@ -30,7 +32,6 @@ export function checkConfig(config: ContainerConfig): ContainerConfig {
   if (Buffer.byteLength(config.Hostname) > HOSTNAME_BYTES_MAX) {
     throw invalidParameter(`invalid hostname: "${config.Hostname}": it is longer than ${HOSTNAME_BYTES_MAX} bytes`);
   }
-  if ((config.MacAddress ?? '') !== '') throw notImplemented('MacAddress is not supported yet');
   checkHealthcheck(config);
   for (const port of Object.keys(config.ExposedPorts ?? {})) checkPort(port);
   return { ...config, WorkingDir: cleanWorkingDir(config.WorkingDir) };
@@ -80,6 +81,7 @@ export function checkHostConfig(host: HostConfig, config: ContainerConfig, facts
   checkModes(host, config);
   checkSysctls(host);
   checkRefused(host);
+  checkPortBindings(host);
   checkDevices(host);
   for (const extra of host.ExtraHosts ?? []) checkExtraHost(extra);
   for (const server of host.Dns ?? []) {
@@ -129,9 +131,10 @@ function validMode(mode: string, plain: readonly string[]): boolean {
 
 export type NetworkMode =
   | { readonly kind: 'none' | 'host' | 'bridge' }
+  | { readonly kind: 'network'; readonly network: string }
   | { readonly kind: 'container'; readonly container: string };
 
-/** Errors: invalid-parameter for a network that is not there; not-found would send `docker run` to pull the image. */
+/** Errors: invalid-parameter. */
 export function parseNetworkMode(mode: string): NetworkMode {
   if (mode === '' || mode === 'default' || mode === 'bridge') return { kind: 'bridge' };
   if (mode === 'none' || mode === 'host') return { kind: mode };
@@ -140,7 +143,7 @@ export function parseNetworkMode(mode: string): NetworkMode {
     if (container === '') throw invalidParameter('invalid container format container:<name|id>');
     return { kind: 'container', container };
   }
-  throw invalidParameter(`network ${mode} not found`);
+  return { kind: 'network', network: mode };
 }
 
 /** The container that `container:X` of a mode names. */
@@ -153,34 +156,50 @@ function checkRefused(host: HostConfig): void {
   const refuse = (asked: boolean, field: string, why: string): void => {
     if (asked) throw notImplemented(`${field} is not supported yet: ${why}`);
   };
-  refuse(
-    Object.values(host.PortBindings ?? {}).some((b) => b !== null),
-    'PortBindings',
-    'ports cannot be published',
-  );
-  refuse(host.PublishAllPorts, 'PublishAllPorts', 'ports cannot be published');
-  refuse((host.Links ?? []).length > 0, 'Links', 'containers have no names for each other');
   refuse(Object.keys(host.StorageOpt ?? {}).length > 0, 'StorageOpt', 'no quota of a container');
   refuse(host.Cgroup !== '', 'Cgroup', 'a cgroup of another container');
 }
 
-/** Only the network of the mode, without settings of its own. */
-export function checkNetworkingConfig(networking: NetworkingConfig, mode: string): void {
-  for (const [name, endpoint] of Object.entries(networking.EndpointsConfig ?? {})) {
-    if (name !== mode && !(name === 'bridge' && (mode === 'default' || mode === ''))) {
-      throw notImplemented(`EndpointsConfig "${name}" is not supported yet: a container has one network`);
-    }
-    for (const [field, value] of Object.entries(endpoint ?? {}) as [string, unknown][]) {
-      // NetworkID and the like come back from clients that copy an inspect; they are no request.
-      if (['NetworkID', 'EndpointID', 'DNSNames', 'Gateway', 'IPAddress', 'IPPrefixLen'].includes(field)) continue;
-      if (!isEmpty(value)) throw notImplemented(`EndpointsConfig "${name}": ${field} is not supported yet`);
+/** '80/tcp' → { HostIp, HostPort }: a port, a range from which one is taken, or '' for any. */
+function checkPortBindings(host: HostConfig): void {
+  for (const [spec, bindings] of Object.entries(host.PortBindings ?? {})) {
+    checkPort(spec);
+    for (const { HostIp: ip, HostPort: port } of bindings ?? []) {
+      if (ip !== '' && isIP(ip) === 0) throw invalidParameter(`invalid IP address: ${ip}`);
+      const [, from, to = from] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(port) ?? [];
+      const valid = port === '' || (Number(from) <= Number(to) && Number(to) <= 65_535);
+      if (!valid) throw invalidParameter(`invalid port specification: "${port}"`);
     }
   }
 }
 
-function isEmpty(value: unknown): boolean {
-  if (value === null || value === undefined || value === '' || value === 0 || value === false) return true;
-  return typeof value === 'object' && Object.values(value).every((v) => isEmpty(v));
+/**
+ * The networks that a new container is to be on, by name: that of its mode, and further ones of NetworkingConfig. Errors:
+ * invalid-parameter.
+ */
+export function networkWishes(
+  networking: NetworkingConfig,
+  mode: string,
+  mac: string,
+): Readonly<Record<string, NetworkWish>> {
+  if (containerOfMode(mode) !== undefined) {
+    const more = Object.keys(networking.EndpointsConfig ?? {});
+    if (more.length > 0) throw invalidParameter('conflicting options: cannot attach both user-defined and non-user-defined network-modes');
+    return {};
+  }
+  const asked = { ...networking.EndpointsConfig };
+  const first = mode === '' || mode === 'default' ? 'bridge' : mode;
+  if (asked['default'] !== undefined && first === 'bridge') {
+    asked['bridge'] ??= asked['default'];
+    delete asked['default'];
+  }
+  const others = Object.keys(asked).filter((name) => name !== first);
+  if (others.length > 0 && (first === 'host' || first === 'none')) {
+    throw invalidParameter('conflicting options: cannot attach both user-defined and non-user-defined network-modes');
+  }
+  return Object.fromEntries(
+    [first, ...others].map((name) => [name, wishOf('', asked[name] ?? null, name === first ? mac : '')]),
+  );
 }
 
 const devicePermissions = /^[rwm]{1,3}$/;

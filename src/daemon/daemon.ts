@@ -97,8 +97,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const layout = planLayout({ host: detectCgroups(), ...(suffix === undefined ? {} : { suffix }) });
   const execDrivers = openExecDrivers(config, layout);
   undo.defer(() => closeAll(new Set(execDrivers.values())));
-  const networks = openNetworks({ config, suffix });
-  undo.defer(() => closeAll(networks.drivers.values()));
+  const startedAt = rfc3339(nowNs());
+  const networks = openNetworks({ config, suffix, db, startedAt });
+  undo.defer(() => networks.close());
   const pump = await pumpStarting;
   undo.defer(() => pump.close());
   const packer = new LogPacker((file) => pump.packed(file));
@@ -142,9 +143,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     logReader: new LogReader(),
     tasks,
     execDrivers,
-    networks: networks.drivers,
+    networks: networks.networks,
     bridge: networks.bridge,
-    startedAt: rfc3339(nowNs()),
+    startedAt,
     randomInt: (bound) => randomInt(bound),
   };
   undo.defer(() => services.events.flush());

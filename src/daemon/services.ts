@@ -13,7 +13,6 @@ import type { CgroupHost } from '#libcontainer/cgroups/detect.ts';
 import type { KernelLimits } from '#libcontainer/cgroups/kernel-limits.ts';
 import type { LogReader } from '#logger/read.ts';
 import type { BridgeFacts } from '#networkdriver/bridge.ts';
-import type { NetworkDriver } from '#networkdriver/driver.ts';
 import type { Pump } from '#stdio/pump.ts';
 import type { VolumeDrivers } from '#volume/driver.ts';
 import type { Volumes } from '#volume/volumes.ts';
@@ -24,7 +23,7 @@ import type { UpdateHooks } from './container/update-hooks.ts';
 import type { Waiters } from './container/waiters.ts';
 import type { Execs } from './exec/execs.ts';
 import type { HostSystem } from './host-facts.ts';
-import type { NetworkName } from './network/names.ts';
+import type { Networks } from './network/registry.ts';
 import type { Tasks } from './tasks.ts';
 import type { UsernsDefaults } from './userns/resolve.ts';
 
@@ -98,7 +97,7 @@ export interface Services {
   readonly tasks: Tasks;
   /** By the names that HostConfig.Runtime may have. */
   readonly execDrivers: ReadonlyMap<string, ExecDriver>;
-  readonly networks: ReadonlyMap<NetworkName, NetworkDriver>;
+  readonly networks: Networks;
   /** The default bridge as it is now; undefined with `--bridge none`. */
   readonly bridge: () => BridgeFacts | undefined;
   /** When the daemon started, RFC 3339. */

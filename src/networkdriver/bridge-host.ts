@@ -1,8 +1,11 @@
 /** What all bridges of a daemon share: the host's netlink socket, our nftables tables and their guardian, host ports. */
 import { Firewall } from '#libcontainer/firewall/firewall.ts';
 import { FirewallGuardian } from '#libcontainer/firewall/guardian.ts';
+import type { Subnet } from '#libcontainer/netlink/ip.ts';
 import { NetlinkSocket } from '#libcontainer/netlink/socket.ts';
+import { networksInUse } from './bridge-link.ts';
 import { HostPorts } from './host-ports.ts';
+import { choosePool, defaultPools } from './pools.ts';
 
 export class BridgeHost implements Disposable {
   /** Six hex digits for any but the default data root: names of links and of the tables carry them. */
@@ -16,6 +19,11 @@ export class BridgeHost implements Disposable {
   constructor(suffix: string | undefined) {
     this.suffix = suffix;
     this.firewall = new Firewall(suffix === undefined ? {} : { suffix });
+  }
+
+  /** The first default pool that overlaps neither these nor what this host reaches. Errors: unavailable. */
+  chooseSubnet(taken: readonly Subnet[]): Subnet {
+    return choosePool(defaultPools, [...networksInUse(this.netlink), ...taken]);
   }
 
   /** Writes the tables, and from then on repairs them. */

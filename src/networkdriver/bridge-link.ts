@@ -122,7 +122,7 @@ function addressed(host: NetlinkSocket, { config, link, bip }: Addressing): Omit
     log.warn('replacing the address of the bridge', { bridge: config.bridge, from: has, to: config.bip });
     host.run(...present.map((a) => deleteAddress({ index: link.index, ip: a.ip, prefixLength: a.prefixLength })));
   }
-  const address = bip ?? firstAddressOf(choosePool(config.pools ?? defaultPools, inUse(host)));
+  const address = bip ?? firstAddressOf(choosePool(config.pools ?? defaultPools, networksInUse(host)));
   const { subnet, gateway } = address;
   const broadcast = ipv4Text(subnet.first + subnetSize(subnet) - 1);
   host.run(addAddress({ index: link.index, ip: gateway, prefixLength: subnet.prefixLength, broadcast }));
@@ -133,7 +133,7 @@ function addressed(host: NetlinkSocket, { config, link, bip }: Addressing): Omit
 const lengthOf = ({ subnet }: BridgeAddress): number => subnet.prefixLength;
 
 /** Networks that this host reaches, and its name servers. */
-function inUse(host: NetlinkSocket): { first: number; prefixLength: number }[] {
+export function networksInUse(host: NetlinkSocket): { first: number; prefixLength: number }[] {
   const routes = host.dump(listRoutes, decodeRoute).filter((r) => r.table !== TABLE_LOCAL && r.prefixLength > 0);
   const loopback = { first: ipv4Number('127.0.0.0'), prefixLength: 8 };
   return [

@@ -290,6 +290,17 @@ export class BridgeDriver implements NetworkDriver {
     return decodeLink(inside.get(getLink({ name }))).index;
   }
 
+  async lead(endpoint: Endpoint, gate: NetworkGate): Promise<void> {
+    using inside = new NetlinkSocket(gate.netlink);
+    const { index } = decodeLink(inside.get(getLink({ name: endpoint.interface ?? INSIDE })));
+    inside.run(
+      ...[endpoint.address, endpoint.address6]
+        .map((address) => address?.gateway ?? '')
+        .filter((gateway) => gateway !== '')
+        .map((gateway) => addRoute({ index, gateway })),
+    );
+  }
+
   publish(endpoint: Endpoint, requests: readonly PortRequest[]): readonly PublishedPort[] {
     const { address, address6 } = endpoint;
     const taken: PublishedPort[] = [];

@@ -71,6 +71,8 @@ export interface NetworkDriver {
   /** Errors: conflict when an address is taken, unavailable when all are. */
   allocate(containerId: string, request?: EndpointRequest): Promise<Endpoint>;
   join(endpoint: Endpoint, gate: NetworkGate, options?: JoinOptions): Promise<void>;
+  /** Makes a joined endpoint the one that the default routes lead through. */
+  lead(endpoint: Endpoint, gate: NetworkGate): Promise<void>;
   /** Leads ports of the host to the endpoint: all or none. Errors: conflict when one is taken. */
   publish(endpoint: Endpoint, ports: readonly PortRequest[]): readonly PublishedPort[];
   unpublish(endpoint: Endpoint, ports: readonly PublishedPort[]): void;

@@ -41,6 +41,8 @@ export class PlainDriver implements NetworkDriver {
     if (this.name === 'none') loopbackUp(gate);
   }
 
+  async lead(): Promise<void> {}
+
   /** Ports of the host's namespace are the host's; in one without links nothing can be reached. */
   publish(): readonly PublishedPort[] {
     return [];

@@ -1,5 +1,11 @@
-/** Jobs on networks. Only the networks that are there from the start (bridge, host, none) until the networking issue. */
-import type { NetworkInspect } from '#api/types/network.ts';
+/** Jobs on networks. */
+import type {
+  EndpointSettings,
+  NetworkCreateRequest,
+  NetworkCreateResponse,
+  NetworkInspect,
+  NetworkPruneReport,
+} from '#api/types/network.ts';
 import { defineJob } from '#engine/engine.ts';
 import type { Filters } from './container.ts';
 
@@ -7,3 +13,16 @@ import type { Filters } from './container.ts';
 export const networkList = defineJob<{ filters: Filters }, NetworkInspect[]>('network.list');
 /** By id, unique prefix or name. Errors: not-found `network X not found`. */
 export const networkInspect = defineJob<{ network: string }, NetworkInspect>('network.inspect');
+/** Errors: conflict for a name that is taken, forbidden for a pool that overlaps. */
+export const networkCreate = defineJob<{ request: NetworkCreateRequest }, NetworkCreateResponse>('network.create');
+/** Errors: not-found; forbidden for one that is in use or there from the start. */
+export const networkRemove = defineJob<{ network: string }, void>('network.remove');
+export const networkConnect = defineJob<
+  { network: string; container: string; settings: EndpointSettings | null },
+  void
+>('network.connect');
+export const networkDisconnect = defineJob<{ network: string; container: string; force: boolean }, void>(
+  'network.disconnect',
+);
+/** Those that no container is on. */
+export const networkPrune = defineJob<{ filters: Filters }, NetworkPruneReport>('network.prune');

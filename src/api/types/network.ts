@@ -80,6 +80,41 @@ export interface Ipam {
   Config: IpamPool[] | null;
 }
 
+export interface NetworkCreateRequest {
+  Name: string;
+  Driver: string;
+  Scope: string;
+  EnableIPv4: boolean;
+  EnableIPv6: boolean;
+  IPAM: Ipam;
+  Internal: boolean;
+  Attachable: boolean;
+  Ingress: boolean;
+  ConfigOnly: boolean;
+  ConfigFrom: { Network: string } | null;
+  Options: Record<string, string> | null;
+  Labels: Record<string, string> | null;
+}
+
+export interface NetworkCreateResponse {
+  Id: string;
+  Warning: string;
+}
+
+export interface NetworkConnectRequest {
+  Container: string;
+  EndpointConfig: EndpointSettings | null;
+}
+
+export interface NetworkDisconnectRequest {
+  Container: string;
+  Force: boolean;
+}
+
+export interface NetworkPruneReport {
+  NetworksDeleted: string[] | null;
+}
+
 export interface EndpointResource {
   Name: string;
   EndpointID: string;

@@ -15,7 +15,7 @@ import type { ContainerRecord } from '#container/record.ts';
 import { parseSecurityOptions } from '#container/security-opt.ts';
 import { newState } from '#container/state.ts';
 import type { UserNamespace } from '#container/user-namespace.ts';
-import { checkConfig, checkHostConfig, checkNetworkingConfig, containerOfMode } from '#container/validate.ts';
+import { checkConfig, checkHostConfig, containerOfMode, networkWishes } from '#container/validate.ts';
 import { invalidParameter, messageOf, notFound } from '#errdefs/errors.ts';
 import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
@@ -45,7 +45,7 @@ export async function createContainer(
     withDefaults(services, requestedHost),
     services.isolation.limits,
   );
-  checkNetworkingConfig(networking, requestedHost.NetworkMode);
+  const networks = networkWishes(networking, hostConfig.NetworkMode, config.MacAddress ?? '');
   checkHostConfig(hostConfig, config, {
     ...services.host,
     cgroupVersion: services.isolation.cgroups.version,
@@ -60,7 +60,7 @@ export async function createContainer(
   const hostname = withHostname(services, config, hostConfig, id);
   // Nothing is awaited from here to the record's insertion: the range of ids is taken by it.
   const userns = userNamespaceOf(services, hostConfig);
-  const record = recordOf({ services, id, name, image, config: hostname, hostConfig, userns });
+  const record = recordOf({ services, id, name, image, config: hostname, hostConfig, userns, networks });
   await makeContainer(services, record, mounts, image, signal);
   return { Id: id, Warnings: [...warnings, ...warningsOf(config)] };
 }
@@ -113,7 +113,7 @@ function logConfigOf({ settings }: Services, asked: HostConfig['LogConfig']): Ho
 }
 
 function defaultNetwork(services: Services): string {
-  return services.networks.has('bridge') ? 'bridge' : 'none';
+  return services.networks.byName('bridge') === undefined ? 'none' : 'bridge';
 }
 
 function defaultCgroupns(services: Services, host: HostConfig): string {
@@ -161,6 +161,7 @@ function recordOf(input: {
   config: ContainerConfig;
   hostConfig: HostConfig;
   userns: UserNamespace | undefined;
+  networks: ContainerRecord['networks'];
 }): ContainerRecord {
   const { services, id, image, config, hostConfig } = input;
   const [path = '', ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
@@ -181,7 +182,8 @@ function recordOf(input: {
     desired: 'stopped',
     manuallyStopped: false,
     restartCount: 0,
-    endpoint: undefined,
+    networks: input.networks,
+    endpoints: [],
     ...(input.userns === undefined ? {} : { userns: input.userns }),
   };
 }

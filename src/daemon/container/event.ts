@@ -1,6 +1,7 @@
 /** Events of containers: the attributes are the labels, the image and the name, as with dockerd. */
-import type { ContainerRecord } from '#container/record.ts';
+import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import type { Events } from '#events/events.ts';
+import type { Services } from '../services.ts';
 
 export function publishContainerEvent(
   events: Events,
@@ -16,16 +17,15 @@ export function publishContainerEvent(
   });
 }
 
-export function publishNetworkEvent(events: Events, record: ContainerRecord, action: 'connect' | 'disconnect'): void {
-  const { endpoint } = record;
-  if (endpoint === undefined) return;
-  const name = networkNameOf(record);
-  events.publish({
-    type: 'network',
-    action,
-    id: endpoint.networkId,
-    attributes: { container: record.id, name, type: name === 'none' ? 'null' : name },
-  });
+export function publishNetworkEvent(
+  services: Pick<Services, 'events' | 'networks'>,
+  record: ContainerRecord,
+  endpoint: StoredEndpoint,
+  action: 'connect' | 'disconnect',
+): void {
+  const { networkId: id, network: name } = endpoint;
+  const type = services.networks.get(id)?.record.driver ?? 'bridge';
+  services.events.publish({ type: 'network', action, id, attributes: { container: record.id, name, type } });
 }
 
 /** The name under which a container's network is listed: 'default' is the bridge. */

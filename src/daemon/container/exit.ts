@@ -6,10 +6,10 @@ import type { ExecDriver, ProcessExit, RunningProcess } from '#execdriver/driver
 import type { ContainerRecord } from '#container/record.ts';
 import { nextRestart } from '#container/restart-policy.ts';
 import { moveTo } from '#container/state.ts';
-import { parseNetworkMode } from '#container/validate.ts';
 import { rfc3339OfDate } from '#pkg/clock/clock.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { log } from '#pkg/log/log.ts';
+import { releaseEndpoints } from '../network/endpoints.ts';
 import type { Services } from '../services.ts';
 import type { Held } from './containers.ts';
 import { publishContainerEvent, publishNetworkEvent, publishVolumeEvent, volumeOf } from './event.ts';
@@ -66,7 +66,7 @@ async function handleExit(services: Services, held: Held, live: LiveContainer, e
         });
   const recorded = held.note({
     state: exitedState(record, exit, restart === undefined ? 'exited' : 'restarting'),
-    endpoint: undefined,
+    endpoints: [],
     ...(restart === undefined && !services.live.shuttingDown ? { desired: 'stopped' as const } : {}),
   });
   failpoint('exit.recorded');
@@ -74,7 +74,7 @@ async function handleExit(services: Services, held: Held, live: LiveContainer, e
   publishExit(services, record, exit, ranMs);
   services.consoles.end(id);
   services.waiters.exited(id, { exitCode: exit.exitCode, error: exit.error ?? '' });
-  await releaseNetwork(services, record);
+  await releaseEndpoints(services, record);
   await releaseMounts(services, record);
   // What is not recorded must be found again by the next start.
   if (recorded) await live.driver.release(id);
@@ -104,21 +104,9 @@ export function publishExit(services: Services, record: ContainerRecord, exit: P
     exitCode: String(exit.exitCode),
     execDuration: String(Math.max(0, Math.trunc(ranMs / 1000))),
   });
-  publishNetworkEvent(services.events, record, 'disconnect');
+  for (const endpoint of record.endpoints) publishNetworkEvent(services, record, endpoint, 'disconnect');
   for (const mount of record.mounts) {
     if (mount.volume !== '') publishVolumeEvent(services.events, 'unmount', volumeOf(mount), { container: record.id });
-  }
-}
-
-/** Failing to release must not keep the container from ending: the driver's restore cleans up later. */
-export async function releaseNetwork(services: Services, record: ContainerRecord): Promise<void> {
-  if (record.endpoint === undefined) return;
-  const mode = parseNetworkMode(record.hostConfig.NetworkMode);
-  if (mode.kind === 'container') return;
-  try {
-    await services.networks.get(record.config.NetworkDisabled === true ? 'none' : mode.kind)?.release(record.endpoint);
-  } catch (error) {
-    log.error('endpoint not released', { container: record.id, err: error });
   }
 }
 

@@ -11,7 +11,9 @@ import type { GeneratedFiles } from '#container/spec/mounts.ts';
 export interface FilesInput {
   readonly directory: string;
   readonly record: ContainerRecord;
-  readonly endpoint: StoredEndpoint | undefined;
+  readonly endpoints: readonly StoredEndpoint[];
+  /** Private names of other containers. */
+  readonly links: readonly { readonly ip: string; readonly names: readonly string[] }[];
   /** Host ids of the container's root. */
   readonly owner?: { readonly uid: number; readonly gid: number };
   readonly defaults: {
@@ -51,7 +53,7 @@ function write(file: string, text: string, owner: FilesInput['owner']): void {
 }
 
 function hostsText(input: FilesInput): string {
-  const { record, endpoint } = input;
+  const { record, endpoints, links } = input;
   const { Hostname: hostname, Domainname: domain } = record.config;
   if (networkNameOf(record) === 'host') return withExtra(readOr('/etc/hosts', '127.0.0.1\tlocalhost\n'), record, '');
   const lines = [
@@ -62,9 +64,13 @@ function hostsText(input: FilesInput): string {
     'ff02::1\tip6-allnodes',
     'ff02::2\tip6-allrouters',
   ];
-  const ip = endpoint?.address?.ip;
-  if (ip !== undefined) lines.push(`${ip}\t${domain === '' ? hostname : `${hostname}.${domain} ${hostname}`}`);
-  return withExtra(`${lines.join('\n')}\n`, record, endpoint?.address?.gateway ?? '');
+  const own = domain === '' ? hostname : `${hostname}.${domain} ${hostname}`;
+  for (const { address, address6 } of endpoints) {
+    for (const ip of [address?.ip, address6?.ip]) if (ip !== undefined) lines.push(`${ip}\t${own}`);
+  }
+  for (const { ip, names } of links) lines.push(`${ip}\t${names.join(' ')}`);
+  const gateway = endpoints.find(({ address }) => (address?.gateway ?? '') !== '')?.address?.gateway ?? '';
+  return withExtra(`${lines.join('\n')}\n`, record, gateway);
 }
 
 /** `--add-host NAME:IP`; `host-gateway` is the bridge. */
@@ -115,7 +121,7 @@ function resolvConfText(input: FilesInput, host: ResolvConf): string {
   const shared = networkNameOf(input.record) === 'host';
   // A server on the host's loopback is out of reach from a namespace of its own.
   const reachable = host.nameservers.filter((ip) => shared || !(ip.startsWith('127.') || ip === '::1'));
-  const servers = first(hostConfig.Dns, input.defaults.dns, input.endpoint?.nameservers ?? [], reachable);
+  const servers = first(hostConfig.Dns, input.defaults.dns, input.endpoints[0]?.nameservers ?? [], reachable);
   const search = first(hostConfig.DnsSearch, input.defaults.dnsSearch, host.search).filter((d) => d !== '.');
   const options = first(hostConfig.DnsOptions, input.defaults.dnsOptions, host.options);
   const lines = [

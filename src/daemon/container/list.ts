@@ -6,9 +6,9 @@ import { containerStatuses, isRunningOrRestarting } from '#container/state.ts';
 import { statusText } from '#container/status-text.ts';
 import { BerthError, invalidParameter, kindOf } from '#errdefs/errors.ts';
 import type { Services } from '../services.ts';
-import { networkNameOf } from './event.ts';
 import { mountPointsOf } from './mount-points.ts';
-import { endpointsOf, withProtocol } from './network-settings.ts';
+import { portMapOf } from '../network/ports.ts';
+import { endpointsOf, portSummariesOf, withProtocol } from './network-settings.ts';
 
 type Test = (record: ContainerRecord) => boolean;
 type Wanted = Pick<Services, 'containers' | 'images' | 'layers'>;
@@ -53,12 +53,7 @@ async function summaryOf(
     ImageID: record.imageId,
     Command: commandText(record),
     Created: Math.trunc(Date.parse(record.createdAt) / 1000),
-    Ports: Object.keys(record.config.ExposedPorts ?? {})
-      .filter(() => isRunningOrRestarting(record.state))
-      .map((port) => {
-        const [number = '', type = 'tcp'] = withProtocol(port).split('/');
-        return { PrivatePort: Number(number.split('-')[0]), Type: type };
-      }),
+    Ports: isRunningOrRestarting(record.state) ? portSummariesOf(record) : [],
     ...sizes,
     Labels: record.config.Labels ?? {},
     State: record.state.status,
@@ -125,12 +120,14 @@ function testOf(services: Wanted, key: string, values: readonly string[]): Test 
       return any((record, value) => record.mounts.some((m) => [m.volume, m.destination, m.source].includes(value)));
     case 'network':
       return any(
-        (record, value) => networkNameOf(record) === value || record.endpoint?.networkId.startsWith(value) === true,
+        (record, value) =>
+          Object.hasOwn(record.networks, value) ||
+          record.endpoints.some((endpoint) => endpoint.networkId.startsWith(value)),
       );
     case 'expose':
       return any((record, value) => portMatches(record, value));
     case 'publish':
-      return () => false;
+      return any((record, value) => publishes(record, value));
     case 'health':
       return any((record, value) => value === 'none' || (value === '' && record.id === ''));
     case 'is-task':
@@ -200,4 +197,14 @@ function ancestorsOf(services: Wanted, reference: string): string[] {
 
 function portMatches(record: ContainerRecord, wanted: string): boolean {
   return Object.keys(record.config.ExposedPorts ?? {}).some((port) => withProtocol(port) === withProtocol(wanted));
+}
+
+/** '8080', '8080/udp' or a range '8000-8010/tcp': of the container's ports that are published. */
+function publishes(record: ContainerRecord, wanted: string): boolean {
+  const [range = '', protocol] = withProtocol(wanted).split('/');
+  const [from = 0, to = from] = range.split('-').map(Number);
+  return Object.entries(portMapOf(record, record.endpoints)).some(([spec, hosts]) => {
+    const [port, type] = spec.split('/');
+    return hosts !== null && type === protocol && Number(port) >= from && Number(port) <= to;
+  });
 }

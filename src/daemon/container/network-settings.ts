@@ -1,35 +1,45 @@
 /** Network part of a container's inspect and list. */
 import { createHash } from 'node:crypto';
-import type { EndpointSettings, NetworkSettings, PortMap } from '#api/types/network.ts';
+import type { PortSummary } from '#api/types/container.ts';
+import type { EndpointSettings, NetworkSettings } from '#api/types/network.ts';
 import type { ContainerRecord } from '#container/record.ts';
 import { isRunning } from '#container/state.ts';
-import { networkIdOf } from '../network/names.ts';
-import { networkNameOf } from './event.ts';
+import { dnsNamesOf } from '../network/dns-names.ts';
+import { isPredefined } from '../network/names.ts';
+import { portMapOf } from '../network/ports.ts';
 
 export function endpointsOf(record: ContainerRecord): Record<string, EndpointSettings> {
-  const name = networkNameOf(record);
-  if (name.startsWith('container:')) return {};
-  const { endpoint } = record;
-  const address = endpoint?.address;
-  return {
-    [name]: {
-      IPAMConfig: null,
-      Links: null,
-      Aliases: null,
-      MacAddress: address?.mac ?? '',
-      DriverOpts: null,
-      GwPriority: 0,
-      NetworkID: endpoint?.networkId ?? networkIdOf(name),
-      EndpointID: endpoint?.id ?? '',
-      Gateway: address?.gateway ?? '',
-      IPAddress: address?.ip ?? '',
-      IPPrefixLen: address?.prefixLength ?? 0,
-      IPv6Gateway: '',
-      GlobalIPv6Address: '',
-      GlobalIPv6PrefixLen: 0,
-      DNSNames: null,
-    },
-  };
+  const all = Object.entries(record.networks).map(([name, wish]): [string, EndpointSettings] => {
+    const endpoint = record.endpoints.find((one) => one.network === name);
+    const { address, address6 } = endpoint ?? {};
+    const own = !isPredefined(name);
+    return [
+      name,
+      {
+        IPAMConfig: ipamConfigOf(wish),
+        Links: wish.links.length === 0 ? null : [...wish.links],
+        Aliases: wish.aliases.length === 0 ? null : [...wish.aliases],
+        MacAddress: address?.mac ?? address6?.mac ?? '',
+        DriverOpts: wish.driverOpts === null ? null : { ...wish.driverOpts },
+        GwPriority: wish.gwPriority,
+        NetworkID: endpoint?.networkId ?? wish.networkId,
+        EndpointID: endpoint?.id ?? '',
+        Gateway: address?.gateway ?? '',
+        IPAddress: address?.ip ?? '',
+        IPPrefixLen: address?.prefixLength ?? 0,
+        IPv6Gateway: address6?.gateway ?? '',
+        GlobalIPv6Address: address6?.ip ?? '',
+        GlobalIPv6PrefixLen: address6?.prefixLength ?? 0,
+        DNSNames: own ? dnsNamesOf(record, wish) : null,
+      },
+    ];
+  });
+  return Object.fromEntries(all);
+}
+
+function ipamConfigOf({ ip, ip6 }: { readonly ip: string; readonly ip6: string }): EndpointSettings['IPAMConfig'] {
+  if (ip === '' && ip6 === '') return null;
+  return { ...(ip === '' ? {} : { IPv4Address: ip }), ...(ip6 === '' ? {} : { IPv6Address: ip6 }) };
 }
 
 export function networkSettingsOf(record: ContainerRecord): NetworkSettings {
@@ -40,7 +50,7 @@ export function networkSettingsOf(record: ContainerRecord): NetworkSettings {
     Bridge: '',
     SandboxID: running ? createHash('sha256').update(`sandbox ${record.id}`).digest('hex') : '',
     SandboxKey: running ? `/proc/${record.state.pid}/ns/net` : '',
-    Ports: running ? portsOf(record) : {},
+    Ports: running ? portMapOf(record, record.endpoints) : {},
     HairpinMode: false,
     LinkLocalIPv6Address: '',
     LinkLocalIPv6PrefixLen: 0,
@@ -48,19 +58,24 @@ export function networkSettingsOf(record: ContainerRecord): NetworkSettings {
     SecondaryIPv6Addresses: null,
     EndpointID: bridge?.EndpointID ?? '',
     Gateway: bridge?.Gateway ?? '',
-    GlobalIPv6Address: '',
-    GlobalIPv6PrefixLen: 0,
+    GlobalIPv6Address: bridge?.GlobalIPv6Address ?? '',
+    GlobalIPv6PrefixLen: bridge?.GlobalIPv6PrefixLen ?? 0,
     IPAddress: bridge?.IPAddress ?? '',
     IPPrefixLen: bridge?.IPPrefixLen ?? 0,
-    IPv6Gateway: '',
+    IPv6Gateway: bridge?.IPv6Gateway ?? '',
     MacAddress: bridge?.MacAddress ?? '',
     Networks: networks,
   };
 }
 
-/** Exposed ports; publishing them is not there yet. */
-function portsOf(record: ContainerRecord): PortMap {
-  return Object.fromEntries(Object.keys(record.config.ExposedPorts ?? {}).map((port) => [withProtocol(port), null]));
+/** As the list shows them. */
+export function portSummariesOf(record: ContainerRecord): PortSummary[] {
+  return Object.entries(portMapOf(record, record.endpoints)).flatMap(([spec, hosts]) => {
+    const [port = '', type = 'tcp'] = spec.split('/');
+    const own = { PrivatePort: Number(port), Type: type };
+    if (hosts === null) return [own];
+    return hosts.map(({ HostIp, HostPort }) => ({ IP: HostIp, ...own, PublicPort: Number(HostPort) }));
+  });
 }
 
 export function withProtocol(port: string): string {

@@ -8,15 +8,16 @@ import { type ContainerState, isRunning, moveTo } from '#container/state.ts';
 import type { MountSources } from '#container/spec/mounts.ts';
 import { buildSpec, type SpecInput } from '#container/spec/spec.ts';
 import { parseSecurityOptions } from '#container/security-opt.ts';
-import { containerOfMode, parseNetworkMode } from '#container/validate.ts';
+import { containerOfMode } from '#container/validate.ts';
 import { BerthError, conflict, messageOf, notFound, notModified, systemError } from '#errdefs/errors.ts';
 import type { Spec } from '#libcontainer/spec.ts';
-import type { Endpoint, NetworkDriver } from '#networkdriver/driver.ts';
 import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { log } from '#pkg/log/log.ts';
 import { Rollback } from '#pkg/rollback/rollback.ts';
 import { dup } from '#sys/files.ts';
+import { allocateEndpoints, joinEndpoints } from '../network/endpoints.ts';
+import { linkedHosts } from '../network/links.ts';
 import type { Services } from '../services.ts';
 import type { Held } from './containers.ts';
 import { blockDevice, devicesOf } from './devices.ts';
@@ -78,13 +79,11 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
   await using undo = new Rollback({
     onUndoFailed: (step, err) => log.error('undo failed', { job: 'container.start', container: id, step, err }),
   });
-  const network = networkOf(services, held.record);
-  const endpoint = await network?.allocate(id);
-  if (network !== undefined && endpoint !== undefined) undo.defer('release endpoint', () => network.release(endpoint));
+  let endpoints = await allocateEndpoints(services, held.record, undo);
   failpoint('start.network-made');
   using ids = mountNamespaceOf(held.record.userns);
   using mounts = await openMounts(services, held.record, undo, ids?.fd);
-  const spec = specOf(services, held.record, { endpoint, sources: mounts.sources });
+  const spec = specOf(services, held.record, { endpoints, sources: mounts.sources });
   const layer = services.layers.readWrite(id);
   if (layer === undefined) throw systemError(`container ${id} has no read-write layer`);
   // One counted mount of the layer; the driver closes its own duplicate.
@@ -101,13 +100,19 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
       tty: config.Tty,
       ...(config.Tty ? { consoleSize: hostConfig.ConsoleSize } : {}),
     },
-    ...(network === undefined || endpoint === undefined ? {} : { network: (gate) => network.join(endpoint, gate) }),
+    ...(endpoints.length === 0
+      ? {}
+      : {
+          network: async (gate) => {
+            endpoints = await joinEndpoints(services, held.record, endpoints, gate, undo);
+          },
+        }),
     beforeExec: async ({ pid, startTicks }) => {
       failpoint('start.at-gate');
       const fresh = { exitCode: 0, error: '', oomKilled: false, startedAt };
       held.update({
         state: moveTo(held.record.state, { ...fresh, status: 'running', pid, startTicks: String(startTicks) }),
-        endpoint,
+        endpoints,
       });
       failpoint('start.launched');
     },
@@ -129,28 +134,18 @@ function publishStarted(services: Services, record: ContainerRecord): void {
       'read/write': String(!mount.readOnly),
     });
   }
-  publishNetworkEvent(services.events, record, 'connect');
+  for (const endpoint of record.endpoints) publishNetworkEvent(services, record, endpoint, 'connect');
   publishContainerEvent(services.events, record, 'start');
-}
-
-function networkOf(services: Services, record: ContainerRecord): NetworkDriver | undefined {
-  const mode = parseNetworkMode(record.hostConfig.NetworkMode);
-  if (mode.kind === 'container') return undefined;
-  const name = record.config.NetworkDisabled === true ? 'none' : mode.kind;
-  const network = services.networks.get(name);
-  if (network === undefined) throw notFound(`network ${name} not found`);
-  return network;
 }
 
 function specOf(
   services: Services,
   record: ContainerRecord,
-  made: { readonly endpoint: Endpoint | undefined; readonly sources: MountSources },
+  made: { readonly endpoints: readonly StoredEndpoint[]; readonly sources: MountSources },
 ): Spec {
-  const { endpoint, sources } = made;
+  const { endpoints, sources } = made;
   const { settings, isolation, host } = services;
   const { hostConfig } = record;
-  const stored: StoredEndpoint | undefined = endpoint;
   // Who shares a network shares what is known of it, as one and the same files.
   const other = containerOfMode(hostConfig.NetworkMode);
   const files =
@@ -158,7 +153,8 @@ function specOf(
       ? writeGeneratedFiles({
           directory: containerDirectory(services, record.id),
           record,
-          endpoint: stored,
+          endpoints,
+          links: linkedHosts(services, record),
           ...(record.userns === undefined ? {} : { owner: rootOf(record.userns) }),
           defaults: settings,
         })
@@ -215,7 +211,7 @@ async function recordFailure(services: Services, held: Held, before: ContainerSt
   const message = messageOf(error);
   held.note({
     desired: 'stopped',
-    endpoint: undefined,
+    endpoints: [],
     state: {
       ...before,
       status: before.status === 'restarting' ? 'exited' : before.status,

@@ -1,6 +1,6 @@
 /** Creates a network: everything is chosen and checked, recorded, and then made on the host. */
 import { randomBytes } from 'node:crypto';
-import type { NetworkCreateRequest, NetworkCreateResponse } from '#api/types/network.ts';
+import type { IpamPool, NetworkCreateRequest, NetworkCreateResponse } from '#api/types/network.ts';
 import { conflict, forbidden, invalidParameter, notFound, notImplemented } from '#errdefs/errors.ts';
 import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
@@ -25,7 +25,7 @@ export async function createNetwork(
   const enableIPv6 = request.EnableIPv6;
   const ipam = completeIpam(
     { ...request.IPAM, Driver: request.IPAM.Driver === '' ? 'default' : request.IPAM.Driver },
-    { ipv6: enableIPv6, taken: networks.all().flatMap(({ record }) => record.ipam.Config ?? []) },
+    { ipv6: enableIPv6, choose: networks.choose, taken: takenPools(services) },
   );
   const record: NetworkRecord = {
     id: randomBytes(32).toString('hex'),
@@ -76,3 +76,12 @@ function checkBridgeName(services: Services, record: NetworkRecord): void {
   }
 }
 
+
+/** Of all other networks; the default bridge's is what the host says. */
+function takenPools(services: Services): IpamPool[] {
+  const bridge = services.bridge();
+  return [
+    ...services.networks.all().flatMap(({ record }) => record.ipam.Config ?? []),
+    ...(bridge === undefined ? [] : [{ Subnet: bridge.subnet }]),
+  ];
+}

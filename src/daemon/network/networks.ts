@@ -1,82 +1,82 @@
-/** The three networks that are there from the start: list and inspect. */
+/** list, inspect, remove and prune of networks. */
 import type { Filters } from '#api/jobs/container.ts';
-import type { EndpointResource, NetworkInspect } from '#api/types/network.ts';
+import type { EndpointResource, NetworkInspect, NetworkPruneReport } from '#api/types/network.ts';
 import { isRunning } from '#container/state.ts';
-import { invalidParameter, notFound } from '#errdefs/errors.ts';
-import { networkNameOf } from '../container/event.ts';
+import { BerthError, forbidden, invalidParameter } from '#errdefs/errors.ts';
+import { log } from '#pkg/log/log.ts';
 import type { Services } from '../services.ts';
-import { type NetworkName, networkIdOf, networkNames } from './names.ts';
+import { isPredefined } from './names.ts';
+import type { Network } from './registry.ts';
 
-type Wanted = Pick<Services, 'containers' | 'bridge' | 'networks' | 'startedAt'>;
+type Wanted = Pick<Services, 'containers' | 'bridge' | 'networks'>;
 
-function present(services: Wanted): NetworkName[] {
-  return networkNames.filter((name) => services.networks.has(name));
-}
-
-function describe(services: Wanted, name: NetworkName, withContainers: boolean): NetworkInspect {
-  const bridge = name === 'bridge' ? services.bridge() : undefined;
+function describe(services: Wanted, { record }: Network, withContainers: boolean): NetworkInspect {
+  const bridge = record.name === 'bridge' ? services.bridge() : undefined;
   return {
-    Name: name,
-    Id: networkIdOf(name),
-    Created: services.startedAt,
+    Name: record.name,
+    Id: record.id,
+    Created: record.createdAt,
     Scope: 'local',
-    Driver: name === 'none' ? 'null' : name,
-    EnableIPv4: true,
-    EnableIPv6: false,
-    IPAM: {
-      Driver: 'default',
-      Options: null,
-      Config: bridge === undefined ? null : [{ Subnet: bridge.subnet, Gateway: bridge.gateway }],
-    },
-    Internal: false,
-    Attachable: false,
+    Driver: record.driver,
+    EnableIPv4: record.enableIPv4,
+    EnableIPv6: record.enableIPv6,
+    IPAM:
+      bridge === undefined
+        ? { ...record.ipam, Config: isPredefined(record.name) ? null : record.ipam.Config }
+        : { Driver: 'default', Options: null, Config: [{ Subnet: bridge.subnet, Gateway: bridge.gateway }] },
+    Internal: record.internal,
+    Attachable: record.attachable,
     Ingress: false,
     ConfigFrom: { Network: '' },
     ConfigOnly: false,
-    Containers: withContainers ? endpointsOn(services, name) : {},
+    Containers: withContainers ? endpointsOn(services, record.id) : {},
     Options:
-      bridge !== undefined
-        ? {
+      bridge === undefined
+        ? { ...record.options }
+        : {
             'com.docker.network.bridge.default_bridge': 'true',
             'com.docker.network.bridge.enable_icc': 'true',
             'com.docker.network.bridge.enable_ip_masquerade': 'true',
             'com.docker.network.bridge.host_binding_ipv4': '0.0.0.0',
             'com.docker.network.bridge.name': bridge.name,
             'com.docker.network.driver.mtu': '1500',
-          }
-        : {},
-    Labels: {},
+          },
+    Labels: { ...record.labels },
   };
 }
 
-function endpointsOn(services: Wanted, name: NetworkName): Record<string, EndpointResource> {
+function endpointsOn(services: Wanted, networkId: string): Record<string, EndpointResource> {
   const connected = services.containers
     .all()
-    .filter((record) => isRunning(record.state) && networkNameOf(record) === name)
-    .map((record): [string, EndpointResource] => {
-      const address = record.endpoint?.address;
-      return [
-        record.id,
-        {
-          Name: record.name,
-          EndpointID: record.endpoint?.id ?? '',
-          MacAddress: address?.mac ?? '',
-          IPv4Address: address === undefined ? '' : `${address.ip}/${address.prefixLength}`,
-          IPv6Address: '',
-        },
-      ];
-    });
+    .filter((record) => isRunning(record.state))
+    .flatMap((record) =>
+      record.endpoints
+        .filter((endpoint) => endpoint.networkId === networkId)
+        .map(({ id, address, address6 }): [string, EndpointResource] => [
+          record.id,
+          {
+            Name: record.name,
+            EndpointID: id,
+            MacAddress: address?.mac ?? address6?.mac ?? '',
+            IPv4Address: address === undefined ? '' : `${address.ip}/${address.prefixLength}`,
+            IPv6Address: address6 === undefined ? '' : `${address6.ip}/${address6.prefixLength}`,
+          },
+        ]),
+    );
   return Object.fromEntries(connected);
 }
 
 export function listNetworks(services: Wanted, filters: Filters): NetworkInspect[] {
-  const tests = [...filters].map(([key, values]) => testOf(key, values));
-  return present(services)
-    .map((name) => describe(services, name, false))
+  const tests = [...filters].map(([key, values]) => testOf(services, key, values));
+  return services.networks
+    .all()
+    .map((network) => describe(services, network, false))
     .filter((network) => tests.every((test) => test(network)));
 }
 
-function testOf(key: string, values: readonly string[]): (network: NetworkInspect) => boolean {
+type Test = (network: NetworkInspect) => boolean;
+
+function testOf(services: Wanted, key: string, values: readonly string[]): Test {
   switch (key) {
     case 'name':
       return (network) => values.some((value) => network.Name.includes(value));
@@ -87,22 +87,86 @@ function testOf(key: string, values: readonly string[]): (network: NetworkInspec
     case 'scope':
       return (network) => values.includes(network.Scope);
     case 'type':
-      return () => values.includes('builtin');
+      for (const value of values) {
+        if (!['builtin', 'custom'].includes(value)) throw invalidParameter(`invalid filter 'type=${value}'`);
+      }
+      return (network) => values.includes(isPredefined(network.Name) ? 'builtin' : 'custom');
     case 'label':
-      return () => false;
-    case 'dangling':
-      // The networks that are there from the start are never dangling.
-      return () => values.every((value) => ['false', '0'].includes(value));
+      return (network) => values.every((value) => hasLabel(network.Labels, value));
+    case 'dangling': {
+      const wanted = values.some((value) => ['true', '1'].includes(value));
+      return (network) => !isPredefined(network.Name) && isUnused(services, network) === wanted;
+    }
     default:
       throw invalidParameter(`invalid filter '${key}'`);
   }
 }
 
+function hasLabel(labels: Readonly<Record<string, string>>, wanted: string): boolean {
+  const at = wanted.indexOf('=');
+  return at < 0 ? wanted in labels : labels[wanted.slice(0, at)] === wanted.slice(at + 1);
+}
+
+/** No container, running or not, is meant to be on it. */
+function isUnused(services: Wanted, network: { readonly Name: string; readonly Id: string }): boolean {
+  return !services.containers
+    .all()
+    .some((record) =>
+      Object.entries(record.networks).some(
+        ([name, { networkId }]) => networkId === network.Id || (networkId === '' && name === network.Name),
+      ),
+    );
+}
+
 /** By id, unique prefix or name. Errors: not-found. */
 export function inspectNetwork(services: Wanted, reference: string): NetworkInspect {
-  const names = present(services);
-  const byName = names.find((name) => name === reference);
-  const found = byName ?? names.find((name) => reference !== '' && networkIdOf(name).startsWith(reference));
-  if (found === undefined) throw notFound(`network ${reference} not found`);
-  return describe(services, found, true);
+  return describe(services, services.networks.resolve(reference), true);
+}
+
+/** Errors: not-found; forbidden for one that is in use or there from the start. */
+export function removeNetwork(services: Services, reference: string): void {
+  const network = services.networks.resolve(reference);
+  const { id, name, driver } = network.record;
+  if (isPredefined(name)) throw forbidden(`${name} is a pre-defined network and cannot be removed`);
+  const active = Object.values(endpointsOn(services, id)).map((one) => `name:"${one.Name}" id:"${one.EndpointID.slice(0, 12)}"`);
+  if (active.length > 0) {
+    throw forbidden(`error while removing network: network ${name} has active endpoints (${active.join(', ')})`);
+  }
+  const { gone } = services.networks.remove(network);
+  // The kernel takes its time for the bridge; a start of the daemon finishes what is cut off.
+  services.tasks.spawn('network-remove', () => gone, { network: name });
+  services.events.publish({ type: 'network', action: 'destroy', id, attributes: { name, type: driver } });
+}
+
+export function pruneNetworks(services: Services, filters: Filters): NetworkPruneReport {
+  const tests = [...filters].map(([key, values]) => pruneTestOf(key, values));
+  const deleted: string[] = [];
+  for (const network of services.networks.userNetworks()) {
+    const shown = describe(services, network, false);
+    if (!isUnused(services, shown) || !tests.every((test) => test(shown))) continue;
+    try {
+      removeNetwork(services, shown.Id);
+      deleted.push(shown.Name);
+    } catch (err) {
+      if (!(err instanceof BerthError)) throw err;
+      log.warn('a network was not pruned', { network: shown.Name, err });
+    }
+  }
+  services.events.publish({ type: 'network', action: 'prune', id: '', attributes: { reclaimed: '0' } });
+  return { NetworksDeleted: deleted.length === 0 ? null : deleted };
+}
+
+function pruneTestOf(key: string, values: readonly string[]): Test {
+  switch (key) {
+    case 'label':
+      return (network) => values.every((value) => hasLabel(network.Labels, value));
+    case 'label!':
+      return (network) => !values.some((value) => hasLabel(network.Labels, value));
+    case 'until': {
+      const before = Math.min(...values.map(momentOf));
+      return (network) => Date.parse(network.Created) < before;
+    }
+    default:
+      throw invalidParameter(`invalid filter '${key}'`);
+  }
 }

@@ -45,7 +45,12 @@ export function openNetworks(options: {
     });
     first.unshift({ record: predefined('bridge', 'bridge', startedAt), driver: bridge });
   }
-  const networks = new Networks(db, (record) => driverOf(record, host), first);
+  const networks = new Networks({
+    db,
+    make: (record) => driverOf(record, host),
+    choose: (taken) => host().chooseSubnet(taken),
+    predefined: first,
+  });
   return {
     networks,
     bridge: () => bridge?.facts(),

@@ -1,6 +1,7 @@
 /** The networks of a daemon: their records, and the driver of each. */
 import { BerthError, conflict, notFound } from '#errdefs/errors.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
+import type { Subnet } from '#libcontainer/netlink/ip.ts';
 import type { NetworkDriver } from '#networkdriver/driver.ts';
 import { log } from '#pkg/log/log.ts';
 import { isPredefined } from './names.ts';
@@ -17,10 +18,19 @@ export class Networks {
   readonly #db: GraphDb;
   readonly #make: MakeDriver;
   readonly #byId = new Map<string, Network>();
+  /** The network for one that names none. Errors: unavailable. */
+  readonly choose: (taken: readonly Subnet[]) => Subnet;
 
-  constructor(db: GraphDb, make: MakeDriver, predefined: readonly Network[]) {
+  constructor(options: {
+    readonly db: GraphDb;
+    readonly make: MakeDriver;
+    readonly choose: (taken: readonly Subnet[]) => Subnet;
+    readonly predefined: readonly Network[];
+  }) {
+    const { db, make, choose, predefined } = options;
     this.#db = db;
     this.#make = make;
+    this.choose = choose;
     for (const network of predefined) this.#byId.set(network.record.id, network);
   }
 

@@ -5,7 +5,7 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
+import type { ContainerRecord } from '#container/record.ts';
 import { isRunning } from '#container/state.ts';
 import { messageOf } from '#errdefs/errors.ts';
 import type { ExecDriver, ProcessExit, RunningProcess } from '#execdriver/driver.ts';
@@ -13,12 +13,12 @@ import { openCgroup } from '#libcontainer/cgroups/cgroups.ts';
 import { log } from '#pkg/log/log.ts';
 import { unmountBelow } from '#sys/mount-table.ts';
 import { adopt, exitedState, planRestart, publishExit } from '../container/exit.ts';
-import { networkNameOf } from '../container/event.ts';
 import { containerDirectory, containersDirectory } from '../container/paths.ts';
 import { restorePause } from '../container/pause.ts';
 import { restoreUpdate } from '../container/update-restore.ts';
 import { finishRemovals, removeHeld } from '../container/remove.ts';
 import { adoptExec } from '../exec/start.ts';
+import { isPredefined } from '../network/names.ts';
 import type { Services } from '../services.ts';
 
 const UNKNOWN_AFTER_REBOOT = 255;
@@ -78,14 +78,21 @@ async function foundProcesses(services: Services): Promise<Map<string, Found>> {
 }
 
 async function restoreNetworks(services: Services, found: ReadonlyMap<string, Found>): Promise<void> {
-  for (const [name, driver] of services.networks) {
-    const alive = services.containers
-      .all()
-      .filter((record) => isRunning(record.state) && found.has(record.id) && networkNameOf(record) === name)
-      .map((record) => record.endpoint)
-      .filter((endpoint): endpoint is StoredEndpoint => endpoint !== undefined);
-    await driver.restore(alive);
+  const { unfinished } = services.networks.load();
+  const alive = services.containers
+    .all()
+    .filter((record) => isRunning(record.state) && found.has(record.id))
+    .flatMap((record) => record.endpoints);
+  for (const { record, driver } of services.networks.all()) {
+    try {
+      await driver.restore(alive.filter((endpoint) => endpoint.networkId === record.id));
+    } catch (err) {
+      // The default bridge is what most containers need; a network of a user may be repaired or removed by its user.
+      if (isPredefined(record.name)) throw err;
+      log.error('a network is not usable', { network: record.name, err });
+    }
   }
+  for (const network of unfinished) await services.networks.finishRemoval(network);
 }
 
 async function restoreContainer(
@@ -119,7 +126,7 @@ async function recordLostEnd(services: Services, record: ContainerRecord, reboot
     oomKilled: false,
   };
   await services.containers.run(record.id, (held) => {
-    held.update({ state: exitedState(held.record, exit, 'exited'), endpoint: undefined });
+    held.update({ state: exitedState(held.record, exit, 'exited'), endpoints: [] });
     publishExit(services, record, exit, exit.finishedAt.getTime() - Date.parse(record.state.startedAt));
   });
 }

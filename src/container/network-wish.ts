@@ -1,0 +1,38 @@
+/** What a user asks of a container's connection to one network: read from the wire and checked. Pure. */
+import { isIPv4, isIPv6 } from 'node:net';
+import type { EndpointSettings } from '#api/types/network.ts';
+import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
+import type { NetworkWish } from './record.ts';
+
+export const noWish: NetworkWish = {
+  networkId: '',
+  aliases: [],
+  links: [],
+  ip: '',
+  ip6: '',
+  mac: '',
+  driverOpts: null,
+  gwPriority: 0,
+};
+
+const MAC = /^([0-9a-f]{2}[:-]){5}[0-9a-f]{2}$/i;
+
+/** Errors: invalid-parameter naming the value. */
+export function wishOf(networkId: string, settings: EndpointSettings | null, mac = ''): NetworkWish {
+  const { IPv4Address: ip = '', IPv6Address: ip6 = '', LinkLocalIPs: linkLocal } = settings?.IPAMConfig ?? {};
+  if (ip !== '' && !isIPv4(ip)) throw invalidParameter(`invalid IPv4 address: ${ip}`);
+  if (ip6 !== '' && !isIPv6(ip6)) throw invalidParameter(`invalid IPv6 address: ${ip6}`);
+  if ((linkLocal ?? []).length > 0) throw notImplemented('LinkLocalIPs is not supported yet');
+  const wanted = (settings?.MacAddress ?? '') === '' ? mac : (settings?.MacAddress ?? '');
+  if (wanted !== '' && !MAC.test(wanted)) throw invalidParameter(`invalid MAC address: ${wanted}`);
+  return {
+    networkId,
+    aliases: [...new Set(settings?.Aliases ?? [])],
+    links: settings?.Links ?? [],
+    ip,
+    ip6,
+    mac: wanted.replaceAll('-', ':').toLowerCase(),
+    driverOpts: settings?.DriverOpts ?? null,
+    gwPriority: settings?.GwPriority ?? 0,
+  };
+}
