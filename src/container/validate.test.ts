@@ -5,7 +5,7 @@ import { mergeConfig, processEnv } from './merge-config.ts';
 import { parseMounts } from './parse-mounts.ts';
 import { nextRestart } from './restart-policy.ts';
 import { allLimits, emptyConfig, stockHostConfig } from './testing/stock.ts';
-import { checkConfig, checkHostConfig, checkNetworkingConfig } from './validate.ts';
+import { checkConfig, checkHostConfig, networkWishes } from './validate.ts';
 
 const facts = {
   cpus: 2,
@@ -52,14 +52,13 @@ describe('HostConfig', () => {
     ],
     [{ RestartPolicy: { Name: 'always', MaximumRetryCount: 0 }, AutoRemove: true }, 'restart policy'],
     [{ RestartPolicy: { Name: 'always', MaximumRetryCount: 2 } }, "only be used with 'on-failure'"],
-    [{ NetworkMode: 'nope' }, 'network nope not found'],
     [{ PidMode: 'nope' }, 'invalid PID mode: nope'],
     [{ IpcMode: 'nope' }, 'invalid IPC mode: nope'],
     [{ SecurityOpt: ['nope'] }, 'invalid --security-opt 2: "nope"'],
     [{ SecurityOpt: ['label=type:x'] }, 'SELinux labels'],
-    [{ PortBindings: { '80/tcp': [{ HostIp: '', HostPort: '80' }] } }, 'PortBindings is not supported yet'],
-    [{ PublishAllPorts: true }, 'PublishAllPorts is not supported yet'],
-    [{ Links: ['x'] }, 'Links is not supported yet'],
+    [{ PortBindings: { '80/tcp': [{ HostIp: 'x', HostPort: '80' }] } }, 'invalid IP address: x'],
+    [{ PortBindings: { '80/tcp': [{ HostIp: '', HostPort: '80x' }] } }, 'invalid port specification: "80x"'],
+    [{ PortBindings: { '80/tcp': [{ HostIp: '', HostPort: '9-8' }] } }, 'invalid port specification: "9-8"'],
     [
       { CpuRealtimeRuntime: 2000, CpuRealtimePeriod: 1000 },
       'cpu real-time runtime cannot be higher than cpu real-time period',
@@ -90,13 +89,25 @@ describe('HostConfig', () => {
 });
 
 describe('NetworkingConfig', () => {
-  test('only the network of the mode, without settings', () => {
-    checkNetworkingConfig({ EndpointsConfig: null }, 'default');
-    expect(() => checkNetworkingConfig({ EndpointsConfig: { other: endpoint({}) } }, 'default')).toThrow('"other"');
-    expect(() =>
-      checkNetworkingConfig({ EndpointsConfig: { default: endpoint({ Aliases: ['x'] }) } }, 'default'),
-    ).toThrow('Aliases is not supported yet');
-    checkNetworkingConfig({ EndpointsConfig: { default: endpoint({}) } }, 'default');
+  test('the network of the mode, and others beside it', () => {
+    expect(Object.keys(networkWishes({ EndpointsConfig: null }, 'default', ''))).toEqual(['bridge']);
+    const both = { EndpointsConfig: { other: endpoint({}), mine: endpoint({ Aliases: ['x'] }) } };
+    expect(Object.keys(networkWishes(both, 'mine', ''))).toEqual(['mine', 'other']);
+    expect(networkWishes(both, 'mine', '')['mine']?.aliases).toEqual(['x']);
+    expect(networkWishes({ EndpointsConfig: null }, 'mine', 'AA-00-00-00-00-01')['mine']?.mac).toBe(
+      'aa:00:00:00:00:01',
+    );
+    expect(networkWishes({ EndpointsConfig: null }, 'container:x', '')).toEqual({});
+  });
+  test.each([
+    ['host', { other: {} }, 'cannot attach both'],
+    ['container:x', { other: {} }, 'cannot attach both'],
+    ['mine', { mine: { IPAMConfig: { IPv4Address: '1.2.3' } } }, 'invalid IPv4 address: 1.2.3'],
+    ['mine', { mine: { IPAMConfig: { IPv6Address: 'x' } } }, 'invalid IPv6 address: x'],
+    ['mine', { mine: { MacAddress: 'x' } }, 'invalid MAC address: x'],
+  ])('%s %j is refused', (mode, asked, words) => {
+    const EndpointsConfig = Object.fromEntries(Object.entries(asked).map(([name, one]) => [name, endpoint(one)]));
+    expect(() => networkWishes({ EndpointsConfig }, mode, '')).toThrow(words);
   });
   const endpoint = (change: object) => ({
     IPAMConfig: null,
@@ -125,7 +136,6 @@ describe('Config', () => {
     [{ StopSignal: 'NOPE' }, 'Invalid signal: NOPE'],
     [{ Healthcheck: { Interval: 5 } }, 'Interval in Healthcheck cannot be less than 1ms'],
     [{ ExposedPorts: { x: {} } }, 'invalid port specification: "x"'],
-    [{ MacAddress: '00:11:22:33:44:55' }, 'MacAddress is not supported yet'],
   ] as [Partial<ContainerConfig>, string][])('%j is refused', (change, message) => {
     expect(() => checkConfig({ ...emptyConfig, ...change })).toThrow(message);
   });

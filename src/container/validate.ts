@@ -184,7 +184,8 @@ export function networkWishes(
 ): Readonly<Record<string, NetworkWish>> {
   if (containerOfMode(mode) !== undefined) {
     const more = Object.keys(networking.EndpointsConfig ?? {});
-    if (more.length > 0) throw invalidParameter('conflicting options: cannot attach both user-defined and non-user-defined network-modes');
+    if (more.length > 0)
+      throw invalidParameter('conflicting options: cannot attach both user-defined and non-user-defined network-modes');
     return {};
   }
   const asked = { ...networking.EndpointsConfig };

@@ -1,6 +1,6 @@
 /** Gives every job token its handler: the list of what the daemon can do. */
 import * as container from '#api/jobs/container.ts';
-import { networkInspect, networkList } from '#api/jobs/network.ts';
+import * as network from '#api/jobs/network.ts';
 import * as stats from '#api/jobs/stats.ts';
 import * as system from '#api/jobs/system.ts';
 import { volumeCreate, volumeInspect, volumeList, volumePrune, volumeRemove } from '#api/jobs/volume.ts';
@@ -21,7 +21,9 @@ import { createExec } from './exec/create.ts';
 import { inspectExec, resizeExec } from './exec/inspect.ts';
 import { startExec } from './exec/start.ts';
 import { installImageJobs } from './image/jobs.ts';
-import { inspectNetwork, listNetworks } from './network/networks.ts';
+import { connectNetwork, disconnectNetwork } from './network/connect.ts';
+import { createNetwork } from './network/create.ts';
+import { inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from './network/networks.ts';
 import type { Services } from './services.ts';
 import { containerStats, statsCollector } from './stats/stats.ts';
 import { streamEvents } from './system/events.ts';
@@ -40,13 +42,23 @@ export function installJobs(services: Services): void {
   engine.register(system.systemVersion, () => systemVersion(services));
   engine.register(system.systemEvents, (input, { signal }) => streamEvents(services, input, signal));
   engine.register(system.systemShutdown, () => stopAll(services));
-  engine.register(networkList, ({ filters }) => listNetworks(services, filters));
-  engine.register(networkInspect, ({ network }) => inspectNetwork(services, network));
+  installNetworkJobs(services);
   engine.register(volumeList, ({ filters }) => listVolumes(services, filters));
   engine.register(volumeRemove, ({ volume, force }) => removeVolume(services, volume, force));
   engine.register(volumeInspect, ({ volume, size }) => inspectVolume(services, volume, size));
   engine.register(volumeCreate, (input) => createVolume(services, input));
   engine.register(volumePrune, (input, { signal }) => pruneVolumes(services, input, signal));
+}
+
+function installNetworkJobs(services: Services): void {
+  const { engine } = services;
+  engine.register(network.networkList, ({ filters }) => listNetworks(services, filters));
+  engine.register(network.networkInspect, (input) => inspectNetwork(services, input.network));
+  engine.register(network.networkCreate, ({ request }) => createNetwork(services, request));
+  engine.register(network.networkRemove, (input) => removeNetwork(services, input.network));
+  engine.register(network.networkConnect, (input) => connectNetwork(services, input));
+  engine.register(network.networkDisconnect, (input) => disconnectNetwork(services, input));
+  engine.register(network.networkPrune, ({ filters }) => pruneNetworks(services, filters));
 }
 
 function installContainerJobs(services: Services): void {

@@ -146,8 +146,8 @@ describe('statuses', () => {
 
   test('what is not there yet says which operation', async () => {
     const engine = new Engine();
-    expect(await message(engine, 'POST', '/v1.51/containers/a/pause')).toBe(
-      '501 Cannot pause a container: this is not there yet',
+    expect(await message(engine, 'POST', '/v1.51/containers/a/checkpoints')).toBe(
+      '501 Cannot checkpoint a container: this is not there yet',
     );
     expect(await message(engine, 'GET', '/services')).toContain('503 This node is not a swarm manager. Use "docker');
     expect(await message(engine, 'POST', '/swarm/leave')).toBe('503 This node is not part of a swarm');

@@ -24,7 +24,8 @@ function specOf(change: {
     desired: 'stopped',
     manuallyStopped: false,
     restartCount: 0,
-    endpoint: undefined,
+    networks: {},
+    endpoints: [],
   };
   return buildSpec({
     record,

@@ -8,7 +8,6 @@ import { nextRestart } from '#container/restart-policy.ts';
 import { moveTo } from '#container/state.ts';
 import { rfc3339OfDate } from '#pkg/clock/clock.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
-import { log } from '#pkg/log/log.ts';
 import { releaseEndpoints } from '../network/endpoints.ts';
 import type { Services } from '../services.ts';
 import type { Held } from './containers.ts';

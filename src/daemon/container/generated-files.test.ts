@@ -15,6 +15,7 @@ const defaults = { dns: [], dnsSearch: [], dnsOptions: [] };
 const endpoint = {
   id: 'e',
   networkId: 'n',
+  network: 'bridge',
   containerId: 'c',
   address: { ip: '172.17.0.2', prefixLength: 16, gateway: '172.17.0.1', mac: '' },
   nameservers: [],
@@ -25,7 +26,7 @@ test('hosts has the own address and what --add-host asks for', () => {
   const record = testRecord({
     hostConfig: { ...base.hostConfig, ExtraHosts: ['db:10.0.0.1', 'gw:host-gateway', 'six=::2'] },
   });
-  const files = writeGeneratedFiles({ directory, record, endpoint, defaults });
+  const files = writeGeneratedFiles({ directory, record, links: [], endpoints: [endpoint], defaults });
   const hosts = readFileSync(files.hosts, 'utf8');
   expect(hosts).toStartWith('127.0.0.1\tlocalhost\n');
   expect(hosts).toEndWith('172.17.0.2\tabcdef012345\n10.0.0.1\tdb\n172.17.0.1\tgw\n::2\tsix\n');
@@ -37,10 +38,10 @@ test('resolv.conf: the container, then the daemon, then the host', () => {
   const record = testRecord({
     hostConfig: { ...base.hostConfig, Dns: ['9.9.9.9'], DnsSearch: ['example.org'], DnsOptions: ['ndots:2'] },
   });
-  const own = writeGeneratedFiles({ directory, record, endpoint, defaults });
+  const own = writeGeneratedFiles({ directory, record, links: [], endpoints: [endpoint], defaults });
   expect(readFileSync(own.resolvConf, 'utf8')).toBe('nameserver 9.9.9.9\nsearch example.org\noptions ndots:2\n');
   const daemons = { ...defaults, dns: ['8.8.8.8'], dnsSearch: ['.'] };
-  const files = writeGeneratedFiles({ directory, record: base, endpoint, defaults: daemons });
+  const files = writeGeneratedFiles({ directory, record: base, links: [], endpoints: [endpoint], defaults: daemons });
   expect(readFileSync(files.resolvConf, 'utf8')).toStartWith('nameserver 8.8.8.8\n');
 });
 

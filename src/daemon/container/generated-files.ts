@@ -32,8 +32,13 @@ export function pathsOf(directory: string): GeneratedFiles {
 }
 
 export function writeGeneratedFiles(input: FilesInput): GeneratedFiles {
-  const files = pathsOf(input.directory);
   fs.mkdirSync(input.directory, { recursive: true, mode: 0o710 });
+  return rewriteFiles(input);
+}
+
+/** Of a container that has them. */
+export function rewriteFiles(input: FilesInput): GeneratedFiles {
+  const files = pathsOf(input.directory);
   write(files.hosts, hostsText(input), input.owner);
   write(files.hostname, `${input.record.config.Hostname}\n`, input.owner);
   write(files.resolvConf, resolvConfText(input, hostResolvConf()), input.owner);

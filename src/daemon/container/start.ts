@@ -9,7 +9,7 @@ import type { MountSources } from '#container/spec/mounts.ts';
 import { buildSpec, type SpecInput } from '#container/spec/spec.ts';
 import { parseSecurityOptions } from '#container/security-opt.ts';
 import { containerOfMode } from '#container/validate.ts';
-import { BerthError, conflict, messageOf, notFound, notModified, systemError } from '#errdefs/errors.ts';
+import { BerthError, conflict, messageOf, notModified, systemError } from '#errdefs/errors.ts';
 import type { Spec } from '#libcontainer/spec.ts';
 import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';

@@ -20,7 +20,8 @@ export function testRecord(change: Partial<ContainerRecord>): ContainerRecord {
     desired: 'stopped',
     manuallyStopped: false,
     restartCount: 0,
-    endpoint: undefined,
+    networks: {},
+    endpoints: [],
     ...change,
   };
 }

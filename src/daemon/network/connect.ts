@@ -1,10 +1,10 @@
 /** connect and disconnect, of containers that run and of those that do not. */
 import type { EndpointSettings } from '#api/types/network.ts';
-import type { NetworkWish } from '#container/record.ts';
+import type { ContainerRecord, NetworkWish } from '#container/record.ts';
 import { wishOf } from '#container/network-wish.ts';
 import { isRunning } from '#container/state.ts';
 import { containerOfMode } from '#container/validate.ts';
-import { conflict, forbidden, invalidParameter, notFound } from '#errdefs/errors.ts';
+import { conflict, forbidden, invalidParameter } from '#errdefs/errors.ts';
 import { ROUTE_SOCKET, socketsInside } from '#libcontainer/namespaces/inside.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
@@ -14,9 +14,11 @@ import { close, open } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
 import type { Held } from '../container/containers.ts';
 import { publishNetworkEvent } from '../container/event.ts';
-import { rewriteGeneratedFiles } from '../container/generated-files.ts';
+import { rewriteFiles } from '../container/generated-files.ts';
+import { containerDirectory } from '../container/paths.ts';
 import type { Services } from '../services.ts';
 import { allocateEndpoint, gatewayEndpoint, publishPorts } from './endpoints.ts';
+import { linkedHosts } from './links.ts';
 import { isPredefined } from './names.ts';
 import type { Network } from './registry.ts';
 
@@ -52,12 +54,17 @@ function checkConnectable({ record }: Held, { record: network }: Network, wish: 
       'container sharing network namespace with another container or host cannot be connected to any other network',
     );
   }
-  if (network.name === 'host') throw invalidParameter('container cannot be disconnected from host network or connected to host network');
+  if (network.name === 'host')
+    throw invalidParameter('container cannot be disconnected from host network or connected to host network');
   if (mode === 'none' && isRunning(record.state)) {
-    throw invalidParameter('container cannot be connected to multiple networks with one of the networks in private (none) mode');
+    throw invalidParameter(
+      'container cannot be connected to multiple networks with one of the networks in private (none) mode',
+    );
   }
   if (network.name === 'none') {
-    throw invalidParameter('container cannot be connected to multiple networks with one of the networks in private (none) mode');
+    throw invalidParameter(
+      'container cannot be connected to multiple networks with one of the networks in private (none) mode',
+    );
   }
   if (record.networks[network.name] !== undefined) {
     throw forbidden(`endpoint with name ${record.name} already exists in network ${network.name}`);
@@ -70,7 +77,8 @@ function checkConnectable({ record }: Held, { record: network }: Network, wish: 
 async function joinRunning(services: Services, held: Held, network: Network, wish: NetworkWish): Promise<void> {
   const { name } = network.record;
   await using undo = new Rollback({
-    onUndoFailed: (step, err) => log.error('undo failed', { job: 'network.connect', container: held.record.id, step, err }),
+    onUndoFailed: (step, err) =>
+      log.error('undo failed', { job: 'network.connect', container: held.record.id, step, err }),
   });
   const index = firstFreeInterface(held.record.endpoints.map((endpoint) => endpoint.interface ?? ''));
   let endpoint = await allocateEndpoint(services, held.record, { name, wish, index }, undo);
@@ -82,12 +90,11 @@ async function joinRunning(services: Services, held: Held, network: Network, wis
     await network.driver.join(endpoint, gate, { interface: endpoint.interface ?? '', defaultRoute: leads });
   });
   failpoint('connect.joined');
-  if (leads) endpoint = publishPorts(services, record, endpoint, undo);
+  if (leads) endpoint = { ...publishPorts(services, record, endpoint, undo), leads };
   held.update({ networks: record.networks, endpoints: [...record.endpoints, endpoint] });
   failpoint('connect.recorded');
   undo.commit();
-  rewriteGeneratedFiles(services, held.record);
-  services.names.update(services);
+  refreshFiles(services, held.record);
   publishNetworkEvent(services, held.record, endpoint, 'connect');
 }
 
@@ -118,16 +125,17 @@ export async function disconnectNetwork(
 ): Promise<void> {
   const network = services.networks.resolve(input.network);
   const { name } = network.record;
-  const found = services.containers.find(input.container);
-  if (found === undefined) throw notFound(`No such container: ${input.container}`);
-  await services.containers.run(found.id, async (held) => {
+  const { id } = services.containers.resolve(input.container);
+  await services.containers.run(id, async (held) => {
     const { record } = held;
-    if (name === 'host') throw invalidParameter('container cannot be disconnected from host network or connected to host network');
+    if (name === 'host')
+      throw invalidParameter('container cannot be disconnected from host network or connected to host network');
     const { [name]: wish, ...networks } = record.networks;
     if (wish === undefined) throw forbidden(`container ${record.id} is not connected to network ${name}`);
     const endpoint = record.endpoints.find((one) => one.networkId === network.record.id);
     if (endpoint === undefined) {
-      if (isRunning(record.state) && !input.force) throw conflict(`container ${record.id} is not connected to the network ${name}`);
+      if (isRunning(record.state) && !input.force)
+        throw conflict(`container ${record.id} is not connected to the network ${name}`);
       held.update({ networks });
       return;
     }
@@ -138,8 +146,7 @@ export async function disconnectNetwork(
     await network.driver.leave(endpoint);
     await network.driver.release(endpoint);
     await moveGateway(services, held);
-    rewriteGeneratedFiles(services, held.record);
-    services.names.update(services);
+    refreshFiles(services, held.record);
     publishNetworkEvent(services, held.record, endpoint, 'disconnect');
   });
 }
@@ -150,11 +157,23 @@ async function moveGateway(services: Services, held: Held): Promise<void> {
   const next = gatewayEndpoint(record, record.endpoints);
   if (next === undefined || (next.ports ?? []).length > 0 || record.endpoints.some((e) => e.leads === true)) return;
   await using undo = new Rollback({
-    onUndoFailed: (step, err) => log.error('undo failed', { job: 'network.disconnect', container: record.id, step, err }),
+    onUndoFailed: (step, err) =>
+      log.error('undo failed', { job: 'network.disconnect', container: record.id, step, err }),
   });
   const driver = services.networks.get(next.networkId)?.driver;
   await inside(record.state.pid, async (gate) => driver?.lead(next, gate));
   const leading = { ...publishPorts(services, record, next, undo), leads: true };
   held.update({ endpoints: record.endpoints.map((endpoint) => (endpoint === next ? leading : endpoint)) });
   undo.commit();
+}
+
+/** What a running container reads in its /etc/hosts, in place. */
+function refreshFiles(services: Services, record: ContainerRecord): void {
+  rewriteFiles({
+    directory: containerDirectory(services, record.id),
+    record,
+    endpoints: record.endpoints,
+    links: linkedHosts(services, record),
+    defaults: services.settings,
+  });
 }

@@ -12,10 +12,7 @@ import type { NetworkRecord } from './record.ts';
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 
-export async function createNetwork(
-  services: Services,
-  request: NetworkCreateRequest,
-): Promise<NetworkCreateResponse> {
+export async function createNetwork(services: Services, request: NetworkCreateRequest): Promise<NetworkCreateResponse> {
   const { networks } = services;
   const { Name: name } = request;
   checkRequest(request);
@@ -45,7 +42,12 @@ export async function createNetwork(
   checkBridgeName(services, record);
   await networks.add(record);
   failpoint('network.made');
-  services.events.publish({ type: 'network', action: 'create', id: record.id, attributes: { name, type: record.driver } });
+  services.events.publish({
+    type: 'network',
+    action: 'create',
+    id: record.id,
+    attributes: { name, type: record.driver },
+  });
   return { Id: record.id, Warning: '' };
 }
 
@@ -59,7 +61,10 @@ function checkRequest(request: NetworkCreateRequest): void {
   if (request.Ingress) throw notImplemented('Ingress is not supported: it belongs to swarm');
   if (request.Scope !== '' && request.Scope !== 'local') throw forbidden('This node is not a swarm manager.');
   if (!request.EnableIPv4) throw notImplemented('EnableIPv4: networks without IPv4 are not supported yet');
-  if (driver === 'overlay') throw forbidden('This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.');
+  if (driver === 'overlay')
+    throw forbidden(
+      'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.',
+    );
   if (['host', 'null'].includes(driver)) throw forbidden(`only one instance of "${driver}" network is allowed`);
   if (['macvlan', 'ipvlan'].includes(driver)) throw notImplemented(`network driver "${driver}" is not supported yet`);
   if (!['', 'bridge', 'default'].includes(driver)) {
@@ -70,12 +75,16 @@ function checkRequest(request: NetworkCreateRequest): void {
 /** A bridge that somebody made by hand may be used; one of another network may not. */
 function checkBridgeName(services: Services, record: NetworkRecord): void {
   const name = bridgeNameOf(record);
-  const taken = [services.bridge()?.name, ...services.networks.userNetworks().map((other) => bridgeNameOf(other.record))];
+  const taken = [
+    services.bridge()?.name,
+    ...services.networks.userNetworks().map((other) => bridgeNameOf(other.record)),
+  ];
   if (taken.includes(name)) {
-    throw forbidden(`cannot create network ${record.id} (${name}): bridge name "${name}" is in use (option ${OPTION.name})`);
+    throw forbidden(
+      `cannot create network ${record.id} (${name}): bridge name "${name}" is in use (option ${OPTION.name})`,
+    );
   }
 }
-
 
 /** Of all other networks; the default bridge's is what the host says. */
 function takenPools(services: Services): IpamPool[] {

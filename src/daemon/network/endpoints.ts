@@ -25,7 +25,8 @@ export function wishesOf(record: ContainerRecord): [name: string, wish: NetworkW
 /** Errors: not-found naming a network that is gone. */
 function networkFor(services: Services, record: ContainerRecord, name: string, wish: NetworkWish): Network {
   const wanted = record.config.NetworkDisabled === true ? 'none' : name;
-  const network = (wish.networkId === '' ? undefined : services.networks.get(wish.networkId)) ?? services.networks.find(wanted);
+  const network =
+    (wish.networkId === '' ? undefined : services.networks.get(wish.networkId)) ?? services.networks.find(wanted);
   if (network === undefined) throw notFound(`network ${wanted} not found`);
   return network;
 }
@@ -57,7 +58,11 @@ export async function allocateEndpoint(
     ...(wish.mac === '' ? {} : { mac: wish.mac }),
   });
   undo.defer(`release endpoint of ${network.name}`, () => driver.release(endpoint));
-  return { ...endpoint, network: network.name, ...(endpoint.interface === undefined ? {} : { interface: `eth${index}` }) };
+  return {
+    ...endpoint,
+    network: network.name,
+    ...(endpoint.interface === undefined ? {} : { interface: `eth${index}` }),
+  };
 }
 
 function checkAddresses(name: string, userSubnets: readonly string[], { ip, ip6 }: NetworkWish): void {
@@ -65,14 +70,22 @@ function checkAddresses(name: string, userSubnets: readonly string[], { ip, ip6 
   if (isPredefined(name)) {
     throw invalidParameter('user specified IP address is supported on user defined networks only');
   }
-  for (const [address, six] of [[ip, false], [ip6, true]] as const) {
+  for (const [address, six] of [
+    [ip, false],
+    [ip6, true],
+  ] as const) {
     if (address === '' || userSubnets.some((subnet) => subnet.includes(':') === six)) continue;
-    throw invalidParameter('user specified IP address is supported only when connecting to networks with user configured subnets');
+    throw invalidParameter(
+      'user specified IP address is supported only when connecting to networks with user configured subnets',
+    );
   }
 }
 
 /** The endpoint that the default route leads through: by priority, then by name, as with Docker. */
-export function gatewayEndpoint(record: ContainerRecord, endpoints: readonly StoredEndpoint[]): StoredEndpoint | undefined {
+export function gatewayEndpoint(
+  record: ContainerRecord,
+  endpoints: readonly StoredEndpoint[],
+): StoredEndpoint | undefined {
   const priority = (endpoint: StoredEndpoint): number => record.networks[endpoint.network]?.gwPriority ?? 0;
   return endpoints
     .filter(({ address }) => address !== undefined && address.gateway !== '')
@@ -93,7 +106,7 @@ export async function joinEndpoints(
     await driverOf(services, endpoint)?.join(endpoint, gate, { interface: name, defaultRoute: endpoint === leading });
   }
   if (leading === undefined) return [...endpoints];
-  const published = publishPorts(services, record, leading, undo);
+  const published = { ...publishPorts(services, record, leading, undo), leads: true };
   return endpoints.map((endpoint) => (endpoint === leading ? published : endpoint));
 }
 

@@ -54,7 +54,11 @@ function takenFours(taken: readonly IpamPool[]): Subnet[] {
 /** A random network of RFC 4193. */
 function localSubnet6(): string {
   const bytes = randomBytes(7).toString('hex');
-  return subnet6Text(subnet6Of(`fd${bytes.slice(0, 2)}:${bytes.slice(2, 6)}:${bytes.slice(6, 10)}:${bytes.slice(10, 14)}::/${ULA_PREFIX_LENGTH}`));
+  return subnet6Text(
+    subnet6Of(
+      `fd${bytes.slice(0, 2)}:${bytes.slice(2, 6)}:${bytes.slice(6, 10)}:${bytes.slice(10, 14)}::/${ULA_PREFIX_LENGTH}`,
+    ),
+  );
 }
 
 function withGateway(pool: IpamPool): IpamPool {
@@ -107,7 +111,8 @@ function checkInside(subnet: string, ip: string, what: string, shown: string): v
   const six = subnet.includes(':');
   if (!(six ? isIPv6(ip) : isIPv4(ip))) throw invalidParameter(`invalid ${what} ${shown}: invalid address`);
   const inside = six ? contains6(subnet6Of(subnet), ipv6Number(ip)) : contains(subnetOf(subnet), ipv4Number(ip));
-  if (!inside) throw invalidParameter(`invalid network config:\ninvalid ${what} ${shown}: not contained in subnet ${subnet}`);
+  if (!inside)
+    throw invalidParameter(`invalid network config:\ninvalid ${what} ${shown}: not contained in subnet ${subnet}`);
 }
 
 function overlap(a: string, b: string): boolean {

@@ -25,7 +25,8 @@ export function linkedHosts(services: Services, record: ContainerRecord): Linked
   return wanted.flatMap(({ link, network }) => {
     const { container, alias } = parseLink(link);
     const other = services.containers.resolve(container);
-    if (!isRunning(other.state)) throw conflict(`Cannot link to a non running container: /${other.name} AS /${record.name}/${alias}`);
+    if (!isRunning(other.state))
+      throw conflict(`Cannot link to a non running container: /${other.name} AS /${record.name}/${alias}`);
     const endpoint = other.endpoints.find((one) => one.network === network);
     const names = [...new Set([alias, other.config.Hostname, other.name])];
     return endpoint?.address === undefined ? [] : [{ ip: endpoint.address.ip, names }];

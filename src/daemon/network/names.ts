@@ -10,4 +10,5 @@ export function networkIdOf(name: string): string {
 }
 
 /** 'default' is another name of the bridge. */
-export const isPredefined = (name: string): boolean => name === 'default' || networkNames.some((known) => known === name);
+export const isPredefined = (name: string): boolean =>
+  name === 'default' || networkNames.some((known) => known === name);

@@ -4,9 +4,13 @@ import type { EndpointResource, NetworkInspect, NetworkPruneReport } from '#api/
 import { isRunning } from '#container/state.ts';
 import { BerthError, forbidden, invalidParameter } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
+import { matchesLabels } from '#pkg/filters/filters.ts';
+import { parseTimestamp } from '#pkg/units/duration.ts';
 import type { Services } from '../services.ts';
 import { isPredefined } from './names.ts';
 import type { Network } from './registry.ts';
+
+const NANOSECONDS_PER_MILLISECOND = 1_000_000n;
 
 type Wanted = Pick<Services, 'containers' | 'bridge' | 'networks'>;
 
@@ -102,10 +106,8 @@ function testOf(services: Wanted, key: string, values: readonly string[]): Test 
   }
 }
 
-function hasLabel(labels: Readonly<Record<string, string>>, wanted: string): boolean {
-  const at = wanted.indexOf('=');
-  return at < 0 ? wanted in labels : labels[wanted.slice(0, at)] === wanted.slice(at + 1);
-}
+const hasLabel = (labels: Readonly<Record<string, string>>, wanted: string): boolean =>
+  matchesLabels(new Map([['label', [wanted]]]), labels);
 
 /** No container, running or not, is meant to be on it. */
 function isUnused(services: Wanted, network: { readonly Name: string; readonly Id: string }): boolean {
@@ -128,7 +130,9 @@ export function removeNetwork(services: Services, reference: string): void {
   const network = services.networks.resolve(reference);
   const { id, name, driver } = network.record;
   if (isPredefined(name)) throw forbidden(`${name} is a pre-defined network and cannot be removed`);
-  const active = Object.values(endpointsOn(services, id)).map((one) => `name:"${one.Name}" id:"${one.EndpointID.slice(0, 12)}"`);
+  const active = Object.values(endpointsOn(services, id)).map(
+    (one) => `name:"${one.Name}" id:"${one.EndpointID.slice(0, 12)}"`,
+  );
   if (active.length > 0) {
     throw forbidden(`error while removing network: network ${name} has active endpoints (${active.join(', ')})`);
   }
@@ -163,7 +167,9 @@ function pruneTestOf(key: string, values: readonly string[]): Test {
     case 'label!':
       return (network) => !values.some((value) => hasLabel(network.Labels, value));
     case 'until': {
-      const before = Math.min(...values.map(momentOf));
+      const before = Math.min(
+        ...values.map((value) => Number(parseTimestamp(value, new Date()) / NANOSECONDS_PER_MILLISECOND)),
+      );
       return (network) => Date.parse(network.Created) < before;
     }
     default:

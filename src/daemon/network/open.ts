@@ -115,4 +115,3 @@ function bridgeOptionsOf(record: NetworkRecord): BridgeOptions {
         }),
   };
 }
-

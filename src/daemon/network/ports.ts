@@ -40,7 +40,10 @@ export function portRequestsOf(record: ContainerRecord): PortRequest[] {
 /** As inspect shows them: every exposed or published port, with where it can be reached now. */
 export function portMapOf(record: ContainerRecord, endpoints: readonly StoredEndpoint[]): PortMap {
   const map: PortMap = {};
-  const specs = [...Object.keys(record.config.ExposedPorts ?? {}), ...Object.keys(record.hostConfig.PortBindings ?? {})];
+  const specs = [
+    ...Object.keys(record.config.ExposedPorts ?? {}),
+    ...Object.keys(record.hostConfig.PortBindings ?? {}),
+  ];
   for (const spec of specs) for (const { port, protocol } of portsOfSpec(spec)) map[`${port}/${protocol}`] ??= null;
   for (const { port, protocol, hostIp, hostPort } of endpoints.flatMap((endpoint) => endpoint.ports ?? [])) {
     const key = `${port}/${protocol}`;

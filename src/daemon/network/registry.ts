@@ -67,7 +67,8 @@ export class Networks {
     const found = this.#byId.get(reference) ?? this.byName(reference);
     if (found !== undefined) return found;
     const matching = reference === '' ? [] : this.all().filter(({ record }) => record.id.startsWith(reference));
-    if (matching.length > 1) throw conflict(`network ${reference} is ambiguous (${matching.length} matches found on ID prefix)`);
+    if (matching.length > 1)
+      throw conflict(`network ${reference} is ambiguous (${matching.length} matches found on ID prefix)`);
     const [only] = matching;
     if (only === undefined) throw notFound(`network ${reference} not found`);
     return only;

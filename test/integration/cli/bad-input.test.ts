@@ -69,9 +69,9 @@ const cases: readonly { what: string; body: Record<string, unknown>; status: num
   { what: 'ipc mode', body: { HostConfig: { IpcMode: 'nosuch' } }, status: 400, message: /IPC/i },
   {
     what: 'a field that is not there yet',
-    body: { HostConfig: { DeviceRequests: [{ Driver: 'x', Count: 1 }] } },
+    body: { HostConfig: { Cgroup: 'container:x' } },
     status: 501,
-    message: /DeviceRequests|device driver/,
+    message: /Cgroup is not supported/,
   },
 ];
 

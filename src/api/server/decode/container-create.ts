@@ -245,7 +245,7 @@ const hostConfigShape: Shape<HostConfig> = {
   Init: optional(flag),
 };
 
-const endpoint = struct<EndpointSettings>('network.EndpointSettings', {
+export const endpoint = struct<EndpointSettings>('network.EndpointSettings', {
   IPAMConfig: nullable(
     struct<EndpointIpamConfig>('network.EndpointIPAMConfig', {
       IPv4Address: omitEmpty(text),

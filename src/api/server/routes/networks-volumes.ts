@@ -1,9 +1,18 @@
 /** Routes of networks and volumes. */
-import { networkInspect, networkList } from '#api/jobs/network.ts';
+import {
+  networkConnect,
+  networkCreate,
+  networkDisconnect,
+  networkInspect,
+  networkList,
+  networkPrune,
+  networkRemove,
+} from '#api/jobs/network.ts';
 import { volumeCreate, volumeInspect, volumeList, volumePrune, volumeRemove } from '#api/jobs/volume.ts';
 import { decodeFilters } from '#pkg/filters/filters.ts';
 import { decodeVolumeCreate } from '../decode/volume.ts';
-import { needsSwarm, notYet, type Route, type RouteContext, route } from '../route.ts';
+import { decodeNetworkConnect, decodeNetworkCreate, decodeNetworkDisconnect } from '../decode/network.ts';
+import { needsSwarm, type Route, type RouteContext, route } from '../route.ts';
 
 async function listNetworks(ctx: RouteContext): Promise<void> {
   const filters = decodeFilters(ctx.query.text('filters'));
@@ -12,6 +21,33 @@ async function listNetworks(ctx: RouteContext): Promise<void> {
 
 async function inspectNetwork(ctx: RouteContext): Promise<void> {
   ctx.sendJson(200, await ctx.run(networkInspect, { network: ctx.param('id') }));
+}
+
+async function createNetwork(ctx: RouteContext): Promise<void> {
+  const request = decodeNetworkCreate(await ctx.jsonRequired(), ctx.minor);
+  ctx.sendJson(201, await ctx.run(networkCreate, { request }));
+}
+
+async function removeNetwork(ctx: RouteContext): Promise<void> {
+  await ctx.run(networkRemove, { network: ctx.param('id') });
+  ctx.sendEmpty(204);
+}
+
+async function connectNetwork(ctx: RouteContext): Promise<void> {
+  const { Container: container, EndpointConfig: settings } = decodeNetworkConnect(await ctx.jsonRequired());
+  await ctx.run(networkConnect, { network: ctx.param('id'), container, settings });
+  ctx.sendEmpty(200);
+}
+
+async function disconnectNetwork(ctx: RouteContext): Promise<void> {
+  const { Container: container, Force: force } = decodeNetworkDisconnect(await ctx.jsonRequired());
+  await ctx.run(networkDisconnect, { network: ctx.param('id'), container, force });
+  ctx.sendEmpty(200);
+}
+
+async function pruneNetworks(ctx: RouteContext): Promise<void> {
+  const filters = decodeFilters(ctx.query.text('filters'));
+  ctx.sendJson(200, await ctx.run(networkPrune, { filters }));
 }
 
 async function listVolumes(ctx: RouteContext): Promise<void> {
@@ -41,11 +77,11 @@ async function removeVolume(ctx: RouteContext): Promise<void> {
 export const networkAndVolumeRoutes: readonly Route[] = [
   route('GET', '/networks', 24, 'list networks', listNetworks),
   route('GET', '/networks/{id}', 24, 'inspect a network', inspectNetwork),
-  notYet('POST', '/networks/create', 24, 'create a network'),
-  notYet('POST', '/networks/prune', 25, 'remove unused networks'),
-  notYet('POST', '/networks/{id}/connect', 24, 'connect a container to a network'),
-  notYet('POST', '/networks/{id}/disconnect', 24, 'disconnect a container from a network'),
-  notYet('DELETE', '/networks/{id}', 24, 'remove a network'),
+  route('POST', '/networks/create', 24, 'create a network', createNetwork),
+  route('POST', '/networks/prune', 25, 'remove unused networks', pruneNetworks),
+  route('POST', '/networks/{id}/connect', 24, 'connect a container to a network', connectNetwork),
+  route('POST', '/networks/{id}/disconnect', 24, 'disconnect a container from a network', disconnectNetwork),
+  route('DELETE', '/networks/{id}', 24, 'remove a network', removeNetwork),
   route('GET', '/volumes', 24, 'list volumes', listVolumes),
   route('GET', '/volumes/{name}', 24, 'inspect a volume', inspectVolume),
   route('POST', '/volumes/create', 24, 'create a volume', createVolume),

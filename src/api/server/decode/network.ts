@@ -1,0 +1,56 @@
+/** The bodies of network create, connect and disconnect. */
+import type {
+  Ipam,
+  IpamPool,
+  NetworkConnectRequest,
+  NetworkCreateRequest,
+  NetworkDisconnectRequest,
+} from '#api/types/network.ts';
+import { endpoint } from './container-create.ts';
+import { flag, list, nullable, omitEmpty, struct, text, textMap } from './fields.ts';
+
+const pool = struct<IpamPool>('network.IPAMConfig', {
+  Subnet: omitEmpty(text),
+  IPRange: omitEmpty(text),
+  Gateway: omitEmpty(text),
+  AuxiliaryAddresses: omitEmpty(textMap),
+});
+
+const create = struct<Omit<NetworkCreateRequest, 'EnableIPv4'> & { EnableIPv4: boolean | null }>(
+  'network.CreateRequest',
+  {
+    Name: text,
+    Driver: text,
+    Scope: text,
+    EnableIPv4: nullable(flag),
+    EnableIPv6: flag,
+    IPAM: struct<Ipam>('network.IPAM', { Driver: text, Options: textMap, Config: list(pool, 'network.IPAMConfig') }),
+    Internal: flag,
+    Attachable: flag,
+    Ingress: flag,
+    ConfigOnly: flag,
+    ConfigFrom: nullable(struct<{ Network: string }>('network.ConfigReference', { Network: text })),
+    Options: textMap,
+    Labels: textMap,
+  },
+);
+
+const connect = struct<NetworkConnectRequest>('network.ConnectOptions', {
+  Container: text,
+  EndpointConfig: nullable(endpoint),
+});
+
+const disconnect = struct<NetworkDisconnectRequest>('network.DisconnectOptions', { Container: text, Force: flag });
+
+const place = (name: string) => ({ struct: name, path: '' });
+
+/** Clients before 1.47 know no EnableIPv4. */
+export function decodeNetworkCreate(body: unknown, minor: number): NetworkCreateRequest {
+  const request = create(body, place('CreateRequest'));
+  return { ...request, EnableIPv4: minor < 47 ? true : (request.EnableIPv4 ?? true) };
+}
+
+export const decodeNetworkConnect = (body: unknown): NetworkConnectRequest => connect(body, place('ConnectOptions'));
+
+export const decodeNetworkDisconnect = (body: unknown): NetworkDisconnectRequest =>
+  disconnect(body, place('DisconnectOptions'));
