@@ -2,7 +2,20 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import type { EndpointSettings } from '#api/types/network.ts';
 import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
-import type { NetworkWish } from './record.ts';
+
+/** What the user asked of a container's connection to one network; '' is nothing. */
+export interface NetworkWish {
+  /** '' until it is known. */
+  readonly networkId: string;
+  readonly aliases: readonly string[];
+  /** 'CONTAINER:ALIAS' */
+  readonly links: readonly string[];
+  readonly ip: string;
+  readonly ip6: string;
+  readonly mac: string;
+  readonly driverOpts: Readonly<Record<string, string>> | null;
+  readonly gwPriority: number;
+}
 
 export const noWish: NetworkWish = {
   networkId: '',

@@ -8,7 +8,7 @@ import type { HostConfig } from '#api/types/host-config.ts';
 import { dataLoss } from '#errdefs/errors.ts';
 import type { Resources } from '#libcontainer/spec.ts';
 import { type MountSpec, plainMount } from './mount-spec.ts';
-import { noWish } from './network-wish.ts';
+import { type NetworkWish, noWish } from './network-wish.ts';
 import type { ContainerState } from './state.ts';
 import type { UserNamespace } from './user-namespace.ts';
 
@@ -51,20 +51,6 @@ export interface StoredEndpoint {
   }[];
   /** The default routes of the container lead through it. */
   readonly leads?: boolean;
-}
-
-/** What the user asked of a container's connection to one network; '' is nothing. */
-export interface NetworkWish {
-  /** '' until it is known. */
-  readonly networkId: string;
-  readonly aliases: readonly string[];
-  /** 'CONTAINER:ALIAS' */
-  readonly links: readonly string[];
-  readonly ip: string;
-  readonly ip6: string;
-  readonly mac: string;
-  readonly driverOpts: Readonly<Record<string, string>> | null;
-  readonly gwPriority: number;
 }
 
 export interface ContainerRecord {

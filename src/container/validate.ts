@@ -10,7 +10,7 @@ import type { NetworkingConfig } from '#api/types/network.ts';
 import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
 import { normaliseCapabilities } from './capabilities.ts';
 import { wishOf } from './network-wish.ts';
-import type { NetworkWish } from './record.ts';
+import type { NetworkWish } from './network-wish.ts';
 import { checkResources, type CpuFacts } from './resources.ts';
 import { checkRestartPolicy } from './restart-policy.ts';
 import { parseSecurityOptions } from './security-opt.ts';

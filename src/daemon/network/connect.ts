@@ -1,6 +1,7 @@
 /** connect and disconnect, of containers that run and of those that do not. */
 import type { EndpointSettings } from '#api/types/network.ts';
-import type { ContainerRecord, NetworkWish } from '#container/record.ts';
+import type { NetworkWish } from '#container/network-wish.ts';
+import type { ContainerRecord } from '#container/record.ts';
 import { wishOf } from '#container/network-wish.ts';
 import { isRunning } from '#container/state.ts';
 import { containerOfMode } from '#container/validate.ts';

@@ -1,5 +1,6 @@
 /** The names by which a container is known on a network. */
-import type { ContainerRecord, NetworkWish } from '#container/record.ts';
+import type { NetworkWish } from '#container/network-wish.ts';
+import type { ContainerRecord } from '#container/record.ts';
 
 const SHORT_ID = 12;
 

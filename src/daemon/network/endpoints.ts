@@ -2,7 +2,8 @@
  * The endpoints of one container through a start: which networks it wants, their endpoints in order (eth0 first), the
  * default route, published ports, and their release.
  */
-import type { ContainerRecord, NetworkWish, StoredEndpoint } from '#container/record.ts';
+import type { NetworkWish } from '#container/network-wish.ts';
+import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import { containerOfMode } from '#container/validate.ts';
 import { invalidParameter, messageOf, notFound, systemError } from '#errdefs/errors.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
