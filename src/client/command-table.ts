@@ -18,6 +18,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   image: 'Manage images',
   jobs: 'Show and cancel what the daemon is doing',
   system: 'Manage Berth',
+  volume: 'Manage volumes',
 };
 
 export const COMMANDS: readonly TableEntry[] = [
@@ -195,6 +196,56 @@ export const COMMANDS: readonly TableEntry[] = [
     summary: 'Display system-wide information',
     common: true,
     load: async () => (await import('./system/info.ts')).info,
+  },
+  {
+    names: ['volume clone'],
+    summary: 'Make a volume with the same contents, options and labels',
+    load: async () => (await import('./volume/transfer.ts')).clone,
+  },
+  {
+    names: ['volume create'],
+    summary: 'Create a volume',
+    load: async () => (await import('./volume/create.ts')).create,
+  },
+  {
+    names: ['volume export'],
+    summary: "Write a volume's contents as a tar archive",
+    load: async () => (await import('./volume/transfer.ts')).exportCommand,
+  },
+  {
+    names: ['volume import'],
+    summary: 'Put the contents of a tar archive into a volume',
+    load: async () => (await import('./volume/transfer.ts')).importCommand,
+  },
+  {
+    names: ['volume inspect'],
+    summary: 'Display detailed information on one or more volumes',
+    load: async () => (await import('./system/inspect.ts')).inspectVolumes,
+  },
+  {
+    names: ['volume ls', 'volume list'],
+    summary: 'List volumes',
+    load: async () => (await import('./volume/ls.ts')).ls,
+  },
+  {
+    names: ['volume prune'],
+    summary: 'Remove unused local volumes',
+    load: async () => (await import('./volume/remove.ts')).prune,
+  },
+  {
+    names: ['volume rename'],
+    summary: 'Rename a volume that nothing uses',
+    load: async () => (await import('./volume/transfer.ts')).rename,
+  },
+  {
+    names: ['volume rm', 'volume remove'],
+    summary: 'Remove one or more volumes. You cannot remove a volume that is in use by a container.',
+    load: async () => (await import('./volume/remove.ts')).rm,
+  },
+  {
+    names: ['volume update'],
+    summary: 'Update a volume (cluster volumes only)',
+    load: async () => (await import('./volume/remove.ts')).update,
   },
   {
     names: ['inspect'],

@@ -15,6 +15,7 @@ import { NativeDriver } from '#execdriver/native/driver.ts';
 import { Graph } from '#graph/graph.ts';
 import { OciDriver } from '#execdriver/oci/driver.ts';
 import { GraphDb } from '#graphdb/graphdb.ts';
+import { ProjectIds } from '#graphdb/project-ids.ts';
 import { openGraphDriver } from '#graphdriver/open.ts';
 import { ImageStore } from '#image/image-store.ts';
 import { LayerStore } from '#layer/layer-store.ts';
@@ -31,7 +32,8 @@ import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
 import { runCommand } from '#pkg/command/command.ts';
 import { log } from '#pkg/log/log.ts';
 import { Pump } from '#stdio/pump.ts';
-import { LocalVolumes } from '#volume/local.ts';
+import { VolumeQuota } from '#volume/quota.ts';
+import { type CopyTree, LocalVolumes } from '#volume/local.ts';
 import { PluginDrivers } from '#volume/plugin-driver.ts';
 import { Volumes } from '#volume/volumes.ts';
 import { Ballast } from './ballast.ts';
@@ -109,10 +111,11 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   undo.defer(() => tasks.stop());
   const room = new Ballast(dataRoot);
   const volumeDrivers = new PluginDrivers();
+  const copyTree: CopyTree = (from, to, o) => pool.copy(from, to, o);
   const localVolumes = new LocalVolumes({
     root: path.join(dataRoot, 'volumes'),
     lostAndFound: path.join(dataRoot, 'lost+found'),
-    copy: (from, to, o) => pool.copy(from, to, o),
+    copy: copyTree,
   });
   const settings = { current: settingsOf(config) };
   const services: Services = {
@@ -134,8 +137,14 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     waiters: new Waiters(),
     updateHooks: new UpdateHooks(),
     execs: new Execs(db),
-    volumes: new Volumes({ local: localVolumes, db, drivers: volumeDrivers }),
+    volumes: new Volumes({
+      local: localVolumes,
+      db,
+      drivers: volumeDrivers,
+      quota: new VolumeQuota(path.join(dataRoot, 'volumes'), new ProjectIds(db, dataRoot)),
+    }),
     volumeDrivers,
+    copyTree,
     layers,
     images,
     graph,

@@ -3,7 +3,6 @@ import * as container from '#api/jobs/container.ts';
 import * as network from '#api/jobs/network.ts';
 import * as stats from '#api/jobs/stats.ts';
 import * as system from '#api/jobs/system.ts';
-import { volumeCreate, volumeInspect, volumeList, volumePrune, volumeRemove } from '#api/jobs/volume.ts';
 import { attachContainer } from './container/attach.ts';
 import { createContainer } from './container/create.ts';
 import { inspectContainer } from './container/inspect.ts';
@@ -29,25 +28,20 @@ import { containerStats, statsCollector } from './stats/stats.ts';
 import { streamEvents } from './system/events.ts';
 import { systemInfo } from './system/info.ts';
 import { systemVersion } from './system/version.ts';
-import { pruneVolumes } from './volume/prune.ts';
-import { createVolume, inspectVolume, listVolumes, removeVolume } from './volume/volumes.ts';
+import { installVolumeJobs } from './volume/jobs.ts';
 
 export function installJobs(services: Services): void {
   installContainerJobs(services);
   installExecJobs(services);
   installStatsJobs(services);
   installImageJobs(services);
+  installVolumeJobs(services);
   const { engine } = services;
   engine.register(system.systemInfo, () => systemInfo(services));
   engine.register(system.systemVersion, () => systemVersion(services));
   engine.register(system.systemEvents, (input, { signal }) => streamEvents(services, input, signal));
   engine.register(system.systemShutdown, () => stopAll(services));
   installNetworkJobs(services);
-  engine.register(volumeList, ({ filters }) => listVolumes(services, filters));
-  engine.register(volumeRemove, ({ volume, force }) => removeVolume(services, volume, force));
-  engine.register(volumeInspect, ({ volume, size }) => inspectVolume(services, volume, size));
-  engine.register(volumeCreate, (input) => createVolume(services, input));
-  engine.register(volumePrune, (input, { signal }) => pruneVolumes(services, input, signal));
 }
 
 function installNetworkJobs(services: Services): void {

@@ -15,6 +15,7 @@ import type { LogReader } from '#logger/read.ts';
 import type { BridgeFacts } from '#networkdriver/bridge.ts';
 import type { Pump } from '#stdio/pump.ts';
 import type { VolumeDrivers } from '#volume/driver.ts';
+import type { CopyTree } from '#volume/local.ts';
 import type { Volumes } from '#volume/volumes.ts';
 import type { Consoles } from './container/console.ts';
 import type { Containers, Room } from './container/containers.ts';
@@ -87,6 +88,7 @@ export interface Services {
   readonly updateHooks: UpdateHooks;
   readonly execs: Execs;
   readonly volumes: Volumes;
+  readonly copyTree: CopyTree;
   /** Drivers of volumes that are plugins. */
   readonly volumeDrivers: VolumeDrivers;
   readonly layers: LayerStore;

@@ -53,11 +53,9 @@ export class LocalVolumes {
     fs.mkdirSync(path.join(directory, DATA), { recursive: true, mode: 0o755 });
   }
 
-  /** A directory of the store's own with an empty `_data`; its name. */
-  makeHidden(): string {
-    const name = `.new-${randomBytes(8).toString('hex')}`;
-    this.makeDirectory(name);
-    return name;
+  /** For a directory of the store's own. */
+  hiddenName(): string {
+    return `.new-${randomBytes(8).toString('hex')}`;
   }
 
   exists(name: string): boolean {
@@ -138,11 +136,6 @@ export class LocalVolumes {
       await undo().catch((err: unknown) => log.error('half a copy into a volume is left', { directory: to, err }));
       throw error;
     }
-  }
-
-  /** All contents of the directory `from` into `to`, both of this store. */
-  copyBetween(from: string, to: string, signal?: AbortSignal): Promise<void> {
-    return this.#copy(this.mountpoint(from), this.mountpoint(to), { signal });
   }
 
   /** Errors: conflict when something of somebody else is mounted in it: deleting would reach what lies there. */

@@ -19,6 +19,8 @@ export interface VolumeRecord {
   readonly labels: Readonly<Record<string, string>>;
   readonly options: DriverOptions;
   readonly anonymous: boolean;
+  /** Of a volume with `size`: who it is to the quota, whatever its name will be. */
+  readonly quotaOwner?: string;
 }
 
 /** Errors: data-loss. */

@@ -18,7 +18,8 @@ import { log } from '#pkg/log/log.ts';
 import { checkVolumeName } from '#pkg/names/volume-name.ts';
 import type { VolumeDriver, VolumeDrivers } from './driver.ts';
 import type { LocalVolumes } from './local.ts';
-import { checkLocalOptions, type DriverOptions, localMountOf } from './local-options.ts';
+import { checkLocalOptions, type DriverOptions, localMountOf, sizeOf } from './local-options.ts';
+import type { VolumeQuota } from './quota.ts';
 import {
   ANONYMOUS_LABEL,
   decodeVolume,
@@ -44,9 +45,11 @@ export interface VolumesOptions {
   readonly local: LocalVolumes;
   readonly db: GraphDb;
   readonly drivers: VolumeDrivers;
+  readonly quota: VolumeQuota;
 }
 
 export class Volumes {
+  readonly #quota: VolumeQuota;
   readonly #local: LocalVolumes;
   readonly #db: GraphDb;
   readonly #drivers: VolumeDrivers;
@@ -58,6 +61,7 @@ export class Volumes {
     this.#local = options.local;
     this.#db = options.db;
     this.#drivers = options.drivers;
+    this.#quota = options.quota;
   }
 
   /**
@@ -97,13 +101,32 @@ export class Volumes {
     }
     if (!anonymous) checkVolumeName(name);
     checkLocalOptions(name, options);
-    if (options['size'] !== undefined) {
-      throw invalidParameter(`create ${name}: quota size requested but no quota support`);
-    }
-    this.#db.transaction(() => this.#db.put(VOLUME_KIND, name, volume), { durable: true });
+    const local = this.#withQuota(volume);
+    this.#db.transaction(() => this.#db.put(VOLUME_KIND, name, local), { durable: true });
     failpoint('volume.recorded');
-    this.#local.makeDirectory(name);
-    return { volume, created: true };
+    try {
+      this.#makeDirectory(local);
+    } catch (error) {
+      this.#db.delete(VOLUME_KIND, name);
+      await this.#local.discard(name);
+      throw error;
+    }
+    return { volume: local, created: true };
+  }
+
+  /** Errors: invalid-parameter when there is to be a quota and there can be none. */
+  #withQuota(volume: VolumeRecord): VolumeRecord {
+    if (volume.options['size'] === undefined) return volume;
+    this.#quota.assertPossible(volume.name);
+    return { ...volume, quotaOwner: randomBytes(8).toString('hex') };
+  }
+
+  /** `directory`: where it is made when it does not have its name yet. */
+  #makeDirectory(volume: VolumeRecord, directory = volume.name): void {
+    this.#local.makeDirectory(directory);
+    const bytes = sizeOf(volume.name, volume.options);
+    if (bytes === undefined || volume.quotaOwner === undefined) return;
+    this.#quota.limit(volume.quotaOwner, this.mountpoint(directory), bytes);
   }
 
   async #driverFor(verb: string, name: string, driver: string): Promise<VolumeDriver> {
@@ -222,7 +245,9 @@ export class Volumes {
   async copyUp(name: string, rootfs: number, destination: string, containerId: string, signal?: AbortSignal) {
     const mountpoint = await this.mount(name, containerId);
     try {
-      const direct = this.needsMount(this.get(name));
+      const volume = this.get(name);
+      // Nothing can be renamed into a directory of another project.
+      const direct = this.needsMount(volume) || volume.options['size'] !== undefined;
       await this.#local.copyUp(name, { rootfs, destination }, { mountpoint, direct, signal });
     } finally {
       await this.unmount(name, containerId);
@@ -252,6 +277,7 @@ export class Volumes {
       );
       failpoint('volume.forgotten');
       const deletion = this.#local.discard(name);
+      if (volume.quotaOwner !== undefined) this.#quota.release(volume.quotaOwner);
       this.#db.delete(REMOVAL_KIND, name);
       return { deletion };
     });
@@ -280,8 +306,8 @@ export class Volumes {
   restore(): void {
     const recorded = new Set(this.list().map((volume) => volume.name));
     for (const { id, document } of this.#db.list(MOVE_KIND)) {
-      const from: unknown = typeof document === 'object' && document !== null ? Reflect.get(document, 'from') : '';
-      if (recorded.has(id) && typeof from === 'string' && this.#local.exists(from)) this.#local.move(from, id);
+      const from = wordOf(document, 'from');
+      if (recorded.has(id) && from !== '' && this.#local.exists(from)) this.#local.move(from, id);
       this.#db.delete(MOVE_KIND, id);
     }
     for (const { id } of this.#db.list(REMOVAL_KIND)) {
@@ -292,6 +318,8 @@ export class Volumes {
     }
     const local = this.list().filter((volume) => volume.driver === LOCAL_DRIVER);
     this.#local.restore(new Set(local.map((volume) => volume.name)));
+    for (const volume of local) if (volume.quotaOwner !== undefined) this.#makeDirectory(volume);
+    this.#quota.sweep(new Set(local.flatMap((volume) => volume.quotaOwner ?? [])));
   }
 
   /**
@@ -318,6 +346,81 @@ export class Volumes {
       this.#local.unmount(name, volume.options);
   }
 
+  /** Errors: conflict while something uses it; not-found; conflict when the new name is taken. */
+  async rename(name: string, to: string): Promise<VolumeRecord> {
+    if (name === to) throw invalidParameter(`rename ${name}: the new name is the old one`);
+    checkVolumeName(to);
+    // Both names are taken in one order, so that two renames cannot wait for each other.
+    const [first = '', second = ''] = [name, to].sort();
+    return this.#queue.run(first, () => this.#queue.run(second, () => this.#rename(name, to)));
+  }
+
+  #rename(name: string, to: string): VolumeRecord {
+    const volume = this.get(name);
+    if (volume.driver !== LOCAL_DRIVER) throw invalidParameter(`rename ${name}: its driver "${volume.driver}" cannot`);
+    this.#assertUnused('rename', name);
+    this.#assertFree(to);
+    const renamed = { ...volume, name: to, anonymous: false };
+    this.#arrive(renamed, name, volume);
+    return renamed;
+  }
+
+  #assertFree(name: string): void {
+    if (this.find(name) !== undefined) throw conflict(`volume ${name} exists already: volume name must be unique`);
+  }
+
+  /** Records a volume whose directory has another name so far, and moves that. `before`: what it was recorded as. */
+  #arrive(volume: VolumeRecord, from: string, before?: VolumeRecord): void {
+    const { name } = volume;
+    const record = (): void => {
+      if (before !== undefined) this.#db.delete(VOLUME_KIND, before.name);
+      this.#db.put(VOLUME_KIND, name, volume);
+      this.#db.put(MOVE_KIND, name, { from });
+    };
+    const forget = (): void => {
+      if (before !== undefined) this.#db.put(VOLUME_KIND, before.name, before);
+      this.#db.delete(VOLUME_KIND, name);
+      this.#db.delete(MOVE_KIND, name);
+    };
+    this.#db.transaction(record, { durable: true });
+    try {
+      failpoint('volume.moving');
+      this.#local.move(from, name);
+    } catch (error) {
+      this.#db.transaction(forget, { durable: true });
+      throw error;
+    }
+    this.#db.delete(MOVE_KIND, name);
+  }
+
+  /**
+   * A new local volume that is there with all its contents, or not at all. `fill` writes into the directory that it is
+   * given. Errors: conflict when the name is taken.
+   */
+  async createFilled(request: VolumeRequest, fill: (mountpoint: string) => Promise<void>): Promise<VolumeRecord> {
+    const { name, options = {}, labels = {} } = request;
+    checkVolumeName(name);
+    checkLocalOptions(name, options);
+    this.#assertFree(name);
+    const fresh = { name, driver: LOCAL_DRIVER, scope: 'local', createdAt: rfc3339(nowNs()), labels, options } as const;
+    const volume = this.#withQuota({ ...fresh, anonymous: false });
+    const hidden = this.#local.hiddenName();
+    try {
+      this.#makeDirectory(volume, hidden);
+      await fill(this.mountpoint(hidden));
+      failpoint('volume.filled');
+      return await this.#queue.run(name, () => {
+        this.#assertFree(name);
+        this.#arrive(volume, hidden);
+        return volume;
+      });
+    } catch (error) {
+      if (volume.quotaOwner !== undefined) this.#quota.release(volume.quotaOwner);
+      await this.#local.discard(hidden);
+      throw error;
+    }
+  }
+
   toWire(volume: VolumeRecord, more: { mountpoint?: string; status?: Readonly<Record<string, unknown>> } = {}): Volume {
     const { labels, options } = volume;
     const ownLabels = volume.anonymous ? { [ANONYMOUS_LABEL]: '', ...labels } : { ...labels };
@@ -332,6 +435,11 @@ export class Volumes {
       ...(more.status === undefined ? {} : { Status: { ...more.status } }),
     };
   }
+}
+
+function wordOf(document: unknown, key: string): string {
+  const value: unknown = typeof document === 'object' && document !== null ? Reflect.get(document, key) : undefined;
+  return typeof value === 'string' ? value : '';
 }
 
 /** The same failure, saying what it was about. */

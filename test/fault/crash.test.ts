@@ -21,6 +21,9 @@ async function drive(d: TestDaemon, name: string): Promise<void> {
   } else if (/^volume\.(?:un)?mount/.test(name)) {
     const volume = 'src=memory,dst=/data,volume-opt=type=tmpfs,volume-opt=device=tmpfs';
     await d.docker(['run', '--rm', '--network', 'none', '--mount', volume, IMG, 'true'], { limitMs });
+  } else if (name === 'volume.moving' || name === 'volume.filled') {
+    await d.docker(['volume', 'create', 'made'], { limitMs });
+    await d.request('POST', '/berth/volumes/made/clone?name=copied').catch(() => undefined);
   } else if (name.startsWith('volume.'))
     await d.docker(['run', '--rm', '--network', 'none', '-v', '/data', IMG, 'true'], { limitMs });
   else await d.docker(['run', '--rm', '--name', 'target', IMG, 'sh', '-c', 'echo x'], { limitMs });

@@ -4,6 +4,7 @@
  */
 import { inspectContainer } from '#api/client/containers.ts';
 import { inspectImage } from '#api/client/images.ts';
+import { inspectVolume } from '#api/client/volumes.ts';
 import { ApiError } from '#api/client/api-error.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { inspectFormatFlag } from '../common-flags.ts';
@@ -29,9 +30,10 @@ export const inspect = defineCommand({
     const kinds: Readonly<Record<string, LookUp>> = {
       container: (name) => inspectContainer(client, name, values.size),
       image: (name) => inspectImage(client, name),
+      volume: (name) => inspectVolume(client, name, values.size),
     };
     if (values.type !== '' && !Object.hasOwn(kinds, values.type)) {
-      throw new Error(`unknown type: ${JSON.stringify(values.type)}: must be "container" or "image"`);
+      throw new Error(`unknown type: ${JSON.stringify(values.type)}: must be "container", "image" or "volume"`);
     }
     const chosen = values.type === '' ? Object.values(kinds) : [kinds[values.type] ?? (() => Promise.resolve())];
     return show(context, positionals, values.format, (name) => firstOf(chosen, name, values.type === ''));
@@ -54,7 +56,15 @@ export const inspectImages = defineCommand({
     show(context, positionals, values.format, (name) => inspectImage(context.client(), name)),
 });
 
-/** A name may mean a container or an image; the first kind that knows it wins. */
+export const inspectVolumes = defineCommand({
+  operands: 'VOLUME [VOLUME...]',
+  count: [1, Infinity],
+  flags: { format: inspectFormatFlag(), size: sizeFlag('Display how much is in it') },
+  run: (context, { values, positionals }) =>
+    show(context, positionals, values.format, (name) => inspectVolume(context.client(), name, values.size)),
+});
+
+/** A name may mean a container, an image or a volume; the first kind that knows it wins. */
 async function firstOf(lookUps: readonly LookUp[], name: string, several: boolean): Promise<unknown> {
   for (const lookUp of lookUps) {
     try {

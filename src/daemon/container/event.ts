@@ -36,7 +36,7 @@ export function networkNameOf(record: ContainerRecord): string {
 
 export function publishVolumeEvent(
   events: Events,
-  action: 'create' | 'mount' | 'unmount' | 'destroy',
+  action: 'create' | 'mount' | 'unmount' | 'destroy' | 'rename',
   volume: { readonly name: string; readonly driver: string },
   attributes: Readonly<Record<string, string>>,
 ): void {

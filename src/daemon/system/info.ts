@@ -25,7 +25,7 @@ export function systemInfo(services: Services): SystemInfo {
     Driver: services.layers.driverName,
     DriverStatus: services.layers.driverStatus(),
     Plugins: {
-      Volume: ['local'],
+      Volume: ['local', ...services.volumeDrivers.names()],
       Network: ['bridge', 'host', 'null'],
       Authorization: null,
       Log: [...logDrivers],

@@ -65,5 +65,7 @@ export const failpointNames = [
   'volume.mounted',
   'volume.unmounted',
   'volume.forgotten',
+  'volume.moving',
+  'volume.filled',
 ] as const;
 export type FailpointName = (typeof failpointNames)[number];

@@ -4,9 +4,10 @@ import type { Route } from '../route.ts';
 import { containerRoutes } from './containers.ts';
 import { execRoutes } from './exec.ts';
 import { imageRoutes } from './images.ts';
-import { networkAndVolumeRoutes } from './networks-volumes.ts';
+import { networkRoutes } from './networks.ts';
 import { pluginRoutes, swarmRoutes } from './swarm-plugins.ts';
 import { systemRoutes } from './system.ts';
+import { volumeRoutes } from './volumes.ts';
 
 export function allRoutes(engine: Pick<Engine, 'list' | 'cancel'>): readonly Route[] {
   return [
@@ -14,7 +15,8 @@ export function allRoutes(engine: Pick<Engine, 'list' | 'cancel'>): readonly Rou
     ...containerRoutes,
     ...execRoutes,
     ...imageRoutes,
-    ...networkAndVolumeRoutes,
+    ...networkRoutes,
+    ...volumeRoutes,
     ...swarmRoutes,
     ...pluginRoutes,
   ];

@@ -1,4 +1,4 @@
-/** Routes of networks and volumes. */
+/** Routes of networks. */
 import {
   networkConnect,
   networkCreate,
@@ -8,11 +8,9 @@ import {
   networkPrune,
   networkRemove,
 } from '#api/jobs/network.ts';
-import { volumeCreate, volumeInspect, volumeList, volumePrune, volumeRemove } from '#api/jobs/volume.ts';
 import { decodeFilters } from '#pkg/filters/filters.ts';
-import { decodeVolumeCreate } from '../decode/volume.ts';
 import { decodeNetworkConnect, decodeNetworkCreate, decodeNetworkDisconnect } from '../decode/network.ts';
-import { needsSwarm, type Route, type RouteContext, route } from '../route.ts';
+import { type Route, type RouteContext, route } from '../route.ts';
 
 async function listNetworks(ctx: RouteContext): Promise<void> {
   const filters = decodeFilters(ctx.query.text('filters'));
@@ -50,31 +48,7 @@ async function pruneNetworks(ctx: RouteContext): Promise<void> {
   ctx.sendJson(200, await ctx.run(networkPrune, { filters }));
 }
 
-async function listVolumes(ctx: RouteContext): Promise<void> {
-  const filters = decodeFilters(ctx.query.text('filters'));
-  ctx.sendJson(200, await ctx.run(volumeList, { filters }));
-}
-
-async function inspectVolume(ctx: RouteContext): Promise<void> {
-  ctx.sendJson(200, await ctx.run(volumeInspect, { volume: ctx.param('name'), size: ctx.query.flag('size') }));
-}
-
-async function createVolume(ctx: RouteContext): Promise<void> {
-  ctx.sendJson(201, await ctx.run(volumeCreate, decodeVolumeCreate(await ctx.jsonRequired())));
-}
-
-/** Before API 1.42 a prune took named volumes too. */
-async function pruneVolumes(ctx: RouteContext): Promise<void> {
-  const filters = decodeFilters(ctx.query.text('filters'));
-  ctx.sendJson(200, await ctx.run(volumePrune, { filters, named: ctx.minor < 42 }));
-}
-
-async function removeVolume(ctx: RouteContext): Promise<void> {
-  await ctx.run(volumeRemove, { volume: ctx.param('name'), force: ctx.query.flag('force') });
-  ctx.sendEmpty(204);
-}
-
-export const networkAndVolumeRoutes: readonly Route[] = [
+export const networkRoutes: readonly Route[] = [
   route('GET', '/networks', 24, 'list networks', listNetworks),
   route('GET', '/networks/{id}', 24, 'inspect a network', inspectNetwork),
   route('POST', '/networks/create', 24, 'create a network', createNetwork),
@@ -82,10 +56,4 @@ export const networkAndVolumeRoutes: readonly Route[] = [
   route('POST', '/networks/{id}/connect', 24, 'connect a container to a network', connectNetwork),
   route('POST', '/networks/{id}/disconnect', 24, 'disconnect a container from a network', disconnectNetwork),
   route('DELETE', '/networks/{id}', 24, 'remove a network', removeNetwork),
-  route('GET', '/volumes', 24, 'list volumes', listVolumes),
-  route('GET', '/volumes/{name}', 24, 'inspect a volume', inspectVolume),
-  route('POST', '/volumes/create', 24, 'create a volume', createVolume),
-  route('POST', '/volumes/prune', 25, 'remove unused volumes', pruneVolumes),
-  needsSwarm('PUT', '/volumes/{name}', 'update a cluster volume'),
-  route('DELETE', '/volumes/{name}', 24, 'remove a volume', removeVolume),
 ];

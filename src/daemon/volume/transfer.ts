@@ -1,0 +1,85 @@
+/**
+ * Beyond Docker: a volume's contents out and in as a tar, under another name, and as a copy. A volume that containers
+ * write into meanwhile is taken as it is found; pause them for a state of one moment.
+ */
+import { randomBytes } from 'node:crypto';
+import type { OutputStream } from '#api/jobs/streams.ts';
+import type { Volume } from '#api/types/volume.ts';
+import { invalidParameter } from '#errdefs/errors.ts';
+import { packDirectory, unpackInto } from '#pkg/archive/stream.ts';
+import { LOCAL_DRIVER, type VolumeRecord } from '#volume/records.ts';
+import { publishVolumeEvent } from '../container/event.ts';
+import type { Services } from '../services.ts';
+
+/** Runs `work` with the place of the contents; the volume is neither removed nor unmounted meanwhile. */
+async function withContents<T>(
+  services: Services,
+  name: string,
+  work: (mountpoint: string, volume: VolumeRecord) => Promise<T>,
+): Promise<T> {
+  const { volumes } = services;
+  const volume = volumes.get(name);
+  using held = volumes.hold(name);
+  void held;
+  // As a container would be named, but none has it: a crash is repaired like that of one.
+  const id = randomBytes(32).toString('hex');
+  const mountpoint = await volumes.mount(name, id);
+  try {
+    return await work(mountpoint, volume);
+  } finally {
+    await volumes.unmount(name, id);
+  }
+}
+
+export async function exportVolume(
+  services: Services,
+  input: { readonly volume: string; readonly output: OutputStream },
+  signal: AbortSignal,
+): Promise<void> {
+  await withContents(services, input.volume, async (mountpoint) => {
+    for await (const piece of packDirectory(mountpoint, signal)) await input.output.write(piece);
+  });
+}
+
+/** Makes the volume when it is not there, whole or not at all; else adds to what is in it, as unpacking does. */
+export async function importVolume(
+  services: Services,
+  input: { readonly volume: string; readonly archive: AsyncIterable<Uint8Array> },
+  signal: AbortSignal,
+): Promise<Volume> {
+  const { volume: name, archive } = input;
+  const { volumes } = services;
+  if (volumes.find(name) !== undefined) {
+    await withContents(services, name, (mountpoint) => unpackInto(mountpoint, archive, signal));
+    return volumes.toWire(volumes.get(name));
+  }
+  const made = await volumes.createFilled({ name }, async (mountpoint) => {
+    await unpackInto(mountpoint, archive, signal);
+  });
+  publishVolumeEvent(services.events, 'create', made, {});
+  return volumes.toWire(made);
+}
+
+export async function renameVolume(services: Services, name: string, to: string): Promise<void> {
+  const volume = await services.volumes.rename(name, to);
+  publishVolumeEvent(services.events, 'rename', volume, { oldName: name });
+}
+
+/** File data is shared where the file system can (FICLONE). */
+export async function cloneVolume(
+  services: Services,
+  input: { readonly volume: string; readonly name: string },
+  signal: AbortSignal,
+): Promise<Volume> {
+  const { volumes, copyTree } = services;
+  const { name } = input;
+  if (name === input.volume) throw invalidParameter(`clone ${name}: the new name is the old one`);
+  const made = await withContents(services, input.volume, (mountpoint, volume) => {
+    // What options mount elsewhere becomes a plain volume with that content.
+    const plain = volume.driver === LOCAL_DRIVER && !volumes.needsMount(volume);
+    const request = { name, labels: volume.labels, options: plain ? volume.options : {} };
+    return volumes.createFilled(request, (target) => copyTree(mountpoint, target, { signal }));
+  });
+  publishVolumeEvent(services.events, 'create', made, { clonedFrom: input.volume });
+  return volumes.toWire(made);
+}
