@@ -3,6 +3,7 @@ import * as path from 'node:path/posix';
 import type { MountRequest } from '#api/types/host-config.ts';
 import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
 import { isVolumeName } from '#pkg/names/volume-name.ts';
+import { parseIdmap } from './idmap-option.ts';
 import { checkDestination, type MountSpec, plainMount, propagations } from './mount-spec.ts';
 import { checkTmpfsOptions, tmpfsOptions } from './tmpfs-options.ts';
 
@@ -24,6 +25,9 @@ export function parseMount(request: MountRequest): MountSpec {
   const target = request.Target ?? '';
   if (['bind', 'volume', 'tmpfs', 'image'].includes(type) && target === '') {
     throw mountError(request, 'field Target must not be empty');
+  }
+  if (!['bind', 'volume'].includes(type) && (request.IdMap !== undefined || request.Chown === true)) {
+    throw mountError(request, 'only binds and volumes can have idmap and U');
   }
   const readOnly = request.ReadOnly ?? false;
   switch (type) {
@@ -66,9 +70,14 @@ function parseBindMount(request: MountRequest, destination: string, readOnly: bo
     readOnly,
     readOnlyBelow: readOnlyBelow(request, readOnly),
     propagation,
+    ...idsOf(request),
     createSource: options.CreateMountpoint ?? false,
     nonRecursive: options.NonRecursive ?? false,
   };
+}
+
+function idsOf({ IdMap: idmap, Chown: chown = false }: MountRequest): Pick<MountSpec, 'idmap' | 'chown'> {
+  return { idmap: idmap === undefined ? '' : parseIdmap(idmap), chown };
 }
 
 function readOnlyBelow(request: MountRequest, readOnly: boolean): MountSpec['readOnlyBelow'] {
@@ -105,6 +114,7 @@ function parseVolumeMount(request: MountRequest, destination: string, readOnly: 
     destination,
     readOnly,
     mode: 'z',
+    ...idsOf(request),
     copyUp: !(options.NoCopy ?? false) && subpath === '',
     subpath,
     anonymous: source === '',

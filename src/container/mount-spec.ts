@@ -27,6 +27,10 @@ export interface MountSpec {
   readonly driverOptions: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
   readonly tmpfsOptions: readonly string[];
+  /** See idmap-option.ts; '' is none asked for. */
+  readonly idmap: string;
+  /** At each start everything in it is given to the container's user. */
+  readonly chown: boolean;
   /** `--tmpfs`: inspect does not list it among Mounts. */
   readonly hidden: boolean;
 }
@@ -45,6 +49,8 @@ export const plainMount = {
   driverOptions: {},
   labels: {},
   tmpfsOptions: [],
+  idmap: '',
+  chown: false,
   hidden: false,
 } as const;
 

@@ -9,6 +9,7 @@ import type { ContainerConfig } from '#api/types/container.ts';
 import type { HostConfig } from '#api/types/host-config.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
 import { isVolumeName } from '#pkg/names/volume-name.ts';
+import { parseIdmap } from './idmap-option.ts';
 import { parseMount } from './mount-request.ts';
 import { checkDestination, depth, type MountSpec, plainMount, propagations } from './mount-spec.ts';
 import { checkTmpfsOptions, tmpfsOptions } from './tmpfs-options.ts';
@@ -62,7 +63,8 @@ export function parseVolumesFrom(text: string): { readonly container: string; re
   const mode = colon < 0 ? '' : text.slice(colon + 1);
   if (container === '') throw invalidParameter(`malformed volumes-from specification: ${text}`);
   const options = parseMode(mode);
-  if (options.propagation !== undefined || options.noCopy) throw invalidParameter(`invalid mode: ${mode}`);
+  if (options.propagation !== undefined || options.noCopy || options.idmap !== '' || options.chown)
+    throw invalidParameter(`invalid mode: ${mode}`);
   return { container, readOnly: options.readOnly };
 }
 
@@ -78,6 +80,7 @@ export function inheritedMounts(
       source: volume === '' ? mount.source : volume,
       readOnly: mount.readOnly || readOnly,
       copyUp: false,
+      chown: false,
       createSource: false,
       driver: '',
       driverOptions: {},
@@ -128,6 +131,8 @@ export function parseBind(text: string, driver = ''): MountSpec {
       destination,
       readOnly: options.readOnly,
       mode,
+      idmap: options.idmap,
+      chown: options.chown,
       propagation,
       createSource: true,
     };
@@ -146,17 +151,29 @@ export function parseBind(text: string, driver = ''): MountSpec {
     destination,
     readOnly,
     mode: mode === '' ? 'z' : mode,
+    idmap: options.idmap,
+    chown: options.chown,
     copyUp: !options.noCopy,
     driver,
   };
 }
 
-function parseMode(mode: string): { readOnly: boolean; propagation: string | undefined; noCopy: boolean } {
+interface Mode {
+  readonly readOnly: boolean;
+  readonly propagation: string | undefined;
+  readonly noCopy: boolean;
+  readonly idmap: string;
+  readonly chown: boolean;
+}
+
+function parseMode(mode: string): Mode {
   let access: string | undefined;
   let propagation: string | undefined;
   let label: string | undefined;
   let consistency: string | undefined;
   let noCopy = false;
+  let idmap: string | undefined;
+  let chown = false;
   const once = (before: string | undefined, option: string): string => {
     if (before !== undefined) throw invalidParameter(`invalid mode: ${mode}`);
     return option;
@@ -168,7 +185,11 @@ function parseMode(mode: string): { readOnly: boolean; propagation: string | und
     else if (propagations.includes(option)) propagation = once(propagation, option);
     else if (consistencies.includes(option)) consistency = once(consistency, option);
     else if (option === 'nocopy' && !noCopy) noCopy = true;
-    else throw invalidParameter(`invalid mode: ${mode}`);
+    // Podman's.
+    else if (option === 'U' && !chown) chown = true;
+    else if (option === 'idmap' || option.startsWith('idmap=')) {
+      idmap = once(idmap, parseIdmap(option === 'idmap' ? undefined : option.slice('idmap='.length)));
+    } else throw invalidParameter(`invalid mode: ${mode}`);
   }
-  return { readOnly: access === 'ro', propagation, noCopy };
+  return { readOnly: access === 'ro', propagation, noCopy, idmap: idmap ?? '', chown };
 }

@@ -126,6 +126,6 @@ export function decodeRecord(id: string, document: unknown): ContainerRecord {
 /** Mounts of records of an earlier build lack what came later. */
 function withAllFields(record: ContainerRecord): ContainerRecord {
   const [first] = record.mounts;
-  if (first === undefined || 'readOnlyBelow' in first) return record;
-  return { ...record, mounts: record.mounts.map((mount) => ({ ...plainMount, ...mount, imageId: '' })) };
+  if (first === undefined || 'chown' in first) return record;
+  return { ...record, mounts: record.mounts.map((mount) => Object.assign({ imageId: '' }, plainMount, mount)) };
 }

@@ -148,6 +148,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     layers,
     images,
     graph,
+    archive: pool,
     pump,
     logReader: new LogReader(),
     tasks,

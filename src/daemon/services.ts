@@ -13,6 +13,7 @@ import type { CgroupHost } from '#libcontainer/cgroups/detect.ts';
 import type { KernelLimits } from '#libcontainer/cgroups/kernel-limits.ts';
 import type { LogReader } from '#logger/read.ts';
 import type { BridgeFacts } from '#networkdriver/bridge.ts';
+import type { ArchivePool } from '#pkg/archive/pool.ts';
 import type { Pump } from '#stdio/pump.ts';
 import type { VolumeDrivers } from '#volume/driver.ts';
 import type { CopyTree } from '#volume/local.ts';
@@ -94,6 +95,8 @@ export interface Services {
   readonly layers: LayerStore;
   readonly images: ImageStore;
   readonly graph: Graph;
+  /** Works on whole trees, off the main thread. */
+  readonly archive: Pick<ArchivePool, 'chown'>;
   readonly pump: Pump;
   readonly logReader: LogReader;
   readonly tasks: Tasks;

@@ -98,6 +98,11 @@ function lookUpUser(process: Process, root: number): ResolvedUser {
   return { ...found, additionalGids: [...groups] };
 }
 
+/** A user as `docker run --user` words it, looked up in the container's files. Errors: not-found, invalid-parameter. */
+export function userInRoot(username: string, root: number): ResolvedUser {
+  return resolveUser(username, { passwd: readUserFile(root, '/etc/passwd'), group: readUserFile(root, '/etc/group') });
+}
+
 /** Errors: StartError 126 `argument list too long`. */
 function checkArguments(args: readonly string[], env: readonly string[]): void {
   let total = 0;

@@ -83,6 +83,10 @@ export interface MountRequest {
   VolumeOptions?: VolumeOptions;
   ImageOptions?: ImageOptions;
   TmpfsOptions?: TmpfsOptions;
+  /** Our own: 'true' or podman's maps (`uids=0-1000-1;gids=0-1000-1`). */
+  IdMap?: string;
+  /** Our own: podman's `U`. */
+  Chown?: boolean;
 }
 
 export interface Resources {

@@ -24,6 +24,10 @@ const setReadOnly: Setter = (mount, value, key) => {
   mount.ReadOnly = boolOf(value, key);
 };
 
+const setChown: Setter = (mount, value, key) => {
+  mount.Chown = boolOf(value, key);
+};
+
 function addPair(into: Record<string, string> | undefined, value: string): Record<string, string> {
   const [name = '', rest = ''] = value.split(/=(.*)/s);
   return { ...into, [name]: rest };
@@ -43,6 +47,12 @@ const SETTERS: Readonly<Record<string, Setter>> = {
   consistency: (mount, value) => {
     mount.Consistency = value.toLowerCase();
   },
+  // Podman's, for binds and volumes.
+  idmap: (mount, value) => {
+    mount.IdMap = value;
+  },
+  u: setChown,
+  chown: setChown,
   'bind-propagation': (mount, value) => {
     mount.BindOptions = { ...mount.BindOptions, Propagation: value.toLowerCase() };
   },
@@ -99,7 +109,16 @@ const SETTERS: Readonly<Record<string, Setter>> = {
 };
 
 /** Keys that may stand alone and then mean true. */
-const ALONE = new Set(['readonly', 'ro', 'volume-nocopy', 'bind-nonrecursive', 'bind-create-src']);
+const ALONE = new Set([
+  'readonly',
+  'ro',
+  'idmap',
+  'u',
+  'chown',
+  'volume-nocopy',
+  'bind-nonrecursive',
+  'bind-create-src',
+]);
 const OPTIONS_OF: Readonly<Record<string, keyof MountRequest>> = {
   bind: 'BindOptions',
   volume: 'VolumeOptions',

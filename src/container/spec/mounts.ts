@@ -1,6 +1,6 @@
 /** The mounts of a spec: the kernel's file systems, the files the engine makes, then what the user asked for. */
-import { mountMaps } from '#libcontainer/id-map.ts';
 import type { Mount } from '#libcontainer/spec.ts';
+import { mountMappings } from '../idmap-option.ts';
 import { depth } from '../mount-spec.ts';
 import type { ContainerRecord } from '../record.ts';
 
@@ -102,15 +102,6 @@ function generated(input: MountsInput): Mount[] {
   ];
 }
 
-/** A volume has the ids of inside on the disk, whichever container it is in. */
-function idMappingsOf(
-  mount: ContainerRecord['mounts'][number],
-  { userns }: ContainerRecord,
-): Pick<Mount, 'uidMappings' | 'gidMappings'> {
-  if (userns === undefined || mount.type !== 'volume') return {};
-  return { uidMappings: mountMaps(userns.uids), gidMappings: mountMaps(userns.gids) };
-}
-
 function userMount(mount: ContainerRecord['mounts'][number], { record, sources }: MountsInput): Mount {
   if (mount.type === 'tmpfs') {
     return { destination: mount.destination, type: 'tmpfs', source: 'tmpfs', options: [...mount.tmpfsOptions] };
@@ -121,7 +112,8 @@ function userMount(mount: ContainerRecord['mounts'][number], { record, sources }
     type: 'bind',
     source: found?.path ?? mount.source,
     ...(found?.fd === undefined ? {} : { sourceFd: found.fd }),
-    ...idMappingsOf(mount, record),
+    // An image is mounted with the container's ids already.
+    ...(mount.type === 'image' ? {} : mountMappings(mount, record.userns)),
     options: [
       mount.nonRecursive ? 'bind' : 'rbind',
       ...accessOf(mount),

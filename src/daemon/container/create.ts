@@ -8,6 +8,7 @@ import { randomBytes } from 'node:crypto';
 import type { ContainerCreateResponse, ContainerConfig, HostConfig } from '#api/types/container.ts';
 import type { CreateInput } from '#api/jobs/container.ts';
 import { fitResources } from '#container/fit-resources.ts';
+import { mountMappings } from '#container/idmap-option.ts';
 import { mergeConfig } from '#container/merge-config.ts';
 import type { MountSpec } from '#container/mount-spec.ts';
 import { parseContainerName } from '#container/name.ts';
@@ -60,6 +61,7 @@ export async function createContainer(
   const hostname = withHostname(services, config, hostConfig, id);
   // Nothing is awaited from here to the record's insertion: the range of ids is taken by it.
   const userns = userNamespaceOf(services, hostConfig);
+  for (const mount of mounts) mountMappings(mount, userns);
   const record = recordOf({ services, id, name, image, config: hostname, hostConfig, userns, networks });
   await makeContainer(services, record, mounts, image, signal);
   return { Id: id, Warnings: [...warnings, ...warningsOf(config)] };

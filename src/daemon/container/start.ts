@@ -88,6 +88,10 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
   if (layer === undefined) throw systemError(`container ${id} has no read-write layer`);
   // One counted mount of the layer; the driver closes its own duplicate.
   using rootfs = layer.mount(ids === undefined ? {} : { usernsFd: ids.fd });
+  if (held.record.mounts.some((mount) => mount.chown)) {
+    const { chownMounts } = await import('../userns/chown-mounts.ts');
+    await chownMounts(services.archive, held.record, { rootfs: rootfs.fd, sources: mounts.sources }, signal);
+  }
   const startedAt = rfc3339(nowNs());
   const process = await driver.start({
     id,

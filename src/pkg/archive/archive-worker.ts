@@ -7,6 +7,7 @@ import { BerthError, cancelled, kindOf, messageOf } from '#errdefs/errors.ts';
 import { ordinaryJit } from '#pkg/jit/jit.ts';
 import { close, open, syncfs } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
+import { chownTree } from './chown-tree.ts';
 import { copyTree } from './copy-tree.ts';
 import { type Compression, createInflater, detectCompression } from './compression.ts';
 import {
@@ -54,6 +55,9 @@ function run(job: ArchiveJob, shared: Int32Array): ArchiveResult | undefined {
       return read(job, shared);
     case 'copy':
       copyTree(job.from, job.to, () => step(shared));
+      return undefined;
+    case 'chown':
+      chownTree(job.fd, job, () => step(shared));
       return undefined;
     case 'sync':
       syncFileSystem(job.path);

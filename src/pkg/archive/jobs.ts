@@ -32,7 +32,15 @@ export interface SyncJob {
   readonly path: string;
 }
 
-export type ArchiveJob = UnpackJob | MeasureJob | CopyJob | SyncJob;
+/** Gives the tree at the descriptor, which stays the sender's, to one owner. */
+export interface ChownJob {
+  readonly kind: 'chown';
+  readonly fd: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export type ArchiveJob = UnpackJob | MeasureJob | CopyJob | SyncJob | ChownJob;
 
 /** Of unpack and measure; the others have none. */
 export interface ArchiveResult {

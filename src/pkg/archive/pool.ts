@@ -58,6 +58,15 @@ export class ArchivePool {
     await this.#ask({ kind: 'copy', from, to }, options);
   }
 
+  /** Gives the tree at an open descriptor to one owner (chown-tree.ts). */
+  async chown(
+    fd: number,
+    owner: { readonly uid: number; readonly gid: number },
+    options: PoolOptions = {},
+  ): Promise<void> {
+    await this.#ask({ kind: 'chown', fd, uid: owner.uid, gid: owner.gid }, options);
+  }
+
   /** syncfs of the file system that holds `path`. */
   async sync(path: string): Promise<void> {
     await this.#ask({ kind: 'sync', path }, {});

@@ -130,6 +130,8 @@ const mount = struct<MountRequest>('mount.Mount', {
   Target: omitEmpty(text),
   ReadOnly: omitEmpty(flag),
   Consistency: omitEmpty(text),
+  IdMap: omitEmpty(text),
+  Chown: omitEmpty(flag),
   BindOptions: optional(bindOptions),
   VolumeOptions: optional(volumeOptions),
   ImageOptions: optional(struct<ImageOptions>('mount.ImageOptions', { Subpath: omitEmpty(text) })),
