@@ -4,6 +4,7 @@
  */
 import { invalidParameter } from '#errdefs/errors.ts';
 import { type LogLevel, logLevels } from '#pkg/log/log.ts';
+import { type ContainerDefaults, containerDefaultsOf, type RuntimeConfig, runtimesOf } from './container-defaults.ts';
 import { DEFAULT_SOCKET, type HostSpec, parseHost, type TlsSettings } from './hosts.ts';
 import { keySpecs, specOfKey } from './keys.ts';
 import { checkTreatment, checkType, type ConfigValue, shown } from './values.ts';
@@ -40,6 +41,9 @@ export interface DaemonConfig {
   readonly dns: readonly string[];
   readonly dnsSearch: readonly string[];
   readonly dnsOptions: readonly string[];
+  readonly containerDefaults: ContainerDefaults;
+  /** Beside our own and those that are installed. */
+  readonly runtimes: readonly RuntimeConfig[];
   /** Keys that were given and change nothing, with the reason: logged at the start. */
   readonly withoutEffect: readonly { readonly key: string; readonly reason: string }[];
 }
@@ -162,6 +166,8 @@ export function buildConfig(
     dns: values.texts('dns').map(addressOf),
     dnsSearch: values.texts('dns-search'),
     dnsOptions: values.texts('dns-opts'),
+    containerDefaults: containerDefaultsOf(merged),
+    runtimes: runtimesOf(merged),
     withoutEffect,
   };
 }

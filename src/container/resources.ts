@@ -2,7 +2,7 @@
  * Limits of a container: the checks and words of dockerd, and their translation into the OCI resources. What a host
  * cannot do is a warning, not an error, where dockerd has it so.
  */
-import type { HostConfig, Resources as Requested } from '#api/types/host-config.ts';
+import type { HostConfig, Resources as Requested, Ulimit } from '#api/types/host-config.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
 import type { KernelLimits } from '#libcontainer/cgroups/kernel-limits.ts';
 import type { Resources } from '#libcontainer/spec.ts';
@@ -141,7 +141,8 @@ const ulimitNames = [
   'stack',
 ];
 
-function checkUlimits(host: Requested): void {
+/** Errors: invalid-parameter. */
+export function checkUlimits(host: Pick<Requested, 'Ulimits'>): void {
   for (const limit of host.Ulimits ?? []) {
     if (!ulimitNames.includes(limit.Name)) throw invalidParameter(`invalid ulimit type: ${limit.Name}`);
     const unlimited = limit.Hard === -1;
@@ -212,8 +213,14 @@ function blockIoOf(host: HostConfig, numbers: DeviceNumbers): NonNullable<Resour
   return { ...(host.BlkioWeight > 0 ? { weight: host.BlkioWeight } : {}), ...given };
 }
 
-export function rlimitsOf(host: HostConfig): { type: string; soft: number; hard: number }[] {
-  return (host.Ulimits ?? []).map(({ Name, Soft, Hard }) => ({
+/** `defaults`: the daemon's, for those that the container does not name. */
+export function rlimitsOf(
+  host: Pick<HostConfig, 'Ulimits'>,
+  defaults: readonly Ulimit[],
+): { type: string; soft: number; hard: number }[] {
+  const own = host.Ulimits ?? [];
+  const others = defaults.filter(({ Name }) => !own.some((limit) => limit.Name === Name));
+  return [...own, ...others].map(({ Name, Soft, Hard }) => ({
     type: `RLIMIT_${Name.toUpperCase()}`,
     soft: Soft,
     hard: Hard,

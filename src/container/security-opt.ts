@@ -7,7 +7,7 @@ import { parseUsernsMode } from './user-namespace.ts';
 
 export interface SecurityOptions {
   readonly noNewPrivileges: boolean | undefined;
-  /** 'default', 'unconfined' or the text of a profile (the CLI sends the file's content). */
+  /** 'default' (the daemon's), 'builtin', 'unconfined' or the text of a profile (the CLI sends the file's content). */
   readonly seccomp: string;
   /** undefined: the daemon's default; 'unconfined'; or a profile's name. */
   readonly apparmor: string | undefined;
@@ -31,7 +31,7 @@ export function parseSecurityOptions(list: readonly string[]): SecurityOptions {
         break;
       case 'seccomp':
         if (value === undefined) throw invalidParameter(`invalid --security-opt 2: "${option}"`);
-        seccomp = value === 'builtin' || value === '' ? 'default' : value;
+        seccomp = value === '' ? 'default' : value;
         break;
       case 'apparmor':
         if (value === undefined) throw invalidParameter(`invalid --security-opt 2: "${option}"`);

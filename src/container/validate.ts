@@ -101,9 +101,6 @@ function checkModes(host: HostConfig, config: ContainerConfig): void {
   if (!validMode(host.IpcMode, ['', 'none', 'private', 'shareable', 'host'])) {
     throw invalidParameter(`invalid IPC mode: ${host.IpcMode}`);
   }
-  if (host.IpcMode.startsWith('container:')) {
-    throw notImplemented(`IpcMode "${host.IpcMode}" is not supported yet: the memory of another container`);
-  }
   if (!validMode(host.PidMode, ['', 'host'])) throw invalidParameter(`invalid PID mode: ${host.PidMode}`);
   if (!['', 'host'].includes(host.UTSMode)) throw invalidParameter(`invalid UTS mode: ${host.UTSMode}`);
   parseUsernsMode(host.UsernsMode);

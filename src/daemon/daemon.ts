@@ -6,14 +6,12 @@ import { createHash, randomInt, randomUUID } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { DaemonConfig } from '#config/daemon-config.ts';
+import { checkUlimits } from '#container/resources.ts';
 import { ContentStore } from '#content/content-store.ts';
 import type { Engine } from '#engine/engine.ts';
 import { Events } from '#events/events.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
-import type { ExecDriver } from '#execdriver/driver.ts';
-import { NativeDriver } from '#execdriver/native/driver.ts';
 import { Graph } from '#graph/graph.ts';
-import { OciDriver } from '#execdriver/oci/driver.ts';
 import { GraphDb } from '#graphdb/graphdb.ts';
 import { ProjectIds } from '#graphdb/project-ids.ts';
 import { openGraphDriver } from '#graphdriver/open.ts';
@@ -37,6 +35,7 @@ import { type CopyTree, LocalVolumes } from '#volume/local.ts';
 import { PluginDrivers } from '#volume/plugin-driver.ts';
 import { Volumes } from '#volume/volumes.ts';
 import { Ballast } from './ballast.ts';
+import { checkCgroupParent } from './container/cgroup-path.ts';
 import { Consoles } from './container/console.ts';
 import { Containers } from './container/containers.ts';
 import { LiveContainers } from './container/live.ts';
@@ -44,10 +43,12 @@ import { UpdateHooks } from './container/update-hooks.ts';
 import { Waiters } from './container/waiters.ts';
 import { Execs } from './exec/execs.ts';
 import { readHost } from './host-facts.ts';
+import { seccompDefaultOf } from './container/seccomp.ts';
 import { installJobs } from './jobs.ts';
 import { openNetworks } from './network/open.ts';
 import { restore } from './restore/restore.ts';
 import type { BuildFacts, DaemonSettings, Isolation, Services } from './services.ts';
+import { Runtimes } from './runtimes.ts';
 import { Tasks } from './tasks.ts';
 import { poolOf } from './userns/ranges.ts';
 import { remapOf } from './userns/remap.ts';
@@ -68,11 +69,6 @@ export interface Daemon {
 }
 
 const DEFAULT_DATA_ROOT = '/var/lib/berth';
-/** The name of our own runtime. */
-const NATIVE_RUNTIME = 'berth';
-/** Known by name when they are installed. */
-const OTHER_RUNTIMES = ['runc', 'crun'];
-const PROGRAM_DIRECTORIES = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 const DAEMON_KIND = 'daemon';
 const PARSER_LIMIT_MS = 20_000;
 const thisBuild: BuildFacts = { version: '0.1.0', commit: 'unknown', time: '' };
@@ -97,8 +93,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   await graph.reconcile();
   const suffix = suffixOf(dataRoot);
   const layout = planLayout({ host: detectCgroups(), ...(suffix === undefined ? {} : { suffix }) });
-  const execDrivers = openExecDrivers(config, layout);
-  undo.defer(() => closeAll(new Set(execDrivers.values())));
+  const runtimes = new Runtimes({ execRoot, cgroups: layout });
+  runtimes.configure(config);
+  undo.defer(() => closeAll(new Set(runtimes.drivers.values())));
   const startedAt = rfc3339(nowNs());
   const networks = openNetworks({ config, suffix, db, startedAt });
   undo.defer(() => networks.close());
@@ -127,6 +124,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     daemonId: daemonIdOf(db),
     host,
     isolation: await isolationOf(config, layout),
+    seccompDefault: seccompDefaultOf(config.containerDefaults.seccompProfile),
     db,
     userns: usernsOf(config, suffix),
     events: new Events(db),
@@ -152,25 +150,37 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     pump,
     logReader: new LogReader(),
     tasks,
-    execDrivers,
+    execDrivers: runtimes.drivers,
+    runtimes,
     networks: networks.networks,
     bridge: networks.bridge,
     startedAt,
     randomInt: (bound) => randomInt(bound),
   };
   undo.defer(() => services.events.flush());
+  checkDefaults(services);
   installJobs(services);
   await restore(services);
   const held = undo.move();
   return {
     reload: (next) => {
-      checkRuntime(next, execDrivers);
+      runtimes.configure(next);
       const { debug, labels, defaultRuntime } = settingsOf(next);
       settings.current = { ...settings.current, debug, labels, defaultRuntime };
       reloaded(services);
     },
     stop: () => held.disposeAsync(),
   };
+}
+
+/** What only this host can say about the configuration. Errors: invalid-parameter, not-implemented. */
+function checkDefaults(services: Services): void {
+  const { ulimits, cgroupParent, realtimePeriodUs, realtimeRuntimeUs } = services.settings.containerDefaults;
+  checkUlimits({ Ulimits: [...ulimits] });
+  checkCgroupParent(services, cgroupParent);
+  if ((realtimePeriodUs > 0 || realtimeRuntimeUs > 0) && !services.isolation.limits.cpuRealtime) {
+    throw invalidParameter('daemon-scoped cpu-rt-period and cpu-rt-runtime are not supported by the kernel');
+  }
 }
 
 /** Six hex digits that keep the kernel objects of daemons apart; undefined for the default data root. */
@@ -207,33 +217,8 @@ function settingsOf(config: DaemonConfig): DaemonSettings {
     dns: config.dns,
     dnsSearch: config.dnsSearch,
     dnsOptions: config.dnsOptions,
+    containerDefaults: config.containerDefaults,
   };
-}
-
-function openExecDrivers(config: DaemonConfig, cgroups: CgroupLayout): Map<string, ExecDriver> {
-  const { execRoot } = config;
-  const common = { monitorCommand: monitorCommand(), cgroups };
-  const drivers = new Map<string, ExecDriver>([[NATIVE_RUNTIME, new NativeDriver({ execRoot, ...common })]]);
-  for (const name of OTHER_RUNTIMES) {
-    const runtime = PROGRAM_DIRECTORIES.map((d) => path.join(d, name)).find((file) => fs.existsSync(file));
-    if (runtime === undefined) continue;
-    const own = path.join(execRoot, 'runtimes', name);
-    fs.mkdirSync(own, { recursive: true, mode: 0o700 });
-    drivers.set(name, new OciDriver({ name, runtime, execRoot: own, ...common }));
-  }
-  checkRuntime(config, drivers);
-  return drivers;
-}
-
-function checkRuntime({ defaultRuntime }: DaemonConfig, drivers: ReadonlyMap<string, ExecDriver>): void {
-  if (drivers.has(defaultRuntime)) return;
-  throw invalidParameter(`invalid value for "default-runtime": "${defaultRuntime}" is not installed`);
-}
-
-/** From source by the same runtime; the built executable is the monitor too. */
-function monitorCommand(): string[] {
-  if (import.meta.url.includes('/$bunfs/')) return [process.execPath, 'monitor'];
-  return [process.execPath, path.resolve(import.meta.dirname, '../cmd/monitor.ts')];
 }
 
 async function isolationOf(config: DaemonConfig, layout: CgroupLayout): Promise<Isolation> {

@@ -2,6 +2,7 @@
  * What the verbs of the daemon work with: one object that `startDaemon` wires and each verb takes the part of that it
  * needs. Interfaces of other parts are declared here as far as the daemon uses them.
  */
+import type { ContainerDefaults } from '#config/container-defaults.ts';
 import type { Engine } from '#engine/engine.ts';
 import type { ExecDriver } from '#execdriver/driver.ts';
 import type { Events } from '#events/events.ts';
@@ -19,6 +20,7 @@ import type { VolumeDrivers } from '#volume/driver.ts';
 import type { CopyTree } from '#volume/local.ts';
 import type { Volumes } from '#volume/volumes.ts';
 import type { Consoles } from './container/console.ts';
+import type { SeccompDefault } from './container/seccomp.ts';
 import type { Containers, Room } from './container/containers.ts';
 import type { LiveContainers } from './container/live.ts';
 import type { UpdateHooks } from './container/update-hooks.ts';
@@ -26,6 +28,7 @@ import type { Waiters } from './container/waiters.ts';
 import type { Execs } from './exec/execs.ts';
 import type { HostSystem } from './host-facts.ts';
 import type { Networks } from './network/registry.ts';
+import type { Runtimes } from './runtimes.ts';
 import type { Tasks } from './tasks.ts';
 import type { UsernsDefaults } from './userns/resolve.ts';
 
@@ -46,6 +49,7 @@ export interface DaemonSettings {
   readonly dns: readonly string[];
   readonly dnsSearch: readonly string[];
   readonly dnsOptions: readonly string[];
+  readonly containerDefaults: ContainerDefaults;
 }
 
 export interface Isolation {
@@ -102,6 +106,8 @@ export interface Services {
   readonly tasks: Tasks;
   /** By the names that HostConfig.Runtime may have. */
   readonly execDrivers: ReadonlyMap<string, ExecDriver>;
+  readonly runtimes: Pick<Runtimes, 'offered'>;
+  readonly seccompDefault: SeccompDefault;
   readonly networks: Networks;
   /** The default bridge as it is now; undefined with `--bridge none`. */
   readonly bridge: () => BridgeFacts | undefined;

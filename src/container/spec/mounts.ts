@@ -22,6 +22,8 @@ export interface MountsInput {
   readonly files: GeneratedFiles | undefined;
   /** Host path of docker-init when `Init` is asked for. */
   readonly initFile: string | undefined;
+  /** Host path of memory that other containers share. */
+  readonly sharedShm: string | undefined;
 }
 
 export function mountsOf(input: MountsInput): Mount[] {
@@ -79,6 +81,10 @@ function ipcMounts(input: MountsInput): Mount[] {
   if (mode === 'host') {
     const options = ['rbind', 'nosuid', 'noexec', 'nodev'];
     return [mqueue, { destination: '/dev/shm', type: 'bind', source: '/dev/shm', options }];
+  }
+  if (input.sharedShm !== undefined) {
+    const options = ['rbind', 'nosuid', 'noexec', 'nodev', 'rprivate'];
+    return [mqueue, { destination: '/dev/shm', type: 'bind', source: input.sharedShm, options }];
   }
   const size = input.record.hostConfig.ShmSize === 0 ? SHM_DEFAULT_BYTES : input.record.hostConfig.ShmSize;
   const options = ['nosuid', 'noexec', 'nodev', 'mode=1777', `size=${size}`];

@@ -43,6 +43,8 @@ function specOf(change: {
     deviceNumbers: () => ({ major: 8, minor: 0 }),
     consoleSize: undefined,
     noNewPrivilegesDefault: false,
+    defaultUlimits: [],
+    sharedShm: undefined,
     ...change.input,
   });
 }

@@ -2,6 +2,7 @@
  * From a container's record to the OCI spec that libcontainer runs. Pure: all that has to be looked up on the host comes
  * in, so that the same record and facts give the same spec.
  */
+import type { Ulimit } from '#api/types/host-config.ts';
 import type { Linux, Namespace, Process, Seccomp, Spec } from '#libcontainer/spec.ts';
 import { effectiveCapabilities } from '../capabilities.ts';
 import { processEnv } from '../merge-config.ts';
@@ -26,11 +27,17 @@ export interface SpecInput extends MountsInput {
   /** Name of the profile, '' without AppArmor. */
   readonly apparmorProfile: string;
   /** Namespaces of other containers, by path. */
-  readonly joined: { readonly network?: string; readonly pid?: string; readonly user?: string };
+  readonly joined: {
+    readonly network?: string;
+    readonly pid?: string;
+    readonly ipc?: string;
+    readonly user?: string;
+  };
   readonly devices: readonly HostDevice[];
   readonly deviceNumbers: DeviceNumbers;
   readonly consoleSize: readonly [height: number, width: number] | undefined;
   readonly noNewPrivilegesDefault: boolean;
+  readonly defaultUlimits: readonly Ulimit[];
 }
 
 export function buildSpec(input: SpecInput): Spec {
@@ -93,7 +100,7 @@ function processOf(input: SpecInput, capabilities: readonly string[]): Process {
     cwd: config.WorkingDir === '' ? '/' : config.WorkingDir,
     env: processEnv(config),
     args,
-    rlimits: rlimitsOf(hostConfig),
+    rlimits: rlimitsOf(hostConfig, input.defaultUlimits),
     ...(input.apparmorProfile === '' ? {} : { apparmorProfile: input.apparmorProfile }),
     capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
     noNewPrivileges: options.noNewPrivileges ?? input.noNewPrivilegesDefault,
@@ -113,7 +120,7 @@ export function namespacesOf(input: Pick<SpecInput, 'record' | 'joined' | 'cgrou
   add('network', hostConfig.NetworkMode === 'host', joined.network);
   add('uts', hostConfig.UTSMode === 'host', undefined);
   add('pid', hostConfig.PidMode === 'host', joined.pid);
-  add('ipc', hostConfig.IpcMode === 'host', undefined);
+  add('ipc', hostConfig.IpcMode === 'host', joined.ipc);
   add('cgroup', !privateCgroupNamespace(input), undefined);
   add('user', input.record.userns === undefined, joined.user);
   return list;

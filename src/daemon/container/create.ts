@@ -27,11 +27,10 @@ import type { Image } from '#image/image-store.ts';
 import { validateLogConfig } from '#logger/log-target.ts';
 import type { Services } from '../services.ts';
 import { userNamespaceOf } from '../userns/resolve.ts';
+import { checkCgroupParent } from './cgroup-path.ts';
 import { publishContainerEvent } from './event.ts';
 import { fillVolumes, makeMounts, wantedMounts } from './mounts.ts';
 import { containerDirectory } from './paths.ts';
-
-const SHM_DEFAULT_BYTES = 64 * 1024 * 1024;
 
 export async function createContainer(
   services: Services,
@@ -51,10 +50,11 @@ export async function createContainer(
     ...services.host,
     cgroupVersion: services.isolation.cgroups.version,
     limits: services.isolation.limits,
-    runtimes: [...services.execDrivers.keys()],
+    runtimes: [...services.runtimes.offered.keys()],
   });
   validateLogConfig({ type: hostConfig.LogConfig.Type, options: hostConfig.LogConfig.Config ?? {} });
   checkOthers(services, hostConfig);
+  checkCgroupParent(services, hostConfig.CgroupParent);
   const mounts = wantedMounts(services, hostConfig, config);
 
   const id = newId(services);
@@ -87,15 +87,16 @@ function resolveImage(services: Services, reference: string, platform: string): 
 /** What dockerd fills in at create and inspect shows. */
 function withDefaults(services: Services, host: HostConfig): HostConfig {
   const { settings } = services;
+  const { containerDefaults } = settings;
   const options = parseSecurityOptions(host.SecurityOpt ?? []);
   return {
     ...host,
     NetworkMode: ['', 'default'].includes(host.NetworkMode) ? defaultNetwork(services) : host.NetworkMode,
-    IpcMode: host.IpcMode === '' ? 'private' : host.IpcMode,
+    IpcMode: host.IpcMode === '' ? containerDefaults.ipcMode : host.IpcMode,
     CgroupnsMode: host.CgroupnsMode === '' ? defaultCgroupns(services, host) : host.CgroupnsMode,
     UsernsMode: host.UsernsMode === '' ? (options.userns ?? '') : host.UsernsMode,
     ...(options.systemPathsUnconfined ? { MaskedPaths: [], ReadonlyPaths: [] } : {}),
-    ShmSize: host.ShmSize === 0 ? SHM_DEFAULT_BYTES : host.ShmSize,
+    ShmSize: host.ShmSize === 0 ? containerDefaults.shmSizeBytes : host.ShmSize,
     Runtime: (host.Runtime ?? '') === '' ? settings.defaultRuntime : (host.Runtime ?? ''),
     MemorySwappiness: host.MemorySwappiness === -1 ? null : host.MemorySwappiness,
     MemorySwap: host.Memory > 0 && host.MemorySwap === 0 ? host.Memory * 2 : host.MemorySwap,
@@ -119,6 +120,8 @@ function defaultNetwork(services: Services): string {
 }
 
 function defaultCgroupns(services: Services, host: HostConfig): string {
+  const { cgroupnsMode } = services.settings.containerDefaults;
+  if (cgroupnsMode !== '') return cgroupnsMode;
   return services.isolation.cgroups.version === 2 && !host.Privileged ? 'private' : 'host';
 }
 
@@ -127,6 +130,7 @@ function checkOthers(services: Services, host: HostConfig): void {
   const modes = [
     ['network', host.NetworkMode],
     ['PID', host.PidMode],
+    ['IPC', host.IpcMode],
   ] as const;
   for (const [kind, mode] of modes) {
     const other = containerOfMode(mode);

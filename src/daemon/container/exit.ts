@@ -14,6 +14,7 @@ import type { Held } from './containers.ts';
 import { publishContainerEvent, publishNetworkEvent, publishVolumeEvent, volumeOf } from './event.ts';
 import type { LiveContainer } from './live.ts';
 import { releaseMounts } from './mounts.ts';
+import { dropSharedMemory } from './shared-namespaces.ts';
 import { removeHeld } from './remove.ts';
 import { policyRestart } from './policy-restart.ts';
 
@@ -75,6 +76,7 @@ async function handleExit(services: Services, held: Held, live: LiveContainer, e
   services.waiters.exited(id, { exitCode: exit.exitCode, error: exit.error ?? '' });
   await releaseEndpoints(services, record);
   await releaseMounts(services, record);
+  if (record.hostConfig.IpcMode === 'shareable') dropSharedMemory(services, id);
   // What is not recorded must be found again by the next start.
   if (recorded) await live.driver.release(id);
   if (restart !== undefined) planRestart(services, id, restart.waitMs);

@@ -6,7 +6,7 @@ import type { StartFailure } from '#execdriver/driver.ts';
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import { type ContainerState, isRunning, moveTo } from '#container/state.ts';
 import type { MountSources } from '#container/spec/mounts.ts';
-import { buildSpec, type SpecInput } from '#container/spec/spec.ts';
+import { buildSpec } from '#container/spec/spec.ts';
 import { parseSecurityOptions } from '#container/security-opt.ts';
 import { containerOfMode } from '#container/validate.ts';
 import { BerthError, conflict, messageOf, notModified, systemError } from '#errdefs/errors.ts';
@@ -20,6 +20,7 @@ import { allocateEndpoints, joinEndpoints } from '../network/endpoints.ts';
 import { linkedHosts } from '../network/links.ts';
 import type { Services } from '../services.ts';
 import type { Held } from './containers.ts';
+import { cgroupPathOf, giveRealtime } from './cgroup-path.ts';
 import { blockDevice, devicesOf } from './devices.ts';
 import { publishContainerEvent, publishNetworkEvent, publishVolumeEvent, volumeOf } from './event.ts';
 import { adopt } from './exit.ts';
@@ -28,6 +29,7 @@ import { openMounts } from './mounts.ts';
 import { containerDirectory } from './paths.ts';
 import { removeHeld } from './remove.ts';
 import { filterOf } from './seccomp.ts';
+import { type JoinedNamespaces, joinedNamespaces, sharedMemory } from './shared-namespaces.ts';
 import { mountNamespaceOf, rootOf } from '../userns/mapped.ts';
 
 /** Errors: not-modified when it runs; the driver's start failure with `exitCode`. */
@@ -83,7 +85,10 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
   failpoint('start.network-made');
   using ids = mountNamespaceOf(held.record.userns);
   using mounts = await openMounts(services, held.record, undo, ids?.fd);
-  const spec = specOf(services, held.record, { endpoints, sources: mounts.sources });
+  const joined = joinedNamespaces(services, held.record);
+  const sharedShm = sharedMemory(services, held.record, undo);
+  giveRealtime(services, held.record);
+  const spec = specOf(services, held.record, { endpoints, sources: mounts.sources, joined, sharedShm });
   const layer = services.layers.readWrite(id);
   if (layer === undefined) throw systemError(`container ${id} has no read-write layer`);
   // One counted mount of the layer; the driver closes its own duplicate.
@@ -145,9 +150,14 @@ function publishStarted(services: Services, record: ContainerRecord): void {
 function specOf(
   services: Services,
   record: ContainerRecord,
-  made: { readonly endpoints: readonly StoredEndpoint[]; readonly sources: MountSources },
+  made: {
+    readonly endpoints: readonly StoredEndpoint[];
+    readonly sources: MountSources;
+    readonly joined: JoinedNamespaces;
+    readonly sharedShm: string | undefined;
+  },
 ): Spec {
-  const { endpoints, sources } = made;
+  const { endpoints, sources, joined, sharedShm } = made;
   const { settings, isolation, host } = services;
   const { hostConfig } = record;
   // Who shares a network shares what is known of it, as one and the same files.
@@ -171,41 +181,20 @@ function specOf(
     sources,
     files,
     initFile: wantsInit ? isolation.initFile() : undefined,
-    cgroupsPath: `${isolation.cgroupParent}/${record.id}`,
+    sharedShm,
+    cgroupsPath: cgroupPathOf(services, record),
     cgroupVersion: isolation.cgroups.version,
     bounding: host.bounding,
     possibleCpus: host.possibleCpus,
-    seccomp: (capabilities) => filterOf(hostConfig, capabilities),
+    seccomp: (capabilities) => filterOf(hostConfig, capabilities, services.seccompDefault),
     apparmorProfile: apparmor === undefined ? defaultProfile : apparmor === 'unconfined' ? '' : apparmor,
-    joined: joinedNamespaces(services, record),
+    joined,
     devices: devicesOf(hostConfig),
     deviceNumbers: blockDevice,
     consoleSize: record.config.Tty ? hostConfig.ConsoleSize : undefined,
     noNewPrivilegesDefault: settings.noNewPrivileges,
+    defaultUlimits: settings.containerDefaults.ulimits,
   });
-}
-
-/** Namespaces of running containers; their pid cannot be reused while the daemon holds the process. */
-function joinedNamespaces(services: Services, record: ContainerRecord): SpecInput['joined'] {
-  const path = (mode: string, kind: 'net' | 'pid' | 'user'): string | undefined => {
-    const reference = containerOfMode(mode);
-    if (reference === undefined) return undefined;
-    const other = services.containers.resolve(reference);
-    const live = services.live.get(other.id);
-    if (live === undefined || !isRunning(other.state)) {
-      throw conflict(`cannot join the ${kind} namespace of container ${other.id}: it is not running`);
-    }
-    return `/proc/${live.process.pid}/ns/${kind}`;
-  };
-  const { hostConfig, userns } = record;
-  const network = path(hostConfig.NetworkMode, 'net');
-  const pid = path(hostConfig.PidMode, 'pid');
-  const user = userns?.container === undefined ? undefined : path(`container:${userns.container}`, 'user');
-  return {
-    ...(user === undefined ? {} : { user }),
-    ...(network === undefined ? {} : { network }),
-    ...(pid === undefined ? {} : { pid }),
-  };
 }
 
 /** A failed start: the state is what it was before, and says why; a container that is to be removed is. */

@@ -7,11 +7,12 @@ import { rlimitsOf } from '#container/resources.ts';
 import { parseSecurityOptions } from '#container/security-opt.ts';
 import { idMappingsOf, namespacesOf } from '#container/spec/spec.ts';
 import { OCI_VERSION, type Spec } from '#libcontainer/spec.ts';
+import { cgroupPathOf } from '../container/cgroup-path.ts';
 import { filterOf } from '../container/seccomp.ts';
 import type { Services } from '../services.ts';
 
 export function execSpecOf(
-  services: Pick<Services, 'host' | 'settings' | 'isolation'>,
+  services: Pick<Services, 'host' | 'settings' | 'isolation' | 'seccompDefault'>,
   record: ContainerRecord,
   request: ExecCreateRequest,
   consoleSize: readonly [height: number, width: number] | null,
@@ -26,7 +27,7 @@ export function execSpecOf(
   const options = parseSecurityOptions(hostConfig.SecurityOpt ?? []);
   const defaultProfile = hostConfig.Privileged ? '' : services.isolation.apparmorProfile;
   const apparmor = options.apparmor ?? defaultProfile;
-  const seccomp = request.Privileged ? undefined : filterOf(hostConfig, capabilities);
+  const seccomp = request.Privileged ? undefined : filterOf(hostConfig, capabilities, services.seccompDefault);
   const [height, width] = consoleSize ?? [0, 0];
   const user = request.User === '' ? config.User : request.User;
   const cwd = request.WorkingDir === '' ? config.WorkingDir : request.WorkingDir;
@@ -39,7 +40,7 @@ export function execSpecOf(
       cwd: cwd === '' ? '/' : cwd,
       env: overrideEnv(processEnv({ ...config, Tty: request.Tty }), request.Env ?? []),
       args: request.Cmd ?? [],
-      rlimits: rlimitsOf(hostConfig),
+      rlimits: rlimitsOf(hostConfig, services.settings.containerDefaults.ulimits),
       ...(apparmor === '' || apparmor === 'unconfined' ? {} : { apparmorProfile: apparmor }),
       capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
       noNewPrivileges: options.noNewPrivileges ?? services.settings.noNewPrivileges,
@@ -54,7 +55,7 @@ export function execSpecOf(
     linux: {
       ...idMappingsOf(record),
       namespaces: namespacesOf({ record, joined: {}, cgroupVersion: services.isolation.cgroups.version }),
-      cgroupsPath: `${services.isolation.cgroupParent}/${record.id}`,
+      cgroupsPath: cgroupPathOf(services, record),
       ...(seccomp === undefined ? {} : { seccomp }),
     },
   };

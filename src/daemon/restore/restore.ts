@@ -16,6 +16,8 @@ import { adopt, exitedState, planRestart, publishExit } from '../container/exit.
 import { containerDirectory, containersDirectory } from '../container/paths.ts';
 import { restorePause } from '../container/pause.ts';
 import { restoreUpdate } from '../container/update-restore.ts';
+import { cgroupParents } from '../container/cgroup-path.ts';
+import { sweepSharedMemory } from '../container/shared-namespaces.ts';
 import { finishRemovals, removeHeld } from '../container/remove.ts';
 import { adoptExec } from '../exec/start.ts';
 import { isPredefined } from '../network/names.ts';
@@ -40,6 +42,7 @@ export async function restore(services: Services): Promise<void> {
   await releaseUnknown(services, found);
   services.pump.forgetUnclaimed();
   sweepDirectories(services);
+  sweepSharedMemory(services);
   await sweepCgroups(services, found);
 }
 
@@ -199,7 +202,15 @@ function sweepDirectories(services: Services): void {
 
 /** Groups of starts that were cut off before anybody knew a process: what may be left in one is killed. */
 async function sweepCgroups(services: Services, found: ReadonlyMap<string, Found>): Promise<void> {
-  const { cgroups, cgroupParent } = services.isolation;
+  for (const parent of cgroupParents(services)) await sweepCgroupsBelow(services, found, parent);
+}
+
+async function sweepCgroupsBelow(
+  services: Services,
+  found: ReadonlyMap<string, Found>,
+  cgroupParent: string,
+): Promise<void> {
+  const { cgroups } = services.isolation;
   const mountPoints = cgroups.version === 2 ? [cgroups.mountPoint] : cgroups.hierarchies.map((h) => h.mountPoint);
   const ids = new Set(mountPoints.flatMap((mountPoint) => directoriesOf(mountPoint + cgroupParent)));
   for (const id of ids) {

@@ -2,7 +2,6 @@
 import * as fs from 'node:fs';
 import type { SystemInfo } from '#api/types/system.ts';
 import { isRunningOrRestarting } from '#container/state.ts';
-import { v1MountOf } from '#libcontainer/cgroups/detect.ts';
 import { rfc3339, nowNs } from '#pkg/clock/clock.ts';
 import { logDrivers } from '#logger/log-target.ts';
 import type { Services } from '../services.ts';
@@ -13,7 +12,7 @@ export function systemInfo(services: Services): SystemInfo {
   const count = (test: (status: string) => boolean): number => records.filter((r) => test(r.state.status)).length;
   const paused = count((status) => status === 'paused');
   const running = records.filter((record) => isRunningOrRestarting(record.state)).length - paused;
-  const limits = limitsOf(services);
+  const { limits } = isolation;
   const commit = { ID: build.commit };
   return {
     ID: services.daemonId,
@@ -32,15 +31,15 @@ export function systemInfo(services: Services): SystemInfo {
     },
     MemoryLimit: limits.memory,
     SwapLimit: limits.swap,
-    CpuCfsPeriod: limits.cpu,
-    CpuCfsQuota: limits.cpu,
-    CPUShares: limits.cpu,
+    CpuCfsPeriod: limits.cpuCfs,
+    CpuCfsQuota: limits.cpuCfs,
+    CPUShares: limits.cpuShares,
     CPUSet: limits.cpuset,
     PidsLimit: limits.pids,
     IPv4Forwarding: readFlag('/proc/sys/net/ipv4/ip_forward'),
     Debug: settings.debug,
     NFd: fs.readdirSync('/proc/self/fd').length,
-    OomKillDisable: isolation.cgroups.version === 1,
+    OomKillDisable: limits.oomKillDisable,
     NGoroutines: fs.readdirSync('/proc/self/task').length,
     SystemTime: rfc3339(nowNs()),
     LoggingDriver: settings.logDriver,
@@ -69,7 +68,7 @@ export function systemInfo(services: Services): SystemInfo {
     Labels: [...settings.labels],
     ExperimentalBuild: false,
     ServerVersion: build.version,
-    Runtimes: Object.fromEntries([...services.execDrivers.keys()].map((name) => [name, { path: name }])),
+    Runtimes: runtimesOf(services),
     DefaultRuntime: settings.defaultRuntime,
     Swarm: {
       NodeID: '',
@@ -88,8 +87,8 @@ export function systemInfo(services: Services): SystemInfo {
     InitCommit: commit,
     SecurityOptions: securityOptions(services),
     FirewallBackend: { Driver: 'nftables' },
-    CDISpecDirs: [],
-    Warnings: warningsOf(limits, services),
+    CDISpecDirs: [...settings.containerDefaults.cdiSpecDirs],
+    Warnings: warningsOf(services),
   };
 }
 
@@ -101,33 +100,19 @@ function readFlag(file: string): boolean {
   }
 }
 
-interface Limits {
-  readonly memory: boolean;
-  readonly swap: boolean;
-  readonly cpu: boolean;
-  readonly cpuset: boolean;
-  readonly pids: boolean;
-}
-
-function limitsOf(services: Services): Limits {
-  const { cgroups } = services.isolation;
-  if (cgroups.version === 2) {
-    const has = (name: string): boolean => cgroups.controllers.includes(name);
-    return { memory: has('memory'), swap: has('memory'), cpu: has('cpu'), cpuset: has('cpuset'), pids: has('pids') };
-  }
-  const memory = v1MountOf(cgroups, 'memory');
-  return {
-    memory: memory !== undefined,
-    swap: memory !== undefined && fs.existsSync(`${memory}/memory.memsw.limit_in_bytes`),
-    cpu: v1MountOf(cgroups, 'cpu') !== undefined,
-    cpuset: v1MountOf(cgroups, 'cpuset') !== undefined,
-    pids: v1MountOf(cgroups, 'pids') !== undefined,
-  };
+function runtimesOf(services: Services): SystemInfo['Runtimes'] {
+  return Object.fromEntries(
+    [...services.runtimes.offered].map(([name, { path, args }]) => [
+      name,
+      { path, ...(args.length === 0 ? {} : { runtimeArgs: [...args] }) },
+    ]),
+  );
 }
 
 function securityOptions(services: Services): string[] {
   const options = services.isolation.apparmorProfile === '' ? [] : ['name=apparmor'];
-  options.push('name=seccomp,profile=builtin');
+  const { seccompDefault } = services;
+  if (seccompDefault.profile !== undefined) options.push(`name=seccomp,profile=${seccompDefault.name}`);
   if (services.userns.remap !== undefined) options.push('name=userns');
   if (services.isolation.cgroups.version === 2) options.push('name=cgroupns');
   if (services.settings.noNewPrivileges) options.push('name=no-new-privileges');
@@ -135,14 +120,28 @@ function securityOptions(services: Services): string[] {
 }
 
 /** dockerd's words, then our own. */
-function warningsOf(limits: Limits, services: Services): string[] | null {
-  const warnings: string[] = [];
-  if (!limits.memory) warnings.push('WARNING: No memory limit support');
-  if (!limits.swap) warnings.push('WARNING: No swap limit support');
-  if (!limits.cpu) warnings.push('WARNING: No cpu cfs quota support', 'WARNING: No cpu shares support');
-  if (!limits.cpuset) warnings.push('WARNING: No cpuset support');
-  if (!limits.pids) warnings.push('WARNING: No pids limit support');
-  if (!readFlag('/proc/sys/net/ipv4/ip_forward')) warnings.push('WARNING: IPv4 forwarding is disabled');
+function warningsOf(services: Services): string[] | null {
+  const { limits, cgroups } = services.isolation;
+  const v2 = cgroups.version === 2;
+  const missing: readonly (readonly [boolean, string])[] = [
+    [limits.memory, 'No memory limit support'],
+    [limits.swap, 'No swap limit support'],
+    [limits.oomKillDisable || v2, 'No oom kill disable support'],
+    [limits.cpuCfs, 'No cpu cfs period support'],
+    [limits.cpuCfs, 'No cpu cfs quota support'],
+    [limits.cpuShares, 'No cpu shares support'],
+    [limits.cpuset, 'No cpuset support'],
+    [limits.pids, 'No pids limit support'],
+    // On v1 the kernel has had none since Linux 5.0.
+    [limits.blkioWeight || !v2, 'No io.weight support'],
+    [limits.blkioWeightDevice || !v2, 'No io.weight (per device) support'],
+    [limits.blkioReadBps, v2 ? 'No io.max (rbps) support' : 'No blkio throttle.read_bps_device support'],
+    [limits.blkioWriteBps, v2 ? 'No io.max (wbps) support' : 'No blkio throttle.write_bps_device support'],
+    [limits.blkioReadIops, v2 ? 'No io.max (riops) support' : 'No blkio throttle.read_iops_device support'],
+    [limits.blkioWriteIops, v2 ? 'No io.max (wiops) support' : 'No blkio throttle.write_iops_device support'],
+    [readFlag('/proc/sys/net/ipv4/ip_forward'), 'IPv4 forwarding is disabled'],
+  ];
+  const warnings = missing.filter(([there]) => !there).map(([, what]) => `WARNING: ${what}`);
   warnings.push(...services.isolation.warnings, ...(services.bridge()?.warnings ?? []).map((w) => `WARNING: ${w}`));
   return warnings.length === 0 ? null : warnings;
 }

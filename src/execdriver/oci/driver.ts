@@ -54,7 +54,7 @@ interface Launched {
 
 export class OciDriver implements ExecDriver {
   readonly name: string;
-  readonly #options: OciDriverOptions;
+  #options: OciDriverOptions;
   readonly #files: ProcessFiles;
   readonly #processes = new Map<string, NativeProcess>();
   /** Ends of commands that are no process of a container. */
@@ -68,6 +68,11 @@ export class OciDriver implements ExecDriver {
     this.#options = options;
     mkdirSync(this.#bundles, { recursive: true, mode: 0o700 });
     this.#files = new ProcessFiles(options.execRoot);
+  }
+
+  /** The runtime of later calls; containers that run stay as they are. */
+  reconfigure(runtime: string, runtimeArgs: readonly string[]): void {
+    this.#options = { ...this.#options, runtime, runtimeArgs };
   }
 
   get #bundles(): string {
