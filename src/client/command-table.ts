@@ -70,6 +70,11 @@ export const COMMANDS: readonly TableEntry[] = [
     load: async () => (await import('./container/port.ts')).port,
   },
   {
+    names: ['container prune'],
+    summary: 'Remove all stopped containers',
+    load: async () => (await import('./system/prune.ts')).containerPrune,
+  },
+  {
     names: ['container rename', 'rename'],
     summary: 'Rename a container',
     load: async () => (await import('./container/signals.ts')).rename,
@@ -157,6 +162,11 @@ export const COMMANDS: readonly TableEntry[] = [
     load: async () => (await import('./image/ls.ts')).images,
   },
   {
+    names: ['image prune'],
+    summary: 'Remove unused images',
+    load: async () => (await import('./system/prune.ts')).imagePrune,
+  },
+  {
     names: ['image pull', 'pull'],
     summary: 'Download an image from a registry',
     load: async () => (await import('./image/pull.ts')).pull,
@@ -187,6 +197,11 @@ export const COMMANDS: readonly TableEntry[] = [
     load: async () => (await import('./system/jobs.ts')).cancelJobs,
   },
   {
+    names: ['system df'],
+    summary: 'Show disk usage',
+    load: async () => (await import('./system/df.ts')).df,
+  },
+  {
     names: ['system events', 'events'],
     summary: 'Get real time events from the server',
     load: async () => (await import('./system/events.ts')).events,
@@ -196,6 +211,11 @@ export const COMMANDS: readonly TableEntry[] = [
     summary: 'Display system-wide information',
     common: true,
     load: async () => (await import('./system/info.ts')).info,
+  },
+  {
+    names: ['system prune'],
+    summary: 'Remove unused data',
+    load: async () => (await import('./system/prune.ts')).systemPrune,
   },
   {
     names: ['volume clone'],

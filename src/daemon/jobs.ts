@@ -1,5 +1,6 @@
 /** Gives every job token its handler: the list of what the daemon can do. */
 import * as container from '#api/jobs/container.ts';
+import * as disk from '#api/jobs/disk-usage.ts';
 import * as network from '#api/jobs/network.ts';
 import * as stats from '#api/jobs/stats.ts';
 import * as system from '#api/jobs/system.ts';
@@ -23,8 +24,12 @@ import { installImageJobs } from './image/jobs.ts';
 import { connectNetwork, disconnectNetwork } from './network/connect.ts';
 import { createNetwork } from './network/create.ts';
 import { inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from './network/networks.ts';
+import { PruneLock } from './prune/conditions.ts';
+import { pruneContainers } from './prune/containers.ts';
+import { pruneImages } from './prune/images.ts';
 import type { Services } from './services.ts';
 import { containerStats, statsCollector } from './stats/stats.ts';
+import { DiskUsageMeter } from './system/disk-usage.ts';
 import { streamEvents } from './system/events.ts';
 import { systemInfo } from './system/info.ts';
 import { systemVersion } from './system/version.ts';
@@ -36,6 +41,7 @@ export function installJobs(services: Services): void {
   installStatsJobs(services);
   installImageJobs(services);
   installVolumeJobs(services);
+  installDiskUsageJobs(services);
   const { engine } = services;
   engine.register(system.systemInfo, () => systemInfo(services));
   engine.register(system.systemVersion, () => systemVersion(services));
@@ -80,6 +86,20 @@ function installContainerJobs(services: Services): void {
   engine.register(container.containerAttach, (input, { signal }) => attachContainer(services, input, signal));
   engine.register(container.containerTop, (input) => topContainer(services, input.container, input.psArgs));
   engine.register(policyRestart, (input, { signal }) => restartByPolicy(services, input.container, signal));
+}
+
+function installDiskUsageJobs(services: Services): void {
+  const { engine } = services;
+  const meter = new DiskUsageMeter(services);
+  const containers = new PruneLock();
+  const images = new PruneLock();
+  engine.register(disk.systemDiskUsage, ({ types }) => meter.measure(types));
+  engine.register(disk.containerPrune, ({ filters }, { signal }) =>
+    containers.run(() => pruneContainers(services, filters, signal)),
+  );
+  engine.register(disk.imagePrune, ({ filters }, { signal }) =>
+    images.run(() => pruneImages(services, filters, signal)),
+  );
 }
 
 function installStatsJobs(services: Services): void {

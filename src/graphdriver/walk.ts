@@ -78,14 +78,14 @@ export function tryStat(directory: number, name: Uint8Array): FileStatus | undef
   }
 }
 
-/** Apparent size of the regular files below `root`; a file with several names counts once. */
+/** Apparent size of all below `root` but directories, as Docker counts; a file with several names counts once. */
 export async function treeSize(root: string, signal?: AbortSignal): Promise<number> {
   let bytes = 0;
   const seen = new Set<string>();
   await walkTree(
     root,
     ({ status }) => {
-      if (!isRegular(status)) return;
+      if (isDirectory(status)) return;
       if (status.nlink > 1) {
         const key = `${status.dev}:${status.ino}`;
         if (seen.has(key)) return;

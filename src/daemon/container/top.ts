@@ -1,168 +1,86 @@
-/** `top`: the container's processes from /proc in the columns of ps. No ps is run, inside or outside. */
+/**
+ * `top`: the host's ps is asked about the container's processes, as dockerd does, so that every option of it works. It
+ * runs outside of the container and sees host pids. Where the host has none, the usual forms come from /proc.
+ */
 import * as fs from 'node:fs';
+import type { ContainerTopResponse } from '#api/types/container.ts';
 import { can } from '#container/state.ts';
-import { conflict, invalidParameter } from '#errdefs/errors.ts';
+import { conflict, invalidParameter, systemError } from '#errdefs/errors.ts';
+import { type CommandOutcome, commandOutcome } from '#pkg/command/command.ts';
 import type { Services } from '../services.ts';
 import { publishContainerEvent } from './event.ts';
+import { ownPs } from './own-ps.ts';
 
-interface ProcessFacts {
-  readonly pid: number;
-  readonly ppid: number;
-  readonly uid: number;
-  readonly state: string;
-  readonly tty: string;
-  readonly cpuTicks: number;
-  readonly startTicks: number;
-  readonly rssKb: number;
-  readonly vszKb: number;
-  readonly comm: string;
-  readonly args: string;
-}
+const PROGRAMS = ['/usr/bin/ps', '/bin/ps'];
+/** A process that holds its memory's lock can keep ps waiting. */
+const PS_LIMIT_MS = 10_000;
 
-const TICKS_PER_SECOND = 100;
-
-export function topContainer(
-  services: Services,
+/** Errors: conflict when it does not run; invalid-parameter; system in the words of ps. */
+export async function topContainer(
+  services: Pick<Services, 'containers' | 'live' | 'events'>,
   reference: string,
   psArgs: string,
-): { Titles: string[]; Processes: string[][] } {
+): Promise<ContainerTopResponse> {
   const record = services.containers.resolve(reference);
+  const args = psArgs.trim() === '' ? '-ef' : psArgs;
+  checkArguments(args);
   const live = services.live.get(record.id);
+  if (record.state.status === 'restarting') {
+    throw conflict(`Container ${record.id} is restarting, wait until the container is running`);
+  }
   if (live === undefined || !can(record.state, 'kill')) throw conflict(`container ${record.id} is not running`);
-  const columns = columnsOf(psArgs);
-  const context: Context = { users: userNames(), uptimeSeconds: uptime(), now: Date.now() };
-  const processes = live.driver
-    .pids(record.id)
-    .map((pid) => factsOf(pid))
-    .filter((facts) => facts !== undefined);
+  const pids = live.driver.pids(record.id);
+  const program = PROGRAMS.find((file) => fs.existsSync(file));
+  const answer = program === undefined ? ownPs(pids, args) : await hostPs(program, pids, args);
   publishContainerEvent(services.events, record, 'top');
-  return {
-    Titles: columns.map((column) => column.title),
-    Processes: processes.map((facts) => columns.map((column) => column.value(facts, context))),
-  };
+  return answer;
 }
 
-interface Context {
-  readonly users: ReadonlyMap<number, string>;
-  readonly uptimeSeconds: number;
-  readonly now: number;
-}
-
-interface Column {
-  readonly title: string;
-  readonly value: (facts: ProcessFacts, context: Context) => string;
-}
-
-const user: Column['value'] = (facts, context) => context.users.get(facts.uid) ?? String(facts.uid);
-
-const columns: Readonly<Record<string, Column>> = {
-  user: { title: 'USER', value: user },
-  uid: { title: 'UID', value: user },
-  pid: { title: 'PID', value: (facts) => String(facts.pid) },
-  ppid: { title: 'PPID', value: (facts) => String(facts.ppid) },
-  c: { title: 'C', value: (facts, context) => String(Math.trunc(cpuPercent(facts, context))) },
-  '%cpu': { title: '%CPU', value: (facts, context) => cpuPercent(facts, context).toFixed(1) },
-  '%mem': { title: '%MEM', value: () => '0.0' },
-  vsz: { title: 'VSZ', value: (facts) => String(facts.vszKb) },
-  rss: { title: 'RSS', value: (facts) => String(facts.rssKb) },
-  tty: { title: 'TTY', value: (facts) => facts.tty },
-  stat: { title: 'STAT', value: (facts) => facts.state },
-  stime: { title: 'STIME', value: startTime },
-  start: { title: 'START', value: startTime },
-  time: { title: 'TIME', value: cpuTime },
-  comm: { title: 'COMMAND', value: (facts) => facts.comm },
-  cmd: { title: 'CMD', value: (facts) => facts.args },
-  args: { title: 'COMMAND', value: (facts) => facts.args },
-  command: { title: 'COMMAND', value: (facts) => facts.args },
-};
-
-const layouts: Readonly<Record<string, readonly string[]>> = {
-  '-ef': ['uid', 'pid', 'ppid', 'c', 'stime', 'tty', 'time', 'cmd'],
-  aux: ['user', 'pid', '%cpu', 'vsz', 'rss', 'tty', 'stat', 'start', 'time', 'command'],
-};
-
-/** `-ef`, `aux` or `-o NAME,NAME`; Errors: invalid-parameter by the name of what is not known. */
-function columnsOf(psArgs: string): Column[] {
-  const text = psArgs.trim() === '' ? '-ef' : psArgs.trim();
-  const names = layouts[text] ?? layouts[`-${text}`] ?? layouts[text.replace(/^-/, '')] ?? customNames(text);
-  return names.map((name) => {
-    const column = columns[name.toLowerCase()];
-    if (column === undefined) throw invalidParameter(`ps: column "${name}" is not supported yet`);
-    return column;
-  });
-}
-
-function customNames(text: string): string[] {
-  const match = /^(?:-e\s+|-A\s+)?-?o\s*(\S+)$/.exec(text);
-  if (match === null) throw invalidParameter(`ps: arguments "${text}" are not supported yet: use -ef, aux or -o`);
-  return (match[1] ?? '').split(',');
-}
-
-function uptime(): number {
-  return Number(fs.readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
-}
-
-function cpuPercent(facts: ProcessFacts, context: Context): number {
-  const elapsed = context.uptimeSeconds - facts.startTicks / TICKS_PER_SECOND;
-  return elapsed <= 0 ? 0 : (facts.cpuTicks / TICKS_PER_SECOND / elapsed) * 100;
-}
-
-function startTime(facts: ProcessFacts, context: Context): string {
-  const started = new Date(context.now - (context.uptimeSeconds - facts.startTicks / TICKS_PER_SECOND) * 1000);
-  const two = (n: number): string => String(n).padStart(2, '0');
-  if (started.toDateString() === new Date(context.now).toDateString()) {
-    return `${two(started.getHours())}:${two(started.getMinutes())}`;
+/** A column that is called PID and is none would let other processes of the host be shown. */
+function checkArguments(psArgs: string): void {
+  for (const [, column = '', title = ''] of psArgs.matchAll(/\s+(\S*)=\s*(PID\S*)/g)) {
+    if (column !== 'pid') throw invalidParameter(`specifying "${column}=${title}" is not allowed`);
   }
-  return started.toDateString().slice(4, 10).replace(' ', '');
 }
 
-function cpuTime(facts: ProcessFacts): string {
-  const seconds = Math.trunc(facts.cpuTicks / TICKS_PER_SECOND);
-  const two = (n: number): string => String(n).padStart(2, '0');
-  return `${two(Math.trunc(seconds / 3600))}:${two(Math.trunc(seconds / 60) % 60)}:${two(seconds % 60)}`;
+async function hostPs(program: string, pids: readonly number[], psArgs: string): Promise<ContainerTopResponse> {
+  const args = psArgs.split(/[ \t\n\v\f\r]+/).filter((word) => word !== '');
+  const run = (more: readonly string[]) =>
+    commandOutcome({ program, args: [...args, ...more], timeoutMs: PS_LIMIT_MS });
+  let outcome = await run([`-q${pids.join(',')}`]);
+  // Some options cannot be used together with -q: then all processes are listed and ours picked out.
+  if (outcome.code !== 0) outcome = await run([]);
+  if (outcome.code !== 0) throw systemError(`ps: ${reasonOf(outcome)}`);
+  return parsePs(Buffer.from(outcome.output).toString(), new Set(pids));
 }
 
-/** Names of the host's users, as ps on the host shows them. */
-function userNames(): Map<number, string> {
-  const lines = fs.readFileSync('/etc/passwd', 'utf8').split('\n').reverse();
-  // Reversed: of two names for one uid the first in the file counts.
-  const fields = lines.filter((line) => line.includes(':')).map((line) => line.split(':'));
-  return new Map(fields.map(([name = '', , uid = '']) => [Number(uid), name]));
+function reasonOf({ code, message, stopped }: CommandOutcome): string {
+  const [line = ''] = message.split('\n');
+  if (line !== '') return line;
+  return stopped ? `no answer within ${PS_LIMIT_MS / 1000} s` : `exit status ${code}`;
 }
 
-/** undefined when the process has ended meanwhile. */
-function factsOf(pid: number): ProcessFacts | undefined {
-  let stat: string;
-  let cmdline: string;
-  let uid: number;
-  try {
-    stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8');
-    cmdline = fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-    uid = Number(/^Uid:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
-  } catch {
-    return undefined;
+/** Errors: system when there is no column PID to know the container's processes by. */
+export function parsePs(output: string, pids: ReadonlySet<number>): ContainerTopResponse {
+  const [heading = '', ...lines] = output.split('\n');
+  const Titles = words(heading);
+  const column = Titles.indexOf('PID');
+  if (column < 0) throw systemError("Couldn't find PID field in ps output");
+  const Processes: string[][] = [];
+  let ours = false;
+  for (const line of lines) {
+    const fields = words(line);
+    if (fields.length === 0) continue;
+    const pid = fields[column] ?? '';
+    // Threads of the process above have a dash.
+    if (pid !== '-') {
+      if (!/^[0-9]+$/.test(pid)) throw systemError(`Unexpected pid '${pid}'`);
+      ours = pids.has(Number(pid));
+    }
+    if (ours) Processes.push([...fields.slice(0, Titles.length - 1), fields.slice(Titles.length - 1).join(' ')]);
   }
-  const comm = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'));
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const number = (index: number): number => Number(fields[index] ?? 0);
-  const args = cmdline.split('\0').join(' ').trim();
-  return {
-    pid,
-    ppid: number(1),
-    uid,
-    state: fields[0] ?? '?',
-    tty: ttyName(number(4)),
-    cpuTicks: number(11) + number(12),
-    startTicks: number(19),
-    vszKb: Math.trunc(number(20) / 1024),
-    rssKb: number(21) * 4,
-    comm,
-    args: args === '' ? `[${comm}]` : args,
-  };
+  return { Titles, Processes };
 }
 
-function ttyName(device: number): string {
-  const major = (device >> 8) & 0xfff;
-  const minor = (device & 0xff) | ((device >> 12) & 0xfff00);
-  return major >= 136 && major <= 143 ? `pts/${(major - 136) * 256 + minor}` : '?';
-}
+/** Only ASCII blanks part fields: names may hold others. */
+const words = (line: string): string[] => line.split(/[ \t\n\v\f\r]+/).filter((word) => word !== '');

@@ -1,6 +1,5 @@
 /** Installs the jobs on images, and tells of what they change. */
 import * as image from '#api/jobs/image.ts';
-import { isRunningOrRestarting } from '#container/state.ts';
 import { notImplemented } from '#errdefs/errors.ts';
 import { imageHistory } from '#image/history.ts';
 import type { ImageStore } from '#image/image-store.ts';
@@ -9,10 +8,10 @@ import { inspectImage } from '#image/inspect.ts';
 import { listImages } from '#image/list.ts';
 import { loadImages } from '#image/load.ts';
 import { progressTo } from '#image/progress.ts';
-import { type ImageUser, removeImage } from '#image/remove.ts';
 import { saveImages } from '#image/save.ts';
 import { tagImage } from '#image/tag.ts';
 import type { Services } from '../services.ts';
+import { publishImageEvent, removeNamed, usersOf } from './remove.ts';
 
 export function installImageJobs(services: Services): void {
   const { engine, images } = services;
@@ -23,19 +22,9 @@ export function installImageJobs(services: Services): void {
   engine.register(image.imageHistory, (input) => imageHistory(images, input.image));
   engine.register(image.imageTag, ({ image: source, repo, tag }) => {
     const { id, name } = tagImage(images, source, repo, tag);
-    publish(services, 'tag', id, name);
+    publishImageEvent(services, 'tag', id, name);
   });
-  engine.register(image.imageRemove, ({ image: name, force, noprune }) =>
-    removeImage(images, {
-      image: name,
-      force,
-      noprune,
-      containersUsing: (id) => usersOf(services, id),
-      collect: () => services.graph.collect(),
-      onUntag: (id) => publish(services, 'untag', id, id),
-      onDelete: (id) => publish(services, 'delete', id, id),
-    }),
-  );
+  engine.register(image.imageRemove, (input) => removeNamed(services, input));
   installTransfers(services, images);
 }
 
@@ -43,15 +32,15 @@ function installTransfers(services: Services, images: ImageStore): void {
   const { engine } = services;
   engine.register(image.imageLoad, async ({ archive, quiet, progress }, { signal }) => {
     const loaded = await loadImages(images, { archive, quiet, tell: progressTo(progress), signal });
-    for (const { id, names } of loaded) publish(services, 'load', id, names[0] ?? id);
+    for (const { id, names } of loaded) publishImageEvent(services, 'load', id, names[0] ?? id);
   });
   engine.register(image.imageSave, async ({ names, output }, { signal }) => {
     await saveImages(images, { names, write: (bytes) => output.write(bytes), signal });
-    for (const name of names) publish(services, 'save', images.resolve(name).id, name);
+    for (const name of names) publishImageEvent(services, 'save', images.resolve(name).id, name);
   });
   engine.register(image.imageImport, async (input, { signal }) => {
     const id = await importImage(images, { ...input, tell: progressTo(input.progress), signal });
-    publish(services, 'import', id, id);
+    publishImageEvent(services, 'import', id, id);
   });
   engine.register(image.imagePull, ({ image: name, tag }) => {
     const separator = tag.includes(':') ? '@' : ':';
@@ -60,19 +49,8 @@ function installTransfers(services: Services, images: ImageStore): void {
   });
 }
 
-function usersOf(services: Services, imageId: string): ImageUser[] {
-  return services.containers
-    .everything()
-    .filter((record) => record.imageId === imageId || record.mounts.some((mount) => mount.imageId === imageId))
-    .map((record) => ({ id: record.id, running: isRunningOrRestarting(record.state) }));
-}
-
 /** How many containers each image has; the image store knows of none. */
 function withContainers<T extends { Id: string; Containers: number }>(services: Services, rows: T[]): T[] {
   if (rows.every((row) => row.Containers === -1)) return rows;
   return rows.map((row) => ({ ...row, Containers: usersOf(services, row.Id).length }));
-}
-
-function publish(services: Services, action: string, id: string, name: string): void {
-  services.events.publish({ type: 'image', action, id, attributes: { name } });
 }

@@ -5,7 +5,7 @@
 import { systemError } from '#errdefs/errors.ts';
 
 /** Base names. ip, nft, iptables, tar, gzip, unshare, nsenter and cp are not on it: the daemon does their work itself. */
-const allowed: ReadonlySet<string> = new Set(['apparmor_parser', 'ssh', 'git', 'mount.nfs', 'mount.nfs4']);
+const allowed: ReadonlySet<string> = new Set(['apparmor_parser', 'ssh', 'git', 'mount.nfs', 'mount.nfs4', 'ps']);
 
 export interface CommandRequest {
   /** Absolute path. */
@@ -19,8 +19,16 @@ export interface CommandRequest {
 const OUTPUT_BYTES_MAX = 16 << 20;
 const MESSAGE_CHARS_MAX = 500;
 
-/** Its stdout. Errors: system when it cannot be started, fails, is too slow or says too much. */
-export async function runCommand(request: CommandRequest): Promise<Uint8Array> {
+export interface CommandOutcome {
+  readonly code: number;
+  readonly output: Uint8Array;
+  readonly message: string;
+  /** It was too slow, or said too much. */
+  readonly stopped: boolean;
+}
+
+/** How it went, whatever its exit code. Errors: system when it cannot be started. */
+export async function commandOutcome(request: CommandRequest): Promise<CommandOutcome> {
   const { program, args, input = '', timeoutMs, outputBytesMax = OUTPUT_BYTES_MAX } = request;
   const name = program.slice(program.lastIndexOf('/') + 1);
   if (!program.startsWith('/') || !allowed.has(name)) throw systemError(`Cannot run "${program}": not on the list`);
@@ -35,10 +43,13 @@ export async function runCommand(request: CommandRequest): Promise<Uint8Array> {
     maxBuffer: outputBytesMax,
   });
   const [output, message] = await Promise.all([new Response(child.stdout).bytes(), new Response(child.stderr).text()]);
-  const code = await child.exited;
-  if (code !== 0) {
-    const why = child.signalCode === 'SIGKILL' ? 'it was stopped (too slow, or too much output)' : `exit code ${code}`;
-    throw systemError(`Cannot run "${program}": ${why}: ${message.trim().slice(0, MESSAGE_CHARS_MAX)}`);
-  }
-  return output;
+  return { code: await child.exited, output, message, stopped: child.signalCode === 'SIGKILL' };
+}
+
+/** Its stdout. Errors: system when it cannot be started, fails, is too slow or says too much. */
+export async function runCommand(request: CommandRequest): Promise<Uint8Array> {
+  const { code, output, message, stopped } = await commandOutcome(request);
+  if (code === 0) return output;
+  const why = stopped ? 'it was stopped (too slow, or too much output)' : `exit code ${code}`;
+  throw systemError(`Cannot run "${request.program}": ${why}: ${message.trim().slice(0, MESSAGE_CHARS_MAX)}`);
 }

@@ -231,3 +231,24 @@ describe('forms of asking', () => {
     expect(jobs.filter((job) => job.Name === 'container.stats' && job.Status === 'running')).toEqual([]);
   });
 });
+
+test('top: every form that ps on the host knows, its refusals, and no other process of the host', async () => {
+  await d.must(['run', '-d', '--name', 'listed', '--network', 'none', IMAGE, 'sh', '-c', 'sleep 1000 & sleep 1000']);
+  const top = (...args: string[]) => d.docker(['top', 'listed', ...args]);
+  const rows = async (...args: string[]) =>
+    (await d.must(['top', 'listed', ...args])).split('\n').map((l) => l.split(/ {2,}/));
+  expect((await rows())[0]).toEqual(['UID', 'PID', 'PPID', 'C', 'STIME', 'TTY', 'TIME', 'CMD']);
+  expect(await rows()).toHaveLength(3);
+  expect((await rows('aux'))[0]?.slice(0, 4)).toEqual(['USER', 'PID', '%CPU', '%MEM']);
+  expect((await rows('-l'))[0]?.[0]).toBe('F');
+  expect((await rows('-eo', 'pid,comm,args', '--sort', '-pid')).slice(1).map((row) => row[1])).toContain('sleep');
+  const threads = await rows('axm');
+  expect(threads.some((row) => row[0] === '-')).toBe(true);
+  expect((await top('-o', 'comm')).stderr).toContain("Couldn't find PID field in ps output");
+  expect((await top('-eo', 'ppid=PID,comm')).stderr).toContain('specifying "ppid=PID,comm" is not allowed');
+  expect((await top('--nosuch')).stderr).toContain('ps: error: unknown gnu long option');
+  expect((await d.berth(['top', 'listed', '-o', 'pid,comm'])).stdout).toContain('sleep');
+  expect((await d.docker(['top', 'nosuch'])).stderr).toContain('No such container: nosuch');
+  await d.must(['create', '--name', 'unstarted', IMAGE, 'true']);
+  expect((await d.request('GET', '/v1.51/containers/unstarted/top')).status).toBe(409);
+}, 30_000);

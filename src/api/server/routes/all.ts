@@ -2,6 +2,7 @@
 import type { Engine } from '#engine/engine.ts';
 import type { Route } from '../route.ts';
 import { containerRoutes } from './containers.ts';
+import { diskUsageRoutes } from './disk-usage.ts';
 import { execRoutes } from './exec.ts';
 import { imageRoutes } from './images.ts';
 import { networkRoutes } from './networks.ts';
@@ -12,6 +13,7 @@ import { volumeRoutes } from './volumes.ts';
 export function allRoutes(engine: Pick<Engine, 'list' | 'cancel'>): readonly Route[] {
   return [
     ...systemRoutes(engine),
+    ...diskUsageRoutes,
     ...containerRoutes,
     ...execRoutes,
     ...imageRoutes,

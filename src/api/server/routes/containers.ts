@@ -215,7 +215,6 @@ async function attach(ctx: RouteContext): Promise<void> {
 export const containerRoutes: readonly Route[] = [
   route('GET', '/containers/json', 24, 'list containers', list),
   route('POST', '/containers/create', 24, 'create a container', create),
-  notYet('POST', '/containers/prune', 25, 'remove stopped containers'),
   route('GET', '/containers/{id}/json', 24, 'inspect a container', inspect),
   route('GET', '/containers/{id}/top', 24, 'list the processes of a container', top),
   route('GET', '/containers/{id}/logs', 24, 'read the logs of a container', logs),

@@ -28,6 +28,11 @@ function withNoNames(image: ImageSummary, minor: number): ImageSummary {
   return minor < 43 && !named ? { ...image, RepoTags: ['<none>:<none>'], RepoDigests: ['<none>@<none>'] } : image;
 }
 
+/** A list as API versions before this one had it. */
+export function forOlderClients(images: ImageSummary[], minor: number): ImageSummary[] {
+  return minor < 44 ? images.map((image) => withVirtualSize(withNoNames(image, minor), minor)) : images;
+}
+
 async function list(ctx: RouteContext): Promise<void> {
   const { query } = ctx;
   const filters = new Map(decodeFilters(query.text('filters')));
@@ -39,8 +44,7 @@ async function list(ctx: RouteContext): Promise<void> {
     digests: query.flag('digests'),
     filters,
   });
-  const { minor } = ctx;
-  ctx.sendJson(200, minor < 44 ? images.map((image) => withVirtualSize(withNoNames(image, minor), minor)) : images);
+  ctx.sendJson(200, forOlderClients(images, ctx.minor));
 }
 
 async function inspect(ctx: RouteContext): Promise<void> {
@@ -112,7 +116,6 @@ export const imageRoutes: readonly Route[] = [
   route('GET', '/images/get', 24, 'save images', (ctx) => save(ctx, ctx.query.all('names'))),
   route('POST', '/images/create', 24, 'pull or import an image', create),
   route('POST', '/images/load', 24, 'load images', load),
-  notYet('POST', '/images/prune', 25, 'remove unused images'),
   route('GET', '/images/{name...}/get', 24, 'save an image', (ctx) => save(ctx, [ctx.param('name')])),
   route('GET', '/images/{name...}/json', 24, 'inspect an image', inspect),
   notYet('GET', '/images/{name...}/attestations', 51, 'list the attestations of an image'),
@@ -122,7 +125,6 @@ export const imageRoutes: readonly Route[] = [
   route('DELETE', '/images/{name...}', 24, 'remove an image', remove),
   notYet('POST', '/commit', 24, 'commit a container'),
   notYet('POST', '/build', 24, 'build an image'),
-  notYet('POST', '/build/prune', 31, 'remove build cache'),
   notYet('POST', '/build/cancel', 39, 'cancel a build'),
   notYet('GET', '/distribution/{name...}/json', 30, 'inspect an image in its registry'),
 ];

@@ -89,7 +89,6 @@ export function systemRoutes(engine: Pick<Engine, 'list' | 'cancel'>): readonly 
     route('GET', '/info', 24, 'show facts of the daemon', info),
     route('GET', '/version', 24, 'show the version', version),
     route('GET', '/events', 24, 'follow events', events),
-    notYet('GET', '/system/df', 25, 'show disk usage'),
     notYet('POST', '/auth', 24, 'log in to a registry'),
     notYet('POST', '/session', 31, 'open a build session'),
     notYet('POST', '/grpc', 31, 'open a gRPC connection'),
