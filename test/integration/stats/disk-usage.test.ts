@@ -114,14 +114,11 @@ test('a running container and what it needs stay; the rest of containers goes, a
   const refused = await d.berth(['container', 'prune'], { input: 'n\n' });
   expect([refused.code, refused.stderr]).toEqual([1, 'container prune has been cancelled\n']);
   const pruned = await d.berth(['container', 'prune'], { input: 'y\n' });
-  const lines = pruned.stdout.split('
-');
+  const lines = pruned.stdout.split('\n');
   expect(lines[0]).toBe('WARNING! This will remove all stopped containers.');
   expect(lines[1]).toBe('Are you sure you want to continue? [y/N] Deleted Containers:');
   expect(lines.filter((line) => /^[0-9a-f]{64}$/.test(line)).length).toBe(3);
-  expect(pruned.stdout).toEndWith('
-Total reclaimed space: 300kB
-');
+  expect(pruned.stdout).toEndWith('\nTotal reclaimed space: 300kB\n');
   expect(await d.must(['ps', '-a', '--format', '{{.Names}}'])).toBe('stays');
   expect((await usage('?type=volume')).Volumes?.length).toBe(volumes ?? -1);
 }, 30_000);
