@@ -24,9 +24,11 @@ export class DiskUsageMeter {
   }
 
   async measure(types: ReadonlySet<DiskUsageType>): Promise<DiskUsage> {
-    const parts = await Promise.all([...types].map((type) => this.#shared(type)));
+    const measured = await Promise.all([...types].map((type) => this.#shared(type)));
     const nothing: DiskUsage = { LayersSize: 0, Images: null, Containers: null, Volumes: null, BuildCache: null };
-    return Object.assign(nothing, ...parts);
+    let usage = nothing;
+    for (const part of measured) usage = { ...usage, ...part };
+    return usage;
   }
 
   #shared(type: DiskUsageType): Promise<Partial<DiskUsage>> {
@@ -37,21 +39,20 @@ export class DiskUsageMeter {
     return work;
   }
 
-  async #part(type: DiskUsageType): Promise<Partial<DiskUsage>> {
-    switch (type) {
-      case 'image':
-        return { LayersSize: layersSize(this.#services), Images: imagesOf(this.#services) };
-      case 'container': {
-        const input = { all: true, limit: 0, size: true, filters: NO_FILTERS };
-        return { Containers: await listContainers(this.#services, input) };
-      }
-      case 'volume':
-        return { Volumes: await volumesOf(this.#services) };
-      case 'build-cache':
-        return { BuildCache: [] };
-    }
+  #part(type: DiskUsageType): Promise<Partial<DiskUsage>> {
+    return parts[type](this.#services);
   }
 }
+
+const parts: Readonly<Record<DiskUsageType, (services: Services) => Promise<Partial<DiskUsage>>>> = {
+  image: async (services) => ({ LayersSize: layersSize(services), Images: imagesOf(services) }),
+  container: async (services) => {
+    const input = { all: true, limit: 0, size: true, filters: NO_FILTERS };
+    return { Containers: await listContainers(services, input) };
+  },
+  volume: async (services) => ({ Volumes: await volumesOf(services) }),
+  'build-cache': async () => ({ BuildCache: [] }),
+};
 
 /** Every layer once, however many images have it. */
 function layersSize({ images, layers }: Services): number {
