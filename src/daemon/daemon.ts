@@ -45,6 +45,7 @@ import { Execs } from './exec/execs.ts';
 import { readHost } from './host-facts.ts';
 import { seccompDefaultOf } from './container/seccomp.ts';
 import { installJobs } from './jobs.ts';
+import { NameService } from './network/name-service.ts';
 import { openNetworks } from './network/open.ts';
 import { restore } from './restore/restore.ts';
 import type { BuildFacts, DaemonSettings, Isolation, Services } from './services.ts';
@@ -99,6 +100,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const startedAt = rfc3339(nowNs());
   const networks = openNetworks({ config, suffix, db, startedAt });
   undo.defer(() => networks.close());
+  const names = new NameService();
+  undo.defer(() => names.close());
   const pump = await pumpStarting;
   undo.defer(() => pump.close());
   const packer = new LogPacker((file) => pump.packed(file));
@@ -153,6 +156,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     execDrivers: runtimes.drivers,
     runtimes,
     networks: networks.networks,
+    names,
     bridge: networks.bridge,
     startedAt,
     randomInt: (bound) => randomInt(bound),

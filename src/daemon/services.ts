@@ -27,6 +27,7 @@ import type { UpdateHooks } from './container/update-hooks.ts';
 import type { Waiters } from './container/waiters.ts';
 import type { Execs } from './exec/execs.ts';
 import type { HostSystem } from './host-facts.ts';
+import type { NameService } from './network/name-service.ts';
 import type { Networks } from './network/registry.ts';
 import type { Runtimes } from './runtimes.ts';
 import type { Tasks } from './tasks.ts';
@@ -109,6 +110,7 @@ export interface Services {
   readonly runtimes: Pick<Runtimes, 'offered'>;
   readonly seccompDefault: SeccompDefault;
   readonly networks: Networks;
+  readonly names: NameService;
   /** The default bridge as it is now; undefined with `--bridge none`. */
   readonly bridge: () => BridgeFacts | undefined;
   /** When the daemon started, RFC 3339. */

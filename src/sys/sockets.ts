@@ -76,9 +76,9 @@ export function sendDatagram(path: string, bytes: Uint8Array): void {
   }
 }
 
-function closingOnError(fd: number, work: () => void): void {
+function closingOnError<T>(fd: number, work: () => T): T {
   try {
-    work();
+    return work();
   } catch (error) {
     call(NR.close, fd);
     throw error;
@@ -229,16 +229,25 @@ export function bindPort(
   ip: string,
   port: number,
 ): { readonly fd: number; readonly port: number } {
-  const address = inetAddress(ip, port);
   const v6 = ip.includes(':');
   const fd = socket(v6 ? SOCKET.AF_INET6 : SOCKET.AF_INET, protocol === 'tcp' ? SOCKET.STREAM : SOCKET.DGRAM);
-  closingOnError(fd, () => {
+  return closingOnError(fd, () => {
     if (v6) setsockopt(fd, 41, 26, 1); // IPPROTO_IPV6, IPV6_V6ONLY
-    must('bind', NR.bind, fd, address, address.length);
+    return { fd, port: bindSocket(fd, ip, port) };
   });
+}
+
+/** The port that it was bound to. Errors: EADDRINUSE, EADDRNOTAVAIL. */
+export function bindSocket(fd: number, ip: string, port: number): number {
+  const address = inetAddress(ip, port);
+  must('bind', NR.bind, fd, address, address.length);
   const name = new Uint8Array(28);
   must('getsockname', NR.getsockname, fd, name, new Uint8Array(Uint32Array.of(name.length).buffer));
-  return { fd, port: new DataView(name.buffer).getUint16(2) };
+  return new DataView(name.buffer).getUint16(2);
+}
+
+export function listen(fd: number, backlog: number): void {
+  must('listen', NR.listen, fd, backlog);
 }
 
 function inetAddress(ip: string, port: number): Uint8Array {

@@ -74,6 +74,8 @@ async function handleExit(services: Services, held: Held, live: LiveContainer, e
   publishExit(services, record, exit, ranMs);
   services.consoles.end(id);
   services.waiters.exited(id, { exitCode: exit.exitCode, error: exit.error ?? '' });
+  services.names.end(id);
+  services.names.changed(services);
   await releaseEndpoints(services, record);
   await releaseMounts(services, record);
   if (record.hostConfig.IpcMode === 'shareable') dropSharedMemory(services, id);

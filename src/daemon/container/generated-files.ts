@@ -4,6 +4,7 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { DNS_ADDRESS } from '#networkdriver/dns/rewrite.ts';
 import { networkNameOf } from './event.ts';
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import type { GeneratedFiles } from '#container/spec/mounts.ts';
@@ -12,6 +13,8 @@ export interface FilesInput {
   readonly directory: string;
   readonly record: ContainerRecord;
   readonly endpoints: readonly StoredEndpoint[];
+  /** It has an embedded DNS server. */
+  readonly named?: boolean;
   /** Private names of other containers. */
   readonly links: readonly { readonly ip: string; readonly names: readonly string[] }[];
   /** Host ids of the container's root. */
@@ -119,16 +122,28 @@ function hostResolvConf(): ResolvConf {
   return own;
 }
 
+const first = (...lists: (readonly string[] | null)[]): readonly string[] =>
+  lists.find((list): list is readonly string[] => list !== null && list.length > 0) ?? [];
+
+/** Servers for what the names of its networks do not answer: asked from the host, whose loopback is in reach. */
+export function nameserversOf(record: ContainerRecord, defaults: { readonly dns: readonly string[] }): string[] {
+  const own = parseResolvConf(readOr('/etc/resolv.conf', '')).nameservers;
+  return [...first(record.hostConfig.Dns, defaults.dns, own)];
+}
+
 function resolvConfText(input: FilesInput, host: ResolvConf): string {
   const { hostConfig } = input.record;
-  const first = (...lists: (readonly string[] | null)[]): readonly string[] =>
-    lists.find((list): list is readonly string[] => list !== null && list.length > 0) ?? [];
+  const named = input.named === true;
   const shared = networkNameOf(input.record) === 'host';
   // A server on the host's loopback is out of reach from a namespace of its own.
   const reachable = host.nameservers.filter((ip) => shared || !(ip.startsWith('127.') || ip === '::1'));
-  const servers = first(hostConfig.Dns, input.defaults.dns, input.endpoints[0]?.nameservers ?? [], reachable);
+  const servers = named
+    ? [DNS_ADDRESS]
+    : first(hostConfig.Dns, input.defaults.dns, input.endpoints[0]?.nameservers ?? [], reachable);
   const search = first(hostConfig.DnsSearch, input.defaults.dnsSearch, host.search).filter((d) => d !== '.');
-  const options = first(hostConfig.DnsOptions, input.defaults.dnsOptions, host.options);
+  const asked = first(hostConfig.DnsOptions, input.defaults.dnsOptions, host.options);
+  // As with Docker: a name without a dot is first asked for as it is.
+  const options = named && !asked.some((option) => option.startsWith('ndots:')) ? [...asked, 'ndots:0'] : asked;
   const lines = [
     ...servers.map((ip) => `nameserver ${ip}`),
     ...(search.length > 0 ? [`search ${search.join(' ')}`] : []),

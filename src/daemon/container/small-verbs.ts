@@ -15,6 +15,7 @@ export async function renameContainer(services: Services, reference: string, wan
       throw invalidParameter('Renaming a container with the same name as its current name');
     }
     services.containers.rename(held, name);
+    services.names.changed(services);
     publishContainerEvent(services.events, held.record, 'rename', { oldName: `/${before}` });
   });
 }

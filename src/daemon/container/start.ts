@@ -18,6 +18,7 @@ import { Rollback } from '#pkg/rollback/rollback.ts';
 import { dup } from '#sys/files.ts';
 import { allocateEndpoints, joinEndpoints } from '../network/endpoints.ts';
 import { linkedHosts } from '../network/links.ts';
+import { hasNames } from '../network/name-service.ts';
 import type { Services } from '../services.ts';
 import type { Held } from './containers.ts';
 import { cgroupPathOf, giveRealtime } from './cgroup-path.ts';
@@ -123,6 +124,7 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
         state: moveTo(held.record.state, { ...fresh, status: 'running', pid, startTicks: String(startTicks) }),
         endpoints,
       });
+      services.names.changed(services);
       failpoint('start.launched');
     },
     signal,
@@ -169,6 +171,7 @@ function specOf(
           record,
           endpoints,
           links: linkedHosts(services, record),
+          named: hasNames(endpoints),
           ...(record.userns === undefined ? {} : { owner: rootOf(record.userns) }),
           defaults: settings,
         })

@@ -20,6 +20,7 @@ import { containerDirectory } from '../container/paths.ts';
 import type { Services } from '../services.ts';
 import { allocateEndpoint, gatewayEndpoint, publishPorts } from './endpoints.ts';
 import { linkedHosts } from './links.ts';
+import { hasNames } from './name-service.ts';
 import { isPredefined } from './names.ts';
 import type { Network } from './registry.ts';
 
@@ -84,8 +85,8 @@ async function joinRunning(services: Services, held: Held, network: Network, wis
   const index = firstFreeInterface(held.record.endpoints.map((endpoint) => endpoint.interface ?? ''));
   let endpoint = await allocateEndpoint(services, held.record, { name, wish, index }, undo);
   const record = { ...held.record, networks: { ...held.record.networks, [name]: wish } };
-  const before = gatewayEndpoint(record, record.endpoints);
-  const leads = before === undefined && gatewayEndpoint(record, [endpoint]) !== undefined;
+  const before = held.record.endpoints;
+  const leads = gatewayEndpoint(record, before) === undefined && gatewayEndpoint(record, [endpoint]) !== undefined;
   await inside(held.record.state.pid, async (gate) => {
     undo.defer('take the link back', () => network.driver.leave(endpoint));
     await network.driver.join(endpoint, gate, { interface: endpoint.interface ?? '', defaultRoute: leads });
@@ -95,6 +96,8 @@ async function joinRunning(services: Services, held: Held, network: Network, wis
   held.update({ networks: record.networks, endpoints: [...record.endpoints, endpoint] });
   failpoint('connect.recorded');
   undo.commit();
+  if (!hasNames(before)) services.names.serveRunning(services, held.record);
+  services.names.refresh(services, held.record);
   refreshFiles(services, held.record);
   publishNetworkEvent(services, held.record, endpoint, 'connect');
 }
@@ -147,6 +150,8 @@ export async function disconnectNetwork(
     await network.driver.leave(endpoint);
     await network.driver.release(endpoint);
     await moveGateway(services, held);
+    if (!hasNames(held.record.endpoints)) services.names.end(record.id);
+    services.names.refresh(services, held.record);
     refreshFiles(services, held.record);
     publishNetworkEvent(services, held.record, endpoint, 'disconnect');
   });
@@ -175,6 +180,7 @@ function refreshFiles(services: Services, record: ContainerRecord): void {
     record,
     endpoints: record.endpoints,
     links: linkedHosts(services, record),
+    named: hasNames(record.endpoints),
     defaults: services.settings,
   });
 }

@@ -106,6 +106,8 @@ export async function joinEndpoints(
     const { interface: name = '' } = endpoint;
     await driverOf(services, endpoint)?.join(endpoint, gate, { interface: name, defaultRoute: endpoint === leading });
   }
+  undo.defer('end name service', async () => services.names.end(record.id));
+  services.names.serve(services, record, endpoints, gate.namespace);
   if (leading === undefined) return [...endpoints];
   const published = { ...publishPorts(services, record, leading, undo), leads: true };
   return endpoints.map((endpoint) => (endpoint === leading ? published : endpoint));

@@ -17,7 +17,7 @@ export function parseLink(link: string): { readonly container: string; readonly 
 }
 
 /** Of `--link` on the default bridge and of each network's endpoint. Errors: conflict when the other does not run. */
-export function linkedHosts(services: Services, record: ContainerRecord): LinkedHost[] {
+export function linkedHosts(services: Pick<Services, 'containers'>, record: ContainerRecord): LinkedHost[] {
   const wanted = [
     ...(record.hostConfig.Links ?? []).map((link) => ({ link, network: 'bridge' })),
     ...Object.entries(record.networks).flatMap(([network, { links }]) => links.map((link) => ({ link, network }))),

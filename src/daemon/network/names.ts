@@ -1,8 +1,7 @@
 /** Names and ids of the three networks that are there from the start. */
 import { createHash } from 'node:crypto';
 
-export const networkNames = ['bridge', 'host', 'none'] as const;
-export type NetworkName = (typeof networkNames)[number];
+const networkNames = ['bridge', 'host', 'none'];
 
 /** The same id at every start. */
 export function networkIdOf(name: string): string {
@@ -11,4 +10,4 @@ export function networkIdOf(name: string): string {
 
 /** 'default' is another name of the bridge. */
 export const isPredefined = (name: string): boolean =>
-  name === 'default' || networkNames.some((known) => known === name);
+  name === 'default' || networkNames.includes(name);

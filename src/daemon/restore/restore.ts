@@ -109,7 +109,9 @@ async function restoreContainer(
       await restorePause(services, record, found.driver);
       await restoreUpdate(services, record, found.driver);
       // An end that came while no daemon ran is handled like any other, output first.
-      adopt(services, services.containers.get(record.id) ?? record, found.driver, found.process);
+      const now = services.containers.get(record.id) ?? record;
+      adopt(services, now, found.driver, found.process);
+      serveNames(services, now);
       return;
     }
     await recordLostEnd(services, record, rebooted);
@@ -117,6 +119,16 @@ async function restoreContainer(
   await restoreUpdate(services, record, undefined);
   const now = services.containers.get(record.id);
   if (now !== undefined) await decideRestart(services, now, rebooted);
+}
+
+/** Its names went with the last daemon's sockets. */
+function serveNames(services: Services, record: ContainerRecord): void {
+  try {
+    services.names.serveRunning(services, record);
+    services.names.changed(services);
+  } catch (err) {
+    log.error('names are not served any more', { container: record.id, err });
+  }
 }
 
 /** It is said to run, and nobody knows it any more. */

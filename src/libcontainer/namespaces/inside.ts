@@ -2,8 +2,8 @@
  * Sockets of another network namespace: a socket belongs to the namespace that it was made in, wherever it is used. A
  * child of ours enters the namespace, makes them, sends them and ends; no thread of ours ever leaves its namespace.
  */
-import { close, open } from '#sys/files.ts';
-import { CLONE, NR, O, SOCKET } from '#sys/numbers.ts';
+import { close } from '#sys/files.ts';
+import { CLONE, NR, SOCKET } from '#sys/numbers.ts';
 import { Program, type Source } from '#sys/program.ts';
 import { recvmsg, socketpair } from '#sys/sockets.ts';
 import { SysError } from '#sys/errno.ts';
@@ -44,16 +44,6 @@ export function socketsInside(namespace: number, kinds: readonly SocketKind[]): 
     return [...sockets];
   } finally {
     for (const fd of [ours, childs]) close(fd);
-  }
-}
-
-/** As `socketsInside`, of a running process. Preconditions: the caller knows that the pid is still the one it means. */
-export function socketsOf(pid: number, kinds: readonly SocketKind[]): number[] {
-  const namespace = open(`/proc/${pid}/ns/net`, O.RDONLY);
-  try {
-    return socketsInside(namespace, kinds);
-  } finally {
-    close(namespace);
   }
 }
 

@@ -1,0 +1,106 @@
+/**
+ * Names of containers for each other: which containers are served, what each sees, and who is on which network. Told to
+ * the DNS server whenever something of it changes.
+ */
+import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
+import { isRunning } from '#container/state.ts';
+import { DnsServer } from '#networkdriver/dns/dns.ts';
+import type { NamedEndpoint, NamedNetwork, View } from '#networkdriver/dns/tables.ts';
+import { log } from '#pkg/log/log.ts';
+import { close, open } from '#sys/files.ts';
+import { O } from '#sys/numbers.ts';
+import { nameserversOf } from '../container/generated-files.ts';
+import type { Services } from '../services.ts';
+import { dnsNamesOf } from './dns-names.ts';
+import { linkedHosts } from './links.ts';
+import { isPredefined } from './names.ts';
+
+type Wanted = Pick<Services, 'containers' | 'networks' | 'settings' | 'live'>;
+
+/** Containers on networks of users have names for each other; on the default bridge they have none, as with Docker. */
+export function hasNames(endpoints: readonly StoredEndpoint[]): boolean {
+  return endpoints.some(
+    ({ network, address, address6 }) => !isPredefined(network) && (address ?? address6) !== undefined,
+  );
+}
+
+export class NameService {
+  readonly #dns = new DnsServer();
+  #planned = false;
+
+  /** At the gate of a start: before the container's program runs its names can be asked for. */
+  serve(services: Wanted, record: ContainerRecord, endpoints: readonly StoredEndpoint[], namespace: number): void {
+    if (hasNames(endpoints)) this.#dns.serve(record.id, namespace, viewOf(services, { ...record, endpoints }));
+  }
+
+  /** A container that runs already: after a restart of the daemon, or since it has come onto such a network. */
+  serveRunning(services: Wanted, record: ContainerRecord): void {
+    if (!hasNames(record.endpoints)) return;
+    const namespace = open(`/proc/${record.state.pid}/ns/net`, O.RDONLY);
+    try {
+      this.serve(services, record, record.endpoints, namespace);
+    } finally {
+      close(namespace);
+    }
+  }
+
+  /** Its networks have changed. */
+  refresh(services: Wanted, record: ContainerRecord): void {
+    this.#dns.setView(record.id, viewOf(services, record));
+    this.changed(services);
+  }
+
+  end(container: string): void {
+    this.#dns.end(container);
+  }
+
+  /** Soon, and once for all that changes at the same time. */
+  changed(services: Wanted): void {
+    if (this.#planned) return;
+    this.#planned = true;
+    queueMicrotask(() => {
+      this.#planned = false;
+      this.#dns.setNetworks(networksOf(services));
+    });
+  }
+
+  close(): void {
+    this.#dns.close();
+  }
+}
+
+function viewOf(services: Wanted, record: ContainerRecord): View {
+  const own = record.endpoints.filter(({ network }) => !isPredefined(network));
+  const inside = own.every(({ networkId }) => services.networks.get(networkId)?.record.internal === true);
+  return {
+    networks: own.map(({ networkId }) => networkId),
+    links: linksOf(services, record),
+    upstream: inside ? [] : nameserversOf(record, services.settings),
+  };
+}
+
+function linksOf(services: Wanted, record: ContainerRecord): NamedEndpoint[] {
+  try {
+    return linkedHosts(services, record).map(({ ip, names }) => ({ ip, names }));
+  } catch (err) {
+    log.debug('a link leads nowhere now', { container: record.id, err });
+    return [];
+  }
+}
+
+function networksOf({ containers, networks }: Wanted): NamedNetwork[] {
+  const running = containers.all().filter((record) => isRunning(record.state));
+  return networks.userNetworks().map(({ record: { id, name } }) => ({
+    id,
+    name,
+    endpoints: running.flatMap((container) =>
+      container.endpoints
+        .filter(({ networkId }) => networkId === id)
+        .map(({ network, address, address6 }) => ({
+          names: dnsNamesOf(container, container.networks[network] ?? { aliases: [] }),
+          ...(address === undefined ? {} : { ip: address.ip }),
+          ...(address6 === undefined ? {} : { ip6: address6.ip }),
+        })),
+    ),
+  }));
+}

@@ -1,0 +1,78 @@
+/** The Worker that serves the DNS of all containers: their sockets live in their namespaces, the thread does not. */
+import * as dgram from 'node:dgram';
+import * as net from 'node:net';
+import { log } from '#pkg/log/log.ts';
+import { Forwarder, framed, TcpMessages } from './forward.ts';
+import { answerTo, parseQuestion, RCODE } from './message.ts';
+import type { DnsCommand } from './protocol.ts';
+import { NameTables } from './tables.ts';
+
+declare const self: Worker;
+
+const CONNECTIONS_MAX = 100;
+const CONNECTION_IDLE_MS = 10_000;
+
+const tables = new NameTables();
+const forwarder = new Forwarder();
+const serving = new Map<string, { readonly udp: dgram.Socket; readonly tcp: net.Server }>();
+
+/** Undefined: what was asked is no question. Never rejects. */
+async function resolve(container: string, query: Uint8Array, tcp: boolean): Promise<Uint8Array | undefined> {
+  const question = parseQuestion(query);
+  if (question === undefined) return undefined;
+  const known = tables.answer(container, query, question);
+  if (known !== undefined) return known;
+  const answer = await forwarder.ask(query, question, tables.upstreamOf(container), tcp);
+  return answer ?? answerTo(query, question, { code: RCODE.serverFailure });
+}
+
+function serve(container: string, udpFd: number, tcpFd: number): void {
+  end(container);
+  const udp = dgram.createSocket('udp4');
+  udp.on('error', (err) => log.debug('dns socket failed', { container, err }));
+  udp.on('message', (query, from) => {
+    void resolve(container, query, false).then((answer) => {
+      if (answer !== undefined && serving.get(container)?.udp === udp) udp.send(answer, from.port, from.address);
+    });
+  });
+  udp.bind({ fd: udpFd });
+  const tcp = net.createServer((socket) => converse(container, socket));
+  tcp.maxConnections = CONNECTIONS_MAX;
+  tcp.on('error', (err) => log.debug('dns server failed', { container, err }));
+  tcp.listen({ fd: tcpFd });
+  serving.set(container, { udp, tcp });
+}
+
+function converse(container: string, socket: net.Socket): void {
+  socket.setTimeout(CONNECTION_IDLE_MS, () => socket.destroy());
+  socket.on('error', () => socket.destroy());
+  const reader = new TcpMessages((query) => {
+    void resolve(container, query, true).then((answer) => {
+      if (answer === undefined) socket.destroy();
+      else if (!socket.destroyed) socket.write(framed(answer));
+    });
+  });
+  socket.on('data', (bytes: Buffer) => reader.push(bytes));
+}
+
+function end(container: string): void {
+  const old = serving.get(container);
+  serving.delete(container);
+  old?.udp.close();
+  old?.tcp.close();
+}
+
+self.onmessage = ({ data }: MessageEvent<DnsCommand>) => {
+  switch (data.op) {
+    case 'networks':
+      return tables.setNetworks(data.networks);
+    case 'serve':
+      tables.setView(data.container, data.view);
+      return serve(data.container, data.udp, data.tcp);
+    case 'view':
+      return tables.setView(data.container, data.view);
+    case 'end':
+      tables.forget(data.container);
+      return end(data.container);
+  }
+};

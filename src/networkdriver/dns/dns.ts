@@ -1,0 +1,85 @@
+/**
+ * The embedded DNS server of containers on user networks, 127.0.0.11 as they see it: the main thread's side. Sockets are
+ * made in the container's namespace and served by one Worker, which starts with the first container that needs it.
+ */
+import { NETFILTER_SOCKET, type SocketKind, socketsInside } from '#libcontainer/namespaces/inside.ts';
+import { log } from '#pkg/log/log.ts';
+import { isErrno } from '#sys/errno.ts';
+import { close } from '#sys/files.ts';
+import { O, SOCKET } from '#sys/numbers.ts';
+import { bindSocket, listen } from '#sys/sockets.ts';
+import type { DnsCommand } from './protocol.ts';
+import { DNS_ADDRESS, rewriteDns } from './rewrite.ts';
+import type { NamedNetwork, View } from './tables.ts';
+
+/** A port that no application wants; any when one has it all the same. */
+const PORT = 40_053;
+const ANY_PORT = 0;
+const BACKLOG = 64;
+// SOCK_NONBLOCK has the number of O_NONBLOCK.
+const UDP: SocketKind = { family: SOCKET.AF_INET, type: SOCKET.DGRAM | O.NONBLOCK, protocol: 0 };
+const TCP: SocketKind = { family: SOCKET.AF_INET, type: SOCKET.STREAM | O.NONBLOCK, protocol: 0 };
+
+export class DnsServer {
+  readonly #served = new Set<string>();
+  #worker: Worker | undefined;
+
+  /**
+   * Serves a container. `namespace`: descriptor of its network namespace. Replaces what served it before. Errors: SysError
+   * or NetlinkError naming what its namespace refused.
+   */
+  serve(container: string, namespace: number, view: View): void {
+    const [udp = -1, tcp = -1, netfilter = -1] = socketsInside(namespace, [UDP, TCP, NETFILTER_SOCKET]);
+    try {
+      const ports = { udp: bindFree(udp), tcp: bindFree(tcp) };
+      listen(tcp, BACKLOG);
+      rewriteDns(netfilter, ports);
+    } catch (error) {
+      for (const fd of [udp, tcp]) close(fd);
+      throw error;
+    } finally {
+      close(netfilter);
+    }
+    this.#served.add(container);
+    this.#send({ op: 'serve', container, udp, tcp, view });
+  }
+
+  setView(container: string, view: View): void {
+    if (this.#served.has(container)) this.#send({ op: 'view', container, view });
+  }
+
+  /** All networks, whenever one of them changes. */
+  setNetworks(networks: readonly NamedNetwork[]): void {
+    if (this.#worker !== undefined || networks.some(({ endpoints }) => endpoints.length > 0)) {
+      this.#send({ op: 'networks', networks });
+    }
+  }
+
+  /** Idempotent. */
+  end(container: string): void {
+    if (this.#served.delete(container)) this.#send({ op: 'end', container });
+  }
+
+  close(): void {
+    this.#worker?.terminate();
+    this.#worker = undefined;
+  }
+
+  #send(command: DnsCommand): void {
+    if (this.#worker === undefined) {
+      this.#worker = new Worker(new URL('./dns-worker.ts', import.meta.url));
+      this.#worker.onerror = (event) => log.error('the DNS worker failed', { message: event.message });
+      this.#worker.unref();
+    }
+    this.#worker.postMessage(command);
+  }
+}
+
+function bindFree(fd: number): number {
+  try {
+    return bindSocket(fd, DNS_ADDRESS, PORT);
+  } catch (error) {
+    if (!isErrno(error, 'EADDRINUSE')) throw error;
+    return bindSocket(fd, DNS_ADDRESS, ANY_PORT);
+  }
+}

@@ -1,0 +1,152 @@
+/** The embedded DNS server of containers on networks of users, by what programs inside see. */
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import * as dgram from 'node:dgram';
+import { TestDaemon } from '../../support/daemon.ts';
+
+const IMG = 'berth.test/busybox:1';
+let d: TestDaemon;
+beforeAll(async () => {
+  d = await TestDaemon.start();
+  await d.must(['network', 'create', '--subnet', '10.214.1.0/24', 'app']);
+}, 60_000);
+afterAll(async () => {
+  await d[Symbol.asyncDispose]();
+}, 60_000);
+
+const must = (...args: string[]) => d.must(args);
+const lookUp = async (from: string, name: string) => (await d.docker(['exec', from, 'nslookup', name])).stdout;
+
+test('names, aliases, short ids, names with their network, addresses backwards', async () => {
+  const id = await must(
+    'run',
+    '-d',
+    '--name',
+    'web',
+    '--network',
+    'app',
+    '--network-alias',
+    'www',
+    IMG,
+    'sleep',
+    '1000',
+  );
+  await must('run', '-d', '--name', 'asks', '--network', 'app', IMG, 'sleep', '1000');
+  expect(await must('exec', 'asks', 'cat', '/etc/resolv.conf')).toContain('nameserver 127.0.0.11');
+  const ip = await must('inspect', '-f', '{{.NetworkSettings.Networks.app.IPAddress}}', 'web');
+  for (const name of ['web', 'WEB', 'www', id.slice(0, 12), 'web.app']) {
+    expect(await lookUp('asks', name)).toContain(`Address: ${ip}`);
+  }
+  expect(await lookUp('asks', ip)).toContain('name = web.app');
+  expect(await must('exec', 'asks', 'ping', '-c', '1', '-W', '2', 'web')).toContain('1 packets received');
+  expect(await must('inspect', '-f', '{{json .NetworkSettings.Networks.app.DNSNames}}', 'web')).toBe(
+    JSON.stringify(['web', 'www', id.slice(0, 12)]),
+  );
+});
+
+test('a name goes with its container, comes with a rename and with a connection', async () => {
+  await must('run', '-d', '--name', 'short', '--network', 'app', IMG, 'sleep', '1000');
+  expect(await lookUp('asks', 'short')).toContain('Address: 10.214.1.');
+  await must('rename', 'short', 'long');
+  expect(await lookUp('asks', 'long')).toContain('Address: 10.214.1.');
+  expect(await lookUp('asks', 'short')).not.toContain('Address: 10.214.1.');
+  await must('rm', '-f', 'long');
+  expect(await lookUp('asks', 'long')).not.toContain('Address: 10.214.1.');
+  await must('run', '-d', '--name', 'late', IMG, 'sleep', '1000');
+  await must('network', 'connect', '--alias', 'db', 'app', 'late');
+  expect(await lookUp('asks', 'db')).toContain('Address: 10.214.1.');
+  expect(await lookUp('late', 'web')).toContain('Address: 10.214.1.');
+  await must('network', 'disconnect', 'app', 'late');
+  expect(await lookUp('asks', 'db')).not.toContain('Address: 10.214.1.');
+  await must('rm', '-f', 'late');
+});
+
+test('several containers of one alias: all addresses, in turns', async () => {
+  for (const n of [1, 2])
+    await must('run', '-d', '--name', `w${n}`, '--network', 'app', '--network-alias', 'pool', IMG, 'sleep', '1000');
+  const answers = await Promise.all(Array.from({ length: 8 }, () => lookUp('asks', 'pool')));
+  const firsts = answers.map((text) => /Name:\s+pool\nAddress: (\S+)/.exec(text)?.[1]);
+  expect(new Set(firsts).size).toBe(2);
+  await must('rm', '-f', 'w1', 'w2');
+});
+
+test('a server inside keeps port 53, and TCP is answered', async () => {
+  const out = await must('exec', 'asks', 'sh', '-c', 'nc -l -p 53 & sleep 0.2; kill $! && echo free');
+  expect(out).toBe('free');
+  const ip = await must('inspect', '-f', '{{.NetworkSettings.Networks.app.IPAddress}}', 'web');
+  const query =
+    '\\000\\035\\022\\064\\001\\000\\000\\001\\000\\000\\000\\000\\000\\000\\003web\\000\\000\\001\\000\\001';
+  const tcp = await must(
+    'exec',
+    'asks',
+    'sh',
+    '-c',
+    `printf '${query.replace('\\035', '\\025')}' | nc -w 2 127.0.0.11 53 | tail -c 4 | hexdump -e '4/1 "%d."'`,
+  );
+  expect(tcp).toBe(`${ip}.`);
+});
+
+test('other names are asked of the servers given; internal networks lead nowhere', async () => {
+  const server = dgram.createSocket('udp4');
+  server.on('message', (query, from) => {
+    const answer = Buffer.concat([query, Buffer.from('c00c00010001000000050004c0000207', 'hex')]);
+    answer.writeUInt16BE(0x8180, 2);
+    answer.writeUInt16BE(1, 6);
+    answer.writeUInt16BE(query.readUInt16BE(10), 10);
+    if (query.readUInt16BE(query.length - 4) === 1) server.send(answer, from.port, from.address);
+    else {
+      const empty = Buffer.from(query);
+      empty.writeUInt16BE(0x8180, 2);
+      server.send(empty, from.port, from.address);
+    }
+  });
+  await new Promise<void>((resolve) => server.bind(53, '127.0.0.213', resolve));
+  try {
+    const asked = await must(
+      'run',
+      '--rm',
+      '--network',
+      'app',
+      '--dns',
+      '127.0.0.213',
+      IMG,
+      'nslookup',
+      'else.example',
+    );
+    expect(asked).toContain('Address: 192.0.2.7');
+    await must('network', 'create', '--internal', 'inner');
+    const inner = await d.docker([
+      'run',
+      '--rm',
+      '--network',
+      'inner',
+      '--dns',
+      '127.0.0.213',
+      IMG,
+      'nslookup',
+      'else.example',
+    ]);
+    expect(inner.stdout).not.toContain('192.0.2.7');
+    await must('network', 'rm', 'inner');
+  } finally {
+    server.close();
+  }
+});
+
+test('names hold over a kill of the daemon', async () => {
+  await d.kill();
+  await d.launch();
+  expect(await lookUp('asks', 'web')).toContain('Address: 10.214.1.');
+});
+
+test('garbage is not answered and does no harm', async () => {
+  await must(
+    'exec',
+    'asks',
+    'sh',
+    '-c',
+    'for i in 1 2 3 4 5; do head -c 200 /dev/urandom | nc -u -w 1 127.0.0.11 53; head -c 64 /dev/urandom | nc -w 1 127.0.0.11 53; done; true',
+  );
+  expect(await lookUp('asks', 'web')).toContain('Address: 10.214.1.');
+  await must('rm', '-f', 'asks', 'web');
+  await must('network', 'rm', 'app');
+}, 60_000);
