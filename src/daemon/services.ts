@@ -3,6 +3,7 @@
  * needs. Interfaces of other parts are declared here as far as the daemon uses them.
  */
 import type { ContainerDefaults } from '#config/container-defaults.ts';
+import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import type { Engine } from '#engine/engine.ts';
 import type { ExecDriver } from '#execdriver/driver.ts';
 import type { Events } from '#events/events.ts';
@@ -27,7 +28,6 @@ import type { UpdateHooks } from './container/update-hooks.ts';
 import type { Waiters } from './container/waiters.ts';
 import type { Execs } from './exec/execs.ts';
 import type { HostSystem } from './host-facts.ts';
-import type { NameService } from './network/name-service.ts';
 import type { Networks } from './network/registry.ts';
 import type { Runtimes } from './runtimes.ts';
 import type { Tasks } from './tasks.ts';
@@ -73,6 +73,19 @@ export interface BuildFacts {
   readonly time: string;
 }
 
+/** Names of containers for each other (network/name-service.ts). */
+export interface Names {
+  /** At the gate of a start: before the container's program runs its names can be asked for. */
+  serve(services: Services, record: ContainerRecord, endpoints: readonly StoredEndpoint[], namespace: number): void;
+  /** A container that runs already: after a restart of the daemon, or since it has come onto such a network. */
+  serveRunning(services: Services, record: ContainerRecord): void;
+  /** Its networks have changed. */
+  refresh(services: Services, record: ContainerRecord): void;
+  end(container: string): void;
+  /** Somebody has come, gone or been renamed. */
+  changed(services: Services): void;
+}
+
 export interface Services {
   readonly engine: Engine;
   readonly settings: DaemonSettings;
@@ -110,7 +123,7 @@ export interface Services {
   readonly runtimes: Pick<Runtimes, 'offered'>;
   readonly seccompDefault: SeccompDefault;
   readonly networks: Networks;
-  readonly names: NameService;
+  readonly names: Names;
   /** The default bridge as it is now; undefined with `--bridge none`. */
   readonly bridge: () => BridgeFacts | undefined;
   /** When the daemon started, RFC 3339. */

@@ -10,7 +10,7 @@ import { log } from '#pkg/log/log.ts';
 import { close, open } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
 import { nameserversOf } from '../container/generated-files.ts';
-import type { Services } from '../services.ts';
+import type { Names, Services } from '../services.ts';
 import { dnsNamesOf } from './dns-names.ts';
 import { linkedHosts } from './links.ts';
 import { isPredefined } from './names.ts';
@@ -24,7 +24,7 @@ export function hasNames(endpoints: readonly StoredEndpoint[]): boolean {
   );
 }
 
-export class NameService {
+export class NameService implements Names {
   readonly #dns = new DnsServer();
   #planned = false;
 
