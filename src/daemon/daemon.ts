@@ -25,6 +25,7 @@ import { type CgroupLayout, planLayout } from '#libcontainer/cgroups/layout.ts';
 import { installDockerInit } from '#libcontainer/init/init.ts';
 import { LogPacker } from '#logger/log-packer.ts';
 import { LogReader } from '#logger/read.ts';
+import { Shipping } from '#logger/ship/shipping.ts';
 import { ArchivePool } from '#pkg/archive/pool.ts';
 import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
 import { runCommand } from '#pkg/command/command.ts';
@@ -39,6 +40,8 @@ import { checkCgroupParent } from './container/cgroup-path.ts';
 import { Consoles } from './container/console.ts';
 import { Containers } from './container/containers.ts';
 import { LiveContainers } from './container/live.ts';
+import { publishContainerEvent } from './container/event.ts';
+import { LogLosses } from './container/log-losses.ts';
 import { UpdateHooks } from './container/update-hooks.ts';
 import { Waiters } from './container/waiters.ts';
 import { Execs } from './exec/execs.ts';
@@ -105,7 +108,11 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const pump = await pumpStarting;
   undo.defer(() => pump.close());
   const packer = new LogPacker((file) => pump.packed(file));
-  pump.setHooks({ rotated: (file) => packer.add(file) });
+  const shipping = new Shipping({
+    pause: (id, on) => services.consoles.pause(id, on),
+    lost: (id, lines, reason) => services.logLosses.add(id, lines, reason),
+  });
+  undo.defer(() => shipping.close());
   undo.defer(() => packer.close());
   const tasks = new Tasks();
   undo.defer(() => tasks.stop());
@@ -118,6 +125,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     copy: copyTree,
   });
   const settings = { current: settingsOf(config) };
+  const events = new Events(db);
+  const containers = new Containers(db, room);
   const services: Services = {
     engine,
     get settings() {
@@ -130,11 +139,11 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     seccompDefault: seccompDefaultOf(config.containerDefaults.seccompProfile),
     db,
     userns: usernsOf(config, suffix),
-    events: new Events(db),
-    containers: new Containers(db, room),
+    events,
+    containers,
     room,
     live: new LiveContainers(),
-    consoles: new Consoles(pump, path.join(dataRoot, 'containers')),
+    consoles: new Consoles(pump, shipping, path.join(dataRoot, 'containers')),
     waiters: new Waiters(),
     updateHooks: new UpdateHooks(),
     execs: new Execs(db),
@@ -152,6 +161,14 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     archive: pool,
     pump,
     logReader: new LogReader(),
+    shipping,
+    logLosses: new LogLosses({
+      known: (id) => containers.get(id) !== undefined,
+      publish: (id, attributes) => {
+        const record = containers.get(id);
+        if (record !== undefined) publishContainerEvent(events, record, 'log_lost', attributes);
+      },
+    }),
     tasks,
     execDrivers: runtimes.drivers,
     runtimes,
@@ -163,6 +180,12 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   };
   undo.defer(() => services.events.flush());
   checkDefaults(services);
+  undo.defer(() => services.logLosses.close());
+  pump.setHooks({
+    rotated: (file) => packer.add(file),
+    logFailed: ({ path: file, lines, error }) =>
+      services.logLosses.ofFile(file, lines, error ?? 'it could not be written'),
+  });
   installJobs(services);
   await restore(services);
   const held = undo.move();

@@ -14,6 +14,7 @@ import type { LayerStore } from '#layer/layer-store.ts';
 import type { CgroupHost } from '#libcontainer/cgroups/detect.ts';
 import type { KernelLimits } from '#libcontainer/cgroups/kernel-limits.ts';
 import type { LogReader } from '#logger/read.ts';
+import type { Shipping } from '#logger/ship/shipping.ts';
 import type { BridgeFacts } from '#networkdriver/bridge.ts';
 import type { ArchivePool } from '#pkg/archive/pool.ts';
 import type { Pump } from '#stdio/pump.ts';
@@ -24,6 +25,7 @@ import type { Consoles } from './container/console.ts';
 import type { SeccompDefault } from './container/seccomp.ts';
 import type { Containers, Room } from './container/containers.ts';
 import type { LiveContainers } from './container/live.ts';
+import type { LogLosses } from './container/log-losses.ts';
 import type { UpdateHooks } from './container/update-hooks.ts';
 import type { Waiters } from './container/waiters.ts';
 import type { Execs } from './exec/execs.ts';
@@ -117,6 +119,8 @@ export interface Services {
   readonly archive: Pick<ArchivePool, 'chown'>;
   readonly pump: Pump;
   readonly logReader: LogReader;
+  readonly shipping: Shipping;
+  readonly logLosses: LogLosses;
   readonly tasks: Tasks;
   /** By the names that HostConfig.Runtime may have. */
   readonly execDrivers: ReadonlyMap<string, ExecDriver>;

@@ -15,6 +15,21 @@ export type Endpoint =
   | { readonly kind: 'unix'; readonly path: string }
   | { readonly kind: 'unixgram'; readonly path: string };
 
+/** As people write it. */
+export function endpointText(endpoint: Endpoint): string {
+  switch (endpoint.kind) {
+    case 'unix':
+    case 'unixgram':
+      return `${endpoint.kind}://${endpoint.path}`;
+    case 'udp':
+      return `udp://${endpoint.host}:${endpoint.port}`;
+    case 'tcp':
+      return `${endpoint.tls === undefined ? 'tcp' : 'tcp+tls'}://${endpoint.host}:${endpoint.port}`;
+    default:
+      return endpoint satisfies never;
+  }
+}
+
 /** `host`, `host:port`, `[v6]:port`; undefined when it is none of them, or the port is missing without a default. */
 export function parseHostPort(text: string, defaultPort?: number): { host: string; port: number } | undefined {
   const match = /^(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:[\]/]*))(?::(\d{1,5}))?$/.exec(text);

@@ -52,6 +52,11 @@ export class OpenFile implements Disposable {
     return this;
   }
 
+  /** Needs no preparation. */
+  get plain(): boolean {
+    return this.#compression === undefined;
+  }
+
   /** Of the plain content. Preconditions: prepared. */
   get fd(): number {
     return this.#fd;

@@ -8,6 +8,13 @@ describe('validateLogConfig', () => {
     check('none', { 'max-size': '1m' });
     check('', { mode: 'non-blocking', 'max-buffer-size': '4m' });
     check('local', { 'max-size': '5m', 'max-file': '2', compress: 'false' });
+    check('syslog');
+    check('syslog', { 'syslog-address': 'tcp+tls://logs.example:6514', 'syslog-format': 'rfc5424micro' });
+    check('syslog', { 'syslog-address': 'udp://[::1]', 'syslog-facility': 'local7', tag: '{{.Name}}' });
+    check('gelf', { 'gelf-address': 'udp://h:12201', 'gelf-compression-type': 'zlib', 'gelf-compression-level': '-1' });
+    check('gelf', { 'gelf-address': 'tcp://h:12201', 'gelf-tcp-max-reconnect': '5', 'gelf-tcp-reconnect-delay': '2' });
+    check('fluentd', { 'fluentd-address': 'unix:///x.sock', 'fluentd-async': 'true', 'fluentd-buffer-limit': '8MB' });
+    check('journald', { tag: 'x', 'cache-disabled': 'true', 'cache-max-size': '1m' });
   });
 
   for (const [type, options, message] of [

@@ -33,7 +33,7 @@ export interface LogConfig {
 }
 
 /** As `docker info` lists them. */
-export const logDrivers = ['json-file', 'local', 'none'] as const;
+export const logDrivers = ['fluentd', 'gelf', 'journald', 'json-file', 'local', 'none', 'syslog'] as const;
 
 const refused = new Set(['awslogs', 'splunk', 'etwlogs', 'gcplogs', 'logentries']);
 /** Of every driver. */
@@ -53,7 +53,8 @@ export function validateLogConfig(config: LogConfig): void {
   validateCacheOptions(config.options);
   const own = ownOptions(config.options);
   if (remoteSettings(config.type, own) !== undefined) {
-    throw notImplemented(`log driver "${config.type}" is not supported yet`);
+    expandTag(own['tag'] ?? '', nobody);
+    return;
   }
   if (config.type === 'local') validateLocalOptions(own);
   else {

@@ -3,11 +3,11 @@
  * and further as it grows. Memory does not depend on the log's size: a block is read, decoded and written before the
  * next, and a follower keeps one descriptor and an offset. Damaged lines are skipped and counted in our log.
  */
-import { type FSWatcher, watch } from 'node:fs';
 import { log } from '#pkg/log/log.ts';
 import { pread } from '#sys/files.ts';
 import { OpenFile, openFiles } from './files.ts';
 import type { LogFileTarget } from './log-file.ts';
+import { LogWatch } from './log-watch.ts';
 import { type LogFormat, LogFormats } from './log-formats.ts';
 import type { Rendering } from './rendering.ts';
 
@@ -171,59 +171,33 @@ function yieldTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Tells that a followed log has grown, was rotated, or has ended. Nothing is polled. */
+/** Tells that a followed log has grown, was rotated, or has ended. */
 class Wake implements Disposable {
   readonly #request: ReadLogsRequest;
-  #watcher: FSWatcher | undefined;
-  #rung = false;
-  #closed = false;
-  #ring: (() => void) | undefined;
+  readonly #watch: LogWatch | undefined;
 
   constructor(request: ReadLogsRequest) {
     this.#request = request;
     if (request.follow === undefined) return;
-    request.follow.ended.addEventListener('abort', this.#onRing);
-    request.signal.addEventListener('abort', this.#onRing);
-    this.watch();
+    this.#watch = new LogWatch(request.log.path);
+    request.follow.ended.addEventListener('abort', this.#ring);
+    request.signal.addEventListener('abort', this.#ring);
   }
 
-  readonly #onRing = () => {
-    this.#rung = true;
-    this.#ring?.();
-  };
+  readonly #ring = () => this.#watch?.ring();
 
-  /** Watches the file that has the name now; again after a rotation. */
   watch(): void {
-    if (this.#request.follow === undefined || this.#closed) return;
-    this.#watcher?.close();
-    this.#watcher = undefined;
-    try {
-      this.#watcher = watch(this.#request.log.path, { persistent: false }, this.#onRing);
-      this.#watcher.on('error', this.#onRing);
-    } catch {
-      // Between a rename and the new file there is none: look again soon.
-      setTimeout(() => {
-        this.watch();
-        this.#onRing();
-      }, 20);
-    }
+    this.#watch?.again();
   }
 
   async next(): Promise<void> {
     const { follow, signal } = this.#request;
-    if (!this.#rung && !signal.aborted && follow?.ended.aborted !== true) {
-      await new Promise<void>((resolve) => {
-        this.#ring = resolve;
-      });
-      this.#ring = undefined;
-    }
-    this.#rung = false;
+    if (!signal.aborted && follow?.ended.aborted !== true) await this.#watch?.next();
   }
 
   [Symbol.dispose](): void {
-    this.#closed = true;
-    this.#watcher?.close();
-    this.#request.follow?.ended.removeEventListener('abort', this.#onRing);
-    this.#request.signal.removeEventListener('abort', this.#onRing);
+    this.#watch?.[Symbol.dispose]();
+    this.#request.follow?.ended.removeEventListener('abort', this.#ring);
+    this.#request.signal.removeEventListener('abort', this.#ring);
   }
 }

@@ -7,9 +7,8 @@ import { messageOf } from '#errdefs/errors.ts';
 import { type Encoded, type EncodeRequest, INPUT, type LogEncoder } from '#logger/json-file/encoder.ts';
 import type { LogStream } from '#logger/json-file/format.ts';
 import type { CompactEncoder } from '#logger/local/encoder.ts';
-import { nextSequence } from '#logger/local/search.ts';
+import { sequenceOf } from '#logger/local/sequence.ts';
 import { LogFile, type LogFileTarget } from '#logger/log-file.ts';
-import { OpenFile } from '#logger/files.ts';
 import type { Journal, Recovered, Slot } from './journal.ts';
 
 /** What the Worker's threads of work have in common. */
@@ -79,7 +78,7 @@ export class ContainerLog implements Disposable {
   #encode(request: EncodeRequest): Encoded {
     const { encoder, compact } = this.#services;
     if (this.file.target.driver === 'json-file') return encoder.encode(request);
-    if (this.#sequence < 0) this.#sequence = sequenceOf(this.file.target.path);
+    if (this.#sequence < 0) this.#sequence = sequenceOf(this.file.target);
     return compact.encode({ ...request, sequence: this.#sequence });
   }
 
@@ -127,11 +126,6 @@ export class ContainerLog implements Disposable {
     if (this.#lostLines > 0) this.#report('the log has ended');
     this.file[Symbol.dispose]();
   }
-}
-
-function sequenceOf(path: string): number {
-  using file = OpenFile.open(path);
-  return file === undefined ? 0 : nextSequence(file.fd, file.size());
 }
 
 function count(bytes: Uint8Array, wanted: number): number {

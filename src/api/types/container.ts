@@ -114,6 +114,13 @@ export interface RestartBackoff {
   SteadyAfterMs?: number;
 }
 
+/** Lines that the container's log, or its remote, did not get since the daemon started; beyond Docker. */
+export interface LogLost {
+  Lines: number;
+  Reason: string;
+  At: string;
+}
+
 export interface ContainerInspect {
   Id: string;
   Created: string;
@@ -125,6 +132,8 @@ export interface ContainerInspect {
   HostnamePath: string;
   HostsPath: string;
   LogPath: string;
+  /** Only where there is something to tell. */
+  LogLost?: LogLost;
   /** With the leading slash. */
   Name: string;
   RestartCount: number;

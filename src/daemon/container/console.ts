@@ -5,6 +5,8 @@
 import assert from 'node:assert/strict';
 import type { RunningProcess } from '#execdriver/driver.ts';
 import type { ContainerRecord } from '#container/record.ts';
+import type { LogTarget } from '#logger/log-target.ts';
+import type { Shipping } from '#logger/ship/shipping.ts';
 import type { ProcessOutput, Pump } from '#stdio/pump.ts';
 import { close } from '#sys/files.ts';
 import { logTargetOf } from './log-target.ts';
@@ -25,15 +27,18 @@ interface State extends Console {
   readonly started: PromiseWithResolvers<Stdin | undefined>;
   readonly ended: PromiseWithResolvers<void>;
   running: Stdin | undefined;
+  log: LogTarget | undefined;
 }
 
 export class Consoles {
   readonly #pump: Pump;
+  readonly #shipping: Shipping;
   readonly #containersDirectory: string;
   readonly #states = new Map<string, State>();
 
-  constructor(pump: Pump, containersDirectory: string) {
+  constructor(pump: Pump, shipping: Shipping, containersDirectory: string) {
     this.#pump = pump;
+    this.#shipping = shipping;
     this.#containersDirectory = containersDirectory;
   }
 
@@ -54,6 +59,7 @@ export class Consoles {
         started,
         ended,
         running: undefined,
+        log,
       };
       this.#states.set(record.id, state);
     }
@@ -67,7 +73,25 @@ export class Consoles {
     assert(state !== undefined, 'a console that was just made');
     state.running = stdinOf(process);
     state.started.resolve(state.running);
+    this.#shipping.open(record.id, state.log);
     return new RunOutput(state.output, process, state.attaching.splice(0));
+  }
+
+  /** Whoever the log is sent to is behind, or not any more. */
+  pause(id: string, on: boolean): void {
+    this.#states.get(id)?.output.pause(on);
+  }
+
+  /** The log options of a container have changed: what it writes from now on is logged by them. */
+  relog(record: ContainerRecord): void {
+    const state = this.#states.get(record.id);
+    if (state === undefined) return;
+    state.log = logTargetOf(this.#containersDirectory, record);
+    state.output.relog(state.log);
+    state.output.pause(false);
+    if (state.running === undefined) return;
+    if (state.log?.remote === undefined) this.#shipping.end(record.id);
+    else this.#shipping.open(record.id, state.log);
   }
 
   /** The run is over, or will not be: attached clients have got or get what there was. Idempotent. */
@@ -77,6 +101,7 @@ export class Consoles {
     this.#states.delete(id);
     state.running?.close();
     state.output.close();
+    this.#shipping.end(id);
     state.started.resolve(undefined);
     state.ended.resolve();
   }

@@ -23,6 +23,7 @@ export async function inspectContainer(
   const own = input.size ? await layer?.size() : undefined;
   const sizes = own === undefined || layer === undefined ? undefined : { rw: own, root: own + layer.virtualSize() };
   const started = record.state.startedAt !== '';
+  const logLost = services.logLosses.of(record.id);
   const { apparmor } = parseSecurityOptions(record.hostConfig.SecurityOpt ?? []);
   return {
     Id: record.id,
@@ -34,6 +35,7 @@ export async function inspectContainer(
     ResolvConfPath: started ? files.resolvConf : '',
     HostnamePath: started ? files.hostname : '',
     HostsPath: started ? files.hosts : '',
+    ...(logLost === undefined ? {} : { LogLost: logLost }),
     LogPath: started ? logPathOf(containersDirectory(services), record) : '',
     Name: `/${record.name}`,
     RestartCount: record.restartCount,

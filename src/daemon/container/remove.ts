@@ -100,6 +100,8 @@ async function finishRemoval(services: Services, removal: Removal): Promise<void
     throw systemError(`container ${id}: driver failed to remove root filesystem: ${messageOf(cause)}`, { cause });
   }
   failpoint('remove.layer-gone');
+  await services.shipping.release(id);
+  services.logLosses.forget(id);
   removeFlat(containerDirectory(services, id));
   for (const name of removal.volumes) {
     // A volume that another container has come to use stays.

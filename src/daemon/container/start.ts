@@ -15,6 +15,7 @@ import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { log } from '#pkg/log/log.ts';
 import { Rollback } from '#pkg/rollback/rollback.ts';
+import { checkJournal } from '#logger/journald/options.ts';
 import { dup } from '#sys/files.ts';
 import { allocateEndpoints, joinEndpoints } from '../network/endpoints.ts';
 import { linkedHosts } from '../network/links.ts';
@@ -66,6 +67,16 @@ export async function startHeld(services: Services, held: Held, options: StartOp
   }
 }
 
+/** Errors: unavailable where the driver needs what this host has not. */
+function checkLogDriver(config: ContainerRecord['hostConfig']['LogConfig']): void {
+  if (config.Type !== 'journald') return;
+  try {
+    checkJournal();
+  } catch (cause) {
+    throw systemError(`failed to initialize logging driver: ${messageOf(cause)}`, { cause });
+  }
+}
+
 function checkStartable(record: ContainerRecord): void {
   const { status } = record.state;
   if (status === 'paused') throw conflict('cannot start a paused container, try unpause instead');
@@ -82,6 +93,7 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
   await using undo = new Rollback({
     onUndoFailed: (step, err) => log.error('undo failed', { job: 'container.start', container: id, step, err }),
   });
+  checkLogDriver(hostConfig.LogConfig);
   let endpoints = await allocateEndpoints(services, held.record, undo);
   failpoint('start.network-made');
   using ids = mountNamespaceOf(held.record.userns);

@@ -10,9 +10,11 @@ import { isRunning } from '#container/state.ts';
 import { messageOf } from '#errdefs/errors.ts';
 import type { ExecDriver, ProcessExit, RunningProcess } from '#execdriver/driver.ts';
 import { openCgroup } from '#libcontainer/cgroups/cgroups.ts';
+import { hasUnsent } from '#logger/ship/position.ts';
 import { log } from '#pkg/log/log.ts';
 import { unmountBelow } from '#sys/mount-table.ts';
 import { adopt, exitedState, planRestart, publishExit } from '../container/exit.ts';
+import { logTargetOf } from '../container/log-target.ts';
 import { containerDirectory, containersDirectory } from '../container/paths.ts';
 import { restorePause } from '../container/pause.ts';
 import { restoreUpdate } from '../container/update-restore.ts';
@@ -41,9 +43,21 @@ export async function restore(services: Services): Promise<void> {
   await restoreExecs(services, found);
   await releaseUnknown(services, found);
   services.pump.forgetUnclaimed();
+  shipRest(services);
   sweepDirectories(services);
   sweepSharedMemory(services);
   await sweepCgroups(services, found);
+}
+
+/** Logs of containers that do not run any more, of which the last daemon had not sent all. */
+function shipRest(services: Services): void {
+  for (const record of services.containers.all()) {
+    if (services.live.get(record.id) !== undefined) continue;
+    const target = logTargetOf(containersDirectory(services), record);
+    if (target?.remote === undefined || !hasUnsent(target)) continue;
+    services.shipping.open(record.id, target);
+    services.shipping.end(record.id);
+  }
 }
 
 /** Whether the host has booted since this data root's last daemon. */

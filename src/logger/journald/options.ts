@@ -1,5 +1,6 @@
 /** Options of the journald driver, in dockerd's words. */
-import { invalidParameter } from '#errdefs/errors.ts';
+import { existsSync } from 'node:fs';
+import { invalidParameter, unavailable } from '#errdefs/errors.ts';
 import type { LogOptions } from '../option-values.ts';
 import { attributeOptions, checkAttributeOptions } from '../subject.ts';
 
@@ -18,4 +19,9 @@ export function journaldSettings(options: LogOptions): JournaldSettings {
   }
   checkAttributeOptions(options);
   return { driver: 'journald', socket: JOURNAL_SOCKET };
+}
+
+/** Errors: unavailable where there is no journal. */
+export function checkJournal(): void {
+  if (!existsSync(JOURNAL_SOCKET)) throw unavailable('journald is not enabled on this host');
 }
