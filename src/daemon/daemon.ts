@@ -27,6 +27,7 @@ import { LogPacker } from '#logger/log-packer.ts';
 import { LogReader } from '#logger/read.ts';
 import { Shipping } from '#logger/ship/shipping.ts';
 import { ArchivePool } from '#pkg/archive/pool.ts';
+import { ArchiveStreams } from '#pkg/archive/copy-streams.ts';
 import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
 import { runCommand } from '#pkg/command/command.ts';
 import { log } from '#pkg/log/log.ts';
@@ -45,6 +46,8 @@ import { LogLosses } from './container/log-losses.ts';
 import { UpdateHooks } from './container/update-hooks.ts';
 import { Waiters } from './container/waiters.ts';
 import { Execs } from './exec/execs.ts';
+import { FileLeases } from './files/leases.ts';
+import { StoppedTrees } from './files/stopped-trees.ts';
 import { readHost } from './host-facts.ts';
 import { seccompDefaultOf } from './container/seccomp.ts';
 import { installJobs } from './jobs.ts';
@@ -88,6 +91,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const host = readHost();
   const pool = new ArchivePool();
   undo.defer(() => pool.close());
+  const archives = new ArchiveStreams();
+  undo.defer(() => archives.close());
   const driver = openGraphDriver({ dataRoot: config.dataRoot, name: config.storageDriver ?? '', pool });
   undo.defer(() => driver.close());
   const layers = LayerStore.open({ driver, db, pool, lostAndFound: path.join(dataRoot, 'lost+found') });
@@ -169,6 +174,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
         if (record !== undefined) publishContainerEvent(events, record, 'log_lost', attributes);
       },
     }),
+    archives,
+    files: { leases: new FileLeases(), stopped: new StoppedTrees() },
     tasks,
     execDrivers: runtimes.drivers,
     runtimes,

@@ -20,6 +20,9 @@ import { waitForContainer } from './container/wait.ts';
 import { createExec } from './exec/create.ts';
 import { inspectExec, resizeExec } from './exec/inspect.ts';
 import { startExec } from './exec/start.ts';
+import { getArchive, putArchive, statPath } from './files/archive.ts';
+import { containerChanges } from './files/changes.ts';
+import { exportContainer } from './files/export.ts';
 import { installImageJobs } from './image/jobs.ts';
 import { connectNetwork, disconnectNetwork } from './network/connect.ts';
 import { createNetwork } from './network/create.ts';
@@ -39,6 +42,7 @@ export function installJobs(services: Services): void {
   installContainerJobs(services);
   installExecJobs(services);
   installStatsJobs(services);
+  installFileJobs(services);
   installImageJobs(services);
   installVolumeJobs(services);
   installDiskUsageJobs(services);
@@ -107,6 +111,15 @@ function installStatsJobs(services: Services): void {
   services.engine.register(stats.containerStats, (input, { signal }) =>
     containerStats(services, collector, input, signal),
   );
+}
+
+function installFileJobs(services: Services): void {
+  const { engine } = services;
+  engine.register(container.containerArchiveStat, (input, { signal }) => statPath(services, input, signal));
+  engine.register(container.containerArchiveGet, (input, { signal }) => getArchive(services, input, signal));
+  engine.register(container.containerArchivePut, (input, { signal }) => putArchive(services, input, signal));
+  engine.register(container.containerChanges, (input) => containerChanges(services, input.container));
+  engine.register(container.containerExport, (input, { signal }) => exportContainer(services, input, signal));
 }
 
 function installExecJobs(services: Services): void {

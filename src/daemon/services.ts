@@ -17,6 +17,7 @@ import type { LogReader } from '#logger/read.ts';
 import type { Shipping } from '#logger/ship/shipping.ts';
 import type { BridgeFacts } from '#networkdriver/bridge.ts';
 import type { ArchivePool } from '#pkg/archive/pool.ts';
+import type { ArchiveStreams } from '#pkg/archive/copy-streams.ts';
 import type { Pump } from '#stdio/pump.ts';
 import type { VolumeDrivers } from '#volume/driver.ts';
 import type { CopyTree } from '#volume/local.ts';
@@ -29,6 +30,7 @@ import type { LogLosses } from './container/log-losses.ts';
 import type { UpdateHooks } from './container/update-hooks.ts';
 import type { Waiters } from './container/waiters.ts';
 import type { Execs } from './exec/execs.ts';
+import type { FileAccess } from './files/stopped-trees.ts';
 import type { HostSystem } from './host-facts.ts';
 import type { Networks } from './network/registry.ts';
 import type { Runtimes } from './runtimes.ts';
@@ -121,6 +123,10 @@ export interface Services {
   readonly logReader: LogReader;
   readonly shipping: Shipping;
   readonly logLosses: LogLosses;
+  /** Packs and unpacks for clients. */
+  readonly archives: ArchiveStreams;
+  /** Who reads or writes files of containers. */
+  readonly files: FileAccess;
   readonly tasks: Tasks;
   /** By the names that HostConfig.Runtime may have. */
   readonly execDrivers: ReadonlyMap<string, ExecDriver>;

@@ -69,6 +69,8 @@ export interface GraphDriver {
   diffSize(id: string, signal?: AbortSignal): Promise<number>;
   /** What differs from the parent. */
   changes(id: string): Promise<Change[]>;
+  /** Where the read-write layer's own files lie (vfs: all of them). */
+  directory(id: string): string;
   /** Directory of the read-write layer's own files, for inspect's GraphDriver.Data. */
   metadata(id: string): Record<string, string>;
   /** Removes temporary names and finishes pending deletes; called once at start-up. */

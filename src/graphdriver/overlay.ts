@@ -24,7 +24,7 @@ import type { Change, DiffTarget, GraphDriver, LayerMount, MountOptions } from '
 import { idMapped, LiveMounts, mountOf } from './mounts.ts';
 import { assertId, EMPTY, isId, LINKS, shortName, TEMPORARY_PREFIX, temporaryName, TRASH } from './names.ts';
 import { Trash } from './trash.ts';
-import { isDirectory, isWhiteout, treeSize, tryStat, walkTree } from './walk.ts';
+import { isDirectory, isWhiteout, treeSize, tryStatBelow, walkTree } from './walk.ts';
 
 /** The kernel's limit of lower directories (OVL_MAX_STACK). */
 const LAYERS_MAX = 500;
@@ -195,7 +195,7 @@ export class OverlayDriver implements GraphDriver {
     const listed = new Set<string>();
     /** Directories that hide what is below them in the parent. */
     const opaque: string[] = [];
-    const parentStatus = (name: string) => tryStat(parents.fd, kernelName(`./${name}`));
+    const parentStatus = (name: string) => tryStatBelow(parents.fd, kernelName(name));
     const add = (name: string, kind: 0 | 1 | 2): void => {
       // What changes inside a directory changes it, also when its own times say nothing.
       const slash = name.lastIndexOf('/');
@@ -225,6 +225,10 @@ export class OverlayDriver implements GraphDriver {
     });
     for (const name of opaque) await this.#hiddenBy(id, name, parents.fd, add);
     return changes.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
+  }
+
+  directory(id: string): string {
+    return path.join(this.#directory(id), 'diff');
   }
 
   metadata(id: string): Record<string, string> {
@@ -323,7 +327,7 @@ export class OverlayDriver implements GraphDriver {
     add: (name: string, kind: 0 | 1 | 2) => void,
   ): Promise<void> {
     using own = ownedFd(open(path.join(this.#directory(id), 'diff'), O.PATH | O.DIRECTORY));
-    const missing = (name: string): boolean => tryStat(own.fd, kernelName(`./${name}`)) === undefined;
+    const missing = (name: string): boolean => tryStatBelow(own.fd, kernelName(name)) === undefined;
     await walkTree(
       `/proc/self/fd/${parents}/${textOf(directory)}`,
       ({ path: name }) => {

@@ -21,7 +21,7 @@ import type { Change, DiffTarget, GraphDriver, LayerMount, MountOptions } from '
 import { idMapped, LiveMounts, mountOf } from './mounts.ts';
 import { assertId, isId, TEMPORARY_PREFIX, temporaryName, TRASH } from './names.ts';
 import { Trash } from './trash.ts';
-import { isDirectory, isRegular, tryStat, type WalkEntry, walkTree } from './walk.ts';
+import { isDirectory, isRegular, tryStatBelow, type WalkEntry, walkTree } from './walk.ts';
 
 interface Notes {
   readonly parent: string | null;
@@ -162,6 +162,10 @@ export class VfsDriver implements GraphDriver {
     return changes.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
   }
 
+  directory(id: string): string {
+    return this.#tree(id);
+  }
+
   metadata(_id: string): Record<string, string> {
     return {};
   }
@@ -239,13 +243,13 @@ export class VfsDriver implements GraphDriver {
     await walkTree(
       own,
       (entry) => {
-        const old = tryStat(before.fd, kernelName(`./${entry.path}`));
+        const old = tryStatBelow(before.fd, kernelName(entry.path));
         if (old === undefined) differs(entry.path, 1, entry.status);
         else if (isChanged(old, entry, before.fd)) differs(entry.path, 0, entry.status);
       },
       { signal },
     );
-    const missing = (name: string): boolean => tryStat(after.fd, kernelName(`./${name}`)) === undefined;
+    const missing = (name: string): boolean => tryStatBelow(after.fd, kernelName(name)) === undefined;
     await walkTree(
       this.#tree(parent),
       ({ path: name }) => {

@@ -6,8 +6,8 @@ import { kernelName } from '#pkg/archive/directories.ts';
 import type { ByteString } from '#pkg/archive/entry.ts';
 import { readNames } from '#pkg/archive/remove-tree.ts';
 import { isErrno } from '#sys/errno.ts';
-import { close, type FileStatus, openat, statxAt } from '#sys/files.ts';
-import { AT, O, S_IF } from '#sys/numbers.ts';
+import { close, type FileStatus, fstat, openat, openat2, statxAt } from '#sys/files.ts';
+import { AT, O, RESOLVE, S_IF } from '#sys/numbers.ts';
 
 export interface WalkEntry {
   /** From the tree's root, without a leading slash. */
@@ -69,12 +69,32 @@ function statusOf(directory: number, name: ByteString): FileStatus | undefined {
 }
 
 /** Undefined when it is not there. */
-export function tryStat(directory: number, name: Uint8Array): FileStatus | undefined {
+function tryStat(directory: number, name: Uint8Array): FileStatus | undefined {
   try {
     return statxAt(directory, name);
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
     throw error;
+  }
+}
+
+/**
+ * As tryStat for a path of several names: undefined also where a name on the way is a link, since what lies behind it is
+ * another file, perhaps one of the host.
+ */
+export function tryStatBelow(root: number, path: Uint8Array): FileStatus | undefined {
+  let fd: number;
+  try {
+    const resolve = RESOLVE.BENEATH | RESOLVE.NO_SYMLINKS;
+    fd = openat2(root, path, { flags: O.PATH | O.NOFOLLOW, resolve });
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return undefined;
+    throw error;
+  }
+  try {
+    return fstat(fd);
+  } finally {
+    close(fd);
   }
 }
 

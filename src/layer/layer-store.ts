@@ -36,6 +36,8 @@ export interface ReadWriteLayer {
   /** Bytes of the image below. */
   virtualSize(): number;
   changes(): Promise<Change[]>;
+  /** Where its own files lie; with vfs also those of the image. */
+  directory(): string;
   /** For inspect's GraphDriver.Data. */
   metadata(): Record<string, string>;
 }
@@ -277,6 +279,7 @@ export class LayerStore {
       size: (signal) => driver.diffSize(containerId, signal),
       virtualSize: () => this.chainSize(chainId),
       changes: () => driver.changes(containerId),
+      directory: () => driver.directory(containerId),
       metadata: () => driver.metadata(containerId),
     };
   }

@@ -348,6 +348,8 @@ export interface FileSystemStatus {
   readonly blocksAvailable: bigint;
   readonly files: bigint;
   readonly filesFree: bigint;
+  /** The mount is read-only, whatever the file system is. */
+  readonly readOnly: boolean;
 }
 
 export function statfs(path: Path): FileSystemStatus {
@@ -362,6 +364,8 @@ export function fstatfs(fd: number): FileSystemStatus {
   return decodeStatfs(bytes);
 }
 
+const ST_RDONLY = 1;
+
 function decodeStatfs(bytes: Uint8Array): FileSystemStatus {
   const view = new DataView(bytes.buffer);
   return {
@@ -371,5 +375,6 @@ function decodeStatfs(bytes: Uint8Array): FileSystemStatus {
     blocksAvailable: view.getBigUint64(32, true),
     files: view.getBigUint64(40, true),
     filesFree: view.getBigUint64(48, true),
+    readOnly: (view.getUint32(80, true) & ST_RDONLY) !== 0,
   };
 }

@@ -4,13 +4,9 @@
  * that mounts), mounts, sends us a detached copy by a socket and ends. Directories are named by the child's descriptors,
  * so some 200 layers fit, wherever they lie.
  */
-import { SysError } from './errno.ts';
-import { close } from './files.ts';
-import { AT, CLONE, MOVE_MOUNT, MS, NR, O, OPEN_TREE, SOCKET } from './numbers.ts';
-import { Program, type Source } from './program.ts';
-import { recvmsg, socketpair } from './sockets.ts';
-import { runToEnd } from './zygote/run.ts';
-import { ownZygote } from './zygote/own.ts';
+import { mountOfChild } from './mount-of-child.ts';
+import { AT, CLONE, MOVE_MOUNT, MS, NR, O, OPEN_TREE } from './numbers.ts';
+import type { Program, Source } from './program.ts';
 
 export interface OverlayRequest {
   /** Topmost first. Paths, or short links to them. */
@@ -26,26 +22,14 @@ export interface OverlayRequest {
 }
 
 const PAGE_BYTES = 4096;
-const CMSG_BYTES = 24;
 
 /** Descriptor of the mount's root. Main thread only; blocks for about a millisecond. */
 export function overlayByMount(request: OverlayRequest): number {
-  const [ours, childs] = socketpair(SOCKET.DGRAM);
-  try {
-    const failed = runToEnd(ownZygote(), mountProgram(request, childs), CLONE.NEWNS);
-    if (failed !== undefined)
-      throw new SysError(failed.step, failed.errno, failed.path === undefined ? [] : [failed.path]);
-    const [mount] = recvmsg(ours, 1, SOCKET.MSG_DONTWAIT)?.descriptors ?? [];
-    if (mount === undefined) throw new Error('the child of an overlay sent nothing');
-    return mount;
-  } finally {
-    for (const fd of [ours, childs]) close(fd);
-  }
+  return mountOfChild((program) => mountOverlay(program, request), CLONE.NEWNS);
 }
 
-function mountProgram(request: OverlayRequest, socket: number): Program {
-  const program = new Program();
-  const out = program.fd(socket);
+/** The steps, and the descriptor of the mount. */
+function mountOverlay(program: Program, request: OverlayRequest): Source {
   program.do('make all mounts private', NR.mount, 0, '/', 0, MS.REC | MS.PRIVATE, 0);
   const within = request.within === undefined ? undefined : program.fd(request.within);
   // Before 6.15 overlayfs takes no directories of a mount that belongs to no namespace.
@@ -69,25 +53,5 @@ function mountProgram(request: OverlayRequest, socket: number): Program {
   // Mount attributes have the values of MS_* up to NOEXEC.
   program.do('mount overlay', NR.mount, 'overlay', target, 'overlay', (request.attributes ?? 0) & 0xf, options);
   const tree = program.do('clone mount', NR.open_tree, AT.FDCWD, target, OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC);
-  program.do('send mount', NR.sendmsg, out, messageWith(program, program.keep(tree)), 0);
-  program.do('end', NR.exit_group, 0);
-  return program;
-}
-
-/** msghdr of one byte and one descriptor. */
-function messageWith(program: Program, descriptor: Source) {
-  const control = new Uint8Array(CMSG_BYTES);
-  const view = new DataView(control.buffer);
-  view.setBigUint64(0, 20n, true);
-  view.setInt32(8, SOCKET.SOL_SOCKET, true);
-  view.setInt32(12, SOCKET.SCM_RIGHTS, true);
-  const iovec = new Uint8Array(16);
-  iovec[8] = 1;
-  const header = new Uint8Array(56);
-  header[24] = 1;
-  header[40] = CMSG_BYTES;
-  return program.struct(header, {
-    16: program.struct(iovec, { 0: program.alloc(1) }),
-    32: program.struct(control, { 16: descriptor }),
-  });
+  return program.keep(tree);
 }

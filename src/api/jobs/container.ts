@@ -1,8 +1,10 @@
 /** Jobs on containers and exec'd processes. Inputs are decoded requests; outputs are wire types. */
 import type {
+  ContainerChange,
   ContainerCreateRequest,
   ContainerCreateResponse,
   ContainerInspect,
+  ContainerPathStat,
   ContainerSummary,
   ContainerWaitResponse,
 } from '#api/types/container.ts';
@@ -107,3 +109,25 @@ export interface ExecStartInput {
 export const execStart = defineJob<ExecStartInput, void>('exec.start', { longLived: true });
 export const execInspect = defineJob<{ exec: string }, ExecInspect>('exec.inspect');
 export const execResize = defineJob<{ exec: string; height: number; width: number }, void>('exec.resize');
+
+export interface ArchiveGetInput {
+  readonly container: string;
+  readonly path: string;
+  /** Called once before output. */
+  readonly open: (stat: ContainerPathStat) => OutputStream;
+}
+export const containerArchiveStat = defineJob<{ container: string; path: string }, ContainerPathStat>(
+  'container.archive-stat',
+);
+export const containerArchiveGet = defineJob<ArchiveGetInput, void>('container.archive-get');
+export interface ArchivePutInput {
+  readonly container: string;
+  readonly path: string;
+  readonly noOverwriteDirNonDir: boolean;
+  /** Everything becomes the container's user's. */
+  readonly copyUidGid: boolean;
+  readonly archive: AsyncIterable<Uint8Array>;
+}
+export const containerArchivePut = defineJob<ArchivePutInput, void>('container.archive-put');
+export const containerChanges = defineJob<{ container: string }, ContainerChange[]>('container.changes');
+export const containerExport = defineJob<{ container: string; output: OutputStream }, void>('container.export');

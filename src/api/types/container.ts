@@ -193,3 +193,21 @@ export interface ContainerTopResponse {
   Titles: string[];
   Processes: string[][];
 }
+
+/** X-Docker-Container-Path-Stat, base64 of this JSON. */
+export interface ContainerPathStat {
+  readonly name: string;
+  readonly size: number;
+  /** Bits of Go's os.FileMode. */
+  readonly mode: number;
+  /** RFC 3339. */
+  readonly mtime: string;
+  /** Where a link leads at last. */
+  readonly linkTarget: string;
+}
+
+export interface ContainerChange {
+  readonly Path: string;
+  /** 0 modified, 1 added, 2 deleted. */
+  readonly Kind: 0 | 1 | 2;
+}

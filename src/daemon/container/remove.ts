@@ -94,6 +94,7 @@ export async function removeHeld(
 
 async function finishRemoval(services: Services, removal: Removal): Promise<void> {
   const { id } = removal;
+  await services.files.leases.breakOff(id, 'the container was removed');
   try {
     await services.layers.releaseReadWrite(id);
   } catch (cause) {

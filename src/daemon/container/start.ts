@@ -60,6 +60,8 @@ export async function startHeld(services: Services, held: Held, options: StartOp
   });
   failpoint('start.recorded');
   try {
+    // Its file system is mounted once at a time.
+    await services.files.leases.freed(record.id, 'the container is started');
     await launch(services, held, options.signal);
   } catch (error) {
     await recordFailure(services, held, record.state, error);

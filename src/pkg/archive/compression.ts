@@ -10,6 +10,9 @@ import { type BerthError, dataLoss, notImplemented } from '#errdefs/errors.ts';
 
 export type Compression = 'plain' | 'gzip' | 'zstd';
 
+/** So many bytes tell how a stream is compressed. */
+export const MAGIC_BYTES = 6;
+
 /** By the first bytes. Errors: not-implemented for formats that Docker reads and we do not. */
 export function detectCompression(start: Uint8Array): Compression {
   const is = (...magic: number[]): boolean => magic.every((byte, i) => start[i] === byte);

@@ -26,6 +26,11 @@ export interface DirectoriesOptions {
   readonly made: (path: ByteString) => void;
   /** Their mode. */
   readonly mode: number;
+  /**
+   * What links are resolved in, when the tree is a directory inside somebody's file system: that file system's root, and
+   * the tree's path in it. Default: the tree itself.
+   */
+  readonly scope?: { readonly root: number; readonly path: ByteString } | undefined;
 }
 
 export class Directories implements Disposable {
@@ -92,8 +97,9 @@ export class Directories implements Disposable {
     }
     if (fd !== ENOTDIR && fd !== ELOOP) throw new SysError('openat', -fd, [textOf(path)]);
     // A link, or no directory at all.
+    const { scope } = this.#options;
     try {
-      return openat2(this.#root, kernelName(path), {
+      return openat2(scope?.root ?? this.#root, kernelName(scope === undefined ? path : `${scope.path}/${path}`), {
         flags: O.PATH | O.DIRECTORY,
         resolve: RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS,
       });

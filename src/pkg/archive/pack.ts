@@ -1,9 +1,10 @@
 /**
- * Packs a directory tree into a tar, piece by piece. Deterministic: names in byte order, times in whole seconds as Docker
- * writes them, attributes sorted; the same tree gives the same bytes. By descriptors, following no link; what vanishes
+ * Packs files into a tar, piece by piece. Deterministic: names in byte order, times in whole seconds as Docker writes
+ * them, attributes sorted; the same tree gives the same bytes. By descriptors, following no link; what vanishes
  * meanwhile is left out, a file that shrinks is filled up with zeros, one that grows is cut.
  *
- * A generator, so that a Worker takes the pieces as fast as it can and the main thread waits for its reader between two.
+ * A generator of full pieces, so that a Worker works as fast as its reader takes them. Small files are gathered, and
+ * contents are read straight into the piece that goes out.
  */
 import { transfer } from '#sys/call.ts';
 import { isErrno, SysError } from '#sys/errno.ts';
@@ -12,20 +13,40 @@ import { NR, O, S_IF } from '#sys/numbers.ts';
 import { listXattrs, readLink, readXattr } from './attributes.ts';
 import { kernelName, pathVia } from './directories.ts';
 import type { ByteString, EntryType, TarEntry } from './entry.ts';
+import { type IdShift, insideId } from './id-shift.ts';
 import { OPAQUE_MARKER, WHITEOUT_PREFIX } from './names.ts';
 import { readNames } from './remove-tree.ts';
 import { endOfArchive, formatEntry, padding } from './writer.ts';
 
-export interface PackOptions {
-  /** Open directory; it stays the caller's. */
-  readonly root: number;
+export const PIECE_BYTES = 1 << 20;
+
+export interface PackSettings {
   /** 'overlay' turns the kernel's whiteouts and opaque directories into `.wh.` files; 'none' packs what is there. */
   readonly whiteouts: 'overlay' | 'none';
+  readonly ids?: IdShift | undefined;
+  /** Mounts (FileStatus.mountId) whose directories are packed without what is in them. */
+  readonly leaveOut?: ReadonlySet<bigint> | undefined;
+  /** Whether an entry is packed; of a directory that is not, what is in it may be. Told the clean path. */
+  readonly wanted?: ((path: ByteString, status: FileStatus) => boolean) | undefined;
+  /** Memory for the next piece; default: fresh memory. A piece that was yielded is its reader's. */
+  readonly memory?: (() => Buffer) | undefined;
+}
+
+export interface PackOptions extends PackSettings {
+  /** Open directory; it stays the caller's. */
+  readonly root: number;
   /** In front of every name, with its slash; the root itself is packed under it. '' leaves the root out. */
   readonly prefix: ByteString;
 }
 
-const PIECE_BYTES = 1 << 20;
+export interface PackOneOptions extends PackSettings {
+  /** Directory that holds `name`; it stays the caller's. */
+  readonly directory: number;
+  readonly name: ByteString;
+  /** What it is called in the archive, without a slash at the end. */
+  readonly as: ByteString;
+}
+
 /** Of these the label of the host's policy and the file system's own say nothing elsewhere. */
 const LEFT_OUT = /^(?:trusted\.overlay\.|user\.overlay\.|security\.(?:selinux|ima|evm|apparmor)$|system\.)/;
 
@@ -38,30 +59,41 @@ const kinds: Readonly<Record<number, EntryType>> = {
   [S_IF.IFO]: 'fifo',
 };
 
+/** A directory with all that is in it. */
 export function* packTree(options: PackOptions): Generator<Buffer> {
   const packer = new Packer(options);
-  if (options.prefix !== '') yield packer.root();
+  if (options.prefix !== '') packer.root(options.root, options.prefix);
   const fd = openat(options.root, '.', O.RDONLY | O.DIRECTORY);
   try {
     yield* packer.contents(fd, options.prefix);
   } finally {
     close(fd);
   }
-  yield Buffer.from(endOfArchive);
+  yield* packer.finish();
+}
+
+/** One file of any kind, a directory with all that is in it. Errors: ENOENT as SysError when it is gone. */
+export function* packOne(options: PackOneOptions): Generator<Buffer> {
+  const packer = new Packer(options);
+  const status = statxAt(options.directory, kernelName(options.name));
+  yield* packer.one(options.directory, options.name, options.as, status);
+  yield* packer.finish();
 }
 
 class Packer {
-  readonly #options: PackOptions;
+  readonly #settings: PackSettings;
   /** First name of each file with several names. */
   readonly #linked = new Map<string, ByteString>();
+  #piece: Buffer;
+  #used = 0;
 
-  constructor(options: PackOptions) {
-    this.#options = options;
+  constructor(settings: PackSettings) {
+    this.#settings = settings;
+    this.#piece = this.#fresh();
   }
 
-  root(): Buffer {
-    const { root, prefix } = this.#options;
-    return formatEntry(this.#entryOf(prefix, 'directory', fstat(root), kernelName(`/proc/self/fd/${root}/.`)));
+  root(fd: number, prefix: ByteString): void {
+    this.#add(formatEntry(this.#entryOf(prefix, 'directory', fstat(fd), kernelName(`/proc/self/fd/${fd}/.`))));
   }
 
   *contents(directory: number, prefix: ByteString): Generator<Buffer> {
@@ -69,56 +101,135 @@ class Packer {
     names.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
     for (const name of names) {
       const status = statusOf(directory, name);
-      if (status !== undefined) yield* this.#one(directory, name, prefix, status);
+      if (status !== undefined) yield* this.one(directory, name, prefix + name, status);
     }
   }
 
-  *#one(directory: number, name: ByteString, prefix: ByteString, status: FileStatus): Generator<Buffer> {
+  *one(directory: number, name: ByteString, path: ByteString, status: FileStatus): Generator<Buffer> {
     const kind = kinds[status.mode & S_IF.MT];
     // Sockets mean nothing in an archive.
     if (kind === undefined) return;
-    const path = prefix + name;
-    if (this.#options.whiteouts === 'overlay' && kind === 'character' && isWhiteout(status)) {
-      yield formatEntry(this.#marker(`${prefix}${WHITEOUT_PREFIX}${name}`, status));
-      return;
-    }
+    // A header is some kilobytes at most, but for attributes.
+    if (this.#used + (64 << 10) > this.#piece.length) yield this.#swap();
+    const wanted = this.#settings.wanted?.(path, status) ?? true;
     if (kind === 'directory') {
-      yield* this.#directory(directory, name, path, status);
+      yield* this.#directory(directory, name, path, status, wanted);
       return;
     }
-    const entry = this.#entryOf(path, kind, status, pathVia(directory, name));
+    if (!wanted) return;
+    if (this.#settings.whiteouts === 'overlay' && kind === 'character' && isWhiteout(status)) {
+      const slash = path.lastIndexOf('/') + 1;
+      const marker = `${path.slice(0, slash)}${WHITEOUT_PREFIX}${path.slice(slash)}`;
+      this.#add(formatEntry(this.#marker(marker, status)));
+      return;
+    }
+    const entry = unlessGone(() => this.#entryOf(path, kind, status, pathVia(directory, name)));
+    if (entry === undefined) return;
     if (status.nlink > 1) {
       const key = `${status.dev}:${status.ino}`;
       const first = this.#linked.get(key);
       if (first !== undefined) {
-        yield formatEntry({ ...entry, type: 'hardlink', linkPath: first, size: 0, xattrs: undefined });
+        this.#add(formatEntry({ ...entry, type: 'hardlink', linkPath: first, size: 0, xattrs: undefined }));
         return;
       }
       this.#linked.set(key, path);
     }
-    if (kind === 'symlink') yield formatEntry({ ...entry, linkPath: readLink(directory, kernelName(name)) });
-    else if (kind === 'file') yield* contentsOf(directory, name, entry);
-    else yield formatEntry(entry);
+    if (kind === 'symlink') {
+      const linkPath = unlessGone(() => readLink(directory, kernelName(name)));
+      if (linkPath !== undefined) this.#add(formatEntry({ ...entry, linkPath }));
+    } else if (kind === 'file') yield* this.#file(directory, name, entry);
+    else this.#add(formatEntry(entry));
   }
 
-  *#directory(parent: number, name: ByteString, path: ByteString, status: FileStatus): Generator<Buffer> {
+  *finish(): Generator<Buffer> {
+    if (this.#used + endOfArchive.length > this.#piece.length) yield this.#swap();
+    this.#add(endOfArchive);
+    yield this.#piece.subarray(0, this.#used);
+  }
+
+  *#directory(
+    parent: number,
+    name: ByteString,
+    path: ByteString,
+    status: FileStatus,
+    wanted: boolean,
+  ): Generator<Buffer> {
     let fd: number;
     try {
       fd = openat(parent, kernelName(name), O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
     } catch (error) {
-      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return;
+      if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return;
       throw error;
     }
     try {
-      const via = pathVia(parent, name);
-      yield formatEntry(this.#entryOf(path, 'directory', status, via));
-      if (this.#options.whiteouts === 'overlay' && readXattr(via, 'trusted.overlay.opaque') !== undefined) {
-        yield formatEntry(this.#marker(`${path}/${OPAQUE_MARKER}`, status));
+      // Through the descriptor: the name may mean another one by now.
+      const via = kernelName(`/proc/self/fd/${fd}/.`);
+      if (wanted) this.#add(formatEntry(this.#entryOf(path, 'directory', status, via)));
+      if (this.#settings.whiteouts === 'overlay' && readXattr(via, 'trusted.overlay.opaque') !== undefined) {
+        this.#add(formatEntry(this.#marker(`${path}/${OPAQUE_MARKER}`, status)));
       }
+      if (this.#settings.leaveOut?.has(fstat(fd).mountId) === true) return;
       yield* this.contents(fd, `${path}/`);
     } finally {
       close(fd);
     }
+  }
+
+  *#file(directory: number, name: ByteString, entry: TarEntry): Generator<Buffer> {
+    let fd: number;
+    try {
+      fd = openat(directory, kernelName(name), O.RDONLY | O.NOFOLLOW | O.NONBLOCK);
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ELOOP')) return;
+      throw error;
+    }
+    try {
+      // The size of the opened file: the name may mean another one by now.
+      const { size, mode } = fstat(fd);
+      if ((mode & S_IF.MT) !== S_IF.REG) return;
+      this.#add(formatEntry({ ...entry, size }));
+      let left = size;
+      while (left > 0) {
+        if (this.#used === this.#piece.length) yield this.#swap();
+        const room = this.#piece.subarray(this.#used, Math.min(this.#piece.length, this.#used + left));
+        const length = transfer(NR.read, fd, room);
+        if (length < 0) throw new SysError('read', -length);
+        left -= length;
+        this.#used += length;
+        if (length === 0) break;
+      }
+      for (let zeros = left + padding(size); zeros > 0; ) {
+        if (this.#used === this.#piece.length) yield this.#swap();
+        const count = Math.min(zeros, this.#piece.length - this.#used);
+        this.#piece.fill(0, this.#used, this.#used + count);
+        this.#used += count;
+        zeros -= count;
+      }
+    } finally {
+      close(fd);
+    }
+  }
+
+  #add(bytes: Uint8Array): void {
+    if (this.#used + bytes.length > this.#piece.length) {
+      // Only attributes make a header this long.
+      const larger = Buffer.allocUnsafeSlow(this.#used + bytes.length + PIECE_BYTES);
+      larger.set(this.#piece.subarray(0, this.#used));
+      this.#piece = larger;
+    }
+    this.#piece.set(bytes, this.#used);
+    this.#used += bytes.length;
+  }
+
+  #fresh(): Buffer {
+    return this.#settings.memory?.() ?? Buffer.allocUnsafeSlow(PIECE_BYTES);
+  }
+
+  #swap(): Buffer {
+    const full = this.#piece.subarray(0, this.#used);
+    this.#piece = this.#fresh();
+    this.#used = 0;
+    return full;
   }
 
   #marker(path: ByteString, status: FileStatus): TarEntry {
@@ -128,12 +239,13 @@ class Packer {
 
   #entryOf(path: ByteString, type: EntryType, status: FileStatus, via: Uint8Array | undefined): TarEntry {
     const isDevice = type === 'character' || type === 'block';
+    const { ids } = this.#settings;
     return {
       path,
       type,
       mode: status.mode & 0o7777,
-      uid: status.uid,
-      gid: status.gid,
+      uid: insideId(ids?.uids, status.uid),
+      gid: insideId(ids?.gids, status.gid),
       size: type === 'file' ? status.size : 0,
       mtimeSeconds: Number(status.mtimeNs / 1_000_000_000n),
       mtimeNanoseconds: 0,
@@ -157,41 +269,16 @@ function xattrsOf(via: Uint8Array): Map<ByteString, Uint8Array> | undefined {
   return found;
 }
 
-function* contentsOf(directory: number, name: ByteString, entry: TarEntry): Generator<Buffer> {
-  let fd: number;
-  try {
-    fd = openat(directory, kernelName(name), O.RDONLY | O.NOFOLLOW | O.NONBLOCK);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ELOOP')) return;
-    throw error;
-  }
-  try {
-    // The size of the opened file: the name may mean another one by now.
-    const { size, mode } = fstat(fd);
-    if ((mode & S_IF.MT) !== S_IF.REG) return;
-    yield formatEntry({ ...entry, size });
-    let left = size;
-    while (left > 0) {
-      const piece = Buffer.allocUnsafe(Math.min(left, PIECE_BYTES));
-      const length = transfer(NR.read, fd, piece);
-      if (length < 0) throw new SysError('read', -length);
-      left -= length;
-      if (length === 0) break;
-      yield piece.subarray(0, length);
-    }
-    for (let fill = left + padding(size); fill > 0; fill -= PIECE_BYTES) {
-      yield Buffer.alloc(Math.min(fill, PIECE_BYTES));
-    }
-  } finally {
-    close(fd);
-  }
+function statusOf(directory: number, name: ByteString): FileStatus | undefined {
+  return unlessGone(() => statxAt(directory, kernelName(name)));
 }
 
-function statusOf(directory: number, name: ByteString): FileStatus | undefined {
+/** Undefined when the file went away, or became another kind of file, while it was looked at. */
+function unlessGone<T>(look: () => T): T | undefined {
   try {
-    return statxAt(directory, kernelName(name));
+    return look();
   } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined;
+    if (isErrno(error, 'ENOENT', 'EINVAL', 'ESTALE')) return undefined;
     throw error;
   }
 }

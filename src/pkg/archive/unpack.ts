@@ -7,14 +7,16 @@
  * 'apply' deletes what they hide from a tree that holds the lower layer's files, 'none' takes the names as they are.
  * Preconditions: the thread's umask is 0 (see isolateUmask); otherwise modes come out narrower.
  */
-import { type BerthError, dataLoss, systemError } from '#errdefs/errors.ts';
+import { type BerthError, dataLoss, invalidParameter, systemError } from '#errdefs/errors.ts';
 import { Arena } from '#sys/arena.ts';
 import { call, transfer } from '#sys/call.ts';
 import { errnoName, errnoNumber, SysError } from '#sys/errno.ts';
-import { makedev } from '#sys/files.ts';
+import { fstat, makedev } from '#sys/files.ts';
 import { AT, CLONE, NR, O, S_IF } from '#sys/numbers.ts';
 import { Directories, kernelName, pathVia } from './directories.ts';
 import { bytesOf, type ByteString, type TarEntry, textOf } from './entry.ts';
+import { reasonOfErrno } from './explain.ts';
+import { type IdShift, outsideId } from './id-shift.ts';
 import { cleanPath, META_PREFIX, OPAQUE_MARKER, splitLast, WHITEOUT_PREFIX, whiteoutTarget } from './names.ts';
 import type { TarSink } from './parser.ts';
 import { emptyDirectory, removeTree } from './remove-tree.ts';
@@ -25,6 +27,16 @@ export interface UnpackOptions {
   /** The tree's root directory; it stays the caller's. */
   readonly root: number;
   readonly whiteouts: WhiteoutMode;
+  /** See DirectoriesOptions. */
+  readonly scope?: { readonly root: number; readonly path: ByteString } | undefined;
+  /**
+   * Into a tree that is there already and somebody else's: the root keeps its own owner, mode and times. `refuse`: a
+   * directory is not replaced by something else, nor something else by a directory.
+   */
+  readonly into?: 'replace' | 'refuse' | undefined;
+  /** Whose everything becomes, in ids of the disk; 'unchanged': of whoever unpacks. Default: as the archive says. */
+  readonly owner?: { readonly uid: number; readonly gid: number } | 'unchanged' | undefined;
+  readonly ids?: IdShift | undefined;
 }
 
 export interface UnpackCounts {
@@ -52,6 +64,7 @@ export class Unpacker implements TarSink, Disposable {
   readonly counts: UnpackCounts = { entries: 0, bytes: 0 };
   readonly #root: number;
   readonly #whiteouts: WhiteoutMode;
+  readonly #options: UnpackOptions;
   readonly #directories: Directories;
   /** Two timespecs. */
   readonly #arena = new Arena(4096);
@@ -72,19 +85,25 @@ export class Unpacker implements TarSink, Disposable {
 
   constructor(options: UnpackOptions) {
     this.#root = options.root;
+    this.#options = options;
     this.#whiteouts = options.whiteouts;
     this.#chownAll = options.whiteouts !== 'overlay';
     this.#times = this.#arena.alloc(32);
-    this.#directories = new Directories(options.root, { mode: 0o755, made: (path) => this.#brought(path) });
+    this.#directories = new Directories(options.root, {
+      mode: 0o755,
+      made: (path) => this.#madeParent(path),
+      scope: options.scope,
+    });
   }
 
-  entry(entry: TarEntry): void {
+  entry(given: TarEntry): void {
     this.counts.entries += 1;
+    const entry = this.#withOwner(given);
     const path = cleanPath(entry.path);
-    if (path === undefined) throw escapes(entry.path);
+    if (path === undefined) throw this.#escapes(entry.path);
     if (path === '') {
       if (entry.type !== 'directory') throw dataLoss(`invalid tar: "${textOf(entry.path)}" names no file`);
-      this.#setDirectory(path, entry);
+      if (this.#options.into === undefined) this.#setDirectory(path, entry);
       return;
     }
     const [directory, name] = splitLast(path);
@@ -137,8 +156,7 @@ export class Unpacker implements TarSink, Disposable {
     const entry = this.#fileEntry;
     if (entry === undefined) return;
     if (entry.sparse !== undefined) this.#must('ftruncate', entry, call(NR.ftruncate, this.#file, entry.size));
-    const owner = this.#chownAll || entry.uid !== this.#uid || entry.gid !== this.#gid;
-    if (owner) this.#must('chown', entry, call(NR.fchown, this.#file, entry.uid, entry.gid));
+    if (this.#isToChown(entry)) this.#must('chown', entry, call(NR.fchown, this.#file, entry.uid, entry.gid));
     // chown and write take setuid and setgid away.
     if ((entry.mode & 0o6000) !== 0) this.#must('chmod', entry, call(NR.fchmod, this.#file, entry.mode));
     for (const [key, value] of entry.xattrs ?? []) {
@@ -178,7 +196,7 @@ export class Unpacker implements TarSink, Disposable {
       call(NR.openat, this.#directories.fd(directory), bytes, FILE_FLAGS, entry.mode & 0o7777);
     let fd = create();
     if (fd === EEXIST) {
-      this.#remove(path, directory, bytes);
+      this.#makeRoom(path, directory, bytes);
       fd = create();
     }
     if (fd < 0) throw failed('open', path, fd);
@@ -192,6 +210,7 @@ export class Unpacker implements TarSink, Disposable {
     const parent = this.#directories.fd(directory);
     let made = call(NR.mkdirat, parent, bytes, entry.mode & 0o7777);
     if (made === EEXIST && !this.#isDirectory(parent, bytes)) {
+      if (this.#options.into === 'refuse') throw this.#cannotOverwrite('non-directory', path, 'directory');
       this.#remove(path, directory, bytes);
       made = call(NR.mkdirat, this.#directories.fd(directory), bytes, entry.mode & 0o7777);
     }
@@ -207,9 +226,11 @@ export class Unpacker implements TarSink, Disposable {
     const parent = path === '' ? this.#root : this.#directories.fd(directory);
     const bytes = kernelName(name);
     if ((entry.mode & 0o2000) !== 0) this.#chownAll = true;
-    if (!fresh || this.#chownAll || entry.uid !== this.#uid || entry.gid !== this.#gid) {
-      const done = call(NR.fchownat, parent, bytes, entry.uid, entry.gid, AT.SYMLINK_NOFOLLOW);
-      this.#must('chown', entry, done);
+    if (!fresh || this.#isToChown(entry)) {
+      if (this.#options.owner !== 'unchanged') {
+        const done = call(NR.fchownat, parent, bytes, entry.uid, entry.gid, AT.SYMLINK_NOFOLLOW);
+        this.#must('chown', entry, done);
+      }
       // By a descriptor that cannot be a link: chmod knows no flag against following one.
       const fd = call(NR.openat, parent, bytes, O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC, 0);
       this.#must('open', entry, fd);
@@ -241,7 +262,7 @@ export class Unpacker implements TarSink, Disposable {
     };
     let done = link();
     if (done === EEXIST) {
-      this.#remove(path, directory, bytes);
+      this.#makeRoom(path, directory, bytes);
       done = link();
     }
     if (done < 0) throw failed('link', path, done);
@@ -261,22 +282,75 @@ export class Unpacker implements TarSink, Disposable {
     }
     let done = make(this.#directories.fd(directory));
     if (done === EEXIST) {
-      this.#remove(path, directory, bytes);
+      this.#makeRoom(path, directory, bytes);
       done = make(this.#directories.fd(directory));
     }
     if (done < 0) throw failed(entry.type === 'symlink' ? 'symlink' : 'mknod', path, done);
     const parent = this.#directories.fd(directory);
-    if (this.#chownAll || entry.uid !== this.#uid || entry.gid !== this.#gid) {
+    if (this.#isToChown(entry)) {
       this.#must('chown', entry, call(NR.fchownat, parent, bytes, entry.uid, entry.gid, AT.SYMLINK_NOFOLLOW));
-      // A node of ours by O_EXCL semantics of mknod: no link can have taken its place, the tree is not shared.
-      if (entry.type !== 'symlink' && (mode & 0o6000) !== 0) {
-        this.#must('chmod', entry, call(NR.fchmodat, parent, bytes, mode));
-      }
+      if (entry.type !== 'symlink' && (mode & 0o6000) !== 0) this.#chmodNode(parent, bytes, entry);
     }
     this.#setXattrs(parent, name, entry);
     this.#setTimes(entry);
     const at = this.#arena.base + this.#times;
     this.#must('utimensat', entry, call(NR.utimensat, parent, bytes, at, AT.SYMLINK_NOFOLLOW));
+  }
+
+  /** Through a descriptor that is no link: in a tree that others write to, the name may mean a link by now. */
+  #chmodNode(parent: number, bytes: Buffer, entry: TarEntry): void {
+    const fd = call(NR.openat, parent, bytes, O.PATH | O.NOFOLLOW | O.CLOEXEC, 0);
+    this.#must('open', entry, fd);
+    try {
+      if ((fstat(fd).mode & S_IF.MT) === S_IF.LNK) return;
+      this.#must('chmod', entry, call(NR.fchmodat, AT.FDCWD, kernelName(`/proc/self/fd/${fd}`), entry.mode & 0o7777));
+    } finally {
+      call(NR.close, fd);
+    }
+  }
+
+  #withOwner(entry: TarEntry): TarEntry {
+    const { owner, ids } = this.#options;
+    if (owner === undefined && ids === undefined) return entry;
+    if (owner === 'unchanged') return { ...entry, uid: this.#uid, gid: this.#gid };
+    if (owner !== undefined) return { ...entry, ...owner };
+    return { ...entry, uid: outsideId(ids?.uids, entry.uid), gid: outsideId(ids?.gids, entry.gid) };
+  }
+
+  #isToChown(entry: TarEntry): boolean {
+    if (this.#options.owner === 'unchanged') return false;
+    return this.#chownAll || entry.uid !== this.#uid || entry.gid !== this.#gid;
+  }
+
+  /** A parent that the archive does not have: as the container's root would make it. */
+  #madeParent(path: ByteString): void {
+    this.#brought(path);
+    const { ids } = this.#options;
+    if (ids === undefined) return;
+    const [directory, name] = splitLast(path);
+    const parent = directory === '' ? this.#root : this.#directories.fd(directory);
+    const [uid, gid] = [outsideId(ids.uids, 0), outsideId(ids.gids, 0)];
+    check('chown', call(NR.fchownat, parent, kernelName(name), uid, gid, AT.SYMLINK_NOFOLLOW));
+  }
+
+  #escapes(path: ByteString): BerthError {
+    const { scope } = this.#options;
+    const place = scope === undefined ? 'the layer' : `"${scope.path === '' ? '/' : textOf(scope.path)}"`;
+    return dataLoss(`invalid tar: "${textOf(path)}" is outside of ${place}`);
+  }
+
+  #cannotOverwrite(old: string, path: ByteString, fresh: string): BerthError {
+    const base = this.#options.scope?.path ?? '';
+    const target = textOf(`${base}/${path}`);
+    return invalidParameter(`cannot overwrite ${old} "${target}" with ${fresh} "${base === '' ? '/' : textOf(base)}"`);
+  }
+
+  /** Something stands where no directory shall come. */
+  #makeRoom(path: ByteString, directory: ByteString, bytes: Buffer): void {
+    if (this.#options.into === 'refuse' && this.#isDirectory(this.#directories.fd(directory), bytes)) {
+      throw this.#cannotOverwrite('directory', path, 'non-directory');
+    }
+    this.#remove(path, directory, bytes);
   }
 
   #whiteout(directory: ByteString, name: ByteString): void {
@@ -287,7 +361,7 @@ export class Unpacker implements TarSink, Disposable {
     }
     if (name.startsWith(META_PREFIX)) return;
     const target = whiteoutTarget(name);
-    if (target === undefined) throw escapes(`${directory}/${name}`);
+    if (target === undefined) throw this.#escapes(`${directory}/${name}`);
     const path = directory === '' ? target : `${directory}/${target}`;
     const bytes = kernelName(target);
     const parent = this.#directories.fd(directory);
@@ -373,22 +447,8 @@ function check(name: string, result: number): void {
   if (result < 0) throw new SysError(name, -result);
 }
 
-const reasons: Readonly<Record<string, string>> = {
-  ENOSPC: 'no space left on device',
-  EDQUOT: 'disk quota exceeded',
-  ENAMETOOLONG: 'file name too long',
-  ENOENT: 'no such file or directory',
-  ENOTDIR: 'not a directory',
-  EPERM: 'operation not permitted',
-  EINVAL: 'invalid argument',
-};
-
 function failed(verb: string, path: ByteString, result: number): BerthError {
   const code = errnoName(-result);
-  const message = `${verb} /${textOf(path).replace(/^\/+/, '')}: ${reasons[code] ?? code}`;
+  const message = `${verb} /${textOf(path).replace(/^\/+/, '')}: ${reasonOfErrno(code)}`;
   return systemError(message, { cause: new SysError(verb, -result, [bytesOf(path)]) });
-}
-
-function escapes(path: ByteString): BerthError {
-  return dataLoss(`invalid tar: "${textOf(path)}" is outside of the layer`);
 }

@@ -2,6 +2,7 @@
 import type { Engine } from '#engine/engine.ts';
 import type { Route } from '../route.ts';
 import { containerRoutes } from './containers.ts';
+import { containerFileRoutes } from './container-files.ts';
 import { diskUsageRoutes } from './disk-usage.ts';
 import { execRoutes } from './exec.ts';
 import { imageRoutes } from './images.ts';
@@ -15,6 +16,7 @@ export function allRoutes(engine: Pick<Engine, 'list' | 'cancel'>): readonly Rou
     ...systemRoutes(engine),
     ...diskUsageRoutes,
     ...containerRoutes,
+    ...containerFileRoutes,
     ...execRoutes,
     ...imageRoutes,
     ...networkRoutes,
