@@ -44,7 +44,7 @@ try {
     splitting: true,
     bytecode: true,
     plugins: [absoluteWorkers],
-    // Daemon, monitor, Workers and streams go back to the ordinary policy (src/pkg/jit).
+    // Workers and streams go back to the ordinary policy (src/pkg/jit).
     compile: { outfile: temporary, autoloadDotenv: false, autoloadBunfig: false, jitPolicy: 100 },
   });
   check();

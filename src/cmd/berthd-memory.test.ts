@@ -1,8 +1,9 @@
 import { expect, test } from 'bun:test';
-import { COLLECTIONS_APART_MS, collector, GROWTH_BYTES, LOOK_EVERY } from './berthd-memory.ts';
+import { COLLECTIONS_APART_MS, collector, GROWTH_BYTES, LOOK_EVERY, REST_MS } from './berthd-memory.ts';
 
 function world() {
   const state = { bytes: 100 << 20, ms: 0, collections: 0 };
+  const quiet: (() => void)[] = [];
   const ended = collector({
     rss: () => state.bytes,
     now: () => state.ms,
@@ -10,11 +11,15 @@ function world() {
       state.collections += 1;
       state.bytes -= GROWTH_BYTES / 2;
     },
+    later: (work, ms) => {
+      if (ms === REST_MS) quiet.push(work);
+      else work();
+    },
   });
   const jobs = (count: number) => {
     for (let i = 0; i < count; i++) ended();
   };
-  return { state, jobs };
+  return { state, jobs, quiet };
 }
 
 test('a daemon that does not grow is left alone', () => {
@@ -49,4 +54,17 @@ test('however fast it grows, collections stay apart', () => {
     jobs(LOOK_EVERY);
   }
   expect(state.collections).toBe(1);
+});
+
+test('some seconds after the last job it collects once, and not again before the next', () => {
+  const { state, jobs, quiet } = world();
+  jobs(3);
+  expect(quiet).toHaveLength(1);
+  jobs(1);
+  quiet.shift()?.();
+  expect([state.collections, quiet.length]).toEqual([0, 1]);
+  quiet.shift()?.();
+  expect([state.collections, quiet.length]).toEqual([1, 0]);
+  jobs(1);
+  expect(quiet).toHaveLength(1);
 });

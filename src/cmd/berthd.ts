@@ -11,7 +11,7 @@ import { type Daemon, startDaemon } from '#daemon/daemon.ts';
 import { Engine } from '#engine/engine.ts';
 import { messageOf } from '#errdefs/errors.ts';
 import { validateLogConfig } from '#logger/log-target.ts';
-import { ordinaryJit } from '#pkg/jit/jit.ts';
+import { reluctantJit } from '#pkg/jit/jit.ts';
 import { log, setLogLevel } from '#pkg/log/log.ts';
 import { buildFacts } from './berthd-build.ts';
 import { call } from '#sys/call.ts';
@@ -68,6 +68,7 @@ function exitNow(code: number): number {
 async function run(line: DaemonCommandLine, config: DaemonConfig): Promise<void> {
   if (process.geteuid?.() !== 0) throw new Error('berthd needs to be run as root');
   process.umask(0o022);
+  reluctantJit();
   setLogLevel(config.logLevel);
   for (const { key, reason } of config.withoutEffect) log.info('configuration without effect', { key, reason });
   const sockets = takeInheritedSockets(process.env);
@@ -94,7 +95,6 @@ async function run(line: DaemonCommandLine, config: DaemonConfig): Promise<void>
     process.on('SIGHUP', () => reload(line, daemon));
     notify(process.env, 'READY=1');
     log.info('API listens', { addresses: listeners.addresses });
-    ordinaryJit();
     using _watchdog = startWatchdog(process.env);
     log.info('ending', { signal: await ending });
     notify(process.env, 'STOPPING=1');

@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { becomeMonitor, blockSignalsEverywhere, lockExecRoot } from '#execdriver/native/monitor/become-monitor.ts';
 import { ExitRecords } from '#execdriver/native/monitor/exit-records.ts';
 import { Monitor } from '#execdriver/native/monitor/monitor.ts';
-import { ordinaryJit } from '#pkg/jit/jit.ts';
+import { reluctantJit } from '#pkg/jit/jit.ts';
 import { log } from '#pkg/log/log.ts';
 import { call } from '#sys/call.ts';
 import { close, open, setNonBlocking } from '#sys/files.ts';
@@ -32,6 +32,7 @@ export function monitorMain(argv: readonly string[]): number {
     writeSync(1, 'another\n');
     return 0;
   }
+  reluctantJit();
   const signals = becomeMonitor();
   process.umask(0o177);
   const socketPath = `${execRoot}/monitor.sock`;
@@ -43,7 +44,6 @@ export function monitorMain(argv: readonly string[]): number {
   const monitor = new Monitor({ listener, signals, records, lonelyMs, now: Date.now });
   if (!monitor.hasOwnExecutable) log.warn('the kernel gives the zygote no executable of its own');
   sayReady();
-  ordinaryJit();
   monitor.run();
   removeStale(socketPath);
   return 0;

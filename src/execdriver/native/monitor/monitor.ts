@@ -11,6 +11,7 @@ import { Epoll } from '#sys/epoll.ts';
 import { errnoNumber } from '#sys/errno.ts';
 import { close, tryRead } from '#sys/files.ts';
 import { EPOLL, SIG, W } from '#sys/numbers.ts';
+import { dropText } from '#sys/own-text.ts';
 import { type Ended, pidfdOpen, waitid } from '#sys/processes.ts';
 import { accept, peerCredentials } from '#sys/sockets.ts';
 import { ARENA_BYTES } from '#sys/zygote/zygote.ts';
@@ -27,8 +28,15 @@ import {
 
 const SIGNALFD_SIGINFO_BYTES = 128;
 const FAILURES_MAX = 20;
+/** After so long without an event, what the last ones have left is given back, once. */
+const REST_MS = 3_000;
 const ESTALE = errnoNumber('ESTALE');
 const EEXIST = errnoNumber('EEXIST');
+
+function rest(): void {
+  Bun.gc(true);
+  dropText();
+}
 
 interface Held {
   readonly id: string;
@@ -81,10 +89,13 @@ export class Monitor {
 
   /** Returns when nothing runs and no daemon has come for `lonelyMs`. */
   run(): void {
+    let restless = true;
     while (!this.#ending) {
       const lonely = this.#isLonely();
-      const ready = this.#epoll.wait(lonely ? this.#options.lonelyMs : -1);
+      const ready = this.#epoll.wait(lonely ? this.#options.lonelyMs : restless ? REST_MS : -1);
       if (lonely && ready.length === 0) break;
+      if (ready.length === 0) rest();
+      restless = ready.length > 0;
       for (const { fd, events } of ready) this.#guarded(fd, () => this.#serve(fd, events));
       if (this.#sweepWanted) this.#guarded(-1, () => this.#sweep());
     }
