@@ -4,6 +4,7 @@
  */
 import { invalidParameter } from '#errdefs/errors.ts';
 import { type LogLevel, logLevels } from '#pkg/log/log.ts';
+import { parseBytes } from '#pkg/units/size.ts';
 import { type ContainerDefaults, containerDefaultsOf, type RuntimeConfig, runtimesOf } from './container-defaults.ts';
 import { DEFAULT_SOCKET, type HostSpec, parseHost, type TlsSettings } from './hosts.ts';
 import { keySpecs, specOfKey } from './keys.ts';
@@ -35,6 +36,8 @@ export interface DaemonConfig {
   readonly usernsRemap: string | undefined;
   /** `START:COUNT` or a user with subordinate ids. */
   readonly usernsPool: string | undefined;
+  /** `storage-opts`: the limit of containers that do not say; undefined: none. */
+  readonly rootSizeBytes: number | undefined;
   readonly stopTimeoutSeconds: number;
   readonly logDriver: string;
   readonly logOptions: Readonly<Record<string, string>>;
@@ -160,6 +163,7 @@ export function buildConfig(
     init: values.flag('init'),
     usernsRemap: values.text('userns-remap'),
     usernsPool: values.text('userns-pool'),
+    rootSizeBytes: rootSizeOf(values.texts('storage-opts')),
     stopTimeoutSeconds: stopTimeoutOf(values.integer('default-stop-timeout')),
     logDriver: values.text('log-driver') ?? 'json-file',
     logOptions: values.textMap('log-opts'),
@@ -186,6 +190,20 @@ function storageDriverOf(name: string | undefined): 'overlay' | 'vfs' | undefine
   if (name === undefined || name === 'vfs') return name;
   if (name === 'overlay2' || name === 'overlay') return 'overlay';
   throw invalidParameter(`invalid value for "storage-driver": "${name}": overlay2 and vfs are there`);
+}
+
+function rootSizeOf(options: readonly string[]): number | undefined {
+  let bytes: number | undefined;
+  for (const option of options) {
+    const [key = '', value] = option.split(/=(.*)/s);
+    if (key === 'overlay2.override_kernel_check') continue;
+    if (!['overlay2.size', 'overlay.size', 'size'].includes(key) || value === undefined) {
+      throw invalidParameter(`invalid value for "storage-opts": unknown option ${key}`);
+    }
+    bytes = parseBytes(value);
+    if (bytes <= 0) throw invalidParameter(`invalid value for "storage-opts": invalid size: "${value}"`);
+  }
+  return bytes;
 }
 
 function bridgeOf(name: string | undefined): string | undefined {

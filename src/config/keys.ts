@@ -127,7 +127,7 @@ export const keySpecs: readonly KeySpec[] = [
   both('selinux-enabled', 'flag', notYet(false)),
   both('shutdown-timeout', 'integer', noEffect(ALWAYS_ON), { reload: true }),
   both('storage-driver', 'text', honoured, { short: 's' }),
-  key('storage-opts', 'texts', notYet([]), { flag: 'storage-opt' }),
+  key('storage-opts', 'texts', honoured, { flag: 'storage-opt' }),
   both('swarm-default-advertise-addr', 'text', noEffect('there is no swarm')),
   key('swarm-raft-election-tick', 'integer', noEffect('there is no swarm')),
   key('swarm-raft-heartbeat-tick', 'integer', noEffect('there is no swarm')),

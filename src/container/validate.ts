@@ -8,6 +8,7 @@ import type { ContainerConfig } from '#api/types/container.ts';
 import type { HostConfig } from '#api/types/host-config.ts';
 import type { NetworkingConfig } from '#api/types/network.ts';
 import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
+import { parseBytes } from '#pkg/units/size.ts';
 import { normaliseCapabilities } from './capabilities.ts';
 import { wishOf } from './network-wish.ts';
 import type { NetworkWish } from './network-wish.ts';
@@ -83,6 +84,7 @@ export function checkHostConfig(host: HostConfig, config: ContainerConfig, facts
   checkRefused(host);
   checkPortBindings(host);
   checkDevices(host);
+  rootSizeOf(host);
   for (const extra of host.ExtraHosts ?? []) checkExtraHost(extra);
   for (const server of host.Dns ?? []) {
     if (isIP(server) === 0) throw invalidParameter(`Dns: ${JSON.stringify(server)} is not an IP address`);
@@ -153,7 +155,6 @@ function checkRefused(host: HostConfig): void {
   const refuse = (asked: boolean, field: string, why: string): void => {
     if (asked) throw notImplemented(`${field} is not supported yet: ${why}`);
   };
-  refuse(Object.keys(host.StorageOpt ?? {}).length > 0, 'StorageOpt', 'no quota of a container');
   refuse(host.Cgroup !== '', 'Cgroup', 'a cgroup of another container');
 }
 
@@ -215,6 +216,17 @@ function checkDevices(host: HostConfig): void {
   for (const rule of host.DeviceCgroupRules ?? []) {
     if (!deviceRule.test(rule)) throw invalidParameter(`invalid device cgroup rule format: '${rule}'`);
   }
+}
+
+/** `--storage-opt size=`: most bytes that the container may write into its root; undefined: no limit. */
+export function rootSizeOf(host: Pick<HostConfig, 'StorageOpt'>): number | undefined {
+  let bytes: number | undefined;
+  for (const [name, value] of Object.entries(host.StorageOpt ?? {})) {
+    if (name !== 'size') throw invalidParameter(`Unknown option ${name}`);
+    bytes = parseBytes(value);
+    if (bytes <= 0) throw invalidParameter(`invalid size: "${value}"`);
+  }
+  return bytes;
 }
 
 function checkExtraHost(extra: string): void {

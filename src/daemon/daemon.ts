@@ -95,7 +95,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   undo.defer(() => archives.close());
   const driver = openGraphDriver({ dataRoot: config.dataRoot, name: config.storageDriver ?? '', pool });
   undo.defer(() => driver.close());
-  const layers = LayerStore.open({ driver, db, pool, lostAndFound: path.join(dataRoot, 'lost+found') });
+  const projects = new ProjectIds(db, dataRoot);
+  const layers = LayerStore.open({ driver, db, pool, lostAndFound: path.join(dataRoot, 'lost+found'), projects });
+  if (config.rootSizeBytes !== undefined) layers.assertLimitPossible();
   const content = ContentStore.open(path.join(dataRoot, 'content'));
   const images = ImageStore.open({ content, layers, db, now: () => new Date() });
   const graph = new Graph(images, layers);
@@ -156,7 +158,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       local: localVolumes,
       db,
       drivers: volumeDrivers,
-      quota: new VolumeQuota(path.join(dataRoot, 'volumes'), new ProjectIds(db, dataRoot)),
+      quota: new VolumeQuota(path.join(dataRoot, 'volumes'), projects),
     }),
     volumeDrivers,
     copyTree,
@@ -243,6 +245,7 @@ function settingsOf(config: DaemonConfig): DaemonSettings {
     debug: config.debug,
     labels: config.labels,
     defaultRuntime: config.defaultRuntime,
+    rootSizeBytes: config.rootSizeBytes,
     noNewPrivileges: config.noNewPrivileges,
     init: config.init,
     stopTimeoutSeconds: config.stopTimeoutSeconds,

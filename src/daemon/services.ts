@@ -45,6 +45,8 @@ export interface DaemonSettings {
   readonly labels: readonly string[];
   readonly defaultRuntime: string;
   readonly noNewPrivileges: boolean;
+  /** Limit of what a container writes into its root, when it does not say. */
+  readonly rootSizeBytes: number | undefined;
   /** Run `--init` for every container that does not say. */
   readonly init: boolean;
   /** Seconds of `stop` before the kill, when neither request nor container says. */

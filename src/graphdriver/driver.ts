@@ -40,14 +40,19 @@ export interface Change {
 
 export interface GraphDriver {
   readonly name: 'overlay' | 'vfs';
+  /** Where it keeps its layers. */
+  readonly home: string;
   /** A layer is unpacked onto its parent's files, so the parent must exist before; else layers come in any order. */
   readonly needsParentFirst: boolean;
   /** Rows for `/info` DriverStatus. */
   status(): [string, string][];
   /** Starts a read-only layer. Errors: conflict when `id` exists. */
   diffTarget(id: string, parent: string | undefined): Promise<DiffTarget>;
-  /** Makes a container's read-write layer. */
-  createReadWrite(id: string, parent: string | undefined): Promise<void>;
+  /**
+   * Makes a container's read-write layer. `made` is told of every directory in which its files will lie, new and empty:
+   * what it sets on them (a quota) holds for all that is written.
+   */
+  createReadWrite(id: string, parent: string | undefined, made?: (directory: string) => void): Promise<void>;
   exists(id: string): boolean;
   /** All ids, for reconciling with the records. */
   list(): string[];

@@ -67,6 +67,10 @@ export class OverlayDriver implements GraphDriver {
     return new OverlayDriver(home, pool, new Trash(path.join(home, TRASH)));
   }
 
+  get home(): string {
+    return this.#home;
+  }
+
   status(): [string, string][] {
     const { type } = statfs(this.#home);
     return [
@@ -107,7 +111,7 @@ export class OverlayDriver implements GraphDriver {
     };
   }
 
-  async createReadWrite(id: string, parent: string | undefined): Promise<void> {
+  async createReadWrite(id: string, parent: string | undefined, made?: (directory: string) => void): Promise<void> {
     this.#assertNew(id);
     this.#assertParent(id, parent, LAYERS_MAX);
     const temporary = path.join(this.#home, temporaryName(id));
@@ -116,6 +120,8 @@ export class OverlayDriver implements GraphDriver {
     fs.mkdirSync(temporary, { mode: 0o710 });
     makeDirectory(path.join(temporary, 'diff'), 0o755);
     makeDirectory(path.join(temporary, 'work'), 0o711);
+    // Both: a file is made in one and renamed into the other.
+    for (const name of ['diff', 'work']) made?.(path.join(temporary, name));
     this.#finish(temporary, id, parent);
     undo.commit();
   }

@@ -47,6 +47,10 @@ export class VfsDriver implements GraphDriver {
     return new VfsDriver(home, pool, new Trash(path.join(home, TRASH)));
   }
 
+  get home(): string {
+    return this.#home;
+  }
+
   status(): [string, string][] {
     return [];
   }
@@ -79,12 +83,12 @@ export class VfsDriver implements GraphDriver {
     };
   }
 
-  async createReadWrite(id: string, parent: string | undefined): Promise<void> {
+  async createReadWrite(id: string, parent: string | undefined, made?: (directory: string) => void): Promise<void> {
     this.#assertNew(id, parent);
     const temporary = path.join(this.#home, temporaryName(id));
     await using undo = new Rollback();
     undo.defer('discard the temporary directory', () => this.#trash.discard(temporary));
-    await this.#copyParent(temporary, parent);
+    await this.#copyParent(temporary, parent, made);
     this.#finish(temporary, id, { parent: parent ?? null, readWrite: true });
     undo.commit();
   }
@@ -202,11 +206,12 @@ export class VfsDriver implements GraphDriver {
     }
   }
 
-  async #copyParent(temporary: string, parent: string | undefined): Promise<void> {
+  async #copyParent(temporary: string, parent: string | undefined, made?: (directory: string) => void): Promise<void> {
     const tree = path.join(temporary, 'tree');
     fs.mkdirSync(tree, { recursive: true, mode: 0o755 });
     fs.chmodSync(temporary, 0o710);
     fs.chmodSync(tree, 0o755);
+    made?.(tree);
     if (parent !== undefined) await this.#pool.copy(this.#tree(parent), tree);
   }
 

@@ -11,11 +11,13 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { conflict, notFound } from '#errdefs/errors.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
+import type { ProjectIds } from '#graphdb/project-ids.ts';
 import type { Change, GraphDriver, LayerMount, MountOptions } from '#graphdriver/driver.ts';
 import type { ArchivePool } from '#pkg/archive/pool.ts';
 import { KeyedQueue } from '#pkg/keyed-queue/keyed-queue.ts';
 import { log } from '#pkg/log/log.ts';
 import type { ChainId } from './chain-id.ts';
+import { LayerLimits } from './limits.ts';
 import { decodeLayer, decodeReadWrite, encodeLayer, type Layer, LAYER_KIND, READ_WRITE_KIND } from './records.ts';
 import {
   type LayerSource,
@@ -53,6 +55,7 @@ export interface LayerStoreOptions {
   readonly pool: ArchivePool;
   /** Where read-write layers without a record go. */
   readonly lostAndFound: string;
+  readonly projects: ProjectIds;
 }
 
 export class LayerStore {
@@ -64,12 +67,14 @@ export class LayerStore {
   readonly #layers = new Map<ChainId, Layer>();
   readonly #leases = new Set<Set<ChainId>>();
   readonly #registering = new KeyedQueue();
+  readonly #limits: LayerLimits;
 
   private constructor(options: LayerStoreOptions) {
     this.#driver = options.driver;
     this.#db = options.db;
     this.#pool = options.pool;
     this.#lostAndFound = options.lostAndFound;
+    this.#limits = new LayerLimits(options.driver.home, options.projects);
   }
 
   /** Reads the records. Call `reconcile` once before the first change. */
@@ -167,18 +172,32 @@ export class LayerStore {
     );
   }
 
-  /** Makes a container's layer. Errors: conflict when it has one; not-found when the image's layers are missing. */
-  async createReadWrite(containerId: string, chainId: ChainId | undefined): Promise<ReadWriteLayer> {
+  /** Errors: invalid-parameter when containers' layers cannot be limited here. */
+  assertLimitPossible(): void {
+    this.#limits.assertPossible();
+  }
+
+  /**
+   * Makes a container's layer, of at most `sizeBytes` where that is given. Errors: conflict when it has one; not-found
+   * when the image's layers are missing; invalid-parameter when a limit cannot be set here.
+   */
+  async createReadWrite(
+    containerId: string,
+    chainId: ChainId | undefined,
+    { sizeBytes }: { readonly sizeBytes?: number | undefined } = {},
+  ): Promise<ReadWriteLayer> {
     if (this.#db.get(READ_WRITE_KIND, containerId) !== undefined || this.#driver.exists(containerId)) {
       throw conflict(`Cannot make the layer of container "${containerId}": it exists`);
     }
     const parent = chainId === undefined ? undefined : this.#layers.get(chainId);
     if (chainId !== undefined && parent === undefined) throw notFound(`No such layer: ${chainId}`);
+    const limit = sizeBytes === undefined ? undefined : this.#limits.directoryLimit(containerId, sizeBytes);
     // The intent first: a directory that a crash leaves has a record by which it is found and removed.
     this.#db.put(READ_WRITE_KIND, containerId, { chainId: chainId ?? null });
     try {
-      await this.#driver.createReadWrite(containerId, parent?.cacheId);
+      await this.#driver.createReadWrite(containerId, parent?.cacheId, limit);
     } catch (error) {
+      this.#limits.release(containerId);
       this.#db.delete(READ_WRITE_KIND, containerId);
       throw error;
     }
@@ -200,6 +219,7 @@ export class LayerStore {
   async releaseReadWrite(containerId: string): Promise<void> {
     // The directory first: without it the record means nothing, without the record it would be set aside as lost.
     await this.#driver.remove(containerId);
+    this.#limits.release(containerId);
     this.#db.delete(READ_WRITE_KIND, containerId);
   }
 
@@ -238,6 +258,7 @@ export class LayerStore {
   /** At start-up: temporary names and unrecorded layers go, unknown read-write layers are set aside. */
   async reconcile(): Promise<void> {
     await this.#driver.sweep();
+    this.#limits.sweep(new Set(this.readWriteIds()));
     const known = new Set<string>([...this.#layers.values()].map((layer) => layer.cacheId));
     for (const id of this.readWriteIds()) known.add(id);
     for (const id of this.#driver.list()) {

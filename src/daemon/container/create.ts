@@ -16,7 +16,7 @@ import type { ContainerRecord } from '#container/record.ts';
 import { parseSecurityOptions } from '#container/security-opt.ts';
 import { newState } from '#container/state.ts';
 import type { UserNamespace } from '#container/user-namespace.ts';
-import { checkConfig, checkHostConfig, containerOfMode, networkWishes } from '#container/validate.ts';
+import { rootSizeOf, checkConfig, checkHostConfig, containerOfMode, networkWishes } from '#container/validate.ts';
 import { invalidParameter, messageOf, notFound } from '#errdefs/errors.ts';
 import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
@@ -53,6 +53,7 @@ export async function createContainer(
     runtimes: [...services.runtimes.offered.keys()],
   });
   validateLogConfig({ type: hostConfig.LogConfig.Type, options: hostConfig.LogConfig.Config ?? {} });
+  if (rootSizeOf(hostConfig) !== undefined) services.layers.assertLimitPossible();
   checkOthers(services, hostConfig);
   checkCgroupParent(services, hostConfig.CgroupParent);
   const mounts = wantedMounts(services, hostConfig, config);
@@ -220,7 +221,9 @@ async function makeContainer(
     undo.defer('release volumes', () => unlinkVolumes(services, id, { mounts }));
     fs.mkdirSync(containerDirectory(services, id), { recursive: true, mode: 0o710 });
     undo.defer('remove directory', () => fs.rmSync(containerDirectory(services, id), { recursive: true, force: true }));
-    const layer = await layers.createReadWrite(id, image.chainId);
+    const layer = await layers.createReadWrite(id, image.chainId, {
+      sizeBytes: rootSizeOf(record.hostConfig) ?? services.settings.rootSizeBytes,
+    });
     undo.defer('remove layer', () => layers.releaseReadWrite(id));
     failpoint('create.layer-made');
     const toFill = mounts.filter((mount) => mount.type === 'volume' && mount.copyUp);

@@ -7,6 +7,7 @@ import zlib from 'node:zlib';
 import { ContentStore } from '#content/content-store.ts';
 import { Graph } from '#graph/graph.ts';
 import { GraphDb } from '#graphdb/graphdb.ts';
+import { ProjectIds } from '#graphdb/project-ids.ts';
 import type { GraphDriver } from '#graphdriver/driver.ts';
 import { openGraphDriver } from '#graphdriver/open.ts';
 import { LayerStore } from '#layer/layer-store.ts';
@@ -167,7 +168,13 @@ export async function openStores(options: TestStoreOptions = {}): Promise<TestSt
   const db = GraphDb.open(path.join(root, 'graph.db'));
   const driver = openGraphDriver({ dataRoot: root, name: options.driver ?? 'overlay', pool });
   const content = ContentStore.open(path.join(root, 'content'));
-  const layers = LayerStore.open({ driver, db, pool, lostAndFound: path.join(root, 'lost+found') });
+  const layers = LayerStore.open({
+    driver,
+    db,
+    pool,
+    lostAndFound: path.join(root, 'lost+found'),
+    projects: new ProjectIds(db, root),
+  });
   const images = ImageStore.open({ content, layers, db, now: options.now ?? (() => new Date()) });
   const graph = new Graph(images, layers);
   await graph.reconcile();

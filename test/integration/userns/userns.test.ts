@@ -169,7 +169,7 @@ describe('userns=auto', () => {
     ).toBe('1000\n1000\n0\t65535');
     expect(await d.must(['exec', '-t', 'all', 'stat', '-c', '%u', '/dev/pts/0'])).toBe('0');
     const { start } = await rangeOf('all');
-    expect(await d.must(['top', 'all'])).toContain(String(start));
+    expect(await d.must(['top', 'all'])).toContain(String(start).slice(0, 7));
     expect(await d.must(['exec', 'all', 'sh', '-c', 'ip -4 -o addr show eth0 | grep -c inet'])).toBe('1');
     await d.must(['rm', '-f', 'all']);
   }, 60_000);
