@@ -44,6 +44,7 @@ export const layers: readonly Layer[] = [
   { folder: 'logger', level: 4, mayImport: ['sys', 'api/types'] },
   { folder: 'plugins', level: 3, mayImport: [] },
   { folder: 'volume', level: 4, mayImport: ['sys', 'graphdb', 'api/types', 'plugins'] },
+  { folder: 'secret', level: 4, mayImport: ['graphdb'] },
   { folder: 'container', level: 4, mayImport: ['api/types', 'graphdb', 'libcontainer'] },
   { folder: 'stdio', level: 5, mayImport: ['sys', 'logger', 'execdriver', 'api/jobs', 'api/types', 'engine'] },
   { folder: 'layer', level: 5, mayImport: ['graphdriver', 'graphdb', 'sys'] },

@@ -23,6 +23,7 @@ const INFO = ['api/routes.test.ts', 'info has every key'] as const;
 const JOBS = ['api/routes.test.ts', 'jobs are listed and cancelled'] as const;
 const FIXED = ['api/routes.test.ts', 'networks and volumes'] as const;
 
+const SECRETS = ['volumes/secrets.test.ts', 'create, ls, inspect, rm'] as const;
 const VOLUME_LIST = ['volumes/volumes.test.ts', 'ls filters and inspect'] as const;
 
 export const proofs: Readonly<Record<string, Proof>> = {
@@ -88,6 +89,10 @@ export const proofs: Readonly<Record<string, Proof>> = {
   'POST /berth/volumes/{name}/import': ['volumes/transfer.test.ts', 'export and import'],
   'POST /berth/volumes/{name}/rename': ['volumes/transfer.test.ts', 'rename'],
   'POST /berth/volumes/{name}/clone': ['volumes/transfer.test.ts', 'clone'],
+  'GET /berth/secrets': SECRETS,
+  'POST /berth/secrets/create': SECRETS,
+  'GET /berth/secrets/{name}': SECRETS,
+  'DELETE /berth/secrets/{name}': SECRETS,
   'POST /volumes/prune': ['volumes/volumes.test.ts', 'prune: since API 1.42'],
   'DELETE /volumes/{name}': ['daemon/volumes.test.ts', 'a named volume keeps'],
   'GET /plugins': ['api/routes.test.ts', 'there are no plugins'],

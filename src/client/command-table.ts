@@ -17,6 +17,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   container: 'Manage containers',
   image: 'Manage images',
   jobs: 'Show and cancel what the daemon is doing',
+  secret: 'Manage secrets of this host',
   system: 'Manage Berth',
   volume: 'Manage volumes',
 };
@@ -195,6 +196,26 @@ export const COMMANDS: readonly TableEntry[] = [
     names: ['jobs cancel'],
     summary: 'Cancel running jobs',
     load: async () => (await import('./system/jobs.ts')).cancelJobs,
+  },
+  {
+    names: ['secret create'],
+    summary: 'Keep a value encrypted, to be given to containers',
+    load: async () => (await import('./secret/secret.ts')).create,
+  },
+  {
+    names: ['secret inspect'],
+    summary: 'Display what is known of one or more secrets, but not their values',
+    load: async () => (await import('./system/inspect.ts')).inspectSecrets,
+  },
+  {
+    names: ['secret ls', 'secret list'],
+    summary: 'List secrets',
+    load: async () => (await import('./secret/secret.ts')).ls,
+  },
+  {
+    names: ['secret rm', 'secret remove'],
+    summary: 'Remove one or more secrets',
+    load: async () => (await import('./secret/secret.ts')).rm,
   },
   {
     names: ['system df'],

@@ -33,6 +33,7 @@ import { runCommand } from '#pkg/command/command.ts';
 import { log } from '#pkg/log/log.ts';
 import { Pump } from '#stdio/pump.ts';
 import { VolumeQuota } from '#volume/quota.ts';
+import { Secrets } from '#secret/secrets.ts';
 import { type CopyTree, LocalVolumes } from '#volume/local.ts';
 import { PluginDrivers } from '#volume/plugin-driver.ts';
 import { Volumes } from '#volume/volumes.ts';
@@ -162,6 +163,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     }),
     volumeDrivers,
     copyTree,
+    secrets: new Secrets({ dataRoot, db }),
     layers,
     images,
     graph,

@@ -30,6 +30,7 @@ import { inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from './ne
 import { PruneLock } from './prune/conditions.ts';
 import { pruneContainers } from './prune/containers.ts';
 import { pruneImages } from './prune/images.ts';
+import { installSecretJobs } from './secret/jobs.ts';
 import type { Services } from './services.ts';
 import { containerStats, statsCollector } from './stats/stats.ts';
 import { DiskUsageMeter } from './system/disk-usage.ts';
@@ -46,6 +47,7 @@ export function installJobs(services: Services): void {
   installImageJobs(services);
   installVolumeJobs(services);
   installDiskUsageJobs(services);
+  installSecretJobs(services);
   const { engine } = services;
   engine.register(system.systemInfo, () => systemInfo(services));
   engine.register(system.systemVersion, () => systemVersion(services));

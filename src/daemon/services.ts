@@ -20,6 +20,7 @@ import type { ArchivePool } from '#pkg/archive/pool.ts';
 import type { ArchiveStreams } from '#pkg/archive/copy-streams.ts';
 import type { Pump } from '#stdio/pump.ts';
 import type { VolumeDrivers } from '#volume/driver.ts';
+import type { Secrets } from '#secret/secrets.ts';
 import type { CopyTree } from '#volume/local.ts';
 import type { Volumes } from '#volume/volumes.ts';
 import type { Consoles } from './container/console.ts';
@@ -114,6 +115,7 @@ export interface Services {
   readonly execs: Execs;
   readonly volumes: Volumes;
   readonly copyTree: CopyTree;
+  readonly secrets: Secrets;
   /** Drivers of volumes that are plugins. */
   readonly volumeDrivers: VolumeDrivers;
   readonly layers: LayerStore;

@@ -89,6 +89,19 @@ export interface MountRequest {
   Chown?: boolean;
 }
 
+/** A secret that the container is given (`berth run --secret`). Beyond Docker. */
+export interface SecretRequest {
+  /** Name or id. */
+  Source: string;
+  /** 'mount' or 'env'. */
+  Type?: string;
+  /** A path, from /run/secrets when it is relative; or a variable. */
+  Target?: string;
+  UID?: number;
+  GID?: number;
+  Mode?: number;
+}
+
 export interface Resources {
   CpuShares: number;
   Memory: number;
@@ -165,6 +178,7 @@ export interface HostConfig extends Resources {
   Runtime?: string;
   Isolation: string;
   Mounts?: MountRequest[];
+  Secrets?: SecretRequest[];
   /** null: the default list; []: none. */
   MaskedPaths: string[] | null;
   ReadonlyPaths: string[] | null;

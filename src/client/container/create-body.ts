@@ -137,6 +137,7 @@ function hostConfigOf({ values, given }: CreateInput): Partial<HostConfig> {
     ...(values.sysctl.length === 0 ? {} : { Sysctls: toRecord(values.sysctl) }),
     ...(values.runtime === '' ? {} : { Runtime: values.runtime }),
     ...(values.mount.length === 0 ? {} : { Mounts: [...values.mount] }),
+    ...(values.secret.length === 0 ? {} : { Secrets: [...values.secret] }),
     ...(given.has('init') ? { Init: values.init } : {}),
   };
 }

@@ -23,6 +23,7 @@ import {
 import { checkHost, checkServer } from './hosts.ts';
 import { parseMount } from './mount-option.ts';
 import { parseNetwork } from './network-option.ts';
+import { parseSecret } from './secret-option.ts';
 import { checkVariable } from './variables.ts';
 
 /** Each occurrence parsed into one value of a list. */
@@ -120,6 +121,7 @@ const SECURITY = {
 const STORAGE = {
   mount: many('Attach a filesystem mount to the container', parseMount, 'mount'),
   'read-only': flag("Mount the container's root filesystem as read only"),
+  secret: many('Give the container a secret (NAME[,type=mount|env,target=,uid=,gid=,mode=])', parseSecret, 'secret'),
   'storage-opt': list('Storage driver options for the container'),
   tmpfs: list('Mount a tmpfs directory'),
   volume: list('Bind mount a volume', { shorthand: 'v' }),

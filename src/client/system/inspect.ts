@@ -4,6 +4,7 @@
  */
 import { inspectContainer } from '#api/client/containers.ts';
 import { inspectImage } from '#api/client/images.ts';
+import { inspectSecret } from '#api/client/secrets.ts';
 import { inspectVolume } from '#api/client/volumes.ts';
 import { ApiError } from '#api/client/api-error.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
@@ -62,6 +63,14 @@ export const inspectVolumes = defineCommand({
   flags: { format: inspectFormatFlag(), size: sizeFlag('Display how much is in it') },
   run: (context, { values, positionals }) =>
     show(context, positionals, values.format, (name) => inspectVolume(context.client(), name, values.size)),
+});
+
+export const inspectSecrets = defineCommand({
+  operands: 'SECRET [SECRET...]',
+  count: [1, Infinity],
+  flags: { format: inspectFormatFlag() },
+  run: (context, { values, positionals }) =>
+    show(context, positionals, values.format, (name) => inspectSecret(context.client(), name)),
 });
 
 /** A name may mean a container, an image or a volume; the first kind that knows it wins. */

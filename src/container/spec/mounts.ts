@@ -19,6 +19,8 @@ export type MountSources = ReadonlyMap<string, { readonly path: string; readonly
 export interface MountsInput {
   readonly record: ContainerRecord;
   readonly sources: MountSources;
+  /** Mounts of the container's secrets. */
+  readonly secrets?: readonly Mount[];
   readonly files: GeneratedFiles | undefined;
   /** Host path of docker-init when `Init` is asked for. */
   readonly initFile: string | undefined;
@@ -31,9 +33,11 @@ export function mountsOf(input: MountsInput): Mount[] {
   const wanted = new Set(record.mounts.map((mount) => mount.destination));
   const unwanted = (mount: Mount) => !wanted.has(mount.destination);
   // What the user mounts on /etc must not hide the files in it.
-  const others = [...generated(input).filter(unwanted), ...record.mounts.map((mount) => userMount(mount, input))].sort(
-    (a, b) => depth(a.destination) - depth(b.destination),
-  );
+  const others = [
+    ...generated(input).filter(unwanted),
+    ...(input.secrets ?? []),
+    ...record.mounts.map((mount) => userMount(mount, input)),
+  ].sort((a, b) => depth(a.destination) - depth(b.destination));
   const init: Mount[] = [];
   if (input.initFile !== undefined) {
     init.push({ destination: '/sbin/docker-init', type: 'bind', source: input.initFile, options: ['bind', 'ro'] });

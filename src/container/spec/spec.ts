@@ -5,7 +5,7 @@
 import type { Ulimit } from '#api/types/host-config.ts';
 import type { Linux, Namespace, Process, Seccomp, Spec } from '#libcontainer/spec.ts';
 import { effectiveCapabilities } from '../capabilities.ts';
-import { processEnv } from '../merge-config.ts';
+import { overrideEnv, processEnv } from '../merge-config.ts';
 import type { ContainerRecord } from '../record.ts';
 import { type DeviceNumbers, resourcesOf, rlimitsOf } from '../resources.ts';
 import { parseSecurityOptions } from '../security-opt.ts';
@@ -17,6 +17,8 @@ import { defaultMaskedPaths, defaultReadonlyPaths } from './paths.ts';
 const SPEC_VERSION = '1.0.2';
 
 export interface SpecInput extends MountsInput {
+  /** NAME=value of secrets: for the first process only. */
+  readonly secretEnv?: readonly string[];
   readonly cgroupsPath: string;
   readonly cgroupVersion: 1 | 2;
   /** The daemon's own bounding set. */
@@ -98,7 +100,7 @@ function processOf(input: SpecInput, capabilities: readonly string[]): Process {
     terminal: config.Tty,
     ...(config.Tty && height > 0 && width > 0 ? { consoleSize: { height, width } } : {}),
     cwd: config.WorkingDir === '' ? '/' : config.WorkingDir,
-    env: processEnv(config),
+    env: input.secretEnv === undefined ? processEnv(config) : overrideEnv(processEnv(config), input.secretEnv),
     args,
     rlimits: rlimitsOf(hostConfig, input.defaultUlimits),
     ...(input.apparmorProfile === '' ? {} : { apparmorProfile: input.apparmorProfile }),

@@ -57,6 +57,7 @@ export async function createContainer(
   checkOthers(services, hostConfig);
   checkCgroupParent(services, hostConfig.CgroupParent);
   const mounts = wantedMounts(services, hostConfig, config);
+  if (hostConfig.Secrets !== undefined) (await import('../secret/use.ts')).checkSecrets(services, hostConfig);
 
   const id = newId(services);
   const hostname = withHostname(services, config, hostConfig, id);

@@ -20,6 +20,7 @@ import { dup } from '#sys/files.ts';
 import { allocateEndpoints, joinEndpoints } from '../network/endpoints.ts';
 import { linkedHosts } from '../network/links.ts';
 import { hasNames } from '../network/name-service.ts';
+import type { OpenedSecrets } from '../secret/use.ts';
 import type { Services } from '../services.ts';
 import type { Held } from './containers.ts';
 import { cgroupPathOf, giveRealtime } from './cgroup-path.ts';
@@ -100,10 +101,11 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
   failpoint('start.network-made');
   using ids = mountNamespaceOf(held.record.userns);
   using mounts = await openMounts(services, held.record, undo, ids?.fd);
+  using secrets = await secretsOf(services, held.record);
   const joined = joinedNamespaces(services, held.record);
   const sharedShm = sharedMemory(services, held.record, undo);
   giveRealtime(services, held.record);
-  const spec = specOf(services, held.record, { endpoints, sources: mounts.sources, joined, sharedShm });
+  const spec = specOf(services, held.record, { endpoints, sources: mounts.sources, joined, sharedShm, secrets });
   const layer = services.layers.readWrite(id);
   if (layer === undefined) throw systemError(`container ${id} has no read-write layer`);
   // One counted mount of the layer; the driver closes its own duplicate.
@@ -149,6 +151,13 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
   publishStarted(services, held.record);
 }
 
+/** Few containers have any, so the code is loaded for the first that has. */
+async function secretsOf(services: Services, record: ContainerRecord): Promise<OpenedSecrets | undefined> {
+  if (record.hostConfig.Secrets === undefined) return undefined;
+  const { openSecrets } = await import('../secret/use.ts');
+  return openSecrets(services, record);
+}
+
 function publishStarted(services: Services, record: ContainerRecord): void {
   for (const mount of record.mounts) {
     if (mount.volume === '') continue;
@@ -171,9 +180,10 @@ function specOf(
     readonly sources: MountSources;
     readonly joined: JoinedNamespaces;
     readonly sharedShm: string | undefined;
+    readonly secrets: OpenedSecrets | undefined;
   },
 ): Spec {
-  const { endpoints, sources, joined, sharedShm } = made;
+  const { endpoints, sources, joined, sharedShm, secrets } = made;
   const { settings, isolation, host } = services;
   const { hostConfig } = record;
   // Who shares a network shares what is known of it, as one and the same files.
@@ -196,6 +206,7 @@ function specOf(
   return buildSpec({
     record,
     sources,
+    ...(secrets === undefined ? {} : { secrets: secrets.mounts, secretEnv: secrets.env }),
     files,
     initFile: wantsInit ? isolation.initFile() : undefined,
     sharedShm,

@@ -9,5 +9,4 @@ export function networkIdOf(name: string): string {
 }
 
 /** 'default' is another name of the bridge. */
-export const isPredefined = (name: string): boolean =>
-  name === 'default' || networkNames.includes(name);
+export const isPredefined = (name: string): boolean => name === 'default' || networkNames.includes(name);

@@ -15,6 +15,7 @@ import type {
   MountRequest,
   Resources,
   RestartPolicy,
+  SecretRequest,
   ThrottleDevice,
   TmpfsOptions,
   Ulimit,
@@ -144,6 +145,15 @@ const mount = struct<MountRequest>('mount.Mount', {
   ),
 });
 
+const secret = struct<SecretRequest>('berth.Secret', {
+  Source: text,
+  Type: omitEmpty(text),
+  Target: omitEmpty(text),
+  UID: optional(uint32),
+  GID: optional(uint32),
+  Mode: optional(uint32),
+});
+
 function listOfTexts(value: unknown, place: { struct: string; path: string }): string[] {
   return texts(value, place) ?? [];
 }
@@ -242,6 +252,7 @@ const hostConfigShape: Shape<HostConfig> = {
   Isolation: text,
   ...resourcesShape,
   Mounts: omitEmpty(list(mount, 'mount.Mount')),
+  Secrets: omitEmpty(list(secret, 'berth.Secret')),
   MaskedPaths: texts,
   ReadonlyPaths: texts,
   Init: optional(flag),

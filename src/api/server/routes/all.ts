@@ -8,6 +8,7 @@ import { execRoutes } from './exec.ts';
 import { imageRoutes } from './images.ts';
 import { networkRoutes } from './networks.ts';
 import { pluginRoutes, swarmRoutes } from './swarm-plugins.ts';
+import { secretRoutes } from './secrets.ts';
 import { systemRoutes } from './system.ts';
 import { volumeRoutes } from './volumes.ts';
 
@@ -21,6 +22,7 @@ export function allRoutes(engine: Pick<Engine, 'list' | 'cancel'>): readonly Rou
     ...imageRoutes,
     ...networkRoutes,
     ...volumeRoutes,
+    ...secretRoutes,
     ...swarmRoutes,
     ...pluginRoutes,
   ];
