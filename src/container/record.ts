@@ -75,7 +75,10 @@ export interface ContainerRecord {
   readonly desired: 'running' | 'stopped';
   /** The last stop was the user's. */
   readonly manuallyStopped: boolean;
+  /** Restarts by the policy since the last start by the user; one that is being waited for counts. */
   readonly restartCount: number;
+  /** The wait before that restart, from which the next one is counted. */
+  readonly backoffMs?: number;
   /** By the name of the network. */
   readonly networks: Readonly<Record<string, NetworkWish>>;
   /** While it runs: in the order of its links. */

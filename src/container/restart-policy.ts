@@ -1,14 +1,11 @@
 /**
  * Restart policies: what they may say, whether an ended container is started again, and how long to wait before it.
- * The wait doubles from 100 ms to a minute and starts anew once a container has run for ten seconds.
+ * Unless the container's label says otherwise, the wait doubles from 100 ms to a minute and starts anew once it has run
+ * for ten seconds.
  */
 import type { RestartPolicy } from '#api/types/host-config.ts';
-import type { RestartBackoff } from '#api/types/container.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
-
-const BACKOFF_FIRST_MS = 100;
-const BACKOFF_MAX_MS = 60_000;
-const STEADY_AFTER_MS = 10_000;
+import { type Backoff, DEFAULT_BACKOFF } from './extension-labels.ts';
 
 export function checkRestartPolicy(policy: RestartPolicy, autoRemove: boolean): void {
   const { Name: name, MaximumRetryCount: retries } = policy;
@@ -39,18 +36,19 @@ export interface EndedRun {
   readonly ranMs: number;
   readonly previousBackoffMs: number;
   /** Of this container; absent: the usual waits. */
-  readonly backoff?: RestartBackoff | undefined;
+  readonly backoff?: Backoff;
 }
 
 /** How long to wait before the next start, or undefined when there is none. */
 export function nextRestart(run: EndedRun): { readonly waitMs: number } | undefined {
   if (run.manuallyStopped || !wanted(run)) return undefined;
-  const { FirstMs = BACKOFF_FIRST_MS, MaxMs = BACKOFF_MAX_MS, SteadyAfterMs = STEADY_AFTER_MS } = run.backoff ?? {};
-  const previous = run.ranMs >= SteadyAfterMs ? 0 : run.previousBackoffMs;
-  return { waitMs: Math.min(previous === 0 ? FirstMs : previous * 2, Math.max(FirstMs, MaxMs)) };
+  const { firstMs, maxMs, factor, resetMs } = run.backoff ?? DEFAULT_BACKOFF;
+  const previous = run.ranMs >= resetMs ? 0 : run.previousBackoffMs;
+  return { waitMs: Math.round(previous === 0 ? firstMs : Math.min(previous * factor, maxMs)) };
 }
 
-function wanted(run: EndedRun): boolean {
+/** Whether the policy wants it to run again, whoever stopped it. */
+export function wanted(run: Pick<EndedRun, 'policy' | 'exitCode' | 'restartCount'>): boolean {
   switch (run.policy.Name) {
     case 'always':
     case 'unless-stopped':

@@ -13,6 +13,8 @@ import { normaliseCapabilities } from './capabilities.ts';
 import { wishOf } from './network-wish.ts';
 import type { NetworkWish } from './network-wish.ts';
 import { checkResources, type CpuFacts } from './resources.ts';
+import { checkExtensionLabels } from './extension-labels.ts';
+import { probeTestOf } from './health.ts';
 import { checkRestartPolicy } from './restart-policy.ts';
 import { parseSecurityOptions } from './security-opt.ts';
 import { parseSignal } from './signals.ts';
@@ -34,6 +36,7 @@ export function checkConfig(config: ContainerConfig): ContainerConfig {
     throw invalidParameter(`invalid hostname: "${config.Hostname}": it is longer than ${HOSTNAME_BYTES_MAX} bytes`);
   }
   checkHealthcheck(config);
+  checkExtensionLabels(config.Labels);
   for (const port of Object.keys(config.ExposedPorts ?? {})) checkPort(port);
   return { ...config, WorkingDir: cleanWorkingDir(config.WorkingDir) };
 }
@@ -65,6 +68,7 @@ function checkHealthcheck(config: ContainerConfig): void {
     }
   }
   if ((health.Retries ?? 0) < 0) throw invalidParameter('Retries in Healthcheck cannot be negative');
+  probeTestOf(health.Test ?? []);
 }
 
 export interface HostFacts extends CpuFacts {

@@ -49,6 +49,8 @@ import { Waiters } from './container/waiters.ts';
 import { Execs } from './exec/execs.ts';
 import { FileLeases } from './files/leases.ts';
 import { StoppedTrees } from './files/stopped-trees.ts';
+import { HealthMonitor } from './health/health-monitor.ts';
+import { HealthStates } from './health/health-states.ts';
 import { readHost } from './host-facts.ts';
 import { seccompDefaultOf } from './container/seccomp.ts';
 import { installJobs } from './jobs.ts';
@@ -155,6 +157,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     waiters: new Waiters(),
     updateHooks: new UpdateHooks(),
     execs: new Execs(db),
+    health: new HealthMonitor(new HealthStates(db), () => services),
     volumes: new Volumes({
       local: localVolumes,
       db,
@@ -197,6 +200,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     logFailed: ({ path: file, lines, error }) =>
       services.logLosses.ofFile(file, lines, error ?? 'it could not be written'),
   });
+  undo.defer(() => services.health.stop());
+  services.updateHooks.add('health', ({ record }) => services.health.reconfigure(record));
   installJobs(services);
   await restore(services);
   const held = undo.move();

@@ -32,6 +32,7 @@ import type { UpdateHooks } from './container/update-hooks.ts';
 import type { Waiters } from './container/waiters.ts';
 import type { Execs } from './exec/execs.ts';
 import type { FileAccess } from './files/stopped-trees.ts';
+import type { HealthWatch } from './health/health-watch.ts';
 import type { HostSystem } from './host-facts.ts';
 import type { Networks } from './network/registry.ts';
 import type { Runtimes } from './runtimes.ts';
@@ -113,6 +114,7 @@ export interface Services {
   /** Parts that act when a container is updated. */
   readonly updateHooks: UpdateHooks;
   readonly execs: Execs;
+  readonly health: HealthWatch;
   readonly volumes: Volumes;
   readonly copyTree: CopyTree;
   readonly secrets: Secrets;

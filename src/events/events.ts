@@ -13,6 +13,11 @@ export interface NewEvent {
   readonly action: string;
   readonly id: string;
   readonly attributes: Readonly<Record<string, string>>;
+  /**
+   * One of many of the same kind that come for ever (a health probe's): told to whoever listens and kept for a while in
+   * memory, but not on the disk, where it would push out what matters.
+   */
+  readonly transient?: boolean;
 }
 
 export interface Event {
@@ -20,13 +25,21 @@ export interface Event {
   readonly message: EventMessage;
 }
 
+interface Pending extends Event {
+  readonly transient: boolean;
+}
+
 type Listener = (events: readonly Event[]) => void;
+
+/** Of the transient events: as many as dockerd keeps of all. */
+const TRANSIENT_MAX = 256;
 
 export class Events {
   readonly #db: Pick<GraphDb, 'appendEvents' | 'eventsBetween'>;
   readonly #now: () => bigint;
   readonly #listeners = new Set<Listener>();
-  #pending: Event[] = [];
+  readonly #transient: Event[] = [];
+  #pending: Pending[] = [];
   #scheduled = false;
 
   constructor(db: Pick<GraphDb, 'appendEvents' | 'eventsBetween'>, now: () => bigint = nowNs) {
@@ -36,7 +49,7 @@ export class Events {
 
   publish(event: NewEvent): void {
     const timeNs = this.#now();
-    this.#pending.push({ timeNs, message: messageOf(event, timeNs) });
+    this.#pending.push({ timeNs, message: messageOf(event, timeNs), transient: event.transient === true });
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(() => this.flush());
@@ -48,13 +61,20 @@ export class Events {
     const events = this.#pending;
     if (events.length === 0) return;
     this.#pending = [];
+    const kept = events.filter((event) => !event.transient);
+    if (kept.length < events.length) this.#keepTransient(events.filter((event) => event.transient));
     try {
-      this.#db.appendEvents(events.map(({ timeNs, message }) => ({ timeNs, document: message })));
+      if (kept.length > 0) this.#db.appendEvents(kept.map(({ timeNs, message }) => ({ timeNs, document: message })));
     } catch (error) {
       // A full disk must not stop containers from ending: the history has a hole, listeners still hear.
-      log.error('events not kept', { count: events.length, err: error });
+      log.error('events not kept', { count: kept.length, err: error });
     }
     for (const listener of this.#listeners) listener(events);
+  }
+
+  #keepTransient(events: readonly Event[]): void {
+    this.#transient.push(...events);
+    if (this.#transient.length > TRANSIENT_MAX) this.#transient.splice(0, this.#transient.length - TRANSIENT_MAX);
   }
 
   subscribe(listener: Listener): Disposable {
@@ -65,11 +85,16 @@ export class Events {
   /** History with since ≤ time ≤ until, oldest first. */
   between(sinceNs: bigint | undefined, untilNs: bigint | undefined): Event[] {
     this.flush();
-    return this.#db.eventsBetween(sinceNs, untilNs).map(({ timeNs, document }) => ({
+    const kept: Event[] = this.#db.eventsBetween(sinceNs, untilNs).map(({ timeNs, document }) => ({
       timeNs,
       // as: the log holds nothing but what `flush` wrote.
       message: document as EventMessage,
     }));
+    const recent = this.#transient.filter(
+      ({ timeNs }) => timeNs >= (sinceNs ?? 0n) && (untilNs === undefined || timeNs <= untilNs),
+    );
+    if (recent.length === 0) return kept;
+    return [...kept, ...recent].sort((a, b) => (a.timeNs < b.timeNs ? -1 : 1));
   }
 
   get listenerCount(): number {

@@ -88,10 +88,56 @@ export interface ExecRequest {
   readonly signal: AbortSignal;
 }
 
+/** A health probe: a process in a container without input, whose end matters more than its output. */
+export interface ProbeRequest {
+  /** Of this one run. */
+  readonly id: string;
+  readonly container: RunningProcess;
+  /** As of an exec. Asked for at the first probe of a container, and again after `forgetProbe`. */
+  readonly spec: () => Spec;
+  /** Of the output that is kept. */
+  readonly outputBytesMax: number;
+}
+
+export interface ProbeEnd {
+  readonly exitCode: number;
+  /** At most `outputBytesMax`, stdout and stderr as they came. */
+  readonly output: Uint8Array;
+  /** There was more. */
+  readonly more: boolean;
+}
+
+export interface RunningProbe {
+  /** Rejects when the program could not be executed, as `exec` does, or when the monitor died. */
+  readonly ended: Promise<ProbeEnd>;
+  /** It takes long: its output is read from now on, so that a full pipe does not hold it up. */
+  drain(): void;
+  /** Ends it and its process group. */
+  kill(): void;
+}
+
+export interface SocketsRequest {
+  /** Of this one request. */
+  readonly id: string;
+  readonly container: RunningProcess;
+  readonly family: number;
+  readonly type: number;
+  readonly count: number;
+}
+
 export interface ExecDriver {
   readonly name: string;
   start(request: LaunchRequest): Promise<RunningProcess>;
   exec(request: ExecRequest): Promise<RunningProcess>;
+  /**
+   * Starts a probe; one at a time in a container. Nothing of it is kept over a restart of the daemon: `restore` ends
+   * those it finds. Errors: as `exec`.
+   */
+  probe(request: ProbeRequest): Promise<RunningProbe>;
+  /** Sockets made in the network namespace of a container; the caller's, and to be closed before it can end. */
+  sockets(request: SocketsRequest): Promise<number[]>;
+  /** What was prepared for the probes of a container is no longer right: they are asked to do something else. */
+  forgetProbe(containerId: string): void;
   /** Every process the monitor knows or has an unread exit record of. `exited` of an ended one is settled. */
   restore(): Promise<RunningProcess[]>;
   /** Forgets an ended process: its exit record, cgroups and descriptors. Idempotent. */

@@ -21,6 +21,8 @@ import { ownRights, planProcess, type ProcessPlan } from './process-plan.ts';
 import {
   addCgroupJoin,
   addEnd,
+  addLimits,
+  addUngatedEnd,
   addSelfAttributes,
   addSession,
   addStdio,
@@ -95,7 +97,7 @@ export class PreparedExec implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const resource of this.#resources.splice(0).reverse()) resource[Symbol.dispose]();
+    disposeAll(this.#resources);
     if (this.#master !== undefined) close(this.#master);
     this.#master = undefined;
   }
@@ -103,23 +105,71 @@ export class PreparedExec implements Disposable {
 
 /** Errors: invalid-parameter, not-found (user, group), conflict (the container has ended), StartError, system. */
 export function prepareExec(request: ExecProcessRequest): PreparedExec {
+  return owning((own) => {
+    const { pty, program, plan, filter, secondClone } = begin(request, own);
+    const limitsFromOutside = (request.spec.linux?.namespaces ?? []).some(({ type }) => type === 'user');
+    const { exec } = addEnd(program, plan, filter, { limitsFromOutside });
+    own(exec);
+    const master = pty?.master;
+    return (resources) => new PreparedExec({ program, secondClone, exec, plan, limitsFromOutside, resources, master });
+  });
+}
+
+/**
+ * A list that can be launched again and again, each time with other streams: no gate, no terminal. `uid` (a host id) is
+ * who has to own the pipes. Errors: as `prepareExec`.
+ */
+export interface PreparedProbe extends Disposable {
+  readonly program: Program;
+  readonly secondClone: boolean;
+  readonly uid: number;
+  explain(outcome: ProgramOutcome): StartError;
+}
+
+export function prepareProbe(request: ExecProcessRequest & { readonly stdio: ChildStdio }): PreparedProbe {
+  return owning((own) => {
+    const { program, plan, filter, secondClone, uid } = begin(request, own, addLimits);
+    addUngatedEnd(program, plan, filter);
+    return (resources) => ({
+      program,
+      secondClone,
+      uid,
+      explain: (outcome) => explainFailure(outcome, { program: plan.args[0] ?? '', cwd: plan.process.cwd }),
+      [Symbol.dispose]: () => disposeAll(resources),
+    });
+  });
+}
+
+type Own = <T extends Disposable>(resource: T) => T;
+
+/** What `build` makes is disposed when it fails, else handed to what it returns. */
+function owning<T>(build: (own: Own) => (resources: Disposable[]) => T): T {
   const resources: Disposable[] = [];
   try {
-    return prepare(request, resources);
+    const finish = build((resource) => {
+      resources.push(resource);
+      return resource;
+    });
+    return finish(resources);
   } catch (error) {
-    for (const resource of resources.reverse()) resource[Symbol.dispose]();
+    disposeAll(resources);
     throw error;
   }
 }
 
-function prepare(request: ExecProcessRequest, resources: Disposable[]): PreparedExec {
+function disposeAll(resources: Disposable[]): void {
+  for (const resource of resources.splice(0).reverse()) resource[Symbol.dispose]();
+}
+
+/** Everything up to the end of the list. `first`: before it enters the container, while it has our rights. */
+function begin(
+  request: ExecProcessRequest,
+  own: Own,
+  first: (program: Program, plan: ProcessPlan) => void = () => undefined,
+) {
   const { process, linux = {} } = request.spec;
   if (process === undefined) throw invalidParameter('process: is missing');
   checkProcess(process);
-  const own = <T extends Disposable>(resource: T): T => {
-    resources.push(resource);
-    return resource;
-  };
   using root = openRoot(request);
   const plan = planProcess(process, root.fd, ownRights());
   const uid = idMaps(linux.uidMappings, linux.gidMappings).uid(plan.uid);
@@ -130,6 +180,7 @@ function prepare(request: ExecProcessRequest, resources: Disposable[]): Prepared
 
   const program = own(new Program());
   addStdio(program, stdio);
+  first(program, plan);
   addSelfAttributes(program, plan, apparmorLabel(process.apparmorProfile));
   addCgroupJoin(program, request.cgroup);
   const secondClone = addJoin(program, request, own);
@@ -138,10 +189,7 @@ function prepare(request: ExecProcessRequest, resources: Disposable[]): Prepared
   addPersonality(program, linux.personality);
   addPriorities(program, process);
   const filter = linux.seccomp === undefined ? undefined : compileSeccomp(linux.seccomp);
-  const limitsFromOutside = (linux.namespaces ?? []).some(({ type }) => type === 'user');
-  const { exec } = addEnd(program, plan, filter, { limitsFromOutside });
-  own(exec);
-  return new PreparedExec({ program, secondClone, exec, plan, limitsFromOutside, resources, master: pty?.master });
+  return { program, plan, filter, secondClone, uid, pty };
 }
 
 function openRoot({ container, containerId }: ExecProcessRequest): OwnedFd {
@@ -157,7 +205,7 @@ function openRoot({ container, containerId }: ExecProcessRequest): OwnedFd {
  * Joins everything the container has for itself. On v2 the process is cloned into the group and only then enters the
  * cgroup namespace. Where a second clone is not needed for the pid namespace it is for the group of v2.
  */
-function addJoin(program: Program, request: ExecProcessRequest, own: (fd: OwnedFd) => OwnedFd): boolean {
+function addJoin(program: Program, request: ExecProcessRequest, own: Own): boolean {
   const namespaces = request.spec.linux?.namespaces ?? [];
   const v2 = request.cgroup?.version === 2 ? request.cgroup.directory : undefined;
   const pidfd = program.fd(request.container.pidfd);
@@ -182,7 +230,7 @@ function openTerminal(
   uid: number,
   request: ExecProcessRequest,
   size: ConsoleSize | undefined,
-  own: (resource: Disposable) => Disposable,
+  own: Own,
 ): Pty {
   using devpts = devptsOf(root.fd);
   const pty = makeTerminal(devpts.fd, uid, request.consoleSize ?? size);

@@ -95,7 +95,7 @@ export function addWorkingDirectory(program: Program, root: Source | number, cwd
   program.doWith(open, 'enter working directory', NR.fchdir);
 }
 
-function addLimits(program: Program, plan: ProcessPlan): void {
+export function addLimits(program: Program, plan: ProcessPlan): void {
   for (const { resource, soft, hard } of plan.limits) {
     const limit = program.bytes(new Uint8Array(BigUint64Array.of(soft, hard).buffer));
     program.do(`set resource limit ${resource}`, NR.prlimit64, 0, resource, limit, 0);
@@ -168,11 +168,25 @@ export function addEnd(
   filter: CompiledSeccomp | undefined,
   { startFifo, limitsFromOutside }: EndOptions,
 ): ListEnd {
-  const { process } = plan;
-  const noNewPrivileges = process.noNewPrivileges === true;
   if (!limitsFromOutside) addLimits(program, plan);
+  addRights(program, plan, filter);
+  const exec = program.gate('exec');
+  if (startFifo !== undefined)
+    program.do('wait for start', NR.read, program.fd(startFifo), program.alloc(SIGNAL_SET_BYTES), 1);
+  const afterGates = program.steps.length;
+  addLast(program, plan, filter);
+  return { exec, afterGates };
+}
+
+/** As `addEnd` for a process that nobody has to record before it runs: a health probe. Its limits are set already. */
+export function addUngatedEnd(program: Program, plan: ProcessPlan, filter: CompiledSeccomp | undefined): void {
+  addRights(program, plan, filter);
+  addLast(program, plan, filter);
+}
+
+function addRights(program: Program, plan: ProcessPlan, filter: CompiledSeccomp | undefined): void {
   addIds(program, plan);
-  if (!noNewPrivileges && filter !== undefined) {
+  if (plan.process.noNewPrivileges !== true && filter !== undefined) {
     // A change of uid emptied the effective set; the filter needs CAP_SYS_ADMIN in it.
     const { permitted, inheritable } = plan.capabilities;
     addCapset(program, 'raise CAP_SYS_ADMIN for the filter', SYS_ADMIN, SYS_ADMIN | permitted | inheritable, 0n);
@@ -181,14 +195,13 @@ export function addEnd(
   program.do('close the rest', NR.close_range, 3, 0xffffffff, CLOSE_RANGE.CLOEXEC);
   const noSignals = program.bytes(new Uint8Array(SIGNAL_SET_BYTES));
   program.do('unblock signals', NR.rt_sigprocmask, SIG_SETMASK, noSignals, 0, SIGNAL_SET_BYTES);
-  const exec = program.gate('exec');
-  if (startFifo !== undefined)
-    program.do('wait for start', NR.read, program.fd(startFifo), program.alloc(SIGNAL_SET_BYTES), 1);
-  const afterGates = program.steps.length;
+}
+
+function addLast(program: Program, plan: ProcessPlan, filter: CompiledSeccomp | undefined): void {
+  const noNewPrivileges = plan.process.noNewPrivileges === true;
   if (noNewPrivileges) program.do('no new privileges', NR.prctl, PR.SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   else if (filter !== undefined) addFilter(program, filter);
   addCapabilities(program, plan);
   if (noNewPrivileges && filter !== undefined) addFilter(program, filter);
   addExecve(program, plan);
-  return { exec, afterGates };
 }

@@ -10,6 +10,8 @@ import { ioctl } from './files.ts';
 import { IOCTL, NR, SOCKET } from './numbers.ts';
 
 const EAGAIN = -errnoNumber('EAGAIN');
+const EINPROGRESS = -errnoNumber('EINPROGRESS');
+const SO_ERROR = 4;
 /** The kernel's SCM_MAX_FD. */
 export const DESCRIPTORS_MAX = 253;
 
@@ -248,6 +250,26 @@ export function bindSocket(fd: number, ip: string, port: number): number {
 
 export function listen(fd: number, backlog: number): void {
   must('listen', NR.listen, fd, backlog);
+}
+
+/** Of a non-blocking socket: whether it is through at once. Errors: ECONNREFUSED and the like. */
+export function connectInet(fd: number, ip: string, port: number): 'connected' | 'pending' {
+  const address = inetAddress(ip, port);
+  const result = call(NR.connect, fd, address, address.length);
+  if (result === EINPROGRESS) return 'pending';
+  check(NR.connect, result, fd);
+  return 'connected';
+}
+
+/** What became of a pending connect once the socket is writable; 0: connected. */
+export function socketError(fd: number): number {
+  return getsockopt(fd, SOCKET.SOL_SOCKET, SO_ERROR).getInt32(0, true);
+}
+
+/** Connects to the unix socket that `target` (O_PATH) is, wherever it lies. Errors: ECONNREFUSED, EAGAIN. */
+export function connectUnixFd(fd: number, target: number): void {
+  const address = unixAddress(`/proc/self/fd/${target}`);
+  must('connect', NR.connect, fd, address, address.length);
 }
 
 function inetAddress(ip: string, port: number): Uint8Array {

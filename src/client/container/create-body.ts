@@ -3,14 +3,15 @@
  * mean the daemon's defaults.
  */
 import type { CreateBody } from '#api/client/containers.ts';
-import type { ContainerConfig, HealthConfig } from '#api/types/container.ts';
+import type { ContainerConfig } from '#api/types/container.ts';
 import type { HostConfig, LogConfig, RestartPolicy } from '#api/types/host-config.ts';
 import { ExitError, PROGRAM } from '../command.ts';
 import type { FlagValues } from '../flags/flag-spec.ts';
 import { parseDevice, parseSecurityOptions } from './device-option.ts';
 import { endpointsOf, networkModeOf } from './endpoints.ts';
+import { extensionLabels, healthOf } from './health-options.ts';
 import { parseExposed, parsePublished } from './port-option.ts';
-import type { CREATE_FLAGS, HEALTH_FLAGS } from './run-flags.ts';
+import type { CREATE_FLAGS } from './run-flags.ts';
 import { readLabels, readVariables, toRecord } from './variables.ts';
 import { splitVolumes } from './volume-option.ts';
 
@@ -63,38 +64,11 @@ function configOf({ values, given, image, command, environment }: CreateInput): 
     // An empty --entrypoint takes the image's away.
     Entrypoint: given.has('entrypoint') ? [values.entrypoint] : null,
     OnBuild: null,
-    Labels: readLabels(values['label-file'], values.label),
+    Labels: { ...readLabels(values['label-file'], values.label), ...extensionLabels(values) },
     ...(healthcheck === undefined ? {} : { Healthcheck: healthcheck }),
     ...(values['mac-address'] === '' ? {} : { MacAddress: values['mac-address'] }),
     ...(values['stop-signal'] === '' ? {} : { StopSignal: values['stop-signal'] }),
     ...(given.has('stop-timeout') ? { StopTimeout: values['stop-timeout'] } : {}),
-  };
-}
-
-export function healthOf(values: FlagValues<typeof HEALTH_FLAGS>): HealthConfig | undefined {
-  const asked =
-    values['health-cmd'] !== '' ||
-    values['health-interval'] !== 0 ||
-    values['health-timeout'] !== 0 ||
-    values['health-start-period'] !== 0 ||
-    values['health-start-interval'] !== 0 ||
-    values['health-retries'] !== 0;
-  if (values['no-healthcheck']) {
-    if (asked) throw refused('--no-healthcheck conflicts with --health-* options');
-    return { Test: ['NONE'] };
-  }
-  if (!asked) return undefined;
-  for (const name of ['interval', 'timeout', 'start-period', 'start-interval'] as const) {
-    if (values[`health-${name}`] < 0) throw refused(`--health-${name} cannot be negative`);
-  }
-  if (values['health-retries'] < 0) throw refused('--health-retries cannot be negative');
-  return {
-    ...(values['health-cmd'] === '' ? {} : { Test: ['CMD-SHELL', values['health-cmd']] }),
-    Interval: values['health-interval'],
-    Timeout: values['health-timeout'],
-    StartPeriod: values['health-start-period'],
-    StartInterval: values['health-start-interval'],
-    Retries: values['health-retries'],
   };
 }
 

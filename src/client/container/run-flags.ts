@@ -1,16 +1,6 @@
 /** Flags of `run` and `create`, with docker's names, shorthands and help. What each means is in create-body.ts. */
 import { detachKeysFlag } from '../common-flags.ts';
-import {
-  bytes,
-  duration,
-  type FlagSpec,
-  flag,
-  integer,
-  list,
-  nanoDecimal,
-  text,
-  unsigned,
-} from '../flags/flag-spec.ts';
+import { bytes, type FlagSpec, flag, integer, list, nanoDecimal, text, unsigned } from '../flags/flag-spec.ts';
 import {
   parseDeviceRule,
   parseLimit,
@@ -20,6 +10,7 @@ import {
   parseThrottle,
   parseWeight,
 } from './flag-values.ts';
+import { EXTENSION_FLAGS, HEALTH_FLAGS } from './health-options.ts';
 import { checkHost, checkServer } from './hosts.ts';
 import { parseMount } from './mount-option.ts';
 import { parseNetwork } from './network-option.ts';
@@ -129,18 +120,6 @@ const STORAGE = {
   'volumes-from': list('Mount volumes from the specified container(s)'),
 };
 
-export const HEALTH_FLAGS = {
-  'health-cmd': text('Command to run to check health'),
-  'health-interval': duration('Time between running the check (ms|s|m|h) (default 0s)'),
-  'health-retries': integer('Consecutive failures needed to report unhealthy'),
-  'health-start-interval': duration('Time between running the check during the start period (ms|s|m|h) (default 0s)'),
-  'health-start-period': duration(
-    'Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)',
-  ),
-  'health-timeout': duration('Maximum time to allow one check to run (ms|s|m|h) (default 0s)'),
-  'no-healthcheck': flag('Disable any container-specified HEALTHCHECK'),
-};
-
 const PROCESS = {
   annotation: list('Add an annotation to the container (passed through to the OCI runtime)', { typeName: 'map' }),
   attach: list('Attach to STDIN, STDOUT or STDERR', { shorthand: 'a', check: parseStreams }),
@@ -166,7 +145,15 @@ const PROCESS = {
   workdir: text('Working directory inside the container', { shorthand: 'w' }),
 };
 
-export const CREATE_FLAGS = { ...LIMITS, ...NETWORK, ...SECURITY, ...STORAGE, ...HEALTH_FLAGS, ...PROCESS };
+export const CREATE_FLAGS = {
+  ...LIMITS,
+  ...NETWORK,
+  ...SECURITY,
+  ...STORAGE,
+  ...HEALTH_FLAGS,
+  ...EXTENSION_FLAGS,
+  ...PROCESS,
+};
 
 export const RUN_FLAGS = {
   ...CREATE_FLAGS,

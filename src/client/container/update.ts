@@ -6,8 +6,8 @@ import { defineCommand, UsageError } from '../command.ts';
 import { forEachName } from '../each.ts';
 import { bytes, duration, integer, list, nanoDecimal, text, unsigned } from '../flags/flag-spec.ts';
 import type { ParsedFlags } from '../flags/parse-flags.ts';
-import { healthOf, restartOf } from './create-body.ts';
-import { HEALTH_FLAGS } from './run-flags.ts';
+import { restartOf } from './create-body.ts';
+import { HEALTH_FLAGS, healthOf } from './health-options.ts';
 import { checkVariable, toRecord } from './variables.ts';
 
 const flags = {

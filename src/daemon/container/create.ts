@@ -66,7 +66,7 @@ export async function createContainer(
   for (const mount of mounts) mountMappings(mount, userns);
   const record = recordOf({ services, id, name, image, config: hostname, hostConfig, userns, networks });
   await makeContainer(services, record, mounts, image, signal);
-  return { Id: id, Warnings: [...warnings, ...warningsOf(config)] };
+  return { Id: id, Warnings: [...warnings] };
 }
 
 function resolveImage(services: Services, reference: string, platform: string): Image {
@@ -242,13 +242,4 @@ async function makeContainer(
 
 function unlinkVolumes(services: Services, id: string, record: Pick<ContainerRecord, 'mounts'>): void {
   for (const mount of record.mounts) if (mount.volume !== '') services.volumes.removeUser(mount.volume, id);
-}
-
-function warningsOf(config: ContainerConfig): string[] {
-  const warnings: string[] = [];
-  const test = config.Healthcheck?.Test ?? [];
-  if (test.length > 0 && test[0] !== 'NONE') {
-    warnings.push('The image or request has a HEALTHCHECK. It is kept, but health checks are not run yet.');
-  }
-  return warnings;
 }

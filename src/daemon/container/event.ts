@@ -8,8 +8,10 @@ export function publishContainerEvent(
   record: ContainerRecord,
   action: string,
   attributes: Readonly<Record<string, string>> = {},
+  options: { readonly transient?: boolean } = {},
 ): void {
   events.publish({
+    ...options,
     type: 'container',
     action,
     id: record.id,

@@ -4,6 +4,7 @@
  */
 import type { ExecDriver, ProcessExit, RunningProcess } from '#execdriver/driver.ts';
 import type { ContainerRecord } from '#container/record.ts';
+import { backoffOf } from '#container/extension-labels.ts';
 import { nextRestart } from '#container/restart-policy.ts';
 import { moveTo } from '#container/state.ts';
 import { rfc3339OfDate } from '#pkg/clock/clock.ts';
@@ -15,6 +16,7 @@ import { publishContainerEvent, publishNetworkEvent, publishVolumeEvent, volumeO
 import type { LiveContainer } from './live.ts';
 import { releaseMounts } from './mounts.ts';
 import { dropSharedMemory } from './shared-namespaces.ts';
+import { ranSince, ranUntil } from './ran.ts';
 import { removeHeld } from './remove.ts';
 import { policyRestart } from './policy-restart.ts';
 
@@ -24,12 +26,25 @@ export function adopt(
   record: ContainerRecord,
   driver: ExecDriver,
   process: RunningProcess,
+  /** Found running at the start of the daemon. */
+  restored = false,
 ): LiveContainer {
   const { id } = record;
   const output = services.consoles.begin(record, process);
   const { promise: ended, resolve } = Promise.withResolvers<void>();
-  const live: LiveContainer = { process, driver, ended, userRestart: false, launches: new Set(), pausing: false };
+  const since = performance.now() - (restored ? ranSince(process.startTicks) : 0);
+  const ranMs = (): number => performance.now() - since;
+  const live: LiveContainer = {
+    process,
+    driver,
+    ended,
+    ranMs,
+    userRestart: false,
+    launches: new Set(),
+    pausing: false,
+  };
   services.live.set(id, live);
+  services.health.begin(record, live, { sinceStartMs: live.ranMs(), restored });
   services.tasks.spawn(
     'exit',
     async (signal) => {
@@ -51,7 +66,7 @@ export function adopt(
 async function handleExit(services: Services, held: Held, live: LiveContainer, exit: ProcessExit): Promise<void> {
   const { record } = held;
   const { id } = record;
-  const ranMs = exit.finishedAt.getTime() - Date.parse(record.state.startedAt);
+  const ranMs = ranUntil(record.state.startedAt, exit.finishedAt, live.ranMs());
   const restart =
     live.userRestart || services.live.shuttingDown
       ? undefined
@@ -61,16 +76,18 @@ async function handleExit(services: Services, held: Held, live: LiveContainer, e
           restartCount: record.restartCount,
           manuallyStopped: record.manuallyStopped,
           ranMs,
-          previousBackoffMs: services.live.backoffMs(id),
-          backoff: record.restartBackoff,
+          previousBackoffMs: record.backoffMs ?? 0,
+          backoff: backoffOf(record.config.Labels, record.restartBackoff),
         });
   const recorded = held.note({
     state: exitedState(record, exit, restart === undefined ? 'exited' : 'restarting'),
     endpoints: [],
+    ...(restart === undefined ? {} : { restartCount: record.restartCount + 1, backoffMs: restart.waitMs }),
     ...(restart === undefined && !services.live.shuttingDown ? { desired: 'stopped' as const } : {}),
   });
   failpoint('exit.recorded');
   services.live.delete(id);
+  services.health.end(id);
   publishExit(services, record, exit, ranMs);
   services.consoles.end(id);
   services.waiters.exited(id, { exitCode: exit.exitCode, error: exit.error ?? '' });
@@ -113,16 +130,32 @@ export function publishExit(services: Services, record: ContainerRecord, exit: P
   }
 }
 
+export interface RestartTurn {
+  /** Waited for after the wait. */
+  ready(id: string, signal: AbortSignal): Promise<void>;
+  /** It has been started, or will not be. */
+  started(id: string): void;
+}
+
 /** Starts it again after a while, unless somebody starts, stops or removes it before. */
-export function planRestart(services: Services, id: string, waitMs: number): void {
-  services.live.setBackoffMs(id, waitMs);
+export function planRestart(services: Services, id: string, waitMs: number, turn?: RestartTurn): void {
+  if (services.live.heldRestarts !== undefined) {
+    services.live.heldRestarts.set(id, waitMs);
+    return;
+  }
   const cancelled = services.live.planRestart(id);
   services.tasks.spawn(
     'restart',
     async (signal) => {
-      if (!(await services.tasks.sleep(waitMs, AbortSignal.any([cancelled, signal])))) return;
-      if (cancelled.aborted) return;
-      await services.engine.run(policyRestart, { container: id }, { caller: { source: 'restart-policy' }, signal });
+      const either = AbortSignal.any([cancelled, signal]);
+      try {
+        if (!(await services.tasks.sleep(waitMs, either))) return;
+        await turn?.ready(id, either);
+        if (either.aborted) return;
+        await services.engine.run(policyRestart, { container: id }, { caller: { source: 'restart-policy' }, signal });
+      } finally {
+        turn?.started(id);
+      }
     },
     { container: id },
   );

@@ -1,5 +1,6 @@
 /** `GET /containers/{id}/json`: the record in the words of the API. */
 import type { ContainerInspect, ContainerState } from '#api/types/container.ts';
+import type { Health } from '#container/health.ts';
 import type { ContainerRecord } from '#container/record.ts';
 import { isRunningOrRestarting } from '#container/state.ts';
 import { shownMaskedPaths, defaultReadonlyPaths } from '#container/spec/paths.ts';
@@ -30,7 +31,7 @@ export async function inspectContainer(
     Created: record.createdAt,
     Path: record.path,
     Args: [...record.args],
-    State: stateOf(record),
+    State: stateOf(record, services.health.healthOf(record)),
     Image: record.imageId,
     ResolvConfPath: started ? files.resolvConf : '',
     HostnamePath: started ? files.hostname : '',
@@ -71,7 +72,7 @@ function hostConfigOf(record: ContainerRecord): ContainerInspect['HostConfig'] {
   };
 }
 
-export function stateOf(record: ContainerRecord): ContainerState {
+export function stateOf(record: ContainerRecord, health: Health | undefined): ContainerState {
   const { state } = record;
   return {
     Status: state.status,
@@ -85,5 +86,19 @@ export function stateOf(record: ContainerRecord): ContainerState {
     Error: state.error,
     StartedAt: state.startedAt === '' ? NEVER : state.startedAt,
     FinishedAt: state.finishedAt === '' ? NEVER : state.finishedAt,
+    ...(health === undefined ? {} : { Health: wireHealth(health) }),
+  };
+}
+
+function wireHealth({ status, failingStreak, log }: Health): NonNullable<ContainerState['Health']> {
+  return {
+    Status: status,
+    FailingStreak: failingStreak,
+    Log: log.map((result) => ({
+      Start: result.start,
+      End: result.end,
+      ExitCode: result.exitCode,
+      Output: result.output,
+    })),
   };
 }

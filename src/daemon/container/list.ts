@@ -11,7 +11,7 @@ import { portMapOf } from '../network/ports.ts';
 import { endpointsOf, portSummariesOf, withProtocol } from './network-settings.ts';
 
 type Test = (record: ContainerRecord) => boolean;
-type Wanted = Pick<Services, 'containers' | 'images' | 'layers'>;
+type Wanted = Pick<Services, 'containers' | 'images' | 'layers' | 'health'>;
 
 export async function listContainers(
   services: Wanted,
@@ -57,7 +57,7 @@ async function summaryOf(
     ...sizes,
     Labels: record.config.Labels ?? {},
     State: record.state.status,
-    Status: statusText(record.state, options.now),
+    Status: statusText(record.state, options.now, services.health.healthOf(record)?.status),
     HostConfig: {
       NetworkMode: record.hostConfig.NetworkMode,
       ...(record.hostConfig.Annotations === undefined ? {} : { Annotations: record.hostConfig.Annotations }),
@@ -129,7 +129,7 @@ function testOf(services: Wanted, key: string, values: readonly string[]): Test 
     case 'publish':
       return any((record, value) => publishes(record, value));
     case 'health':
-      return any((record, value) => value === 'none' || (value === '' && record.id === ''));
+      return healthTest(services, values);
     case 'is-task':
       return any((_, value) => ['false', '0', 'False', 'FALSE'].includes(value));
     case 'isolation':
@@ -165,6 +165,15 @@ function statusTest(values: readonly string[]): Test {
     }
   }
   return (record) => values.includes(record.state.status);
+}
+
+function healthTest(services: Wanted, values: readonly string[]): Test {
+  for (const value of values) {
+    if (!['none', 'starting', 'healthy', 'unhealthy'].includes(value)) {
+      throw invalidParameter(`Unrecognised filter value for health: ${value}`);
+    }
+  }
+  return (record) => values.includes(services.health.healthOf(record)?.status ?? 'none');
 }
 
 function exitedTest(values: readonly string[]): Test {

@@ -11,6 +11,8 @@ export interface LiveContainer {
   readonly driver: ExecDriver;
   /** Settles when everything that the exit brings has been done, removal by --rm included. */
   readonly ended: Promise<void>;
+  /** For how long it has run, whatever was done to the host's clock. */
+  ranMs(): number;
   /** A restart by the user is under way: its exit is not the container's end. */
   userRestart: boolean;
   /** Starts of execs that are under way; a pause waits for them. */
@@ -22,9 +24,9 @@ export interface LiveContainer {
 export class LiveContainers {
   /** The system goes down: what ends now is not stopped by the user and not started again by this daemon. */
   shuttingDown = false;
+  /** While the daemon restores: restarts (container → wait in ms) that are put into an order before any is begun. */
+  heldRestarts: Map<string, number> | undefined;
   readonly #live = new Map<string, LiveContainer>();
-  /** Wait before the next restart by the policy, by container. */
-  readonly #backoffMs = new Map<string, number>();
   /** Ends the wait of a container that is between two starts of its policy. */
   readonly #restarts = new Map<string, AbortController>();
 
@@ -44,15 +46,6 @@ export class LiveContainers {
     return [...this.#live];
   }
 
-  backoffMs(id: string): number {
-    return this.#backoffMs.get(id) ?? 0;
-  }
-
-  setBackoffMs(id: string, ms: number): void {
-    if (ms === 0) this.#backoffMs.delete(id);
-    else this.#backoffMs.set(id, ms);
-  }
-
   /** Signal of the wait before a restart by the policy. */
   planRestart(id: string): AbortSignal {
     const controller = new AbortController();
@@ -64,11 +57,6 @@ export class LiveContainers {
   cancelRestart(id: string): void {
     this.#restarts.get(id)?.abort();
     this.#restarts.delete(id);
-  }
-
-  forget(id: string): void {
-    this.cancelRestart(id);
-    this.#backoffMs.delete(id);
   }
 }
 

@@ -82,10 +82,11 @@ export async function removeHeld(
   services.containers.forget(id, () => {
     for (const mount of record.mounts) if (mount.volume !== '') services.volumes.removeUser(mount.volume, id);
     services.execs.forget(id);
+    services.health.states.forget(id);
     services.db.put(REMOVAL_KIND, id, removal);
   });
   failpoint('remove.recorded');
-  services.live.forget(id);
+  services.live.cancelRestart(id);
   services.consoles.end(id);
   publishContainerEvent(services.events, record, 'destroy');
   services.waiters.removed(id, { exitCode: record.state.exitCode, error: '' });

@@ -40,7 +40,6 @@ export async function startContainer(services: Services, reference: string, sign
   const { id } = services.containers.resolve(reference);
   services.live.cancelRestart(id);
   await services.containers.run(id, async (held) => {
-    services.live.setBackoffMs(id, 0);
     await startHeld(services, held, { signal, byUser: true });
   });
 }
@@ -57,7 +56,7 @@ export async function startHeld(services: Services, held: Held, options: StartOp
   held.update({
     desired: 'running',
     manuallyStopped: false,
-    restartCount: options.byUser ? 0 : record.restartCount + 1,
+    ...(options.byUser ? { restartCount: 0, backoffMs: 0 } : {}),
   });
   failpoint('start.recorded');
   try {

@@ -151,16 +151,34 @@ export async function killContainer(services: Services, reference: string, signa
   if (signal === SIGKILL) await endsWithin(services, live, KILL_LIMIT_MS);
 }
 
-/** The system goes down: all end by their stop signals, in parallel, and count as running for the next boot. */
+/**
+ * The system goes down: all end by their stop signals, what depends on another before that one, else in parallel, and
+ * count as running for the next boot.
+ */
 export async function stopAll(services: Services): Promise<void> {
   services.live.shuttingDown = true;
   for (const record of services.containers.all()) services.live.cancelRestart(record.id);
-  await Promise.allSettled(
-    services.live.all().map(async ([id, live]) => {
-      const record = services.containers.get(id);
-      if (record === undefined) return;
-      const timeoutSeconds = record.config.StopTimeout ?? services.settings.stopTimeoutSeconds;
-      await end(services, record, live, { signal: signalOf(record), timeoutSeconds, abort: services.tasks.signal });
-    }),
-  );
+  const { bootGraph, dependents } = await import('../restore/boot-graph.ts');
+  const above = dependents(bootGraph(services.containers.all()));
+  const stops = new Map<string, Promise<void>>();
+  const stop = (id: string): Promise<void> => {
+    const known = stops.get(id);
+    if (known !== undefined) return known;
+    const work = (async () => {
+      // The graph has no circles.
+      await Promise.allSettled((above.get(id) ?? []).map(stop));
+      await stopForShutdown(services, id);
+    })();
+    stops.set(id, work);
+    return work;
+  };
+  await Promise.allSettled(services.live.all().map(([id]) => stop(id)));
+}
+
+async function stopForShutdown(services: Services, id: string): Promise<void> {
+  const live = services.live.get(id);
+  const record = services.containers.get(id);
+  if (live === undefined || record === undefined) return;
+  const timeoutSeconds = record.config.StopTimeout ?? services.settings.stopTimeoutSeconds;
+  await end(services, record, live, { signal: signalOf(record), timeoutSeconds, abort: services.tasks.signal });
 }

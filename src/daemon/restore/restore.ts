@@ -6,6 +6,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { ContainerRecord } from '#container/record.ts';
+import { wanted } from '#container/restart-policy.ts';
 import { isRunning } from '#container/state.ts';
 import { messageOf } from '#errdefs/errors.ts';
 import type { ExecDriver, ProcessExit, RunningProcess } from '#execdriver/driver.ts';
@@ -24,9 +25,11 @@ import { finishRemovals, removeHeld } from '../container/remove.ts';
 import { adoptExec } from '../exec/start.ts';
 import { isPredefined } from '../network/names.ts';
 import type { Services } from '../services.ts';
+import { BootOrder } from './boot-graph.ts';
 
 const UNKNOWN_AFTER_REBOOT = 255;
 const KILLED = 137;
+const ENDINGS_LIMIT_MS = 10_000;
 const DAEMON_KIND = 'daemon';
 
 export async function restore(services: Services): Promise<void> {
@@ -35,11 +38,19 @@ export async function restore(services: Services): Promise<void> {
   unmountBelow(path.join(services.settings.execRoot, 'mounts'));
   await sweepCreations(services);
   await finishRemovals(services);
+  for (const id of services.health.states.ids()) {
+    if (services.containers.get(id) === undefined) services.health.states.forget(id);
+  }
   const found = await foundProcesses(services);
   services.tasks.spawn('unmount volumes', () => services.volumes.restoreMounts((id) => found.has(id)));
   await restoreNetworks(services, found);
-  for (const record of services.containers.all())
-    await restoreContainer(services, record, found.get(record.id), rebooted);
+  const coming = new Map<string, number>();
+  services.live.heldRestarts = coming;
+  for (const record of services.containers.all()) {
+    const waitMs = await restoreContainer(services, record, found.get(record.id), rebooted);
+    if (waitMs !== undefined) coming.set(record.id, waitMs);
+  }
+  await untilEnded(services, found);
   await restoreExecs(services, found);
   await releaseUnknown(services, found);
   services.pump.forgetUnclaimed();
@@ -47,6 +58,24 @@ export async function restore(services: Services): Promise<void> {
   sweepDirectories(services);
   sweepSharedMemory(services);
   await sweepCgroups(services, found);
+  services.live.heldRestarts = undefined;
+  if (coming.size === 0) return;
+  const order = new BootOrder(services, [...coming.keys()]);
+  for (const [id, waitMs] of coming) planRestart(services, id, waitMs, order);
+}
+
+/** What had ended before we came is handled before anything is started: it may have to be started again, in its turn. */
+async function untilEnded(services: Services, found: ReadonlyMap<string, Found>): Promise<void> {
+  const ending: Promise<void>[] = [];
+  for (const [id, { process }] of found) {
+    const live = services.live.get(id);
+    if (live === undefined) continue;
+    let over = false;
+    void process.exited.then(() => (over = true));
+    await Promise.resolve();
+    if (over) ending.push(live.ended);
+  }
+  if (ending.length > 0) await Promise.race([Promise.all(ending), services.tasks.sleep(ENDINGS_LIMIT_MS)]);
 }
 
 /** Logs of containers that do not run any more, of which the last daemon had not sent all. */
@@ -112,27 +141,28 @@ async function restoreNetworks(services: Services, found: ReadonlyMap<string, Fo
   for (const network of unfinished) await services.networks.finishRemoval(network);
 }
 
+/** In how many milliseconds it is to be started; undefined when it is not. */
 async function restoreContainer(
   services: Services,
   record: ContainerRecord,
   found: Found | undefined,
   rebooted: boolean,
-): Promise<void> {
+): Promise<number | undefined> {
   if (isRunning(record.state)) {
     if (found !== undefined && String(found.process.startTicks) === record.state.startTicks) {
       await restorePause(services, record, found.driver);
       await restoreUpdate(services, record, found.driver);
       // An end that came while no daemon ran is handled like any other, output first.
       const now = services.containers.get(record.id) ?? record;
-      adopt(services, now, found.driver, found.process);
+      adopt(services, now, found.driver, found.process, true);
       serveNames(services, now);
-      return;
+      return undefined;
     }
     await recordLostEnd(services, record, rebooted);
   }
   await restoreUpdate(services, record, undefined);
   const now = services.containers.get(record.id);
-  if (now !== undefined) await decideRestart(services, now, rebooted);
+  return now === undefined ? undefined : decideRestart(services, now, rebooted);
 }
 
 /** Its names went with the last daemon's sockets. */
@@ -161,30 +191,39 @@ async function recordLostEnd(services: Services, record: ContainerRecord, reboot
 }
 
 /** What should run, runs again; what should be gone, goes. */
-async function decideRestart(services: Services, record: ContainerRecord, rebooted: boolean): Promise<void> {
-  const { id, hostConfig, state } = record;
-  if (hostConfig.AutoRemove && state.status === 'exited') {
+async function decideRestart(
+  services: Services,
+  record: ContainerRecord,
+  rebooted: boolean,
+): Promise<number | undefined> {
+  const { id, hostConfig, state, restartCount } = record;
+  if (state.status === 'restarting') return leftOfBackoff(record);
+  if (state.status !== 'exited') return undefined;
+  if (hostConfig.AutoRemove) {
     await services.containers.run(id, (held) => removeHeld(services, held, { volumes: true }));
-    return;
+    return undefined;
   }
-  const { Name: policy } = hostConfig.RestartPolicy;
+  const policy = hostConfig.RestartPolicy;
   const wished = record.desired === 'running' && !record.manuallyStopped;
+  // As dockerd: "always" means also one that was stopped by hand, when the host comes up.
   const again =
-    state.status === 'restarting' ||
-    (state.status === 'exited' &&
-      ((policy === 'always' && (wished || rebooted)) ||
-        (policy === 'unless-stopped' && wished) ||
-        (policy === 'on-failure' && wished && state.exitCode !== 0)));
-  if (!again) {
-    if (record.desired === 'running' && state.status === 'exited') {
-      await services.containers.run(id, (held) => held.update({ desired: 'stopped' }));
-    }
-    return;
+    (wished || (rebooted && policy.Name === 'always')) && wanted({ policy, exitCode: state.exitCode, restartCount });
+  if (again) {
+    await services.containers.run(id, (held) =>
+      held.update({ state: { ...held.record.state, status: 'restarting' }, restartCount: restartCount + 1 }),
+    );
+    return 0;
   }
-  if (state.status !== 'restarting') {
-    await services.containers.run(id, (held) => held.update({ state: { ...held.record.state, status: 'restarting' } }));
+  if (record.desired === 'running') {
+    await services.containers.run(id, (held) => held.update({ desired: 'stopped' }));
   }
-  planRestart(services, id, 0);
+  return undefined;
+}
+
+/** The wait for the next restart goes on; the host's clock may have been set meanwhile. */
+function leftOfBackoff({ backoffMs = 0, state }: ContainerRecord): number {
+  const passed = Date.now() - Date.parse(state.finishedAt);
+  return passed >= 0 ? Math.max(0, backoffMs - passed) : backoffMs;
 }
 
 async function restoreExecs(services: Services, found: ReadonlyMap<string, Found>): Promise<void> {

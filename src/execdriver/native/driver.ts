@@ -15,12 +15,22 @@ import { log } from '#pkg/log/log.ts';
 import { ownedFd } from '#sys/files.ts';
 import { SIG } from '#sys/numbers.ts';
 import { kill, processStat } from '#sys/processes.ts';
-import type { ExecDriver, ExecRequest, LaunchRequest, RunningProcess } from '../driver.ts';
+import type {
+  ExecDriver,
+  ExecRequest,
+  LaunchRequest,
+  ProbeRequest,
+  RunningProbe,
+  RunningProcess,
+  SocketsRequest,
+} from '../driver.ts';
 import { type Gated, launchThroughGates } from './launch.ts';
 import type { MonitorClient } from './monitor/client.ts';
 import type { ExitRecord, ListedProcess } from './monitor/protocol.ts';
 import { NativeProcess } from './native-process.ts';
 import { MonitorLink } from './monitor-link.ts';
+import { lendSockets } from './lent-sockets.ts';
+import { Probes } from './probes.ts';
 import { exitOf, lostExit, takeStdio } from './process-end.ts';
 import { networkGate } from './network-gate.ts';
 import { type ProcessFacts, ProcessFiles } from './process-files.ts';
@@ -40,6 +50,7 @@ export class NativeDriver implements ExecDriver {
   readonly #files: ProcessFiles;
   readonly #processes = new Map<string, NativeProcess>();
   readonly #link: MonitorLink;
+  readonly #probes = new Probes();
 
   constructor(options: NativeDriverOptions) {
     this.#options = options;
@@ -108,6 +119,24 @@ export class NativeDriver implements ExecDriver {
       await this.#undo(process);
       throw error;
     }
+  }
+
+  async probe(request: ProbeRequest): Promise<RunningProbe> {
+    const client = await this.#link.connected();
+    const container = this.#processes.get(request.container.id);
+    if (container === undefined || container.ended) throw conflict(`container ${request.container.id} is not running`);
+    return this.#probes.start(client, container, request);
+  }
+
+  async sockets(request: SocketsRequest): Promise<number[]> {
+    const client = await this.#link.connected();
+    const container = this.#processes.get(request.container.id);
+    if (container === undefined || container.ended) throw conflict(`container ${request.container.id} is not running`);
+    return lendSockets(client, { ...request, pidfd: container.pidfd });
+  }
+
+  forgetProbe(containerId: string): void {
+    this.#probes.forget(containerId);
   }
 
   #newProcess(id: string, cgroup: () => Cgroup | undefined): NativeProcess {
@@ -247,6 +276,7 @@ export class NativeDriver implements ExecDriver {
     const process = this.#processes.get(id);
     if (process !== undefined && !process.ended) throw conflict(`process ${id} is running`);
     await process?.cgroup?.remove();
+    this.#probes.forget(id);
     this.#link.tell((client) => client.forget(id));
     this.#files.remove(id);
     this.#processes.delete(id);
@@ -288,6 +318,7 @@ export class NativeDriver implements ExecDriver {
   }
 
   #exited(exit: ExitRecord): void {
+    if (this.#probes.exited(exit)) return;
     const process = this.#processes.get(exit.id);
     if (process === undefined) return log.debug('an exit of a process that nobody knows', { process: exit.id });
     process.end(exitOf(exit, process.cgroup));
@@ -296,6 +327,7 @@ export class NativeDriver implements ExecDriver {
   async #monitorDied(monitor: number): Promise<void> {
     const lost = [...this.#processes.values()].filter((process) => !process.ended);
     log.error('the monitor died', { monitor, processes: lost.length });
+    this.#probes.monitorDied();
     await Promise.all(lost.map((process) => this.#endLost(process)));
   }
 

@@ -22,7 +22,18 @@ import { O } from '#sys/numbers.ts';
 import { killByPidfd, pidfdGetfd, pidfdOpen } from '#sys/processes.ts';
 import { accept, recvmsg, unixListen } from '#sys/sockets.ts';
 import { whenReadable } from '#sys/watch.ts';
-import type { ExecDriver, ExecRequest, LaunchRequest, ProcessExit, RunningProcess, StdioRequest } from '../driver.ts';
+import type {
+  ExecDriver,
+  ExecRequest,
+  LaunchRequest,
+  ProcessExit,
+  ProbeRequest,
+  RunningProbe,
+  RunningProcess,
+  SocketsRequest,
+  StdioRequest,
+} from '../driver.ts';
+import { lendSockets } from '../native/lent-sockets.ts';
 import type { MonitorClient } from '../native/monitor/client.ts';
 import type { ExitRecord } from '../native/monitor/protocol.ts';
 import { NativeProcess } from '../native/native-process.ts';
@@ -31,6 +42,7 @@ import { connectOrStart, monitorListens } from '../native/start-monitor.ts';
 import { StdioPipes } from '../native/stdio-pipes.ts';
 import { Bundle, plainProcess } from './bundle.ts';
 import { networkProgram, runtimeProgram, type Streams } from './commands.ts';
+import { probeByExec } from './probe.ts';
 import { runtimeFailure } from './runtime-error.ts';
 
 const SIGKILL = 9;
@@ -149,6 +161,20 @@ export class OciDriver implements ExecDriver {
       throw error;
     }
   }
+
+  async probe(request: ProbeRequest): Promise<RunningProbe> {
+    return probeByExec(this, request);
+  }
+
+  async sockets(request: SocketsRequest): Promise<number[]> {
+    const client = await this.#connected();
+    const container = this.#processes.get(request.container.id);
+    if (container === undefined || container.ended) throw conflict(`container ${request.container.id} is not running`);
+    return lendSockets(client, { ...request, pidfd: container.pidfd });
+  }
+
+  /** Nothing is kept for a next one. */
+  forgetProbe(): void {}
 
   #newProcess(id: string, cgroup: Cgroup | undefined): NativeProcess {
     const known = this.#processes.get(id);

@@ -50,6 +50,17 @@ export interface MonitorStarted {
   readonly outcome: Promise<Outcome>;
 }
 
+/** A list that is launched more than once: the same bytes each time, with other descriptors. */
+export interface ReadyList {
+  readonly memfd: number;
+  readonly lengthBytes: number;
+  /** Of the arena that it was made for. */
+  readonly base: number;
+  readonly firstSourceAt: number;
+  readonly cgroup: number | undefined;
+  readonly second: boolean;
+}
+
 interface Waiting {
   readonly resolve: (pid: number) => void;
   readonly reject: (error: unknown) => void;
@@ -167,6 +178,34 @@ export class MonitorClient {
       this.#waiting.delete(key);
       close(outcome.read);
       throw error;
+    }
+  }
+
+  /** Of the zygote that runs now. */
+  get arena(): { readonly base: number; readonly bytes: number } {
+    return this.#arena;
+  }
+
+  /**
+   * Starts one child from a ready list; nothing of it is held. `descriptors`: the write end of the outcome pipe, then
+   * the list's sources. They stay the caller's. Errors: as `start`, and ESTALE when the list is for another arena.
+   */
+  async startReady(id: string, list: ReadyList, descriptors: readonly number[]): Promise<number> {
+    const key = this.#nextKey++;
+    const born = new Promise<number>((resolve, reject) => this.#waiting.set(key, { resolve, reject }));
+    try {
+      const { memfd, lengthBytes: length, base, firstSourceAt, cgroup, second } = list;
+      const sources = descriptors.length - 1;
+      this.#send(
+        {
+          ...{ t: 'start', key, id, base, length, firstSourceAt, sources, held: [], second },
+          ...(cgroup === undefined ? {} : { cgroup }),
+        },
+        [memfd, ...descriptors],
+      );
+      return await born;
+    } finally {
+      this.#waiting.delete(key);
     }
   }
 

@@ -1,0 +1,76 @@
+/**
+ * Sockets made inside a container's network namespace and handed over to the daemon: a child of the zygote joins the
+ * namespace, makes them and sends them through a socket of ours. No program of ours runs in the container, and no thread
+ * of ours enters its namespace. Each socket keeps the namespace alive until it is closed.
+ */
+import { systemError } from '#errdefs/errors.ts';
+import { ownedFd } from '#sys/files.ts';
+import { CLONE, NR, SOCKET } from '#sys/numbers.ts';
+import { Program } from '#sys/program.ts';
+import { recvmsg, socketpair } from '#sys/sockets.ts';
+import type { MonitorClient } from './monitor/client.ts';
+
+const CMSGHDR_BYTES = 16;
+const MSGHDR_BYTES = 56;
+const AT_IOVEC = 16;
+const AT_CONTROL = 32;
+
+export interface LentSocketsRequest {
+  /** Of this one launch: a process of the monitor for some moments. */
+  readonly id: string;
+  /** Of a process in the namespace. */
+  readonly pidfd: number;
+  readonly family: number;
+  /** Of the sockets; CLOEXEC is added. */
+  readonly type: number;
+  readonly count: number;
+}
+
+/** The descriptors are the caller's. Errors: unavailable when the monitor died, system. */
+export async function lendSockets(client: MonitorClient, request: LentSocketsRequest): Promise<number[]> {
+  const [ours, theirs] = socketpair();
+  using receiving = ownedFd(ours);
+  using sending = ownedFd(theirs);
+  using program = lendingProgram(request, sending.fd);
+  const started = await client.start({ id: request.id, program, cloneFlags: 0, held: {}, second: false });
+  const { failed } = await started.outcome;
+  client.forget(request.id);
+  if (failed !== undefined) throw systemError(`Cannot make a socket in the container: ${failed.step}: ${failed.code}`);
+  const received = recvmsg(receiving.fd, 1, SOCKET.MSG_DONTWAIT);
+  if (received === undefined || received.descriptors.length !== request.count) {
+    for (const fd of received?.descriptors ?? []) ownedFd(fd)[Symbol.dispose]();
+    throw systemError('Cannot make a socket in the container: it was not handed over');
+  }
+  return [...received.descriptors];
+}
+
+function lendingProgram(request: LentSocketsRequest, through: number): Program {
+  const program = new Program();
+  const pidfd = program.fd(request.pidfd);
+  const socket = program.fd(through);
+  program.do('join network namespace', NR.setns, pidfd, CLONE.NEWNET);
+  const kept = Array.from({ length: request.count }, () =>
+    program.keep(program.do('socket', NR.socket, request.family, request.type | SOCKET.CLOEXEC, 0)),
+  );
+  const controlBytes = CMSGHDR_BYTES + 4 * kept.length;
+  const control = new Uint8Array((controlBytes + 7) & ~7);
+  const view = new DataView(control.buffer);
+  view.setBigUint64(0, BigInt(controlBytes), true);
+  view.setInt32(8, SOCKET.SOL_SOCKET, true);
+  view.setInt32(12, SOCKET.SCM_RIGHTS, true);
+  // No more descriptors are sent along: what has been kept has its final numbers.
+  for (const [i, slot] of kept.entries()) view.setInt32(CMSGHDR_BYTES + 4 * i, program.numberOf(slot), true);
+  const iovec = new Uint8Array(16);
+  new DataView(iovec.buffer).setBigUint64(8, 1n, true);
+  const header = new Uint8Array(MSGHDR_BYTES);
+  const headerView = new DataView(header.buffer);
+  headerView.setBigUint64(24, 1n, true);
+  headerView.setBigUint64(40, BigInt(controlBytes), true);
+  const message = program.struct(header, {
+    [AT_IOVEC]: program.struct(iovec, { 0: program.alloc(8) }),
+    [AT_CONTROL]: program.bytes(control),
+  });
+  program.do('hand over', NR.sendmsg, socket, message, SOCKET.MSG_NOSIGNAL);
+  program.do('leave', NR.exit_group, 0);
+  return program;
+}
