@@ -64,6 +64,33 @@ describe('events', () => {
   });
 });
 
+describe('what is kept', () => {
+  test('every digit of the time, also when it comes back from the log', () => {
+    const log = memoryLog();
+    const at = 1_795_378_344_530_708_035n;
+    const events = new Events(log, () => at);
+    events.publish(start);
+    events.flush();
+    expect(JSON.stringify(log.kept[0]?.document)).not.toContain('timeNano');
+    expect(events.between(undefined, undefined)[0]?.message.timeNano).toBe(at);
+  });
+
+  test('transient events are told and remembered for a while, in their order, but not written', () => {
+    const log = memoryLog();
+    let now = 1n;
+    const events = new Events(log, () => now++);
+    let heard = 0;
+    using _ = events.subscribe((list) => (heard += list.length));
+    events.publish(start);
+    for (let i = 0; i < 300; i++) events.publish({ ...start, action: 'exec_die', transient: true });
+    events.publish({ ...start, action: 'die' });
+    const actions = events.between(undefined, undefined).map((e) => e.message.Action);
+    expect(heard).toBe(302);
+    expect(log.kept.length).toBe(2);
+    expect([actions.at(0), actions.at(1), actions.at(-1), actions.length]).toEqual(['start', 'exec_die', 'die', 258]);
+  });
+});
+
 describe('event filters', () => {
   const message: EventMessage = {
     Type: 'container',
@@ -71,7 +98,7 @@ describe('event filters', () => {
     Actor: { ID: 'abcdef', Attributes: { name: 'web', image: 'box:1', tier: 'front' } },
     scope: 'local',
     time: 1,
-    timeNano: 1,
+    timeNano: 1n,
   };
   const check = (filters: Record<string, string[]>): boolean => eventFilter(new Map(Object.entries(filters)))(message);
   test.each([
@@ -81,7 +108,15 @@ describe('event filters', () => {
     [{ type: ['image'] }, false],
     [{ container: ['web'] }, true],
     [{ container: ['abc'] }, true],
-    [{ container: ['we'] }, false],
+    [{ container: ['we'] }, true],
+    [{ container: ['eb'] }, false],
+    [{ event: ['exec_create: sh'] }, true],
+    [{ event: ['exec_create', 'di'] }, true],
+    [{ event: ['start'] }, false],
+    [{ scope: ['local'] }, true],
+    [{ scope: ['swarm'] }, false],
+    [{ plugin: ['web'] }, false],
+    [{ image: ['box:1'] }, true],
     [{ image: ['box'] }, true],
     [{ image: ['box:2'] }, false],
     [{ event: ['exec_create'] }, true],

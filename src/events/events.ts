@@ -64,7 +64,8 @@ export class Events {
     const kept = events.filter((event) => !event.transient);
     if (kept.length < events.length) this.#keepTransient(events.filter((event) => event.transient));
     try {
-      if (kept.length > 0) this.#db.appendEvents(kept.map(({ timeNs, message }) => ({ timeNs, document: message })));
+      if (kept.length > 0)
+        this.#db.appendEvents(kept.map(({ timeNs, message }) => ({ timeNs, document: withoutTime(message) })));
     } catch (error) {
       // A full disk must not stop containers from ending: the history has a hole, listeners still hear.
       log.error('events not kept', { count: kept.length, err: error });
@@ -87,8 +88,8 @@ export class Events {
     this.flush();
     const kept: Event[] = this.#db.eventsBetween(sinceNs, untilNs).map(({ timeNs, document }) => ({
       timeNs,
-      // as: the log holds nothing but what `flush` wrote.
-      message: document as EventMessage,
+      // as: the log holds nothing but what `flush` wrote; the exact time has a column of its own.
+      message: { ...(document as Omit<EventMessage, 'timeNano'>), timeNano: timeNs },
     }));
     const recent = this.#transient.filter(
       ({ timeNs }) => timeNs >= (sinceNs ?? 0n) && (untilNs === undefined || timeNs <= untilNs),
@@ -100,6 +101,11 @@ export class Events {
   get listenerCount(): number {
     return this.#listeners.size;
   }
+}
+
+/** A number of JSON would round it. */
+function withoutTime({ timeNano: _, ...message }: EventMessage): Omit<EventMessage, 'timeNano'> {
+  return message;
 }
 
 function messageOf(event: NewEvent, timeNs: bigint): EventMessage {
@@ -115,6 +121,6 @@ function messageOf(event: NewEvent, timeNs: bigint): EventMessage {
     Actor: { ID: id, Attributes: { ...event.attributes } },
     scope: 'local',
     time: Number(timeNs / 1_000_000_000n),
-    timeNano: Number(timeNs),
+    timeNano: timeNs,
   };
 }

@@ -96,6 +96,20 @@ test('the event log is bounded', () => {
   expect(db.eventsBetween(undefined, undefined).length).toBe(50_000);
 });
 
+test('the event log is bounded by age and by size too', () => {
+  using db = GraphDb.open(file);
+  const now = 1_790_000_000_000_000_000n;
+  const day = 24n * 3600n * 1_000_000_000n;
+  db.appendEvents([{ timeNs: now - 100n * day, document: 'old' }]);
+  db.appendEvents(Array.from({ length: 1000 }, (_, n) => ({ timeNs: now + BigInt(n), document: n })));
+  expect(db.eventsBetween(undefined, now - 1n)).toEqual([]);
+  const large = 'x'.repeat(50_000);
+  db.appendEvents(Array.from({ length: 2000 }, (_, n) => ({ timeNs: now + 2000n + BigInt(n), document: large })));
+  const left = db.eventsBetween(undefined, undefined);
+  expect(left.length).toBeGreaterThan(1200);
+  expect(left.length).toBeLessThan(1400);
+});
+
 test('a file that is no database, a damaged one and a newer one are told apart', () => {
   fs.writeFileSync(file, 'x'.repeat(8192));
   const none = failure(() => GraphDb.open(file));

@@ -29,8 +29,10 @@ export interface LoggedEvent {
   readonly document: unknown;
 }
 
-/** Events kept; the oldest go first. */
+/** Events kept, by number, age and size; the oldest go first. */
 const EVENTS_MAX = 50_000;
+const EVENTS_NS_MAX = 90n * 24n * 3600n * 1_000_000_000n;
+const EVENTS_BYTES_MAX = 64 << 20;
 /** Trimming is done once for so many appended events. */
 const TRIM_EVERY = 1000;
 
@@ -40,6 +42,7 @@ export class GraphDb implements Disposable {
   readonly #statements = new Map<string, Statement<Record<string, unknown>>>();
   #depth = 0;
   #sinceTrim = TRIM_EVERY;
+  #bytesSinceTrim = 0;
 
   private constructor(db: Database, file: string) {
     this.#db = db;
@@ -158,17 +161,27 @@ export class GraphDb implements Disposable {
   appendEvents(events: readonly LoggedEvent[]): void {
     this.transaction(() => {
       for (const event of events) {
-        this.#write(
-          'INSERT INTO events (time_ns, document) VALUES (?, ?)',
-          event.timeNs,
-          JSON.stringify(event.document),
-        );
+        const text = JSON.stringify(event.document);
+        this.#bytesSinceTrim += text.length;
+        this.#write('INSERT INTO events (time_ns, document) VALUES (?, ?)', event.timeNs, text);
       }
       this.#sinceTrim += events.length;
-      if (this.#sinceTrim < TRIM_EVERY) return;
-      this.#sinceTrim = 0;
-      this.#write('DELETE FROM events WHERE seq <= (SELECT max(seq) FROM events) - ?', BigInt(EVENTS_MAX));
+      if (this.#sinceTrim >= TRIM_EVERY) this.#trimEvents(events.at(-1)?.timeNs ?? 0n);
     });
+  }
+
+  #trimEvents(nowNs: bigint): void {
+    this.#sinceTrim = 0;
+    this.#write('DELETE FROM events WHERE seq <= (SELECT max(seq) FROM events) - ?', BigInt(EVENTS_MAX));
+    this.#write('DELETE FROM events WHERE time_ns < ?', nowNs - EVENTS_NS_MAX);
+    // Adding them all up is done only when many large ones have come.
+    if (this.#bytesSinceTrim < EVENTS_BYTES_MAX / 8) return;
+    this.#bytesSinceTrim = 0;
+    this.#write(
+      `DELETE FROM events WHERE seq <= (SELECT coalesce(max(seq), 0) FROM (
+         SELECT seq, sum(length(document)) OVER (ORDER BY seq DESC) AS bytes FROM events) WHERE bytes > ?)`,
+      BigInt(EVENTS_BYTES_MAX),
+    );
   }
 
   /** Events with sinceNs ≤ time ≤ untilNs (undefined: no bound), oldest first. */

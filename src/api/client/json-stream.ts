@@ -4,7 +4,10 @@ import { dataLoss } from '#errdefs/errors.ts';
 const LINE_BYTES_MAX = 16 * 1024 * 1024;
 
 // as: T is the wire type that the API documents for the stream; the caller names it.
-export async function* jsonLines<T>(body: ReadableStream<Uint8Array> | null): AsyncGenerator<T, void, undefined> {
+export async function* jsonLines<T>(
+  body: ReadableStream<Uint8Array> | null,
+  parse: (line: string) => unknown = JSON.parse,
+): AsyncGenerator<T, void, undefined> {
   if (body === null) return;
   const decoder = new TextDecoder();
   let rest = '';
@@ -15,16 +18,16 @@ export async function* jsonLines<T>(body: ReadableStream<Uint8Array> | null): As
     while (newline >= 0) {
       const line = rest.slice(0, newline).trim();
       rest = rest.slice(newline + 1);
-      if (line !== '') yield decode(line) as T;
+      if (line !== '') yield decode(line, parse) as T;
       newline = rest.indexOf('\n');
     }
   }
-  if (rest.trim() !== '') yield decode(rest) as T;
+  if (rest.trim() !== '') yield decode(rest, parse) as T;
 }
 
-function decode(line: string): unknown {
+function decode(line: string, parse: (line: string) => unknown): unknown {
   try {
-    return JSON.parse(line);
+    return parse(line);
   } catch (error) {
     throw dataLoss(`Cannot read the answer: ${line.slice(0, 200)}`, { cause: error });
   }

@@ -21,7 +21,15 @@ export async function* systemEvents(
     query: { since: o.since, until: o.until, filters: encodeFilters(o.filters) },
     ...(o.signal === undefined ? {} : { signal: o.signal }),
   });
-  yield* jsonLines<EventMessage>(response.body);
+  yield* jsonLines<EventMessage>(response.body, parseEvent);
+}
+
+/** The time keeps its nanoseconds: as a number it would be rounded. */
+export function parseEvent(line: string): unknown {
+  const event: unknown = JSON.parse(line);
+  const time = /"timeNano":\s*(\d+)\s*[,}]/.exec(line)?.[1];
+  if (typeof event !== 'object' || event === null || time === undefined) return event;
+  return { ...event, timeNano: BigInt(time) };
 }
 
 export function listJobs(client: ApiClient): Promise<JobSummary[]> {

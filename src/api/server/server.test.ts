@@ -230,8 +230,8 @@ describe('answers over time', () => {
       input.accepted();
       const event = { Type: 'container', Action: 'start', Actor: { ID: 'a', Attributes: {} } } as const;
       await input.emit([
-        { ...event, scope: 'local', time: 1, timeNano: 1 },
-        { ...event, scope: 'local', time: 2, timeNano: 2 },
+        { ...event, scope: 'local', time: 1, timeNano: 1n },
+        { ...event, scope: 'local', time: 2, timeNano: 2n },
       ]);
     });
     const { body } = await ask(engine, 'GET', '/events');

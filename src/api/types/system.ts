@@ -172,5 +172,6 @@ export interface EventMessage {
   scope: 'local' | 'swarm';
   /** Seconds since the epoch. */
   time: number;
-  timeNano: number;
+  /** Nanoseconds since the epoch: more digits than a number holds. */
+  timeNano: bigint;
 }

@@ -39,20 +39,20 @@ export function rfc3339(seconds: number): string {
   return `${date}T${time}${zone === '+0000' ? 'Z' : `${zone.slice(0, 3)}:${zone.slice(3)}`}`;
 }
 
-/** What Go's json encoder writes: `<`, `>` and `&` are escaped. */
+// as: ES2026's JSON.rawJSON, which Bun has and the compiler's library does not know yet.
+const rawJson = Reflect.get(JSON, 'rawJSON') as (text: string) => unknown;
+
+/** What Go's json encoder writes: `<`, `>` and `&` are escaped; a bigint is a number with all its digits. */
 export function goJson(value: unknown, indent = ''): string {
-  return JSON.stringify(value, null, indent).replace(
+  const whole = (_: string, held: unknown): unknown => (typeof held === 'bigint' ? rawJson(String(held)) : held);
+  return JSON.stringify(value, whole, indent).replace(
     /[<>&\u2028\u2029]/g,
     (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 }
 
-/**
- * RFC 3339 with nine decimals. A time in nanoseconds is beyond what a JSON number holds exactly, so the last digits are
- * approximate; the seconds are exact.
- */
-export function localNanoseconds(seconds: number, nanoseconds: number): string {
-  const fraction = nanoseconds === 0 ? 0 : Number(BigInt(Math.round(nanoseconds)) - BigInt(seconds) * 1_000_000_000n);
-  const bounded = Math.min(999_999_999, Math.max(0, fraction));
-  return rfc3339(seconds).replace(/(Z|[+-]\d\d:\d\d)$/, `.${String(bounded).padStart(9, '0')}$1`);
+/** RFC 3339 with nine decimals. */
+export function localNanoseconds(seconds: number, nanoseconds: bigint): string {
+  const fraction = nanoseconds === 0n ? 0n : nanoseconds - BigInt(seconds) * 1_000_000_000n;
+  return rfc3339(seconds).replace(/(Z|[+-]\d\d:\d\d)$/, `.${String(fraction).padStart(9, '0')}$1`);
 }

@@ -90,5 +90,5 @@ export function goPrint(value: unknown): string {
     const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
     return `map[${entries.map(([key, one]) => `${key}:${goPrint(one)}`).join(' ')}]`;
   }
-  return JSON.stringify(value);
+  return typeof value === 'bigint' ? String(value) : JSON.stringify(value);
 }

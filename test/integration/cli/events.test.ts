@@ -152,3 +152,49 @@ test('200 creates at once', async () => {
   const removed = await Promise.all(ids.map((id) => d.request('DELETE', `/containers/${id}`)));
   expect(removed.every((a) => a.status === 204)).toBe(true);
 }, 60_000);
+
+test('history outlives the daemon, with every digit of its times; filters as dockerd has them', async () => {
+  const since = String(Date.now() / 1000);
+  await d.must(['run', '--name', 'lasting', '--label', 'tier=front', '--network', 'none', IMG, 'true']);
+  const events = async (...filters: string[]): Promise<string[]> => {
+    const more = filters.flatMap((filter) => ['--filter', filter]);
+    const text = await d.must([
+      ...[
+        'events',
+        '--since',
+        since,
+        '--until',
+        String(Date.now() / 1000),
+        '--format',
+        '{{.TimeNano}} {{.Type}} {{.Action}}',
+      ],
+      ...more,
+    ]);
+    return text === '' ? [] : text.split('\n');
+  };
+  const before = await events('container=lasting');
+  expect(before.map((line) => line.split(' ').slice(1).join(' '))).toEqual([
+    'container create',
+    'container attach',
+    'container start',
+    'container die',
+  ]);
+  await d.restart();
+  expect(await events('container=lasting')).toEqual(before);
+  // Nanoseconds that are all multiples of 256 have been through a number.
+  expect(before.every((line) => BigInt(line.split(' ')[0] ?? '0') % 256n === 0n)).toBeFalse();
+  const actions = async (...filters: string[]): Promise<string[]> =>
+    (await events(...filters)).map((line) => line.split(' ').slice(2).join(' '));
+  expect(await actions('container=lasti', 'event=die')).toEqual(['die']);
+  expect(await actions('label=tier=front', 'event=start', 'event=create')).toEqual(['create', 'start']);
+  expect(await actions('label=tier=back')).toEqual([]);
+  expect(await actions('image=berth.test/busybox', 'event=start')).toEqual(['start']);
+  expect(await actions('type=network', 'event=connect')).toEqual(['connect']);
+  expect(await actions('scope=swarm')).toEqual([]);
+  expect(await actions('daemon=nobody')).toEqual([]);
+  const wrong = await d.docker(['events', '--since', since, '--until', since, '--filter', 'bogus=1']);
+  expect(wrong.stderr).toContain("invalid filter 'bogus'");
+  const ours = await d.berth(['events', '--since', since, '--until', String(Date.now() / 1000), '--format', 'json']);
+  expect(ours.stdout).toContain(`"timeNano":${before[0]?.split(' ')[0]}`);
+  await d.must(['rm', 'lasting']);
+}, 60_000);

@@ -6,6 +6,7 @@ import type { Engine, JobRecord } from '#engine/engine.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
 import { decodeFilters } from '#pkg/filters/filters.ts';
 import { notYet, type Route, type RouteContext, route } from '../route.ts';
+import { wideJson } from '../wide-json.ts';
 import { streamJob } from './streaming.ts';
 
 const PING_HEADERS = {
@@ -58,7 +59,7 @@ async function events(ctx: RouteContext): Promise<void> {
       until,
       filters,
       accepted: () => stream.flush(),
-      emit: (messages) => stream.write(Buffer.from(messages.map((m) => `${JSON.stringify(m)}\n`).join(''))),
+      emit: (messages) => stream.write(Buffer.from(messages.map((m) => `${wideJson(m)}\n`).join(''))),
     }),
   );
 }
