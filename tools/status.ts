@@ -62,6 +62,7 @@ export const proofs: Readonly<Record<string, Proof>> = {
   'PUT /containers/{id}/archive': ['files/copy.test.ts', 'noOverwriteDirNonDir refuses'],
   'GET /containers/{id}/changes': ['files/copy.test.ts', 'diff tells what was changed'],
   'GET /containers/{id}/export': ['files/copy.test.ts', 'export has the root file system'],
+  'POST /commit': ['files/commit.test.ts', 'commit makes an image'],
   'POST /containers/{id}/exec': EXEC,
   'POST /exec/{id}/start': EXEC,
   'POST /exec/{id}/resize': ['cli/exec.test.ts', 'stdin with its end'],

@@ -80,6 +80,12 @@ export class ContentStore {
     return new Ingest(path.join(this.#ingest, randomBytes(8).toString('hex')), this.#buffers);
   }
 
+  /** A name for a file that somebody else writes; it is removed at the end unless it was kept. */
+  scratch(): { readonly path: string } & Disposable {
+    const file = path.join(this.#ingest, randomBytes(8).toString('hex'));
+    return { path: file, [Symbol.dispose]: () => fs.rmSync(file, { force: true }) };
+  }
+
   /**
    * Keeps sealed files under their digests. Preconditions: the digests are theirs (a Worker has read them), and their
    * content is on the disk (syncfs).

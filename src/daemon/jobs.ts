@@ -3,6 +3,7 @@ import * as container from '#api/jobs/container.ts';
 import * as disk from '#api/jobs/disk-usage.ts';
 import * as network from '#api/jobs/network.ts';
 import * as stats from '#api/jobs/stats.ts';
+import { imageCommit } from '#api/jobs/image.ts';
 import * as system from '#api/jobs/system.ts';
 import { attachContainer } from './container/attach.ts';
 import { createContainer } from './container/create.ts';
@@ -21,6 +22,7 @@ import { createExec } from './exec/create.ts';
 import { inspectExec, resizeExec } from './exec/inspect.ts';
 import { startExec } from './exec/start.ts';
 import { getArchive, putArchive, statPath } from './files/archive.ts';
+import { commitContainer } from './files/commit.ts';
 import { containerChanges } from './files/changes.ts';
 import { exportContainer } from './files/export.ts';
 import { installImageJobs } from './image/jobs.ts';
@@ -117,6 +119,7 @@ function installStatsJobs(services: Services): void {
 
 function installFileJobs(services: Services): void {
   const { engine } = services;
+  engine.register(imageCommit, (input, { signal }) => commitContainer(services, input, signal));
   engine.register(container.containerArchiveStat, (input, { signal }) => statPath(services, input, signal));
   engine.register(container.containerArchiveGet, (input, { signal }) => getArchive(services, input, signal));
   engine.register(container.containerArchivePut, (input, { signal }) => putArchive(services, input, signal));

@@ -8,11 +8,18 @@ type Mutable = { -readonly [K in keyof ImageRunConfig]: ImageRunConfig[K] };
 /** Applies the instructions in order. Errors: invalid-parameter naming the line. */
 export function applyChanges(config: ImageRunConfig, changes: readonly string[]): ImageRunConfig {
   const result: Mutable = { ...config };
-  for (const change of changes) applyChange(result, change);
+  let hasCommand = false;
+  for (const change of changes) {
+    const name = applyChange(result, change);
+    // As in a Dockerfile: an entrypoint makes the command of before void.
+    if (name === 'ENTRYPOINT' && !hasCommand) result.Cmd = null;
+    hasCommand ||= name === 'CMD';
+  }
   return result;
 }
 
-function applyChange(config: Mutable, change: string): void {
+/** Answers the instruction's name. */
+function applyChange(config: Mutable, change: string): string {
   const match = /^\s*([A-Za-z]+)(?:\s+([\s\S]*))?$/.exec(change);
   const name = (match?.[1] ?? '').toUpperCase();
   const rest = (match?.[2] ?? '').trim();
@@ -55,6 +62,7 @@ function applyChange(config: Mutable, change: string): void {
     default:
       throw invalidParameter(`${name.toLowerCase()} is not a valid change command`);
   }
+  return name;
 }
 
 function command(rest: string, shell: readonly string[] | null | undefined): string[] {

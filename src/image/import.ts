@@ -54,7 +54,8 @@ export async function importImage(store: ImageStore, input: ImportInput): Promis
   return id;
 }
 
-function referenceOf(repo: string, tag: string): Reference | undefined {
+/** Undefined for an image without a name. Errors: invalid-parameter. */
+export function referenceOf(repo: string, tag: string): Reference | undefined {
   if (repo === '') return undefined;
   const named = parseReference(repo);
   if (named.digest !== undefined) throw invalidParameter('cannot import digest reference');

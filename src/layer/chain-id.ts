@@ -4,6 +4,10 @@ import { createHash } from 'node:crypto';
 export type DiffId = string & { readonly __brand: 'DiffId' };
 export type ChainId = string & { readonly __brand: 'ChainId' };
 
+/** Of a tar without files: such a layer is none. */
+// as: the digest of two zero blocks.
+export const EMPTY_DIFF_ID = 'sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef' as DiffId;
+
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 
 export function isDiffId(text: string): text is DiffId {

@@ -19,6 +19,7 @@ import { log } from '#pkg/log/log.ts';
 import type { ChainId } from './chain-id.ts';
 import { LayerLimits } from './limits.ts';
 import { decodeLayer, decodeReadWrite, encodeLayer, type Layer, LAYER_KIND, READ_WRITE_KIND } from './records.ts';
+import { captureLayer } from './capture.ts';
 import {
   type LayerSource,
   type PreparedLayer,
@@ -170,6 +171,18 @@ export class LayerStore {
       sources,
       options,
     );
+  }
+
+  /**
+   * A container's own files as a layer that is not registered yet; its tar goes to `file`, which does not exist. `skip`:
+   * absolute paths that are not the container's doing. Preconditions: the container's layer stays until this is over.
+   */
+  async capture(
+    containerId: string,
+    file: string,
+    options: { readonly skip: ReadonlySet<string>; readonly signal?: AbortSignal | undefined },
+  ): Promise<PreparedLayer> {
+    return captureLayer({ driver: this.#driver, pool: this.#pool }, containerId, file, options);
   }
 
   /** Errors: invalid-parameter when containers' layers cannot be limited here. */

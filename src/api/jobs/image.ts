@@ -1,4 +1,5 @@
 /** Jobs on images. */
+import type { ContainerConfig } from '#api/types/container.ts';
 import type { ImageDeleteItem, ImageHistoryItem, ImageInspect, ImageSummary } from '#api/types/image.ts';
 import { defineJob } from '#engine/engine.ts';
 import type { Filters } from './container.ts';
@@ -32,6 +33,20 @@ export const imageImport = defineJob<
   },
   void
 >('image.import');
+export interface CommitInput {
+  readonly container: string;
+  /** '' for an image without a name. */
+  readonly repo: string;
+  readonly tag: string;
+  readonly author: string;
+  readonly comment: string;
+  readonly changes: readonly string[];
+  readonly pause: boolean;
+  /** Instead of the container's. */
+  readonly config: ContainerConfig | undefined;
+}
+/** Answers the image's id. */
+export const imageCommit = defineJob<CommitInput, string>('image.commit');
 export const imagePull = defineJob<{ image: string; tag: string; platform: string; progress: OutputStream }, void>(
   'image.pull',
 );

@@ -45,6 +45,8 @@ export async function removeContainer(services: Services, input: RemoveInput): P
     await services.containers.run(id, (held) => held.note({ desired: 'stopped', manuallyStopped: true }));
     await signalQuietly(live.process, SIGKILL);
     await thawForSignal(services, id);
+    // Who commits it may hold it frozen.
+    await services.files.leases.breakOff(id, 'the container was removed');
     await live.ended;
   }
   // --rm may have been faster.

@@ -8,6 +8,7 @@ import { ordinaryJit } from '#pkg/jit/jit.ts';
 import { close, open, syncfs } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
 import { chownTree } from './chown-tree.ts';
+import { capture } from './capture.ts';
 import { copyTree } from './copy-tree.ts';
 import { type Compression, createInflater, detectCompression } from './compression.ts';
 import {
@@ -53,6 +54,8 @@ function run(job: ArchiveJob, shared: Int32Array): ArchiveResult | undefined {
     case 'unpack':
     case 'measure':
       return read(job, shared);
+    case 'capture':
+      return capture(job, () => step(shared));
     case 'copy':
       copyTree(job.from, job.to, () => step(shared));
       return undefined;

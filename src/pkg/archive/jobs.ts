@@ -1,5 +1,6 @@
 /** What the archive Workers can do: the messages between pool.ts and archive-worker.ts. Plain data only. */
 import type { ErrorKind } from '#errdefs/errors.ts';
+import type { ByteString } from './entry.ts';
 import type { Compression } from './compression.ts';
 import type { UnpackCounts, WhiteoutMode } from './unpack.ts';
 
@@ -26,6 +27,25 @@ export interface CopyJob {
   readonly to: string;
 }
 
+/** Packs a container's own files as a layer: the tar into a file and, from the same bytes, the layer's files. */
+export interface CaptureJob {
+  readonly kind: 'capture';
+  /** Directory of the files. */
+  readonly from: string;
+  /** 'overlay': `from` is an upper directory; 'none': `only` says what of it belongs to the layer. */
+  readonly whiteouts: 'overlay' | 'none';
+  /** Does not exist yet. */
+  readonly file: string;
+  /** Existing directory for the layer's files in overlay's form; undefined: only the tar. */
+  readonly target: string | undefined;
+  /** Clean paths that are left out, what is in them is not. */
+  readonly skip: ReadonlySet<ByteString>;
+  /** Clean paths; undefined: all. */
+  readonly only: ReadonlySet<ByteString> | undefined;
+  /** Clean paths that the layer deletes. */
+  readonly deleted: readonly ByteString[];
+}
+
 /** syncfs of the file system that holds `path`. */
 export interface SyncJob {
   readonly kind: 'sync';
@@ -40,7 +60,7 @@ export interface ChownJob {
   readonly gid: number;
 }
 
-export type ArchiveJob = UnpackJob | MeasureJob | CopyJob | SyncJob | ChownJob;
+export type ArchiveJob = CaptureJob | UnpackJob | MeasureJob | CopyJob | SyncJob | ChownJob;
 
 /** Of unpack and measure; the others have none. */
 export interface ArchiveResult {

@@ -16,9 +16,11 @@ import type { ByteString, EntryType, TarEntry } from './entry.ts';
 import { type IdShift, insideId } from './id-shift.ts';
 import { OPAQUE_MARKER, WHITEOUT_PREFIX } from './names.ts';
 import { readNames } from './remove-tree.ts';
-import { endOfArchive, formatEntry, padding } from './writer.ts';
+import { endOfArchive, formatEntry, padding, plainEntry } from './writer.ts';
 
 export const PIECE_BYTES = 1 << 20;
+/** A header is some kilobytes at most, but for attributes. */
+const HEADER_ROOM = 64 << 10;
 
 export interface PackSettings {
   /** 'overlay' turns the kernel's whiteouts and opaque directories into `.wh.` files; 'none' packs what is there. */
@@ -28,6 +30,8 @@ export interface PackSettings {
   readonly leaveOut?: ReadonlySet<bigint> | undefined;
   /** Whether an entry is packed; of a directory that is not, what is in it may be. Told the clean path. */
   readonly wanted?: ((path: ByteString, status: FileStatus) => boolean) | undefined;
+  /** Clean paths that the archive says are gone, by `.wh.` files. */
+  readonly deleted?: readonly ByteString[] | undefined;
   /** Memory for the next piece; default: fresh memory. A piece that was yielded is its reader's. */
   readonly memory?: (() => Buffer) | undefined;
 }
@@ -63,6 +67,7 @@ const kinds: Readonly<Record<number, EntryType>> = {
 export function* packTree(options: PackOptions): Generator<Buffer> {
   const packer = new Packer(options);
   if (options.prefix !== '') packer.root(options.root, options.prefix);
+  yield* packer.whiteouts(options.deleted ?? []);
   const fd = openat(options.root, '.', O.RDONLY | O.DIRECTORY);
   try {
     yield* packer.contents(fd, options.prefix);
@@ -96,6 +101,13 @@ class Packer {
     this.#add(formatEntry(this.#entryOf(prefix, 'directory', fstat(fd), kernelName(`/proc/self/fd/${fd}/.`))));
   }
 
+  *whiteouts(paths: readonly ByteString[]): Generator<Buffer> {
+    for (const path of paths) {
+      if (this.#used + HEADER_ROOM > this.#piece.length) yield this.#swap();
+      this.#add(formatEntry(markerEntry(whiteoutOf(path), 0)));
+    }
+  }
+
   *contents(directory: number, prefix: ByteString): Generator<Buffer> {
     const names = readNames(directory).map((entry) => entry.name);
     names.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
@@ -109,8 +121,7 @@ class Packer {
     const kind = kinds[status.mode & S_IF.MT];
     // Sockets mean nothing in an archive.
     if (kind === undefined) return;
-    // A header is some kilobytes at most, but for attributes.
-    if (this.#used + (64 << 10) > this.#piece.length) yield this.#swap();
+    if (this.#used + HEADER_ROOM > this.#piece.length) yield this.#swap();
     const wanted = this.#settings.wanted?.(path, status) ?? true;
     if (kind === 'directory') {
       yield* this.#directory(directory, name, path, status, wanted);
@@ -118,9 +129,7 @@ class Packer {
     }
     if (!wanted) return;
     if (this.#settings.whiteouts === 'overlay' && kind === 'character' && isWhiteout(status)) {
-      const slash = path.lastIndexOf('/') + 1;
-      const marker = `${path.slice(0, slash)}${WHITEOUT_PREFIX}${path.slice(slash)}`;
-      this.#add(formatEntry(this.#marker(marker, status)));
+      this.#add(formatEntry(markerEntry(whiteoutOf(path), secondsOf(status))));
       return;
     }
     const entry = unlessGone(() => this.#entryOf(path, kind, status, pathVia(directory, name)));
@@ -166,7 +175,7 @@ class Packer {
       const via = kernelName(`/proc/self/fd/${fd}/.`);
       if (wanted) this.#add(formatEntry(this.#entryOf(path, 'directory', status, via)));
       if (this.#settings.whiteouts === 'overlay' && readXattr(via, 'trusted.overlay.opaque') !== undefined) {
-        this.#add(formatEntry(this.#marker(`${path}/${OPAQUE_MARKER}`, status)));
+        this.#add(formatEntry(markerEntry(`${path}/${OPAQUE_MARKER}`, secondsOf(status))));
       }
       if (this.#settings.leaveOut?.has(fstat(fd).mountId) === true) return;
       yield* this.contents(fd, `${path}/`);
@@ -232,11 +241,6 @@ class Packer {
     return full;
   }
 
-  #marker(path: ByteString, status: FileStatus): TarEntry {
-    const entry = this.#entryOf(path, 'file', status, undefined);
-    return { ...entry, mode: 0, uid: 0, gid: 0, size: 0 };
-  }
-
   #entryOf(path: ByteString, type: EntryType, status: FileStatus, via: Uint8Array | undefined): TarEntry {
     const isDevice = type === 'character' || type === 'block';
     const { ids } = this.#settings;
@@ -247,7 +251,7 @@ class Packer {
       uid: insideId(ids?.uids, status.uid),
       gid: insideId(ids?.gids, status.gid),
       size: type === 'file' ? status.size : 0,
-      mtimeSeconds: Number(status.mtimeNs / 1_000_000_000n),
+      mtimeSeconds: secondsOf(status),
       mtimeNanoseconds: 0,
       linkPath: '',
       deviceMajor: isDevice ? status.rdevMajor : 0,
@@ -256,6 +260,17 @@ class Packer {
       sparse: undefined,
     };
   }
+}
+
+const secondsOf = (status: FileStatus): number => Number(status.mtimeNs / 1_000_000_000n);
+
+function whiteoutOf(path: ByteString): ByteString {
+  const slash = path.lastIndexOf('/') + 1;
+  return `${path.slice(0, slash)}${WHITEOUT_PREFIX}${path.slice(slash)}`;
+}
+
+function markerEntry(path: ByteString, mtimeSeconds: number): TarEntry {
+  return { ...plainEntry('', { type: 'file' }), path, mode: 0, mtimeSeconds };
 }
 
 function xattrsOf(via: Uint8Array): Map<ByteString, Uint8Array> | undefined {

@@ -13,6 +13,7 @@ import {
   type MeasureJob,
   type UnpackJob,
   type ArchiveResult,
+  type CaptureJob,
   CANCEL,
   type JobAnswer,
   type JobMessage,
@@ -47,7 +48,7 @@ export class ArchivePool {
   #closed = false;
 
   /** Reads a layer when a Worker is free, in the order asked for. Errors: the job's; cancelled by `signal`. */
-  async run(job: UnpackJob | MeasureJob, options: PoolOptions = {}): Promise<ArchiveResult> {
+  async run(job: UnpackJob | MeasureJob | CaptureJob, options: PoolOptions = {}): Promise<ArchiveResult> {
     const result = await this.#ask(job, options);
     assert(result !== undefined, 'reading a layer has a result');
     return result;

@@ -41,6 +41,8 @@ export const failpointNames = [
   'start.recorded',
   'start.network-made',
   'network.made',
+  'commit.frozen',
+  'commit.captured',
   'connect.joined',
   'connect.recorded',
   'disconnect.recorded',

@@ -292,6 +292,14 @@ const createRequest = struct<ContainerCreateRequest>('container.CreateRequest', 
   NetworkingConfig: networkingConfig,
 });
 
+const containerConfig = struct<ContainerConfig>('container.Config', configShape);
+
+/** Of a commit; undefined when there is none. */
+export function decodeConfig(body: unknown): ContainerConfig | undefined {
+  if (body === undefined || body === null) return undefined;
+  return containerConfig(body, { struct: 'ContainerConfig', path: '' });
+}
+
 const CONFIG_NAMES = new Set(Object.keys(configShape).map((name) => name.toLowerCase()));
 
 /** `minor` is the client's API version 1.minor. Errors: invalid-parameter naming the field. */

@@ -6,8 +6,10 @@ import {
   containerChanges,
   containerExport,
 } from '#api/jobs/container.ts';
+import { imageCommit } from '#api/jobs/image.ts';
 import type { ContainerPathStat } from '#api/types/container.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
+import { decodeConfig } from '../decode/container-create.ts';
 import type { ResponseStream } from '../response-stream.ts';
 import { type Route, type RouteContext, route } from '../route.ts';
 import { streamJob } from './streaming.ts';
@@ -65,10 +67,27 @@ async function exportFiles(ctx: RouteContext): Promise<void> {
   await streamJob(output, () => ctx.run(containerExport, { container: ctx.param('id'), output }));
 }
 
+async function commit(ctx: RouteContext): Promise<void> {
+  const { query } = ctx;
+  const config = decodeConfig(await ctx.json());
+  const id = await ctx.run(imageCommit, {
+    container: query.text('container'),
+    repo: query.text('repo'),
+    tag: query.text('tag'),
+    author: query.text('author'),
+    comment: query.text('comment'),
+    changes: query.all('changes'),
+    pause: !query.has('pause') || query.flag('pause'),
+    config,
+  });
+  ctx.sendJson(201, { Id: id });
+}
+
 export const containerFileRoutes: readonly Route[] = [
   route('GET', '/containers/{id}/changes', 24, 'list the changed files of a container', changes),
   route('GET', '/containers/{id}/export', 24, 'export a container', exportFiles),
   route('HEAD', '/containers/{id}/archive', 24, 'stat a file of a container', head),
   route('GET', '/containers/{id}/archive', 24, 'copy files out of a container', get),
+  route('POST', '/commit', 24, 'commit a container', commit),
   route('PUT', '/containers/{id}/archive', 24, 'copy files into a container', put),
 ];
