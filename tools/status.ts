@@ -39,6 +39,7 @@ export const proofs: Readonly<Record<string, Proof>> = {
   'POST /containers/create': ['cli/run.test.ts', 'create, attach before start'],
   'GET /containers/{id}/json': RUN_D,
   'GET /containers/{id}/top': ['stats/stats.test.ts', 'top: every form'],
+  'GET /metrics': ['stats/metrics.test.ts', 'the engine, the process'],
   'GET /system/df': ['stats/disk-usage.test.ts', 'df: sizes, who uses what'],
   'POST /containers/prune': ['stats/disk-usage.test.ts', 'filters of the prunes'],
   'POST /images/prune': ['stats/disk-usage.test.ts', 'images: dangling ones'],

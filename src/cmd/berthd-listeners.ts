@@ -42,6 +42,21 @@ export async function openListeners(
   return { addresses: open.map((listening) => listening.address), [Symbol.dispose]: closeAll };
 }
 
+/** Nothing when there is no such address in the configuration. Errors: system naming it. */
+export function openMetricsListener(
+  { metricsAddress: address }: Pick<DaemonConfig, 'metricsAddress'>,
+  accept: Accept,
+): Disposable {
+  if (address === undefined) return { [Symbol.dispose]: () => undefined };
+  try {
+    const listening = listenTcp(address.hostname, address.port, { accept, peerCredentials: credentialsOf });
+    log.info('metrics are served', { address: listening.address });
+    return { [Symbol.dispose]: () => listening.stop() };
+  } catch (error) {
+    throw systemError(`Cannot serve metrics on "${address.hostname}:${address.port}"`, { cause: error });
+  }
+}
+
 function credentialsOf(fd: number): { uid: number; pid: number } | undefined {
   try {
     const { uid, pid } = peerCredentials(fd);

@@ -9,6 +9,7 @@ import { type DaemonCommandLine, daemonUsage, parseDaemonFlags } from '#config/f
 import { loadConfig } from '#config/load.ts';
 import { type Daemon, startDaemon } from '#daemon/daemon.ts';
 import { Engine } from '#engine/engine.ts';
+import { JobMetrics } from '#engine/job-metrics.ts';
 import { messageOf } from '#errdefs/errors.ts';
 import { validateLogConfig } from '#logger/log-target.ts';
 import { reluctantJit } from '#pkg/jit/jit.ts';
@@ -16,7 +17,7 @@ import { log, setLogLevel } from '#pkg/log/log.ts';
 import { buildFacts } from './berthd-build.ts';
 import { call } from '#sys/call.ts';
 import { NR } from '#sys/numbers.ts';
-import { openListeners } from './berthd-listeners.ts';
+import { openListeners, openMetricsListener } from './berthd-listeners.ts';
 import { collector } from './berthd-memory.ts';
 import { DATA_ROOT_MODE, EXEC_ROOT_MODE, lockDataRoot, lockExecRoot, makeRoot, writePidFile } from './berthd-roots.ts';
 import { stopContainers } from './berthd-stop-containers.ts';
@@ -79,19 +80,24 @@ async function run(line: DaemonCommandLine, config: DaemonConfig): Promise<void>
   using _execLock = lockExecRoot(config.execRoot);
 
   const collectSometimes = collector();
+  const jobMetrics = new JobMetrics();
   const engine = new Engine({
     observer: {
+      jobStarted: (record) => jobMetrics.jobStarted(record),
       jobEnded: (record) => {
+        jobMetrics.jobEnded(record);
         logJob(record);
         collectSometimes();
       },
     },
   });
-  const daemon = await startDaemon({ config, engine, build: buildFacts(VERSION) });
+  const daemon = await startDaemon({ config, engine, jobMetrics, build: buildFacts(VERSION) });
   const server = new ApiServer({ engine, version: VERSION });
+  const metricsServer = new ApiServer({ engine, version: VERSION, metricsOf: server });
   try {
     using _pidFile = writePidFile(config.pidfile);
     using listeners = await openListeners(config, server.accept, sockets);
+    using _metrics = openMetricsListener(config, metricsServer.accept);
     process.on('SIGHUP', () => reload(line, daemon));
     notify(process.env, 'READY=1');
     log.info('API listens', { addresses: listeners.addresses });
@@ -100,11 +106,13 @@ async function run(line: DaemonCommandLine, config: DaemonConfig): Promise<void>
     notify(process.env, 'STOPPING=1');
   } finally {
     server.stop();
+    metricsServer.stop();
     await engine.drain(DRAIN_MS);
     log.debug('jobs are done');
     await daemon.stop();
     log.debug('services have ended');
     server.terminate();
+    metricsServer.terminate();
   }
 }
 

@@ -6,7 +6,7 @@ import { invalidParameter } from '#errdefs/errors.ts';
 import { type LogLevel, logLevels } from '#pkg/log/log.ts';
 import { parseBytes } from '#pkg/units/size.ts';
 import { type ContainerDefaults, containerDefaultsOf, type RuntimeConfig, runtimesOf } from './container-defaults.ts';
-import { DEFAULT_SOCKET, type HostSpec, parseHost, type TlsSettings } from './hosts.ts';
+import { DEFAULT_SOCKET, type HostSpec, metricsAddressOf, parseHost, type TlsSettings } from './hosts.ts';
 import { keySpecs, specOfKey } from './keys.ts';
 import { checkTreatment, checkType, type ConfigValue, shown } from './values.ts';
 
@@ -15,6 +15,8 @@ export const DEFAULT_CONFIG_FILE = '/etc/berth/daemon.json';
 export interface DaemonConfig {
   readonly hosts: readonly HostSpec[];
   readonly tls: TlsSettings;
+  /** Where /metrics is served alone and to everybody who can connect. */
+  readonly metricsAddress: { readonly hostname: string; readonly port: number } | undefined;
   /** Of unix sockets; undefined: `berth` if it exists, else root. */
   readonly group: string | undefined;
   readonly dataRoot: string;
@@ -148,6 +150,7 @@ export function buildConfig(
   return {
     hosts: (hosts.length === 0 ? [`unix://${DEFAULT_SOCKET}`] : hosts).map((host) => parseHost(host, tls)),
     tls,
+    metricsAddress: metricsAddressOf(values.text('metrics-addr')),
     group: values.text('group'),
     dataRoot: values.path('data-root', '/var/lib/berth'),
     execRoot,

@@ -23,6 +23,17 @@ export function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '::1' || /^127(\.[0-9]{1,3}){3}$/.test(hostname);
 }
 
+/** `HOST:PORT`; without a host it is loopback: who wants more says so. Errors: invalid-parameter. */
+export function metricsAddressOf(text: string | undefined): { hostname: string; port: number } | undefined {
+  if (text === undefined) return undefined;
+  const match = /^(?:tcp:\/\/)?(\[[0-9a-fA-F:.]+\]|[^:/\s]*):([0-9]{1,5})$/.exec(text.trim());
+  const port = Number(match?.[2]);
+  if (match === null || port > 65535) {
+    throw invalidParameter(`invalid value for "metrics-addr": "${text}" must be HOST:PORT`);
+  }
+  return { hostname: (match[1] ?? '').replace(/^\[|\]$/g, '') || '127.0.0.1', port };
+}
+
 /** Errors: invalid-parameter; forbidden for TCP that anybody on the network could use. */
 export function parseHost(text: string, tls: TlsSettings): HostSpec {
   const match = /^([a-z]+):\/\/(.*)$/.exec(text.trim());

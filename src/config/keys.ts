@@ -107,7 +107,7 @@ export const keySpecs: readonly KeySpec[] = [
   both('max-concurrent-downloads', 'integer', noEffect('nothing is pulled yet'), { reload: true }),
   both('max-concurrent-uploads', 'integer', noEffect('nothing is pushed yet'), { reload: true }),
   both('max-download-attempts', 'integer', noEffect('nothing is pulled yet'), { reload: true }),
-  both('metrics-addr', 'text', notYet('')),
+  both('metrics-addr', 'text', honoured),
   key('min-api-version', 'text', notYet('', '1.24')),
   both('mtu', 'integer', notYet(0, 1500)),
   both('network-control-plane-mtu', 'integer', noEffect('there is no swarm')),

@@ -9,6 +9,7 @@ import type { DaemonConfig } from '#config/daemon-config.ts';
 import { checkUlimits } from '#container/resources.ts';
 import { ContentStore } from '#content/content-store.ts';
 import type { Engine } from '#engine/engine.ts';
+import { JobMetrics } from '#engine/job-metrics.ts';
 import { Events } from '#events/events.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
 import { Graph } from '#graph/graph.ts';
@@ -68,6 +69,8 @@ import { systemFiles } from './userns/subordinate-ids.ts';
 export interface DaemonOptions {
   readonly config: DaemonConfig;
   readonly engine: Engine;
+  /** Hears of the engine's jobs. */
+  readonly jobMetrics?: JobMetrics;
   readonly build?: BuildFacts;
 }
 
@@ -203,6 +206,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   undo.defer(() => services.health.stop());
   services.updateHooks.add('health', ({ record }) => services.health.reconfigure(record));
   installJobs(services);
+  installJobs(services, options.jobMetrics ?? new JobMetrics());
   await restore(services);
   const held = undo.move();
   return {

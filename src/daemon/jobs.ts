@@ -1,6 +1,7 @@
 /** Gives every job token its handler: the list of what the daemon can do. */
 import * as container from '#api/jobs/container.ts';
 import * as disk from '#api/jobs/disk-usage.ts';
+import { systemMetrics } from '#api/jobs/metrics.ts';
 import * as network from '#api/jobs/network.ts';
 import * as stats from '#api/jobs/stats.ts';
 import { imageCommit } from '#api/jobs/image.ts';
@@ -33,6 +34,8 @@ import { PruneLock } from './prune/conditions.ts';
 import { pruneContainers } from './prune/containers.ts';
 import { pruneImages } from './prune/images.ts';
 import { installSecretJobs } from './secret/jobs.ts';
+import type { JobMetrics } from '#engine/job-metrics.ts';
+import type { Metrics } from './metrics/metrics.ts';
 import type { Services } from './services.ts';
 import { containerStats, statsCollector } from './stats/stats.ts';
 import { DiskUsageMeter } from './system/disk-usage.ts';
@@ -41,7 +44,7 @@ import { systemInfo } from './system/info.ts';
 import { systemVersion } from './system/version.ts';
 import { installVolumeJobs } from './volume/jobs.ts';
 
-export function installJobs(services: Services): void {
+export function installJobs(services: Services, jobMetrics: JobMetrics): void {
   installContainerJobs(services);
   installExecJobs(services);
   installStatsJobs(services);
@@ -52,6 +55,11 @@ export function installJobs(services: Services): void {
   installSecretJobs(services);
   const { engine } = services;
   engine.register(system.systemInfo, () => systemInfo(services));
+  let metrics: Metrics | undefined;
+  engine.register(systemMetrics, async ({ server }) => {
+    metrics ??= new (await import('./metrics/metrics.ts')).Metrics(services, jobMetrics);
+    return metrics.text(server);
+  });
   engine.register(system.systemVersion, () => systemVersion(services));
   engine.register(system.systemEvents, (input, { signal }) => streamEvents(services, input, signal));
   engine.register(system.systemShutdown, () => stopAll(services));

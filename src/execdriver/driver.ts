@@ -9,7 +9,7 @@
  * Failure: a start that fails leaves nothing (no process, cgroup, mount or descriptor); the error is a BerthError whose
  * message is what Docker clients match (reference/compat-notes.md 15) and whose `exitCode` is 125, 126 or 127.
  */
-import type { CgroupStats } from '#libcontainer/cgroups/stats.ts';
+import type { CgroupPressure, CgroupStats } from '#libcontainer/cgroups/stats.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
 import type { Resources, Spec } from '#libcontainer/spec.ts';
 
@@ -152,6 +152,8 @@ export interface ExecDriver {
   pids(id: string): number[];
   /** What the container has used. Errors: not-found when no such container runs. */
   stats(id: string): CgroupStats;
+  /** Errors: as `stats`. */
+  pressure(id: string): CgroupPressure;
   /** Lets go of the monitor; containers go on. */
   close(): Promise<void>;
 }

@@ -2,6 +2,7 @@
  * The API server: connections in, routes to jobs, answers out. It knows job tokens and the engine, never the daemon.
  * `accept` is what listeners call for each connection; `stop` ends idle connections and lets the others finish.
  */
+import type { ServerFacts } from '#api/jobs/metrics.ts';
 import type { Caller, Engine, JobToken } from '#engine/engine.ts';
 import { forbidden, kindOf, messageOf, notFound } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
@@ -14,6 +15,7 @@ import { Query } from './query.ts';
 import type { RouteContext } from './route.ts';
 import { type Match, Router } from './router.ts';
 import { allRoutes } from './routes/all.ts';
+import { metricsRoutes } from './routes/metrics.ts';
 import type { Transport, TransportSink } from './transport.ts';
 import { API_VERSION, splitVersion } from './version.ts';
 
@@ -21,6 +23,8 @@ export interface ApiServerOptions {
   readonly engine: Engine;
   /** Of the program: '0.1.0'. */
   readonly version: string;
+  /** Serves nothing but the metrics of this server, to any host name: for `metrics-addr`. */
+  readonly metricsOf?: ApiServer;
 }
 
 const JSON_TYPE = 'application/json';
@@ -29,6 +33,8 @@ export class ApiServer {
   readonly #engine: Engine;
   readonly #router: Router;
   readonly #connections = new Set<HttpConnection>();
+  readonly #requests = new Map<string, number>();
+  readonly #metricsOnly: boolean;
   readonly #fixedHeaders: string;
   #dateHeader = '';
   #dateSecond = 0;
@@ -36,7 +42,11 @@ export class ApiServer {
 
   constructor(options: ApiServerOptions) {
     this.#engine = options.engine;
-    this.#router = new Router(allRoutes(options.engine));
+    const { metricsOf } = options;
+    this.#metricsOnly = metricsOf !== undefined;
+    const facts = () => this.facts();
+    const routes = metricsOf === undefined ? allRoutes(options.engine, facts) : metricsRoutes(() => metricsOf.facts());
+    this.#router = new Router(routes);
     this.#fixedHeaders =
       `Api-Version: ${API_VERSION}\r\nDocker-Experimental: false\r\nOstype: linux\r\n` +
       `Server: Berth/${options.version} (linux)\r\n`;
@@ -54,6 +64,10 @@ export class ApiServer {
     this.#connections.add(connection);
     return connection;
   };
+
+  facts(): ServerFacts {
+    return { requests: this.#requests, connections: this.#connections.size };
+  }
 
   get connectionCount(): number {
     return this.#connections.size;
@@ -92,11 +106,13 @@ export class ApiServer {
   }
 
   #dispatch(exchange: Exchange): Promise<void> | void {
-    refuseWebPages(exchange);
+    refuseWebPages(exchange, this.#metricsOnly);
     const { minor, path } = splitVersion(exchange.head.path);
     const match = this.#router.find(exchange.head.method, path);
     if (match === undefined || minor < match.route.minMinor) throw notFound('page not found');
     const { handler, refusal } = match.route;
+    const key = `${match.route.method} ${match.route.path}`;
+    this.#requests.set(key, (this.#requests.get(key) ?? 0) + 1);
     if (handler === undefined) throw refusal ?? notFound('page not found');
     return handler(new Context(this.#engine, exchange, minor, match));
   }
@@ -122,11 +138,11 @@ const LOOPBACK_HOST = /^(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?$/i;
  * Plain TCP is served on loopback only, where a web page in this host's browser can send requests too: across origins
  * (such a request has an Origin), or by a name of its own that it made to resolve to loopback (which Host shows).
  */
-function refuseWebPages({ peer, head }: Exchange): void {
+function refuseWebPages({ peer, head }: Exchange, anyHost: boolean): void {
   if (peer.plainTcp === undefined) return;
   if (head.headers.has('origin')) throw forbidden('requests of web pages are refused');
   const host = head.headers.get('host');
-  if (host !== undefined && !LOOPBACK_HOST.test(host)) {
+  if (!anyHost && host !== undefined && !LOOPBACK_HOST.test(host)) {
     throw forbidden(`requests to host ${JSON.stringify(host)} are refused: without TLS it must be a loopback address`);
   }
 }

@@ -6,7 +6,7 @@
 import { conflict, notFound } from '#errdefs/errors.ts';
 import { type CgroupLayout, containerPath } from '#libcontainer/cgroups/layout.ts';
 import type { Cgroup } from '#libcontainer/cgroups/cgroup.ts';
-import type { CgroupStats } from '#libcontainer/cgroups/stats.ts';
+import type { CgroupPressure, CgroupStats } from '#libcontainer/cgroups/stats.ts';
 import { createCgroup, openCgroup } from '#libcontainer/cgroups/cgroups.ts';
 import { type PreparedExec, prepareExec } from '#libcontainer/exec.ts';
 import type { Resources } from '#libcontainer/spec.ts';
@@ -304,6 +304,10 @@ export class NativeDriver implements ExecDriver {
 
   stats(id: string): CgroupStats {
     return this.cgroupOf(id).stats();
+  }
+
+  pressure(id: string): CgroupPressure {
+    return this.cgroupOf(id).pressure();
   }
 
   /** Errors: not-found when no such container runs. */

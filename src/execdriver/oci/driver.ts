@@ -9,7 +9,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cancelled, conflict, deadlineExceeded, messageOf, notFound, systemError } from '#errdefs/errors.ts';
 import type { Cgroup } from '#libcontainer/cgroups/cgroup.ts';
-import type { CgroupStats } from '#libcontainer/cgroups/stats.ts';
+import type { CgroupPressure, CgroupStats } from '#libcontainer/cgroups/stats.ts';
 import { openCgroup } from '#libcontainer/cgroups/cgroups.ts';
 import { type CgroupLayout, containerPath, prepareLayout } from '#libcontainer/cgroups/layout.ts';
 import { resizeTerminal } from '#libcontainer/terminal.ts';
@@ -382,6 +382,10 @@ export class OciDriver implements ExecDriver {
 
   stats(id: string): CgroupStats {
     return this.cgroupOf(id).stats();
+  }
+
+  pressure(id: string): CgroupPressure {
+    return this.cgroupOf(id).pressure();
   }
 
   /** Errors: not-found when no such container runs. */

@@ -7,7 +7,7 @@
  * with nothing (no pids, zero stats); only `apply` and `freeze` say not-found.
  */
 import type { Resources } from '#libcontainer/spec.ts';
-import type { CgroupStats } from './stats.ts';
+import type { CgroupPressure, CgroupStats } from './stats.ts';
 
 /** How a process gets in: on v1 "0" is written to each of these files by the process itself; on v2 the directory. */
 export type CgroupJoin =
@@ -38,6 +38,8 @@ export interface Cgroup {
   /** All processes, those of groups made inside by the container included. */
   pids(): number[];
   stats(): CgroupStats;
+  /** Of v2 only. */
+  pressure(): CgroupPressure;
   /** Processes that the kernel's OOM killer has ended in this group. */
   oomKills(): number;
   /** Calls back at each OOM, without polling. Dispose when the container has ended. */

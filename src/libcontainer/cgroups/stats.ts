@@ -33,11 +33,31 @@ export interface CgroupStats {
     /** v1: how often the limit was hit; v2: how often allocation failed at it (`oom` of memory.events). */
     readonly failures?: bigint;
     readonly swapUsageBytes?: bigint;
+    /** Processes that the kernel's OOM killer has ended in this group. */
+    readonly oomKills?: bigint;
     /** memory.stat, line by line. */
     readonly stat: Readonly<Record<string, bigint>>;
   };
   readonly pids: { readonly current: bigint; readonly limit?: bigint };
   readonly io: { readonly serviceBytes: readonly IoEntry[]; readonly serviced: readonly IoEntry[] };
+}
+
+/** Microseconds in which some or all tasks of the group waited (PSI); absent where the kernel does not count. */
+export type CgroupPressure = Readonly<
+  Partial<Record<'cpu' | 'memory' | 'io', { readonly someUs: bigint; readonly fullUs?: bigint }>>
+>;
+
+export function v2Pressure(facts: CgroupFacts): CgroupPressure {
+  const read = (resource: 'cpu' | 'memory' | 'io') => {
+    const text = facts.read(`${resource}.pressure`) ?? '';
+    const total = (who: string) => new RegExp(`^${who} .*total=(\\d+)$`, 'm').exec(text)?.[1];
+    const [some, full] = [total('some'), total('full')];
+    if (some === undefined) return {};
+    return {
+      [resource]: { someUs: BigInt(some), ...present('fullUs', full === undefined ? undefined : BigInt(full)) },
+    };
+  };
+  return { ...read('cpu'), ...read('memory'), ...read('io') };
 }
 
 /** v1's "no limit": LONG_MAX rounded down to a page. */
@@ -145,6 +165,7 @@ export function v1Stats(facts: (controller: V1Controller) => CgroupFacts): Cgrou
       maxUsageBytes: count(memory.read('memory.max_usage_in_bytes')),
       ...present('limitBytes', limit(memory.read('memory.limit_in_bytes'))),
       failures: count(memory.read('memory.failcnt')),
+      ...present('oomKills', flatKeyed(memory.read('memory.oom_control'))['oom_kill']),
       stat: flatKeyed(memory.read('memory.stat')),
     },
     pids: { current: count(pids.read('pids.current')), ...present('limit', limit(pids.read('pids.max'))) },
@@ -157,6 +178,7 @@ export function v2Stats(facts: CgroupFacts): CgroupStats {
   const ns = (key: string) => (cpu[key] ?? 0n) * 1000n;
   const peak = facts.read('memory.peak');
   const swap = facts.read('memory.swap.current');
+  const events = flatKeyed(facts.read('memory.events'));
   return {
     version: 2,
     cpu: {
@@ -172,7 +194,8 @@ export function v2Stats(facts: CgroupFacts): CgroupStats {
       ...present('maxUsageBytes', peak === undefined ? undefined : count(peak)),
       ...present('limitBytes', limit(facts.read('memory.max'))),
       ...present('swapUsageBytes', swap === undefined ? undefined : count(swap)),
-      ...present('failures', flatKeyed(facts.read('memory.events'))['oom']),
+      ...present('failures', events['oom']),
+      ...present('oomKills', events['oom_kill']),
       stat: flatKeyed(facts.read('memory.stat')),
     },
     pids: { current: count(facts.read('pids.current')), ...present('limit', limit(facts.read('pids.max'))) },

@@ -8,7 +8,7 @@ import { exists, removeDirectory } from '#sys/host-files.ts';
 import type { Cgroup, CgroupDirectory, CgroupJoin } from './cgroup.ts';
 import { type CgroupV1Host, type V1Controller, v1MountOf } from './detect.ts';
 import { watchOomV1 } from './oom.ts';
-import { type CgroupStats, v1Stats } from './stats.ts';
+import { type CgroupPressure, type CgroupStats, v1Stats } from './stats.ts';
 import { killAll, makeGroup, pidsBelow, pidsOf, removeGroups } from './tree.ts';
 import { deviceChange, deviceLines } from './v1-devices.ts';
 import { v1Writes } from './v1-files.ts';
@@ -113,6 +113,10 @@ export class CgroupV1 implements Cgroup {
 
   stats(): CgroupStats {
     return v1Stats((controller) => this.#facts(controller));
+  }
+
+  pressure(): CgroupPressure {
+    return {};
   }
 
   oomKills(): number {

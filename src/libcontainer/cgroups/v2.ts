@@ -8,7 +8,7 @@ import { exists, parentOf, removeDirectory } from '#sys/host-files.ts';
 import type { Cgroup, CgroupDirectory, CgroupJoin } from './cgroup.ts';
 import type { CgroupV2Host } from './detect.ts';
 import { watchOomV2 } from './oom.ts';
-import { type CgroupStats, flatKeyed, v2Stats } from './stats.ts';
+import { type CgroupPressure, type CgroupStats, flatKeyed, v2Stats, v2Pressure } from './stats.ts';
 import { groupsBelow, killAll, makeGroup, pidsBelow, removeGroups } from './tree.ts';
 import { replaceDevices } from './v2-devices.ts';
 import { v2Writes } from './v2-files.ts';
@@ -75,6 +75,10 @@ export class CgroupV2 implements Cgroup {
 
   stats(): CgroupStats {
     return v2Stats(this.#facts());
+  }
+
+  pressure(): CgroupPressure {
+    return v2Pressure(this.#facts());
   }
 
   oomKills(): number {

@@ -1,4 +1,5 @@
 /** The whole route table: every operation of the Docker API that we know of, and Berth's own. */
+import type { ServerFacts } from '#api/jobs/metrics.ts';
 import type { Engine } from '#engine/engine.ts';
 import type { Route } from '../route.ts';
 import { containerRoutes } from './containers.ts';
@@ -6,16 +7,23 @@ import { containerFileRoutes } from './container-files.ts';
 import { diskUsageRoutes } from './disk-usage.ts';
 import { execRoutes } from './exec.ts';
 import { imageRoutes } from './images.ts';
+import { metricsRoutes } from './metrics.ts';
 import { networkRoutes } from './networks.ts';
 import { pluginRoutes, swarmRoutes } from './swarm-plugins.ts';
 import { secretRoutes } from './secrets.ts';
 import { systemRoutes } from './system.ts';
 import { volumeRoutes } from './volumes.ts';
 
-export function allRoutes(engine: Pick<Engine, 'list' | 'cancel'>): readonly Route[] {
+const noFacts: ServerFacts = { requests: new Map(), connections: 0 };
+
+export function allRoutes(
+  engine: Pick<Engine, 'list' | 'cancel'>,
+  facts: () => ServerFacts = () => noFacts,
+): readonly Route[] {
   return [
     ...systemRoutes(engine),
     ...diskUsageRoutes,
+    ...metricsRoutes(facts),
     ...containerRoutes,
     ...containerFileRoutes,
     ...execRoutes,
