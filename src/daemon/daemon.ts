@@ -205,7 +205,6 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   });
   undo.defer(() => services.health.stop());
   services.updateHooks.add('health', ({ record }) => services.health.reconfigure(record));
-  installJobs(services);
   installJobs(services, options.jobMetrics ?? new JobMetrics());
   await restore(services);
   const held = undo.move();

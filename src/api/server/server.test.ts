@@ -343,6 +343,7 @@ describe('the route table', () => {
     expect(counts).toEqual({
       _ping: 2,
       info: 1,
+      metrics: 1,
       version: 1,
       events: 1,
       system: 1,
