@@ -6,7 +6,6 @@ import type { CgroupPressure, CgroupStats } from '#libcontainer/cgroups/stats.ts
 import type { Labels, MetricsText } from '#pkg/openmetrics/openmetrics.ts';
 import type { InterfaceStats } from '#api/types/stats.ts';
 import { networkNameOf } from '../container/event.ts';
-import { stateOf } from '../container/inspect.ts';
 import type { Services } from '../services.ts';
 import { interfacesOf } from '../stats/interfaces.ts';
 
@@ -15,6 +14,8 @@ export interface ContainerReading {
   readonly record: ContainerRecord;
   readonly stats: CgroupStats;
   readonly pressure: CgroupPressure;
+  /** 'none' without a healthcheck. */
+  readonly health: string;
   readonly interfaces: Readonly<Record<string, InterfaceStats<bigint>>>;
 }
 
@@ -45,6 +46,7 @@ function readOne(services: Services, record: ContainerRecord): ContainerReading 
       record,
       stats: live.driver.stats(id),
       pressure: live.driver.pressure(id),
+      health: services.health.healthOf(record)?.status ?? 'none',
       interfaces: networkNameOf(record) === 'host' ? {} : interfacesOf(live.process),
     };
   } catch (error) {
@@ -89,8 +91,7 @@ export function writeContainers(out: MetricsText, readings: Readings): void {
   out.gauge(
     'berth_container_health',
     'Whether the container has this health.',
-    readings.flatMap(({ labels, record }) => {
-      const now = stateOf(record).Health?.Status ?? 'none';
+    readings.flatMap(({ labels, health: now }) => {
       return ['none', 'starting', 'healthy', 'unhealthy'].map((health) => ({
         labels: { ...labels, health },
         value: health === now ? 1 : 0,

@@ -39,17 +39,23 @@ test('the engine, the process and each running container, well formed and true',
   ]);
   await d.must(['run', '--name', 'over', '--network', 'none', IMAGE, 'true']);
   await d.docker(['run', '--network', 'none', IMAGE, 'nosuchcommand']);
+  const check = ['--health-cmd', 'true', '--health-interval', '1s', '--health-start-interval', '100ms'];
+  await d.must(['run', '-d', '--name', 'checked', '--network', 'none', ...check, IMAGE, 'sleep', '1000']);
   const container = { name: 'busy' };
   const value = await eventually('the container has used its processor', async () => {
     const found = await scrape('http://berth', d.socket);
-    return (found('berth_container_cpu_usage_seconds', container) ?? 0) > 0.05 && found;
+    return (
+      (found('berth_container_cpu_usage_seconds', container) ?? 0) > 0.05 &&
+      found('berth_container_health', { name: 'checked', health: 'healthy' }) === 1 &&
+      found
+    );
   });
-  expect(value('berth_containers', { state: 'running' })).toBe(1);
+  expect(value('berth_containers', { state: 'running' })).toBe(2);
   expect(value('berth_containers', { state: 'exited' })).toBe(1);
-  expect(value('berth_jobs', { job: 'container.create', status: 'done' })).toBe(3);
+  expect(value('berth_jobs', { job: 'container.create', status: 'done' })).toBe(4);
   expect(value('berth_jobs', { job: 'container.start', status: 'failed' })).toBe(1);
-  expect(value('berth_job_duration_seconds', { job: 'container.start', le: '+Inf' })).toBe(3);
-  expect(value('berth_http_requests', { method: 'POST', path: '/containers/create' })).toBe(3);
+  expect(value('berth_job_duration_seconds', { job: 'container.start', le: '+Inf' })).toBe(4);
+  expect(value('berth_http_requests', { method: 'POST', path: '/containers/create' })).toBe(4);
   expect(value('process_resident_memory_bytes')).toBeGreaterThan(10_000_000);
   expect(value('berth_container_memory_limit_bytes', container)).toBe(64 * 2 ** 20);
   expect(value('berth_container_memory_usage_bytes', container)).toBeGreaterThan(0);
