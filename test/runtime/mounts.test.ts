@@ -1,6 +1,6 @@
 /** What mounts we lean on: detached overlays, their look-up from outside, and the way of kernels before 6.8. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { close, fstatfs, open, readAll, writeAll } from '#sys/files.ts';
 import { bindDetached, detachedDevpts, detachedOverlay, detachedTmpfs, openPty } from '#sys/mounts.ts';
@@ -71,3 +71,15 @@ test('tmpfs, devpts and binds are detached and of the kind they should be', () =
   expect(() => open(`/proc/self/fd/${bind}/new`, O.WRONLY | O.CREAT | O.EXCL)).toThrow('EROFS');
   for (const fd of [tmpfs, devpts, master, slave, bind]) close(fd);
 });
+
+test('as many layers as the kernel stacks, by mount(2)', () => {
+  const lower = Array.from({ length: 499 }, (_, n) => {
+    const layer = `${directory}/many-${n}`;
+    mkdirSync(layer);
+    writeFileSync(`${layer}/f${n}`, '');
+    return layer;
+  });
+  const fd = overlayByMount({ lower });
+  expect(readdirSync(`/proc/self/fd/${fd}/`).length).toBe(499);
+  close(fd);
+}, 60_000);

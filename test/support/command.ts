@@ -18,7 +18,7 @@ export interface CommandOptions {
 }
 
 /** Limits are longer by this factor on a machine that is known to be slow. */
-const SLOW = Number(process.env['BERTH_TEST_SLOW'] ?? '1');
+export const SLOW = Number(process.env['BERTH_TEST_SLOW'] ?? '1');
 
 export function run(program: string, args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
   const { promise, resolve, reject } = Promise.withResolvers<CommandResult>();

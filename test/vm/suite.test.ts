@@ -13,7 +13,7 @@ const root = path.resolve(import.meta.dirname, '../..');
 const SLOW = 8;
 const FILE_LIMIT_MS = 20 * 60_000;
 /** What needs another engine, or has nothing to do with the kernel. */
-const ELSEWHERE = /side-by-side|compose|integration\/client|restart-policy/;
+const ELSEWHERE = /side-by-side|compose|integration\/client|load-save/;
 const only = process.env['BERTH_VM_ONLY'];
 
 function files(directory: string): string[] {
@@ -30,7 +30,16 @@ beforeAll(async () => {
   const work = fs.mkdtempSync(path.join(os.tmpdir(), 'berth-vm-suite-'));
   try {
     const tree = path.join(work, 'tree.tar');
-    await must('sh', ['-c', 'git ls-files -z | tar --null -T - -cf "$1"', 'sh', tree], { cwd: root });
+    await must(
+      'sh',
+      [
+        '-c',
+        'git ls-files -z | tar --null -T - -hcf "$1" --add-file=node_modules/fast-check --add-file=node_modules/pure-rand',
+        'sh',
+        tree,
+      ],
+      { cwd: root },
+    );
     const bun = fs.realpathSync(path.join(root, 'node_modules/bun/bin/bun.exe'));
     vm = await Machine.boot({ 'tree.tar': tree, bun, docker: dockerCli() });
   } finally {

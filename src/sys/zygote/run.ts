@@ -5,9 +5,18 @@ import { waitid } from '../processes.ts';
 import { Program, type StepFailure } from '../program.ts';
 import { SysError } from '../errno.ts';
 import { patchSources } from './launch.ts';
-import { ARENA_BYTES, listMemfd, type Zygote } from './zygote.ts';
+import { ARENA_BYTES, listMemfd, type Zygote, type ZygoteAnswer } from './zygote.ts';
 
 const RECORD_BYTES = 16;
+
+function askFor(zygote: Zygote, memfd: number, length: number): ZygoteAnswer {
+  try {
+    zygote.request(memfd, length);
+    return zygote.waitAnswer();
+  } finally {
+    close(memfd);
+  }
+}
 
 /** Undefined when every step went well (the last one must end the child). Blocks. */
 export function runToEnd(zygote: Zygote, program: Program, cloneFlags: number): StepFailure | undefined {
@@ -17,12 +26,13 @@ export function runToEnd(zygote: Zygote, program: Program, cloneFlags: number): 
   try {
     patchSources(list.bytes, list, [outcome.write, ...list.descriptors]);
     const memfd = listMemfd(list.bytes);
-    zygote.request(memfd, list.bytes.length);
-    const { pid, pidfd } = zygote.waitAnswer();
-    close(memfd);
+    const { pid, pidfd } = askFor(zygote, memfd, list.bytes.length);
     if (pid < 0) throw new SysError('clone3', -pid);
     waitid(W.P_PIDFD, pidfd, 0);
     close(pidfd);
+  } catch (error) {
+    close(outcome.read);
+    throw error;
   } finally {
     close(outcome.write);
   }
