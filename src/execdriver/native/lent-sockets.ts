@@ -6,14 +6,10 @@
 import { systemError } from '#errdefs/errors.ts';
 import { ownedFd } from '#sys/files.ts';
 import { CLONE, NR, SOCKET } from '#sys/numbers.ts';
+import { descriptorMessage } from '#sys/descriptor-message.ts';
 import { Program } from '#sys/program.ts';
 import { recvmsg, socketpair } from '#sys/sockets.ts';
 import type { MonitorClient } from './monitor/client.ts';
-
-const CMSGHDR_BYTES = 16;
-const MSGHDR_BYTES = 56;
-const AT_IOVEC = 16;
-const AT_CONTROL = 32;
 
 export interface LentSocketsRequest {
   /** Of this one launch: a process of the monitor for some moments. */
@@ -52,25 +48,7 @@ function lendingProgram(request: LentSocketsRequest, through: number): Program {
   const kept = Array.from({ length: request.count }, () =>
     program.keep(program.do('socket', NR.socket, request.family, request.type | SOCKET.CLOEXEC, 0)),
   );
-  const controlBytes = CMSGHDR_BYTES + 4 * kept.length;
-  const control = new Uint8Array((controlBytes + 7) & ~7);
-  const view = new DataView(control.buffer);
-  view.setBigUint64(0, BigInt(controlBytes), true);
-  view.setInt32(8, SOCKET.SOL_SOCKET, true);
-  view.setInt32(12, SOCKET.SCM_RIGHTS, true);
-  // No more descriptors are sent along: what has been kept has its final numbers.
-  for (const [i, slot] of kept.entries()) view.setInt32(CMSGHDR_BYTES + 4 * i, program.numberOf(slot), true);
-  const iovec = new Uint8Array(16);
-  new DataView(iovec.buffer).setBigUint64(8, 1n, true);
-  const header = new Uint8Array(MSGHDR_BYTES);
-  const headerView = new DataView(header.buffer);
-  headerView.setBigUint64(24, 1n, true);
-  headerView.setBigUint64(40, BigInt(controlBytes), true);
-  const message = program.struct(header, {
-    [AT_IOVEC]: program.struct(iovec, { 0: program.alloc(8) }),
-    [AT_CONTROL]: program.bytes(control),
-  });
-  program.do('hand over', NR.sendmsg, socket, message, SOCKET.MSG_NOSIGNAL);
+  program.do('hand over', NR.sendmsg, socket, descriptorMessage(program, kept), SOCKET.MSG_NOSIGNAL);
   program.do('leave', NR.exit_group, 0);
   return program;
 }
