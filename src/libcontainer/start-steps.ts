@@ -3,7 +3,7 @@
  *
  *  1. with the host's /proc and whole rights: streams, OOM score, label, cgroups, joined namespaces, second clone
  *  2. gate `maps` (user namespace), network socket and gate `network`, session
- *  3. the root is attached and everything mounted below it by descriptor; sysctls, masks; gate `hooks`
+ *  3. the root is attached and everything mounted below it by descriptor; sysctls; gate `hooks`; masks
  *  4. pivot_root, working directory, and the end that every process has (process-steps.ts)
  */
 import { AT, CLONE, MNT, MOVE_MOUNT, MS, NR, O, RESOLVE, SOCKET } from '#sys/numbers.ts';
@@ -76,8 +76,9 @@ export function buildStart(
   const shared = addSysctls(inside, parts);
   parts.mounts.attach(inside, { proc: shared });
   addConsole(inside, parts);
-  parts.restrictions.attach(inside);
+  // Before the masks, as runc: what they are cloned from hides the host's /dev from the hooks.
   if (request.hooks === true) gates.hooks = program.gate('hooks');
+  parts.restrictions.attach(inside);
   addPivot(program, inside, parts);
   addWorkingDirectory(program, inside.root, parts.cwd);
   addPersonality(program, request.spec.linux?.personality);

@@ -143,6 +143,7 @@ export interface SystemInfo {
   DefaultAddressPools?: { Base: string; Size: number }[];
   FirewallBackend?: { Driver: string; Info?: [string, string][] };
   CDISpecDirs: string[];
+  /** Absent when there are none. */
   DiscoveredDevices?: { Source: string; ID: string }[];
   Containerd?: ContainerdInfo;
   Warnings: string[] | null;

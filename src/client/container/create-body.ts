@@ -7,6 +7,7 @@ import type { ContainerConfig } from '#api/types/container.ts';
 import type { HostConfig, LogConfig, RestartPolicy } from '#api/types/host-config.ts';
 import { ExitError, PROGRAM } from '../command.ts';
 import type { FlagValues } from '../flags/flag-spec.ts';
+import { deviceRequests, isCdiName } from './device-request.ts';
 import { parseDevice, parseSecurityOptions } from './device-option.ts';
 import { endpointsOf, networkModeOf } from './endpoints.ts';
 import { extensionLabels, healthOf } from './health-options.ts';
@@ -138,7 +139,8 @@ function limitsOf({ values, given }: CreateInput): Partial<HostConfig> {
     CpuRealtimeRuntime: values['cpu-rt-runtime'],
     CpusetCpus: values['cpuset-cpus'],
     CpusetMems: values['cpuset-mems'],
-    Devices: orNull(values.device.map((text) => parseDevice(text))),
+    Devices: orNull(values.device.filter((text) => !isCdiName(text)).map((text) => parseDevice(text))),
+    DeviceRequests: orNull(deviceRequests(values.device, values.gpus)),
     DeviceCgroupRules: orNull(values['device-cgroup-rule']),
     MemoryReservation: values['memory-reservation'],
     MemorySwap: values['memory-swap'],

@@ -10,6 +10,7 @@ import {
   parseThrottle,
   parseWeight,
 } from './flag-values.ts';
+import { parseGpus } from './device-request.ts';
 import { EXTENSION_FLAGS, HEALTH_FLAGS } from './health-options.ts';
 import { checkHost, checkServer } from './hosts.ts';
 import { parseMount } from './mount-option.ts';
@@ -58,7 +59,7 @@ const LIMITS = {
   'device-read-iops': many('Limit read rate (IO per second) from a device', (t) => parseThrottle(t, false), 'list'),
   'device-write-bps': many('Limit write rate (bytes per second) to a device', (t) => parseThrottle(t, true), 'list'),
   'device-write-iops': many('Limit write rate (IO per second) to a device', (t) => parseThrottle(t, false), 'list'),
-  gpus: notYet('GPU devices to add to the container', 'gpu-request', 'gpus'),
+  gpus: many("GPU devices to add to the container ('all' to pass all GPUs)", parseGpus, 'gpu-request'),
   memory: bytes('Memory limit', { shorthand: 'm' }),
   'memory-reservation': bytes('Memory soft limit'),
   'memory-swap': bytes("Swap limit equal to memory plus swap: '-1' to enable unlimited swap", { allowUnlimited: true }),

@@ -56,6 +56,12 @@ function lookUp(file: string, inside: string, access: string, depth: number): Ho
   ];
 }
 
+/** The node at `file`, if it is one. */
+export function deviceAt(file: string, inside: string, access: string): HostDevice | undefined {
+  const [device, ...more] = lookUp(file, inside, access, DIRECTORY_DEPTH_MAX);
+  return more.length === 0 ? device : undefined;
+}
+
 /** glibc's encoding of st_rdev. */
 function deviceNumbers(rdev: number): { major: number; minor: number } {
   const n = BigInt(rdev);

@@ -104,7 +104,10 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
   const joined = joinedNamespaces(services, held.record);
   const sharedShm = sharedMemory(services, held.record, undo);
   giveRealtime(services, held.record);
-  const spec = specOf(services, held.record, { endpoints, sources: mounts.sources, joined, sharedShm, secrets });
+  const plain = specOf(services, held.record, { endpoints, sources: mounts.sources, joined, sharedShm, secrets });
+  const requests = hostConfig.DeviceRequests ?? [];
+  const spec =
+    requests.length === 0 ? plain : (await import('./cdi.ts')).withRequestedDevices(services, plain, requests);
   const layer = services.layers.readWrite(id);
   if (layer === undefined) throw systemError(`container ${id} has no read-write layer`);
   // One counted mount of the layer; the driver closes its own duplicate.

@@ -4,6 +4,7 @@ import type { SystemInfo } from '#api/types/system.ts';
 import { isRunningOrRestarting } from '#container/state.ts';
 import { rfc3339, nowNs } from '#pkg/clock/clock.ts';
 import { logDrivers } from '#logger/log-target.ts';
+import { discoveredDevices } from '../container/cdi.ts';
 import type { Services } from '../services.ts';
 
 export function systemInfo(services: Services): SystemInfo {
@@ -88,6 +89,7 @@ export function systemInfo(services: Services): SystemInfo {
     SecurityOptions: securityOptions(services),
     FirewallBackend: { Driver: 'nftables' },
     CDISpecDirs: [...settings.containerDefaults.cdiSpecDirs],
+    ...discoveredOf(services),
     Warnings: warningsOf(services),
   };
 }
@@ -98,6 +100,11 @@ function readFlag(file: string): boolean {
   } catch {
     return false;
   }
+}
+
+function discoveredOf(services: Services): Pick<SystemInfo, 'DiscoveredDevices'> {
+  const ids = discoveredDevices(services);
+  return ids.length === 0 ? {} : { DiscoveredDevices: ids.map((ID) => ({ Source: 'cdi', ID })) };
 }
 
 function runtimesOf(services: Services): SystemInfo['Runtimes'] {

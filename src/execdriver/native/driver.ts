@@ -9,7 +9,7 @@ import type { Cgroup } from '#libcontainer/cgroups/cgroup.ts';
 import type { CgroupPressure, CgroupStats } from '#libcontainer/cgroups/stats.ts';
 import { createCgroup, openCgroup } from '#libcontainer/cgroups/cgroups.ts';
 import { type PreparedExec, prepareExec } from '#libcontainer/exec.ts';
-import type { Resources } from '#libcontainer/spec.ts';
+import type { Hooks, Resources, State } from '#libcontainer/spec.ts';
 import { type PreparedStart, prepareStart, START_DEADLINE_MS } from '#libcontainer/start.ts';
 import { log } from '#pkg/log/log.ts';
 import { ownedFd } from '#sys/files.ts';
@@ -28,6 +28,7 @@ import { type Gated, launchThroughGates } from './launch.ts';
 import type { MonitorClient } from './monitor/client.ts';
 import type { ExitRecord, ListedProcess } from './monitor/protocol.ts';
 import { NativeProcess } from './native-process.ts';
+import { hasHooks, NativeHooks } from './hooks.ts';
 import { MonitorLink } from './monitor-link.ts';
 import { lendSockets } from './lent-sockets.ts';
 import { Probes } from './probes.ts';
@@ -51,10 +52,12 @@ export class NativeDriver implements ExecDriver {
   readonly #processes = new Map<string, NativeProcess>();
   readonly #link: MonitorLink;
   readonly #probes = new Probes();
+  readonly #hooks: NativeHooks;
 
   constructor(options: NativeDriverOptions) {
     this.#options = options;
     this.#files = new ProcessFiles(options.execRoot);
+    this.#hooks = new NativeHooks(options.execRoot);
     const place = { execRoot: options.execRoot, command: options.monitorCommand };
     this.#link = new MonitorLink(place, options.cgroups, {
       onExit: (exit) => this.#exited(exit),
@@ -73,9 +76,11 @@ export class NativeDriver implements ExecDriver {
     );
     try {
       using pipes = new StdioPipes(request.stdio);
+      const hooks = hasHooks(spec) ? this.#hooks.prepare(id, spec) : undefined;
       using prepared = prepareStart({
         id,
         spec,
+        ...(hooks === undefined ? {} : { hooks: true, attachAt: hooks.rootfs }),
         rootfs: request.rootfs,
         network: request.network !== undefined,
         ...(process.cgroup === undefined ? {} : { cgroup: process.cgroup }),
@@ -89,6 +94,13 @@ export class NativeDriver implements ExecDriver {
         prepared.attached();
       };
       await this.#launch(client, { process, pipes, prepared, cgroup: path, request, attached });
+      // It runs: what fails now ends nothing.
+      if (hooks !== undefined) {
+        const running = { id, spec, pid: process.pid, status: 'running' } as const;
+        await this.#hooks.run(client, ['poststart'], running).catch((err: unknown) => {
+          log.warn('a hook failed', { container: id, kind: 'poststart', err });
+        });
+      }
       return process;
     } catch (error) {
       await this.#undo(process);
@@ -175,6 +187,13 @@ export class NativeDriver implements ExecDriver {
         gates.push({ gate: network, work: () => networkGate(process, socket, configure) });
       }
     }
+    const { spec } = request;
+    const runHooks = (status: State['status'], ...kinds: (keyof Hooks)[]): Promise<void> =>
+      this.#hooks.run(client, kinds, { id: process.id, spec, pid: process.pid, status });
+    const hooked = 'hooks' in prepared.gates ? prepared.gates.hooks : undefined;
+    if (hooked !== undefined) {
+      gates.push({ gate: hooked, work: () => runHooks('creating', 'prestart', 'createRuntime', 'createContainer') });
+    }
     gates.push({
       gate: prepared.gates.exec,
       work: async () => {
@@ -184,6 +203,7 @@ export class NativeDriver implements ExecDriver {
         this.#files.write(cgroup === undefined ? facts : { ...facts, cgroup });
         attached();
         prepared.setLimits(pid);
+        if (hooked !== undefined) await runHooks('created', 'startContainer');
         if ('beforeExec' in request) await request.beforeExec({ pid, startTicks });
       },
     });
@@ -210,6 +230,7 @@ export class NativeDriver implements ExecDriver {
       log.error('the cgroup of a failed start stays', { process: process.id, err: error });
     }
     this.#files.remove(process.id);
+    await this.#hooks.release(() => this.#link.connected(), process.id);
     const forget = () => {
       if (this.#processes.get(process.id) === process) this.#processes.delete(process.id);
       this.#link.tell((client) => client.forget(process.id));
@@ -277,6 +298,7 @@ export class NativeDriver implements ExecDriver {
     if (process !== undefined && !process.ended) throw conflict(`process ${id} is running`);
     await process?.cgroup?.remove();
     this.#probes.forget(id);
+    await this.#hooks.release(() => this.#link.connected(), id);
     this.#link.tell((client) => client.forget(id));
     this.#files.remove(id);
     this.#processes.delete(id);
@@ -324,6 +346,7 @@ export class NativeDriver implements ExecDriver {
   #exited(exit: ExitRecord): void {
     if (this.#probes.exited(exit)) return;
     const process = this.#processes.get(exit.id);
+    if (process === undefined && this.#hooks.exited(exit)) return;
     if (process === undefined) return log.debug('an exit of a process that nobody knows', { process: exit.id });
     process.end(exitOf(exit, process.cgroup));
   }

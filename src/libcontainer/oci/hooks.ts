@@ -4,17 +4,14 @@
  */
 import { log } from '#pkg/log/log.ts';
 import { messageOf, systemError } from '#errdefs/errors.ts';
-import { close, pipe2, writeAll } from '#sys/files.ts';
-import { NR, W } from '#sys/numbers.ts';
+import { close, open, ownedFd, pipe2, writeAll } from '#sys/files.ts';
+import { O, W } from '#sys/numbers.ts';
 import { exitCodeOf, killByPidfd, waitid } from '#sys/processes.ts';
-import { Program } from '#sys/program.ts';
 import { errnoText } from '../explain.ts';
-import { cloneFlagOf } from '../namespaces/plan.ts';
+import { hookProgram, hooksInContainer } from '../hook-program.ts';
 import type { Hook, Hooks, Spec, State } from '../spec.ts';
 import { type OciLauncher, pollReadable } from './launch.ts';
 
-const SIG_SETMASK = 2;
-const SIGNAL_SET_BYTES = 8;
 const HOOK_LIMIT_MS = 600_000;
 
 export interface HookContext {
@@ -25,13 +22,11 @@ export interface HookContext {
   readonly containerPidfd?: number;
 }
 
-const inContainer: readonly (keyof Hooks)[] = ['createContainer', 'startContainer'];
-
 /** Runs the hooks of one kind in their order. Errors: system, naming the hook. */
 export function runHooks(kind: keyof Hooks, context: HookContext): void {
   for (const [i, hook] of (context.spec.hooks?.[kind] ?? []).entries()) {
     try {
-      runHook(hook, context, inContainer.includes(kind));
+      runHook(hook, context, hooksInContainer.includes(kind));
     } catch (error) {
       throw systemError(`error running ${kind} hook #${i}: ${messageOf(error)}`, { cause: error });
     }
@@ -49,18 +44,13 @@ export function runHooksAnyway(kind: keyof Hooks, context: HookContext): void {
 
 function runHook(hook: Hook, context: HookContext, join: boolean): void {
   const stdin = pipe2();
-  const program = new Program();
-  program.do('hook stdin', NR.dup3, program.fd(stdin.read), 0, 0);
-  for (const fd of [1, 2]) program.do('hook output', NR.dup3, program.fd(fd), fd, 0);
-  if (join && context.containerPidfd !== undefined) {
-    const types = (context.spec.linux?.namespaces ?? []).map(({ type }) => type).filter((type) => type !== 'pid');
-    const flags = types.reduce((all, type) => all | cloneFlagOf[type], 0) >>> 0;
-    program.do("join the container's namespaces", NR.setns, program.fd(context.containerPidfd), flags);
-  }
-  const noSignals = program.bytes(new Uint8Array(SIGNAL_SET_BYTES));
-  program.do('unblock signals', NR.rt_sigprocmask, SIG_SETMASK, noSignals, 0, SIGNAL_SET_BYTES);
-  const args = hook.args === undefined || hook.args.length === 0 ? [hook.path] : hook.args;
-  program.do('execve', NR.execve, hook.path, program.argv(args), program.argv(hook.env ?? []));
+  const { containerPidfd: pidfd, state } = context;
+  using root = join && pidfd !== undefined ? ownedFd(open(`/proc/${state.pid ?? 0}/root`, O.PATH)) : undefined;
+  const program = hookProgram(hook, {
+    streams: { stdin: stdin.read, stdout: 1, stderr: 2 },
+    spec: context.spec,
+    ...(join && pidfd !== undefined && root !== undefined ? { container: { pidfd, root: root.fd } } : {}),
+  });
   let input = stdin.write;
   try {
     const child = context.launcher.launch({ program, cloneFlags: 0, onGate: () => undefined });
