@@ -36,6 +36,8 @@ const EAGAIN = -11;
  * heap, so by itself it would let as much garbage gather before it collects; and this loop is never idle in its eyes.
  */
 const COLLECT_EVERY = 64;
+/** And reads: the views of one are some hundred bytes, and there may be tens of thousands of them in a second. */
+const COLLECT_EVERY_READS = 4096;
 
 export class PumpLoop {
   readonly #epoll = new Epoll(EVENTS_MAX);
@@ -53,6 +55,7 @@ export class PumpLoop {
   readonly #scratch = new Arena(4096);
   #closing: number[] = [];
   #made = 0;
+  #reads = 0;
   #running = true;
   #readsMax = READS_ALONE;
 
@@ -338,6 +341,7 @@ export class PumpLoop {
   #read(source: Source, length: number, targets: readonly Target[]): 'more' | 'pause' | 'end' {
     const { output } = source;
     const { journal } = this.#services;
+    if (++this.#reads % COLLECT_EVERY_READS === 0) Bun.gc(true);
     const read = (bytes: number) => transfer(NR.read, source.fd, journal.chunk, bytes);
     const got =
       source.sink === undefined ? read(length) : this.#log(source, (sink) => sink.take(length, source.pipe, read));

@@ -9,8 +9,6 @@ export function mapHead(entries: number): Uint8Array {
   return entries < 16 ? Uint8Array.of(0x80 | entries) : Uint8Array.of(0xde, entries >> 8, entries & 0xff);
 }
 
-export const nil = Uint8Array.of(0xc0);
-
 /** Bytes as a text, whatever they are: fluentd takes what a container writes. */
 export function textOf(value: string | Uint8Array): Uint8Array {
   const bytes = typeof value === 'string' ? Buffer.from(value) : value;

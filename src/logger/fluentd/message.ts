@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { type LogLine, streamName } from '../line.ts';
 import type { Identity } from '../remote-target.ts';
-import { array, eventTime, mapHead, nil, seconds, textOf } from './message-pack.ts';
+import { array, eventTime, mapHead, seconds, textOf } from './message-pack.ts';
 import type { FluentdSettings } from './options.ts';
 
 const SECOND = 1_000_000_000n;
@@ -37,7 +37,7 @@ export function fluentdEncoder(settings: FluentdSettings, identity: Identity): (
     const whole = Number(ns / SECOND);
     const time = settings.subSecond ? eventTime(whole, Number(ns % SECOND)) : seconds(whole);
     const chunk = settings.requestAck ? randomBytes(CHUNK_ID_BYTES).toString('base64') : undefined;
-    const option = chunk === undefined ? [nil] : [mapHead(1), textOf('chunk'), textOf(chunk)];
+    const option = chunk === undefined ? [mapHead(0)] : [mapHead(1), textOf('chunk'), textOf(chunk)];
     return { bytes: Buffer.concat([array(4), tag, time, mapHead(count), ...fields, ...option]), chunk };
   };
 }

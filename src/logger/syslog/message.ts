@@ -29,6 +29,8 @@ export function syslogEncoder(settings: SyslogSettings, identity: Identity, pid 
   };
   const counted = settings.format.startsWith('rfc5424') && settings.endpoint.kind === 'tcp' && settings.endpoint.tls;
   return ({ stream, ns, text }) => {
+    // As dockerd.
+    if (text.length === 0) return undefined;
     const priority = settings.facility + (stream === 2 ? SEVERITY_ERROR : SEVERITY_INFO);
     const message = Buffer.concat([Buffer.from(head(priority, ns)), text, NEWLINE]);
     // RFC 5425, which is for TLS alone.
