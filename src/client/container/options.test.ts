@@ -74,7 +74,25 @@ describe('what run asks for', () => {
     });
   });
   test('what is not there yet is refused by name', () => {
-    expect(() => body('--gpus', 'all', 'img')).toThrow('--gpus is not there yet');
+    expect(() => body('--use-api-socket', 'img')).toThrow('--use-api-socket is not there yet');
+  });
+  test('devices by name, and GPUs', () => {
+    const request = { Driver: '', Count: 0, DeviceIDs: null, Capabilities: [['gpu']], Options: {} };
+    const asked = body('--device', 'vendor.com/class=x', '--device', '/dev/null', '--gpus', 'all', 'img').HostConfig;
+    expect(asked.Devices).toEqual([
+      { PathOnHost: '/dev/null', PathInContainer: '/dev/null', CgroupPermissions: 'rwm' },
+    ]);
+    expect(asked.DeviceRequests).toEqual([
+      { Driver: 'cdi', Count: 0, DeviceIDs: ['vendor.com/class=x'], Capabilities: null, Options: null },
+      { ...request, Count: -1 },
+    ]);
+    expect(body('--gpus', '"device=0,1",driver=nvidia,capabilities=video', 'img').HostConfig.DeviceRequests).toEqual([
+      { ...request, Driver: 'nvidia', DeviceIDs: ['0', '1'], Capabilities: [['gpu', 'video']] },
+    ]);
+    expect(() => body('--gpus', 'some', 'img')).toThrow(
+      'invalid count (some): value must be either "all" or an integer',
+    );
+    expect(() => body('--gpus', 'a=b', 'img')).toThrow("unexpected key 'a' in 'a=b'");
   });
 });
 
