@@ -22,7 +22,12 @@ export interface MountRequest {
 export function mountAt(request: MountRequest): void {
   const { source, target, type, flags, options } = request;
   must('mount', NR.mount, source, target, type, flags, options);
-  must('mount', NR.mount, 0, target, 0, MS.PRIVATE, 0);
+  try {
+    must('mount', NR.mount, 0, target, 0, MS.PRIVATE, 0);
+  } catch (error) {
+    unmount(target);
+    throw error;
+  }
 }
 
 /** A bind takes no other flags at first: they are set by a second call. */

@@ -9,23 +9,24 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Volume } from '#api/types/volume.ts';
-import { BerthError, conflict, invalidParameter, kindOf, messageOf, notFound } from '#errdefs/errors.ts';
+import { conflict, invalidParameter, notFound } from '#errdefs/errors.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
 import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { KeyedQueue } from '#pkg/keyed-queue/keyed-queue.ts';
 import { log } from '#pkg/log/log.ts';
 import { checkVolumeName } from '#pkg/names/volume-name.ts';
-import type { VolumeDriver, VolumeDrivers } from './driver.ts';
+import type { VolumeDrivers } from './driver.ts';
+import { driverFor, naming } from './driver-call.ts';
 import type { LocalVolumes } from './local.ts';
-import { checkLocalOptions, type DriverOptions, localMountOf, sizeOf } from './local-options.ts';
+import { checkLocalOptions, type DriverOptions, sizeOf } from './local-options.ts';
+import { needsMount, VolumeMounts } from './mounts.ts';
 import type { VolumeQuota } from './quota.ts';
 import {
   ANONYMOUS_LABEL,
   decodeVolume,
   LOCAL_DRIVER,
   MOVE_KIND,
-  mountsOf,
   REMOVAL_KIND,
   usersOf,
   VOLUME_KIND,
@@ -54,6 +55,7 @@ export class Volumes {
   readonly #db: GraphDb;
   readonly #drivers: VolumeDrivers;
   readonly #queue = new KeyedQueue();
+  readonly #mounts: VolumeMounts;
   /** Volumes that something under way needs: they are not removed. */
   readonly #held = new Map<string, number>();
 
@@ -62,6 +64,7 @@ export class Volumes {
     this.#db = options.db;
     this.#drivers = options.drivers;
     this.#quota = options.quota;
+    this.#mounts = new VolumeMounts({ ...options, queue: this.#queue, records: this });
   }
 
   /**
@@ -76,7 +79,8 @@ export class Volumes {
 
   async #create(request: VolumeRequest, name: string): Promise<{ volume: VolumeRecord; created: boolean }> {
     const { driver = '', options = {}, labels = {} } = request;
-    const plugin = driver === '' || driver === LOCAL_DRIVER ? undefined : await this.#driverFor('create', name, driver);
+    const plugin =
+      driver === '' || driver === LOCAL_DRIVER ? undefined : await driverFor(this.#drivers, `create ${name}`, driver);
     const existing = this.find(name);
     if (existing !== undefined) {
       if (driver === '' || driver === existing.driver) return { volume: existing, created: false };
@@ -127,10 +131,6 @@ export class Volumes {
     const bytes = sizeOf(volume.name, volume.options);
     if (bytes === undefined || volume.quotaOwner === undefined) return;
     this.#quota.limit(volume.quotaOwner, this.mountpoint(directory), bytes);
-  }
-
-  async #driverFor(verb: string, name: string, driver: string): Promise<VolumeDriver> {
-    return naming(`${verb} ${name}`, () => this.#drivers.get(driver));
   }
 
   /** Of a local volume; where a plugin has it is asked of the plugin. */
@@ -184,61 +184,20 @@ export class Volumes {
 
   /** Whether using it costs more than naming its directory. */
   needsMount(volume: VolumeRecord): boolean {
-    return volume.driver !== LOCAL_DRIVER || localMountOf(volume.options) !== undefined;
+    return needsMount(volume);
   }
 
-  /**
-   * The host path of its contents, for this container. Counted: it stays mounted until every container that asked has
-   * been unmounted.
-   */
-  async mount(name: string, containerId: string): Promise<string> {
-    const plain = this.get(name);
-    if (!this.needsMount(plain)) return this.mountpoint(name);
-    return this.#queue.run(name, async () => {
-      const volume = this.get(name);
-      const known = this.#db.child(mountsOf(name), containerId) !== undefined;
-      if (!known) this.#db.link(mountsOf(name), containerId, containerId);
-      failpoint('volume.mount-recorded');
-      try {
-        const mountpoint = await this.#mountNow(volume, containerId);
-        failpoint('volume.mounted');
-        return mountpoint;
-      } catch (error) {
-        if (!known) this.#db.unlink(mountsOf(name), containerId);
-        throw error;
-      }
-    });
+  /** See VolumeMounts. */
+  mount(name: string, containerId: string): Promise<string> {
+    return this.#mounts.mount(name, containerId);
   }
 
-  async #mountNow(volume: VolumeRecord, containerId: string): Promise<string> {
-    const { name } = volume;
-    if (volume.driver === LOCAL_DRIVER) {
-      await this.#local.mount(name, volume.options);
-      return this.mountpoint(name);
-    }
-    const driver = await this.#driverFor('mount', name, volume.driver);
-    return naming(`error while mounting volume '${name}'`, () => driver.mount(name, containerId));
+  unmount(name: string, containerId: string): Promise<void> {
+    return this.#mounts.unmount(name, containerId);
   }
 
-  /** Idempotent. Errors: what the driver says; the volume counts as unmounted all the same. */
-  async unmount(name: string, containerId: string): Promise<void> {
-    if (this.#db.child(mountsOf(name), containerId) === undefined) return;
-    await this.#queue.run(name, async () => {
-      if (this.#db.child(mountsOf(name), containerId) === undefined) return;
-      const volume = this.find(name);
-      const last = this.#db.children(mountsOf(name)).length === 1;
-      try {
-        if (volume?.driver === LOCAL_DRIVER) {
-          if (last) this.#local.unmount(name, volume.options);
-        } else if (volume !== undefined) {
-          const driver = await this.#driverFor('unmount', name, volume.driver);
-          await naming(`unmount ${name}`, () => driver.unmount(name, containerId));
-        }
-        failpoint('volume.unmounted');
-      } finally {
-        this.#db.unlink(mountsOf(name), containerId);
-      }
-    });
+  restoreMounts(runs: (containerId: string) => boolean): Promise<void> {
+    return this.#mounts.restore(runs);
   }
 
   /** Fills an empty volume with what the image has at `destination`; a container that is being made asks for it. */
@@ -247,7 +206,7 @@ export class Volumes {
     try {
       const volume = this.get(name);
       // Nothing can be renamed into a directory of another project.
-      const direct = this.needsMount(volume) || volume.options['size'] !== undefined;
+      const direct = needsMount(volume) || volume.options['size'] !== undefined;
       await this.#local.copyUp(name, { rootfs, destination }, { mountpoint, direct, signal });
     } finally {
       await this.unmount(name, containerId);
@@ -293,7 +252,7 @@ export class Volumes {
   async #removeFromPlugin(volume: VolumeRecord, force: boolean): Promise<void> {
     const { name } = volume;
     try {
-      const driver = await this.#driverFor('remove', name, volume.driver);
+      const driver = await driverFor(this.#drivers, `remove ${name}`, volume.driver);
       await naming(`remove ${name}`, () => driver.remove(name));
     } catch (error) {
       if (!force) throw error;
@@ -320,30 +279,6 @@ export class Volumes {
     this.#local.restore(new Set(local.map((volume) => volume.name)));
     for (const volume of local) if (volume.quotaOwner !== undefined) this.#makeDirectory(volume);
     this.#quota.sweep(new Set(local.flatMap((volume) => volume.quotaOwner ?? [])));
-  }
-
-  /**
-   * At start-up, when it is known which containers run: mounts of the others are taken away. All of it is asked for at
-   * once, before anything can mount anew; drivers may then take their time.
-   */
-  async restoreMounts(runs: (containerId: string) => boolean): Promise<void> {
-    const work: Promise<void>[] = [];
-    for (const volume of this.list()) {
-      if (!this.needsMount(volume)) continue;
-      for (const { child } of this.#db.children(mountsOf(volume.name))) {
-        if (!runs(child)) work.push(this.unmount(volume.name, child));
-      }
-    }
-    for (const name of this.#local.mounted()) work.push(this.#queue.run(name, () => this.#unmountStray(name)));
-    for (const result of await Promise.allSettled(work)) {
-      if (result.status === 'rejected') log.warn('volume not unmounted', { err: result.reason });
-    }
-  }
-
-  #unmountStray(name: string): void {
-    const volume = this.find(name);
-    if (volume !== undefined && this.#db.children(mountsOf(name)).length === 0)
-      this.#local.unmount(name, volume.options);
   }
 
   /** Errors: conflict while something uses it; not-found; conflict when the new name is taken. */
@@ -440,13 +375,4 @@ export class Volumes {
 function wordOf(document: unknown, key: string): string {
   const value: unknown = typeof document === 'object' && document !== null ? Reflect.get(document, key) : undefined;
   return typeof value === 'string' ? value : '';
-}
-
-/** The same failure, saying what it was about. */
-async function naming<T>(what: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw new BerthError(kindOf(error), `${what}: ${messageOf(error)}`, { cause: error });
-  }
 }
