@@ -44,7 +44,7 @@ export class Zygote implements Disposable {
   /** Readable when the zygote has ended. */
   readonly pidfd: number;
   readonly #requests: number;
-  /** The zygote's ends: the table is shared, so they are open here as well, and nobody closes them when it dies. */
+  /** The zygote's ends and executable: the table is shared, so they are open here as well; nobody closes them when it dies. */
   readonly #itsEnds: readonly number[];
   readonly #answer = new Uint8Array(ANSWER_BYTES);
   readonly #view = new DataView(this.#answer.buffer);
@@ -57,7 +57,7 @@ export class Zygote implements Disposable {
     const { read: answers, write: answering } = pipe2();
     const made = makeZygote(theirs, answering);
     this.#requests = requests;
-    this.#itsEnds = [theirs, answering];
+    this.#itsEnds = [theirs, answering, made.elf];
     this.answers = answers;
     this.pid = made.pid;
     this.base = made.base;
@@ -140,6 +140,7 @@ export class Zygote implements Disposable {
 interface Made {
   readonly pid: number;
   readonly base: number;
+  readonly elf: number;
 }
 
 function makeZygote(requests: number, answering: number): Made {
@@ -174,7 +175,7 @@ function makeZygote(requests: number, answering: number): Made {
   ok(middlePid > 0, `clone3 of the zygote: ${middlePid}`);
   waitid(W.P_PID, middlePid, 0);
   must('madvise', NR.madvise, arenaAt, ARENA_BYTES, 4);
-  return { pid: own.view.getInt32(pid, true), base: arenaAt };
+  return { pid: own.view.getInt32(pid, true), base: arenaAt, elf };
 }
 
 /** What the zygote does before it serves: die with us, forget our memory, our handlers and our executable. */

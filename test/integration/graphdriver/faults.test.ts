@@ -15,6 +15,7 @@ import { interpose } from '#sys/call.ts';
 import { SysError } from '#sys/errno.ts';
 import { open, ownedFd } from '#sys/files.ts';
 import { NR, O } from '#sys/numbers.ts';
+import { userNamespace } from '#sys/user-namespace.ts';
 
 const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'berth-faults-'));
 const pool = new ArchivePool();
@@ -61,10 +62,20 @@ const openFds = (): string[] =>
     }
   });
 
+const text = '0 100000 65536\n4294967294 0 1\n';
+const maps = { uids: text, gids: text };
+
+const usesZygote = (operation: string): boolean => /ids|maps/.test(operation);
+
 let run = 0;
 const operations: Readonly<Record<string, () => unknown>> = {
   'mount of a read-only layer': () => driver.mount(base)[Symbol.dispose](),
   'mount of a read-write layer': () => driver.mount(container)[Symbol.dispose](),
+  'a user namespace that holds maps': () => userNamespace(maps)[Symbol.dispose](),
+  'mount of a read-write layer with other ids': () => {
+    using namespace = userNamespace(maps);
+    driver.mount(container, { usernsFd: namespace.fd })[Symbol.dispose]();
+  },
   changes: () => driver.changes(container),
   'size of a difference': () => driver.diffSize(container),
   unpack: () => {
@@ -113,7 +124,12 @@ describe.each(Object.keys(operations))('%s', (name) => {
         }
       }
       if (failure !== undefined) expect(failure instanceof SysError || failure instanceof BerthError).toBe(true);
-      expect(openFds()).toEqual(before);
+      if (!usesZygote(name)) expect(openFds()).toEqual(before);
+      else {
+        // A zygote whose answer did not come is given up: the next one has other descriptors, but as many.
+        await operation();
+        expect(openFds()).toHaveLength(before.length);
+      }
     }
     console.log(`${name}: ${calls} calls`);
   });

@@ -122,6 +122,7 @@ export class Bench implements AsyncDisposable {
         cloneFlags: prepared.cloneFlags,
         onGate: (name, pid) => {
           if (name === 'maps') prepared.writeMaps(pid);
+          if (name === 'exec') prepared.setLimits(pid);
           const gate = name === 'maps' ? prepared.gates.maps : prepared.gates.exec;
           gate?.open((fd) => write(fd, OPEN));
         },
@@ -202,7 +203,10 @@ export class Bench implements AsyncDisposable {
       const launched = this.launcher.launch({
         program: prepared.program,
         cloneFlags: prepared.cloneFlags,
-        onGate: () => prepared.gates.exec.open((fd) => write(fd, OPEN)),
+        onGate: (_, pid) => {
+          prepared.setLimits(pid);
+          prepared.gates.exec.open((fd) => write(fd, OPEN));
+        },
       });
       const error = launched.failed === undefined ? undefined : prepared.explain(launched);
       return { ...launched, error, master: prepared.takeMaster() };

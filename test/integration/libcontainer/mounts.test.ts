@@ -38,6 +38,27 @@ describe('mounts', () => {
     expect(whole[0]).toContain('Read-only file system');
   });
 
+  test('an id-mapped bind has the ids of its maps, or those of the container', async () => {
+    fs.chownSync(`${volume}/file`, 1000, 1001);
+    const maps = [{ containerID: 1000, hostID: 5, size: 2 }];
+    const mapped = { ...bind(volume, '/v'), uidMappings: maps, gidMappings: maps };
+    expect(await bench.lines('stat -c %u:%g /v/file /v', { mounts: [mapped] })).toEqual(['5:6', '65534:65534']);
+    const own = [{ containerID: 0, hostID: 300_000, size: 65_536 }];
+    const linux = {
+      uidMappings: own,
+      gidMappings: own,
+      namespaces: (['mount', 'pid', 'network', 'ipc', 'uts', 'user'] as const).map((type) => ({ type })),
+    };
+    for (const option of ['idmap', 'ridmap']) {
+      const mounts = [bind(volume, '/v', option)];
+      expect(await bench.lines('stat -c %u:%g /v/file /v', { mounts, linux })).toEqual(['1000:1001', '0:0']);
+    }
+    const without = bench.lines('true', { mounts: [bind(volume, '/v', 'idmap')] });
+    expect(await messageOf(without)).toContain('needs uidMappings and gidMappings, or a user namespace');
+    const tmpfs = bench.lines('true', { mounts: [{ destination: '/t', type: 'tmpfs', options: ['idmap'] }], linux });
+    expect(await messageOf(tmpfs)).toContain('Only bind mounts can be id-mapped, not "/t"');
+  });
+
   test('a file goes onto a file, made when missing', async () => {
     const mounts = [bind(`${volume}/file`, '/etc/hosts'), bind(`${volume}/file`, '/deep/down/file')];
     expect(await bench.lines('cat /etc/hosts /deep/down/file', { mounts })).toEqual(['content', 'content']);
