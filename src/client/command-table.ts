@@ -17,6 +17,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   container: 'Manage containers',
   image: 'Manage images',
   jobs: 'Show and cancel what the daemon is doing',
+  network: 'Manage networks',
   secret: 'Manage secrets of this host',
   system: 'Manage Berth',
   volume: 'Manage volumes',
@@ -196,6 +197,41 @@ export const COMMANDS: readonly TableEntry[] = [
     names: ['jobs cancel'],
     summary: 'Cancel running jobs',
     load: async () => (await import('./system/jobs.ts')).cancelJobs,
+  },
+  {
+    names: ['network connect'],
+    summary: 'Connect a container to a network',
+    load: async () => (await import('./network/connect.ts')).connect,
+  },
+  {
+    names: ['network create'],
+    summary: 'Create a network',
+    load: async () => (await import('./network/create.ts')).create,
+  },
+  {
+    names: ['network disconnect'],
+    summary: 'Disconnect a container from a network',
+    load: async () => (await import('./network/connect.ts')).disconnect,
+  },
+  {
+    names: ['network inspect'],
+    summary: 'Display detailed information on one or more networks',
+    load: async () => (await import('./system/inspect.ts')).inspectNetworks,
+  },
+  {
+    names: ['network ls', 'network list'],
+    summary: 'List networks',
+    load: async () => (await import('./network/ls.ts')).ls,
+  },
+  {
+    names: ['network prune'],
+    summary: 'Remove all unused networks',
+    load: async () => (await import('./network/connect.ts')).prune,
+  },
+  {
+    names: ['network rm', 'network remove'],
+    summary: 'Remove one or more networks',
+    load: async () => (await import('./network/connect.ts')).rm,
   },
   {
     names: ['secret create'],

@@ -32,7 +32,8 @@ export function endpointsOf(values: Values): Record<string, EndpointSettings> {
   return Object.fromEntries(all.map((network) => [network.target, endpointOf(network)]));
 }
 
-function endpointOf(network: Partial<NetworkOption>): EndpointSettings {
+/** What a connection to a network is asked to be, as the API has it. */
+export function endpointOf(network: Partial<NetworkOption>): EndpointSettings {
   const { aliases = [], driverOptions = {}, ipv4 = '', ipv6 = '', linkLocal = [], macAddress = '' } = network;
   const ipam = {
     ...(ipv4 === '' ? {} : { IPv4Address: ipv4 }),

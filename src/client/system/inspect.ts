@@ -4,6 +4,7 @@
  */
 import { inspectContainer } from '#api/client/containers.ts';
 import { inspectImage } from '#api/client/images.ts';
+import { inspectNetwork } from '#api/client/networks.ts';
 import { inspectSecret } from '#api/client/secrets.ts';
 import { inspectVolume } from '#api/client/volumes.ts';
 import { ApiError } from '#api/client/api-error.ts';
@@ -31,10 +32,13 @@ export const inspect = defineCommand({
     const kinds: Readonly<Record<string, LookUp>> = {
       container: (name) => inspectContainer(client, name, values.size),
       image: (name) => inspectImage(client, name),
+      network: (name) => inspectNetwork(client, name),
       volume: (name) => inspectVolume(client, name, values.size),
     };
     if (values.type !== '' && !Object.hasOwn(kinds, values.type)) {
-      throw new Error(`unknown type: ${JSON.stringify(values.type)}: must be "container", "image" or "volume"`);
+      throw new Error(
+        `unknown type: ${JSON.stringify(values.type)}: must be "container", "image", "network" or "volume"`,
+      );
     }
     const chosen = values.type === '' ? Object.values(kinds) : [kinds[values.type] ?? (() => Promise.resolve())];
     return show(context, positionals, values.format, (name) => firstOf(chosen, name, values.type === ''));
@@ -65,6 +69,17 @@ export const inspectVolumes = defineCommand({
     show(context, positionals, values.format, (name) => inspectVolume(context.client(), name, values.size)),
 });
 
+export const inspectNetworks = defineCommand({
+  operands: 'NETWORK [NETWORK...]',
+  count: [1, Infinity],
+  flags: {
+    format: inspectFormatFlag(),
+    verbose: flag('Verbose output for diagnostics', { shorthand: 'v' }),
+  },
+  run: (context, { values, positionals }) =>
+    show(context, positionals, values.format, (name) => inspectNetwork(context.client(), name, values.verbose)),
+});
+
 export const inspectSecrets = defineCommand({
   operands: 'SECRET [SECRET...]',
   count: [1, Infinity],
@@ -73,7 +88,7 @@ export const inspectSecrets = defineCommand({
     show(context, positionals, values.format, (name) => inspectSecret(context.client(), name)),
 });
 
-/** A name may mean a container, an image or a volume; the first kind that knows it wins. */
+/** A name may mean a container, an image, a network or a volume; the first kind that knows it wins. */
 async function firstOf(lookUps: readonly LookUp[], name: string, several: boolean): Promise<unknown> {
   for (const lookUp of lookUps) {
     try {

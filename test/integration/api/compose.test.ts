@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { must, run } from '../../support/command.ts';
+import { eventually, must, run } from '../../support/command.ts';
 import { TestDaemon } from '../../support/daemon.ts';
 
 const PROGRAM = '/usr/bin/docker-compose';
@@ -16,7 +16,7 @@ beforeAll(async () => {
       limitMs: 300_000,
     });
   }
-  daemon = await TestDaemon.start({ noBridge: true });
+  daemon = await TestDaemon.start();
 }, 600_000);
 afterAll(() => daemon[Symbol.asyncDispose](), 60_000);
 
@@ -63,3 +63,48 @@ for (const version of ['2.1', '3.8']) {
     expect((await daemon.docker(['ps', '-aq'])).stdout).toBe('');
   }, 120_000);
 }
+
+const whole = `version: "2.4"
+services:
+  db:
+    image: berth.test/busybox:1
+    command: sh -c "touch /data/up; while :; do echo row | nc -l -p 5432; done"
+    volumes: [data:/data]
+    healthcheck: {test: [CMD, test, -e, /data/up], interval: 200ms, timeout: 5s, retries: 20}
+  web:
+    image: berth.test/busybox:1
+    command: sh -c "nc -w 5 db 5432; while :; do echo page | nc -l -p 80; done"
+    depends_on: {db: {condition: service_healthy}}
+    ports: ["127.0.0.1:0:80"]
+    networks: {default: {aliases: [front]}, back: {}}
+networks: {back: {internal: true}}
+volumes: {data: {}}
+`;
+
+test('a project with health, names, ports, networks and volumes: up, ps, logs, exec, restart, down -v', async () => {
+  const folder = path.join(daemon.directory, 'whole');
+  fs.mkdirSync(folder);
+  const file = path.join(folder, 'docker-compose.yml');
+  fs.writeFileSync(file, whole);
+  const compose = async (...args: string[]) => {
+    const result = await run(PROGRAM, ['-f', file, '-p', 'whole', ...args], {
+      env: { DOCKER_HOST: `unix://${daemon.socket}` },
+      limitMs: 60_000,
+    });
+    if (result.code !== 0) throw new Error(`docker-compose ${args.join(' ')}: ${result.stdout}${result.stderr}`);
+    return result.stdout.trim();
+  };
+  await compose('up', '-d');
+  expect(await compose('ps')).toMatch(/whole_db_1 .*Up \(healthy\)/);
+  await eventually('web has asked db by its name', async () =>
+    (await compose('logs', '--no-color', 'web')).includes('row'),
+  );
+  expect(await compose('exec', '-T', 'db', 'nc', '-w', '2', 'front', '80')).toBe('page');
+  expect(await compose('port', 'web', '80')).toMatch(/^127\.0\.0\.1:\d+$/);
+  await compose('restart', '-t', '0');
+  expect(await compose('ps', '-q')).toMatch(/^[0-9a-f]{64}\n[0-9a-f]{64}$/);
+  await compose('down', '-v', '-t', '0');
+  for (const kind of ['ps -aq', 'volume ls -q', 'network ls -q --filter type=custom']) {
+    expect((await daemon.docker(kind.split(' '))).stdout).toBe('');
+  }
+}, 120_000);

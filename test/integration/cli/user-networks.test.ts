@@ -140,3 +140,28 @@ test('prune takes what no container is on, by label and age', async () => {
   await must('rm', 'holds');
   await must('network', 'rm', 'p1');
 });
+
+test('berth network: the same by our own command line', async () => {
+  const berth = async (...args: string[]) => {
+    const r = await d.berth(args);
+    if (r.code !== 0) throw new Error(`berth ${args.join(' ')}: ${r.code} ${r.stdout}${r.stderr}`);
+    return r.stdout.trim();
+  };
+  const id = await berth('network', 'create', '--subnet', '10.213.9.0/24', '--gateway', '10.213.9.9', 'ours');
+  expect(await berth('network', 'ls', '-q', '--no-trunc', '--filter', 'name=ours')).toBe(id);
+  expect(await berth('network', 'ls', '--filter', 'name=ours')).toMatch(
+    /NETWORK ID +NAME +DRIVER +SCOPE\n\w{12} +ours +bridge +local/,
+  );
+  expect(await berth('network', 'inspect', '-f', '{{json .IPAM.Config}}', 'ours')).toBe(
+    '[{"Subnet":"10.213.9.0/24","Gateway":"10.213.9.9"}]',
+  );
+  await berth('run', '-d', '--name', 'one', IMG, 'sleep', '100');
+  await berth('network', 'connect', '--ip', '10.213.9.33', '--alias', 'x', 'ours', 'one');
+  expect(await berth('exec', 'one', 'ip', 'addr', 'show', 'eth1')).toContain('10.213.9.33/24');
+  expect((await d.berth(['network', 'rm', 'ours'])).stderr).toContain('has active endpoints');
+  await berth('network', 'disconnect', 'ours', 'one');
+  await berth('rm', '-f', 'one');
+  expect(await berth('network', 'rm', 'ours')).toBe('ours');
+  const missing = await d.berth(['network', 'rm', 'ours']);
+  expect([missing.code, missing.stderr.trim()]).toEqual([1, 'Error response from daemon: network ours not found']);
+});
