@@ -30,15 +30,35 @@ export const COMMANDS: readonly TableEntry[] = [
     load: async () => (await import('./container/attach.ts')).attach,
   },
   {
+    names: ['container commit', 'commit'],
+    summary: "Create a new image from a container's changes",
+    load: async () => (await import('./container/commit.ts')).commit,
+  },
+  {
+    names: ['container cp', 'cp'],
+    summary: 'Copy files/folders between a container and the local filesystem',
+    load: async () => (await import('./copy/cp.ts')).cp,
+  },
+  {
     names: ['container create', 'create'],
     summary: 'Create a new container',
     load: async () => (await import('./container/create.ts')).create,
+  },
+  {
+    names: ['container diff', 'diff'],
+    summary: "Inspect changes to files or directories on a container's filesystem",
+    load: async () => (await import('./container/diff.ts')).diff,
   },
   {
     names: ['container exec', 'exec'],
     summary: 'Execute a command in a running container',
     common: true,
     load: async () => (await import('./container/exec.ts')).exec,
+  },
+  {
+    names: ['container export', 'export'],
+    summary: "Export a container's filesystem as a tar archive",
+    load: async () => (await import('./container/export.ts')).exportCommand,
   },
   {
     names: ['container inspect'],
