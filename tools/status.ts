@@ -55,6 +55,7 @@ export const proofs: Readonly<Record<string, Proof>> = {
   'POST /containers/{id}/unpause': ['resources/pause.test.ts', 'a paused container stands still'],
   'POST /containers/{id}/update': ['resources/update.test.ts', 'limits change while it runs'],
   'POST /containers/{id}/rename': ['api/routes.test.ts', 'top, resize, rename'],
+  'GET /containers/{id}/attach/ws': ['stats/attach-websocket.test.ts', 'input and both outputs'],
   'POST /containers/{id}/attach': ['cli/logs.test.ts', 'two clients attached'],
   'POST /containers/{id}/wait': ['api/routes.test.ts', 'wait in all conditions'],
   'DELETE /containers/{id}': ['cli/run.test.ts', '--rm leaves no container'],

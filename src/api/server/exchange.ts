@@ -152,7 +152,9 @@ export class Exchange {
    * Makes the connection a raw stream. The request's own body has to be read before (`readBody`); a chunked body that
    * was not is taken as the input (clients that cannot upgrade send stdin that way).
    */
-  hijack(contentTypeOf: (tty: boolean) => string): HijackedConnection {
+  hijack(
+    answer: { readonly contentTypeOf: (tty: boolean) => string } | { readonly head: () => string },
+  ): HijackedConnection {
     if (this.#state !== 'open') throw new Error('the exchange has been answered');
     const bodyIsInput = !this.#bodyComplete;
     const input = bodyIsInput ? this.#body : new ByteQueue(this.#port.flow());
@@ -165,10 +167,7 @@ export class Exchange {
       closed: this.closed,
       accept: (tty) => {
         this.#begin('hijacked');
-        const type = `Content-Type: ${contentTypeOf(tty)}\r\n`;
-        const text = this.head.upgrade
-          ? `HTTP/1.1 101 UPGRADED\r\n${type}Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n`
-          : `HTTP/1.1 200 OK\r\n${type}\r\n`;
+        const text = 'head' in answer ? answer.head() : rawStreamHead(answer.contentTypeOf(tty), this.head.upgrade);
         queue.write(Buffer.from(text, 'latin1'));
         if (!bodyIsInput) this.#port.hijacked(input);
       },
@@ -243,6 +242,13 @@ export class Exchange {
     if (!this.#bodyRead || !this.#bodyComplete) this.#bodyQueue?.discard();
     this.#port.answered(keep);
   }
+}
+
+function rawStreamHead(contentType: string, upgrade: boolean): string {
+  const type = `Content-Type: ${contentType}\r\n`;
+  return upgrade
+    ? `HTTP/1.1 101 UPGRADED\r\n${type}Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n`
+    : `HTTP/1.1 200 OK\r\n${type}\r\n`;
 }
 
 function tooLarge(max: number): HttpError {

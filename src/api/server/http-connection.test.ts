@@ -349,7 +349,7 @@ describe('streams', () => {
 describe('hijack', () => {
   async function upper(exchange: Exchange): Promise<void> {
     if (exchange.head.framing.kind === 'length') await exchange.readBody(1000);
-    const connection: HijackedConnection = exchange.hijack((tty) => (tty ? 'raw' : 'multiplexed'));
+    const connection: HijackedConnection = exchange.hijack({ contentTypeOf: (tty) => (tty ? 'raw' : 'multiplexed') });
     connection.accept(false);
     for await (const bytes of connection.input) {
       await connection.write(Buffer.from(Buffer.from(bytes).toString().toUpperCase()));
@@ -405,7 +405,7 @@ describe('hijack', () => {
 
   test('a client that never ends its side is let go', async () => {
     const handle = (exchange: Exchange) => {
-      const connection = exchange.hijack(() => 'raw');
+      const connection = exchange.hijack({ contentTypeOf: () => 'raw' });
       connection.accept(true);
       connection.finish();
     };

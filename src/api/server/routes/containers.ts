@@ -27,6 +27,7 @@ import { decodeUpdateRequest } from '../decode/container-update.ts';
 import type { ResponseStream } from '../response-stream.ts';
 import { quote } from '../query.ts';
 import { notYet, type Route, type RouteContext, route } from '../route.ts';
+import { attachWebSocket } from './attach-websocket.ts';
 import { stats } from './stats.ts';
 import { hijackJob, mediaTypeOf, systemErrorFrame } from './streaming.ts';
 
@@ -229,7 +230,7 @@ export const containerRoutes: readonly Route[] = [
   route('POST', '/containers/{id}/pause', 24, 'pause a container', pause),
   route('POST', '/containers/{id}/unpause', 24, 'unpause a container', unpause),
   route('POST', '/containers/{id}/attach', 24, 'attach to a container', attach),
-  notYet('GET', '/containers/{id}/attach/ws', 24, 'attach to a container by WebSocket'),
+  route('GET', '/containers/{id}/attach/ws', 24, 'attach to a container by WebSocket', attachWebSocket),
   route('POST', '/containers/{id}/wait', 24, 'wait for a container', wait),
   notYet('GET', '/containers/{id}/checkpoints', 25, 'list the checkpoints of a container'),
   notYet('POST', '/containers/{id}/checkpoints', 25, 'checkpoint a container'),

@@ -38,7 +38,7 @@ export async function hijackJob(
   tellFailure = false,
 ): Promise<void> {
   if (ctx.exchange.head.framing.kind === 'length') await ctx.exchange.readBody(HIJACK_BODY_MAX);
-  const connection = ctx.exchange.hijack((tty) => mediaTypeOf(tty, ctx.minor));
+  const connection = ctx.exchange.hijack({ contentTypeOf: (tty) => mediaTypeOf(tty, ctx.minor) });
   try {
     await job(connection);
     connection.accept(false);
