@@ -48,14 +48,17 @@ class Client implements Disposable {
     this.#socket.write(bytes);
   }
 
-  /** Whole frames so far; each is short. */
+  /** Frames so far. */
   frames(): Frame[] {
     const frames: Frame[] = [];
     for (let at = 0; at + 2 <= this.#bytes.length; ) {
-      const length = (this.#bytes[at + 1] ?? 0) & 0x7f;
-      const payload = this.#bytes.subarray(at + 2, at + 2 + length).toString('latin1');
+      const short = (this.#bytes[at + 1] ?? 0) & 0x7f;
+      const start = at + (short === 126 ? 4 : 2);
+      if (start > this.#bytes.length) break;
+      const length = short === 126 ? this.#bytes.readUInt16BE(at + 2) : short;
+      const payload = this.#bytes.subarray(start, start + length).toString('latin1');
       frames.push({ opcode: (this.#bytes[at] ?? 0) & 15, payload });
-      at += 2 + length;
+      at = start + length;
     }
     return frames;
   }
