@@ -83,7 +83,8 @@ export function addWorkingDirectory(program: Program, root: Source | number, cwd
     0n,
     BigInt(RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS),
   );
-  const relative = cwd.replace(/^\/+/, '');
+  let relative = cwd;
+  while (relative.startsWith('/')) relative = relative.slice(1);
   const open = program.do(
     WORKING_DIRECTORY,
     NR.openat2,

@@ -117,5 +117,5 @@ function groupId(name: string, group: string): number {
 
 /** Home directory of a uid, or empty. */
 export function homeOf(uid: number, passwd: string): string {
-  return first(passwdEntries(passwd), (e) => e.uid === uid)?.home ?? '';
+  return passwd === '' ? '' : (first(passwdEntries(passwd), (e) => e.uid === uid)?.home ?? '');
 }

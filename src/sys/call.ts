@@ -18,6 +18,14 @@ const SLOW_ARGUMENTS = 6;
 const scratch = new Arena(ARGUMENT_BYTES_MAX);
 const block = scratch.alloc(BLOCK_BYTES);
 const blockAddress = scratch.base + block;
+/** What the block holds: most words of a call are zeros that the call before has left, and a write costs more than a look. */
+const standing: (number | bigint)[] = [0, 0, 0, 0, 0, 0, 0];
+
+function word(index: number, value: number | bigint): void {
+  if (standing[index] === value) return;
+  standing[index] = value;
+  scratch.u64(block + 8 * index, value);
+}
 
 /** Stands for every call: makes it by `proceed`, or answers with a result or -errno of its own. */
 export type Interposer = (nr: number, args: readonly SysArgument[], proceed: () => number) => number;
@@ -44,7 +52,7 @@ export function call(nr: number, ...args: readonly SysArgument[]): number {
 function byBlock(nr: number, args: readonly SysArgument[]): number {
   const { view, u8 } = scratch;
   scratch.used = BLOCK_BYTES;
-  scratch.u64(block, nr);
+  word(0, nr);
   let copies = false;
   for (let i = 0; i < SLOW_ARGUMENTS; i++) {
     const arg = args[i] ?? 0;
@@ -54,7 +62,7 @@ function byBlock(nr: number, args: readonly SysArgument[]): number {
       value = scratch.bytes(arg);
       copies = true;
     } else value = arg;
-    scratch.u64(block + 8 + 8 * i, value);
+    word(i + 1, value);
   }
   let result = Number(callBlock(blockAddress));
   // An interrupted close has closed: again it could close another's descriptor of that number.

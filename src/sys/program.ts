@@ -71,6 +71,7 @@ const FIRST_SOURCE = 4;
 /** SCM_RIGHTS takes 253 descriptors: the list, the outcome pipe, and these. */
 export const SOURCES_MAX = 251;
 const CLOSE_RANGE_ALL = 0xffffffff;
+const INT32_MAX = 0x7fff_ffff;
 
 /** Where a launcher writes what only it knows. */
 export interface SerializedProgram {
@@ -354,6 +355,8 @@ export class Program implements Disposable {
     bytes.fill(0, this.#used);
     const view = new DataView(listBytes.buffer);
     const put = (at: number, value: ProgramArgument) => {
+      if (value === 0) return; // zero already
+      if (typeof value === 'number' && value > 0 && value <= INT32_MAX) return view.setInt32(at, value, true);
       const resolved = this.#resolved(value, base, table);
       if (typeof resolved === 'bigint') view.setBigInt64(at, resolved, true);
       else {
@@ -404,7 +407,7 @@ export class Program implements Disposable {
     const put1 = (index: number, nr: number, args: readonly ProgramArgument[], result: number) => {
       const at = table + index * STEP_BYTES;
       put(at, nr);
-      for (const [k, arg] of args.entries()) put(at + 8 + 8 * k, arg);
+      for (let k = 0; k < args.length; k++) put(at + 8 + 8 * k, args[k] ?? 0);
       put(at + 56, base + result);
     };
     // The first argument of these is written by the launcher.

@@ -53,7 +53,9 @@ interface CgroupMount {
 }
 
 const unescape = (text: string): string =>
-  text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
+  !text.includes('\\')
+    ? text
+    : text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
 
 /** The cgroup mounts in the text of /proc/self/mountinfo, in its order; of two on one place the later covers. */
 export function cgroupMounts(mountinfo: string): CgroupMount[] {

@@ -19,6 +19,17 @@ export function deviceLines(rules: readonly DeviceRule[]): DeviceLine[] {
   });
 }
 
+/** As deviceLines, but neighbours of one file together: it is opened once for all of them. */
+export function deviceFiles(rules: readonly DeviceRule[]): [file: DeviceLine['file'], lines: string[]][] {
+  const files: [DeviceLine['file'], string[]][] = [];
+  for (const { file, line } of deviceLines(rules)) {
+    const last = files.at(-1);
+    if (last?.[0] === file) last[1].push(line);
+    else files.push([file, [line]]);
+  }
+  return files;
+}
+
 function linesOf(rule: DecodedRule): string[] {
   if (isEverything(rule)) return ['a'];
   const star = (value: number | undefined) => value ?? '*';

@@ -10,9 +10,17 @@ import { type CgroupV1Host, type V1Controller, v1MountOf } from './detect.ts';
 import { watchOomV1 } from './oom.ts';
 import { type CgroupPressure, type CgroupStats, v1Stats } from './stats.ts';
 import { killAll, makeGroup, pidsBelow, pidsOf, removeGroups } from './tree.ts';
-import { deviceChange, deviceLines } from './v1-devices.ts';
+import { deviceChange, deviceFiles } from './v1-devices.ts';
 import { v1Writes } from './v1-files.ts';
-import { applyAll, applyWrite, type CgroupFacts, type PlacedWrite, readIfThere, writeFile } from './write.ts';
+import {
+  applyAll,
+  applyLines,
+  applyWrite,
+  type CgroupFacts,
+  type PlacedWrite,
+  readIfThere,
+  writeFile,
+} from './write.ts';
 
 const FREEZE_LIMIT_MS = 5_000;
 /** A task that is stopped half-way in fork or ptrace keeps the group FREEZING: thaw a moment, then again. */
@@ -76,7 +84,7 @@ export class CgroupV1 implements Cgroup {
     const directory = this.#directory('devices');
     if (devices === undefined || devices.length === 0) return;
     if (directory === undefined) throw systemError('Cannot restrict devices: no devices cgroup is mounted');
-    for (const { file, line } of deviceLines(devices)) applyWrite(directory, { file, value: line, field: 'devices' });
+    for (const [file, lines] of deviceFiles(devices)) applyLines(directory, { file, lines, field: 'devices' });
   }
 
   async freeze(): Promise<void> {

@@ -4,7 +4,9 @@
  */
 import { invalidParameter, messageOf, notFound, systemError } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
-import { exists, readText, writeValue } from '#sys/host-files.ts';
+import { open, ownedFd } from '#sys/files.ts';
+import { exists, readText, writeStream, writeValue } from '#sys/host-files.ts';
+import { O } from '#sys/numbers.ts';
 
 /** `field` is the user's word for it (`memory.limit`), for messages. */
 export interface CgroupWrite {
@@ -50,6 +52,17 @@ export function applyWrite(directory: string, write: CgroupWrite): void {
   } catch (error) {
     if (write.optional === true && isAbsent(error)) return;
     throw refusal(directory, write, error);
+  }
+}
+
+/** Several values of one file, a write(2) each. */
+export function applyLines(directory: string, write: Omit<CgroupWrite, 'value'> & { lines: readonly string[] }): void {
+  let value = '';
+  try {
+    using file = ownedFd(open(`${directory}/${write.file}`, O.WRONLY));
+    for (value of write.lines) writeStream(file.fd, value);
+  } catch (error) {
+    throw refusal(directory, { ...write, value }, error);
   }
 }
 

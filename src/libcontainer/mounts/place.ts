@@ -106,7 +106,8 @@ export class MountTable {
   #straight(path: string): Place | undefined {
     const cover = this.#coverOf(path);
     if (cover.fd === undefined) return { path, fd: undefined, directory: undefined };
-    const rest = path.slice(cover.path.length).replace(/^\//, '');
+    const below = path.slice(cover.path.length);
+    const rest = below.startsWith('/') ? below.slice(1) : below;
     try {
       const fd =
         rest === ''

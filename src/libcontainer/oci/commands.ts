@@ -78,6 +78,7 @@ const run: Command = {
     const { createContainer } = await import('./create.ts');
     const created = await createContainer({ ...wanted, gated: false, takesTerminal: !detach }, early);
     await reapFirst(created);
+    early.launcher.end();
     if (foreground === undefined) return 0;
     const exitCode = await foreground.wait(created.pidfd, created.master);
     const { deleteContainer } = await import('./lifecycle.ts');

@@ -173,6 +173,11 @@ export class OciLauncher implements Disposable {
     return steps;
   }
 
+  /** No more launches: it dies while the container runs, so that nobody waits for it at the end. */
+  end(): void {
+    this.#zygote.end();
+  }
+
   [Symbol.dispose](): void {
     this.#zygote[Symbol.dispose]();
   }

@@ -8,7 +8,7 @@
  */
 import { ok } from '#errdefs/assert.ts';
 import { Arena } from '../arena.ts';
-import { must } from '../call.ts';
+import { call, must } from '../call.ts';
 import { close, fcntl, memfdCreate, pipe2, readlinkat, setNonBlocking, tryRead, writeAll } from '../files.ts';
 import { PAGE, zygotePages } from '../machine.ts';
 import { AT, CLONE, F, MFD, NR, PR, SIG, SOCKET, W } from '../numbers.ts';
@@ -26,6 +26,7 @@ const SIGNALS = 64;
 const SIG_SETMASK = 2;
 const ADDRESS_TOP = 0x7ffffffff000;
 const LOWEST_ADDRESS = 0x10000;
+const MADV_DONTFORK = 10;
 
 export interface ZygoteAnswer {
   /** The memfd's number. */
@@ -129,6 +130,11 @@ export class Zygote implements Disposable {
     }
   }
 
+  /** Ends the zygote without waiting for it. */
+  end(): void {
+    killByPidfd(this.pidfd);
+  }
+
   /** Ends and reaps the zygote. Its children go on. */
   [Symbol.dispose](): void {
     killByPidfd(this.pidfd);
@@ -168,6 +174,7 @@ function makeZygote(requests: number, answering: number): Made {
   must('rt_sigprocmask', NR.rt_sigprocmask, SIG_SETMASK, all, before, 8);
   let middlePid: number;
   try {
+    keepFromCopies(code, end);
     middlePid = make(own.base + block);
   } finally {
     must('rt_sigprocmask', NR.rt_sigprocmask, SIG_SETMASK, before, 0, 8);
@@ -176,6 +183,16 @@ function makeZygote(requests: number, answering: number): Made {
   waitid(W.P_PID, middlePid, 0);
   must('madvise', NR.madvise, arenaAt, ARENA_BYTES, 4);
   return { pid: own.view.getInt32(pid, true), base: arenaAt, elf };
+}
+
+/**
+ * Nothing but the zygote's own pages is copied: it would unmap the rest at once, and we would pay a fault for each page
+ * that we write afterwards (600 in `berth oci run`). Holes in the range are told by ENOMEM and do not matter. It stays so:
+ * programs are spawned without a copy of our memory, and nothing else here forks.
+ */
+function keepFromCopies(code: number, end: number): void {
+  call(NR.madvise, LOWEST_ADDRESS, code - LOWEST_ADDRESS, MADV_DONTFORK);
+  call(NR.madvise, end, ADDRESS_TOP - end, MADV_DONTFORK);
 }
 
 /** What the zygote does before it serves: die with us, forget our memory, our handlers and our executable. */
