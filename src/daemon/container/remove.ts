@@ -5,7 +5,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { ContainerRecord } from '#container/record.ts';
-import { can, isRunning } from '#container/state.ts';
+import { can, isRunning, moveTo } from '#container/state.ts';
 import { conflict, invalidParameter, kindOf, messageOf, systemError } from '#errdefs/errors.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { log } from '#pkg/log/log.ts';
@@ -39,10 +39,16 @@ export async function removeContainer(services: Services, input: RemoveInput): P
   services.live.cancelRestart(id);
   // Killing is not done inside the queue: the exit needs it.
   for (let attempt = 0; input.force && attempt < 3; attempt++) {
-    const live = services.live.get(id);
+    if (services.containers.get(id) === undefined) break;
+    // Inside the queue: a policy's restart that waits there finds nothing to start again.
+    const live = await services.containers.run(id, (held) => {
+      const { state } = held.record;
+      const stopped = state.status === 'restarting' ? moveTo(state, { status: 'exited' }) : state;
+      // On a full disk it is the end and the removal that make room: that they cannot be noted does not stop them.
+      held.note({ desired: 'stopped', manuallyStopped: true, state: stopped });
+      return services.live.get(id);
+    });
     if (live === undefined) break;
-    // On a full disk it is the end and the removal that make room: that they cannot be noted does not stop them.
-    await services.containers.run(id, (held) => held.note({ desired: 'stopped', manuallyStopped: true }));
     await signalQuietly(live.process, SIGKILL);
     await thawForSignal(services, id);
     // Who commits it may hold it frozen.

@@ -235,10 +235,10 @@ describe('configuration', () => {
         `unable to configure the daemon with file ${file}: the following directives are specified both as a flag ` +
         'and in the configuration file: debug: (from flag: true, from file: true)\n',
     });
-    fs.writeFileSync(file, '{"log-driver": "syslog"}');
+    fs.writeFileSync(file, '{"log-driver": "awslogs"}');
     expect(await berthd('--validate', '--config-file', file)).toMatchObject({
       code: 1,
-      stderr: 'log driver "syslog" is not supported yet\n',
+      stderr: 'log driver "awslogs" is not supported\n',
     });
     fs.writeFileSync(file, '{"log-opts": {"max-sise": "1m"}}');
     expect(await berthd('--validate', '--config-file', file)).toMatchObject({

@@ -89,6 +89,8 @@ test('a back-off of one’s own; it goes on where it was after kill -9 of the da
     'false',
   ]);
   await eventually('many restarts', async () => (await stateOf(daemon, 'quick')).RestartCount >= 8, 10_000);
+  // Between two starts as well as in the middle of one.
+  await daemon.must(['rm', '-f', 'quick']);
   const wrong = await daemon.docker(['create', '--label', 'berth.restart.backoff=fast', IMG]);
   expect(wrong.stderr).toContain('invalid label berth.restart.backoff=fast');
 }, 60_000);
