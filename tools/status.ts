@@ -34,6 +34,7 @@ export const proofs: Readonly<Record<string, Proof>> = {
   'GET /events': ['cli/events.test.ts', 'a run tells create'],
   'GET /berth/jobs': JOBS,
   'POST /berth/jobs/{id}/cancel': JOBS,
+  'GET /berth/containers/{id}/why': ['health/why.test.ts', 'each cause of death'],
   'POST /berth/shutdown': ['api/routes.test.ts', 'the shutdown of the system'],
   'GET /containers/json': RUN_D,
   'POST /containers/create': ['cli/run.test.ts', 'create, attach before start'],

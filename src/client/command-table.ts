@@ -209,6 +209,11 @@ export const COMMANDS: readonly TableEntry[] = [
     load: async () => (await import('./image/tag.ts')).tag,
   },
   {
+    names: ['container why', 'why'],
+    summary: 'Tell what ended a container, also one that has been removed',
+    load: async () => (await import('./container/why.ts')).why,
+  },
+  {
     names: ['jobs ls', 'jobs list', 'jobs'],
     summary: 'List what the daemon is doing and has done',
     load: async () => (await import('./system/jobs.ts')).jobs,

@@ -62,3 +62,10 @@ function realTime(name: string): number | undefined {
   const number = base === 'MIN' ? RTMIN + Number(offset) : RTMAX - Number(offset);
   return number >= RTMIN && number <= RTMAX ? number : undefined;
 }
+
+/** `SIGTERM`; of a number without a name `signal 33`. */
+export function signalName(number: number): string {
+  const name = Object.keys(numbers).find((key) => numbers[key] === number);
+  if (name !== undefined) return `SIG${name}`;
+  return number >= RTMIN && number <= RTMAX ? `SIGRTMIN+${number - RTMIN}` : `signal ${number}`;
+}

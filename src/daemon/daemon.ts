@@ -61,6 +61,8 @@ import { restore } from './restore/restore.ts';
 import type { BuildFacts, DaemonSettings, Isolation, Services } from './services.ts';
 import { Runtimes } from './runtimes.ts';
 import { Tasks } from './tasks.ts';
+import { Endings } from './why/endings.ts';
+import { lastOomKill } from './why/kernel-log.ts';
 import { poolOf } from './userns/ranges.ts';
 import { remapOf } from './userns/remap.ts';
 import type { UsernsDefaults } from './userns/resolve.ts';
@@ -160,6 +162,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     waiters: new Waiters(),
     updateHooks: new UpdateHooks(),
     execs: new Execs(db),
+    endings: new Endings(db),
+    oomKillOf: (id) => lastOomKill(`/${id}`),
     health: new HealthMonitor(new HealthStates(db), () => services),
     volumes: new Volumes({
       local: localVolumes,
@@ -203,6 +207,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     logFailed: ({ path: file, lines, error }) =>
       services.logLosses.ofFile(file, lines, error ?? 'it could not be written'),
   });
+  undo.defer(() => services.endings.flush());
   undo.defer(() => services.health.stop());
   services.updateHooks.add('health', ({ record }) => services.health.reconfigure(record));
   installJobs(services, options.jobMetrics ?? new JobMetrics());

@@ -43,6 +43,7 @@ import { streamEvents } from './system/events.ts';
 import { systemInfo } from './system/info.ts';
 import { systemVersion } from './system/version.ts';
 import { installVolumeJobs } from './volume/jobs.ts';
+import { noteAsked, whyContainer } from './why/why.ts';
 
 export function installJobs(services: Services, jobMetrics: JobMetrics): void {
   installContainerJobs(services);
@@ -62,7 +63,10 @@ export function installJobs(services: Services, jobMetrics: JobMetrics): void {
   });
   engine.register(system.systemVersion, () => systemVersion(services));
   engine.register(system.systemEvents, (input, { signal }) => streamEvents(services, input, signal));
-  engine.register(system.systemShutdown, () => stopAll(services));
+  engine.register(system.systemShutdown, (_, { caller }) => {
+    for (const [id] of services.live.all()) noteAsked(services, caller, 'shutdown', { container: id });
+    return stopAll(services);
+  });
   installNetworkJobs(services);
 }
 
@@ -83,11 +87,24 @@ function installContainerJobs(services: Services): void {
   engine.register(container.containerList, (input) => listContainers(services, input));
   engine.register(container.containerInspect, (input) => inspectContainer(services, input));
   engine.register(container.containerStart, (input, { signal }) => startContainer(services, input.container, signal));
-  engine.register(container.containerStop, (input, { signal }) => stopContainer(services, input, signal));
-  engine.register(container.containerRestart, (input, { signal }) => restartContainer(services, input, signal));
-  engine.register(container.containerKill, (input) => killContainer(services, input.container, input.signal));
+  engine.register(container.containerStop, (input, { signal, caller }) => {
+    noteAsked(services, caller, 'stop', input);
+    return stopContainer(services, input, signal);
+  });
+  engine.register(container.containerRestart, (input, { signal, caller }) => {
+    noteAsked(services, caller, 'restart', input);
+    return restartContainer(services, input, signal);
+  });
+  engine.register(container.containerKill, (input, { caller }) => {
+    noteAsked(services, caller, 'kill', input);
+    return killContainer(services, input.container, input.signal);
+  });
+  engine.register(container.containerWhy, (input) => whyContainer(services, input.container));
   engine.register(container.containerWait, (input, { signal }) => waitForContainer(services, input, signal));
-  engine.register(container.containerRemove, (input) => removeContainer(services, input));
+  engine.register(container.containerRemove, (input, { caller }) => {
+    if (input.force) noteAsked(services, caller, 'remove', { container: input.container });
+    return removeContainer(services, input);
+  });
   engine.register(container.containerPause, (input) => pauseContainer(services, input.container));
   engine.register(container.containerUnpause, (input) => unpauseContainer(services, input.container));
   engine.register(container.containerUpdate, async (input) => {

@@ -33,6 +33,8 @@ import type { Waiters } from './container/waiters.ts';
 import type { Execs } from './exec/execs.ts';
 import type { FileAccess } from './files/stopped-trees.ts';
 import type { HealthWatch } from './health/health-watch.ts';
+import type { Endings } from './why/endings.ts';
+import type { KilledProcess } from './why/kernel-log.ts';
 import type { HostSystem } from './host-facts.ts';
 import type { Networks } from './network/registry.ts';
 import type { Runtimes } from './runtimes.ts';
@@ -115,6 +117,9 @@ export interface Services {
   readonly updateHooks: UpdateHooks;
   readonly execs: Execs;
   readonly health: HealthWatch;
+  readonly endings: Endings;
+  /** What the kernel's log says of the last kill for want of memory in a container. */
+  readonly oomKillOf: (id: string) => KilledProcess | undefined;
   readonly volumes: Volumes;
   readonly copyTree: CopyTree;
   readonly secrets: Secrets;

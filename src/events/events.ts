@@ -65,7 +65,12 @@ export class Events {
     if (kept.length < events.length) this.#keepTransient(events.filter((event) => event.transient));
     try {
       if (kept.length > 0)
-        this.#db.appendEvents(kept.map(({ timeNs, message }) => ({ timeNs, document: withoutTime(message) })));
+        this.#db.appendEvents(
+          kept.map(({ timeNs, message }) => ({
+            timeNs, // The exact time has a column of its own: a number of JSON would round it.
+            document: { ...message, timeNano: undefined },
+          })),
+        );
     } catch (error) {
       // A full disk must not stop containers from ending: the history has a hole, listeners still hear.
       log.error('events not kept', { count: kept.length, err: error });
@@ -101,11 +106,6 @@ export class Events {
   get listenerCount(): number {
     return this.#listeners.size;
   }
-}
-
-/** A number of JSON would round it. */
-function withoutTime({ timeNano: _, ...message }: EventMessage): Omit<EventMessage, 'timeNano'> {
-  return message;
 }
 
 function messageOf(event: NewEvent, timeNs: bigint): EventMessage {

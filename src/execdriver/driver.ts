@@ -154,6 +154,10 @@ export interface ExecDriver {
   stats(id: string): CgroupStats;
   /** Errors: as `stats`. */
   pressure(id: string): CgroupPressure;
+  /** Processes of the container that the kernel has killed for want of memory, in this run. */
+  oomKills(id: string): number;
+  /** Calls back when memory runs out; the kill may follow. Dispose before `release`. */
+  watchOom(id: string, onOom: () => void): Disposable;
   /** Lets go of the monitor; containers go on. */
   close(): Promise<void>;
 }

@@ -9,6 +9,7 @@ import type {
   HostConfig,
   NetworkingConfig,
 } from '#api/types/container.ts';
+import type { Why } from '#api/types/why.ts';
 import type { ContainerUpdateRequest, ContainerUpdateResponse } from '#api/types/update.ts';
 import { type ApiClient, encodeFilters } from './api-client.ts';
 import type { HijackedConnection } from './hijack.ts';
@@ -16,6 +17,11 @@ import type { HijackedConnection } from './hijack.ts';
 const at = (container: string, verb = '') => `/containers/${encodeURIComponent(container)}${verb}`;
 
 export type FilterMap = ReadonlyMap<string, readonly string[]>;
+
+/** Berth's own: also of a container that is gone. */
+export function whyContainer(client: ApiClient, container: string): Promise<Why> {
+  return client.json('GET', `/berth${at(container, '/why')}`);
+}
 
 export function listContainers(
   client: ApiClient,

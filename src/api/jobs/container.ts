@@ -10,6 +10,7 @@ import type {
 } from '#api/types/container.ts';
 import type { ContainerUpdateRequest, ContainerUpdateResponse } from '#api/types/update.ts';
 import type { ExecCreateRequest, ExecInspect, ExecStartRequest } from '#api/types/exec.ts';
+import type { Why } from '#api/types/why.ts';
 import { defineJob } from '#engine/engine.ts';
 import type { Connection, OutputStream } from './streams.ts';
 
@@ -61,6 +62,7 @@ export const containerUpdate = defineJob<
 /** Errors: conflict when it does not run or is paused already. */
 export const containerPause = defineJob<{ container: string }, void>('container.pause');
 export const containerUnpause = defineJob<{ container: string }, void>('container.unpause');
+export const containerWhy = defineJob<{ container: string }, Why>('container.why');
 export const containerRename = defineJob<{ container: string; name: string }, void>('container.rename');
 export const containerResize = defineJob<{ container: string; height: number; width: number }, void>(
   'container.resize',

@@ -9,10 +9,13 @@ import { nextRestart } from '#container/restart-policy.ts';
 import { moveTo } from '#container/state.ts';
 import { rfc3339OfDate } from '#pkg/clock/clock.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
+import { log } from '#pkg/log/log.ts';
 import { releaseEndpoints } from '../network/endpoints.ts';
 import type { Services } from '../services.ts';
 import type { Held } from './containers.ts';
 import { publishContainerEvent, publishNetworkEvent, publishVolumeEvent, volumeOf } from './event.ts';
+import { tellOom, watchOom } from '../why/oom.ts';
+import { keepEnding } from '../why/why.ts';
 import type { LiveContainer } from './live.ts';
 import { releaseMounts } from './mounts.ts';
 import { dropSharedMemory } from './shared-namespaces.ts';
@@ -42,8 +45,12 @@ export function adopt(
     userRestart: false,
     launches: new Set(),
     pausing: false,
+    oomKills: restored ? (services.endings.get(id)?.oom?.Kills ?? 0) : 0,
+    oomWatch: undefined,
   };
   services.live.set(id, live);
+  live.oomWatch = watchOom(services, record, live);
+  if (!restored) services.endings.begun(record);
   services.health.begin(record, live, { sinceStartMs: live.ranMs(), restored });
   services.tasks.spawn(
     'exit',
@@ -88,6 +95,8 @@ async function handleExit(services: Services, held: Held, live: LiveContainer, e
   failpoint('exit.recorded');
   services.live.delete(id);
   services.health.end(id);
+  live.oomWatch?.[Symbol.dispose]();
+  tellMissedOom(services, record, live, exit);
   publishExit(services, record, exit, ranMs);
   services.consoles.end(id);
   services.waiters.exited(id, { exitCode: exit.exitCode, error: exit.error ?? '' });
@@ -96,10 +105,22 @@ async function handleExit(services: Services, held: Held, live: LiveContainer, e
   await releaseEndpoints(services, record);
   await releaseMounts(services, record);
   if (record.hostConfig.IpcMode === 'shareable') dropSharedMemory(services, id);
+  await keepEnding(services, record, exit, { ranMs, restartAfterMs: restart?.waitMs });
   // What is not recorded must be found again by the next start.
   if (recorded) await live.driver.release(id);
   if (restart !== undefined) planRestart(services, id, restart.waitMs);
   else if (record.hostConfig.AutoRemove && !live.userRestart) await removeHeld(services, held, { volumes: true });
+}
+
+/** One that nobody watched for (no limit of its own), or that came with the end. */
+function tellMissedOom(services: Services, record: ContainerRecord, live: LiveContainer, exit: ProcessExit): void {
+  if (!exit.oomKilled) return;
+  try {
+    tellOom(services, record, live);
+  } catch (error) {
+    log.warn('what ran out of memory is not known', { container: record.id, err: error });
+    if (live.oomKills === 0) publishContainerEvent(services.events, record, 'oom');
+  }
 }
 
 export function exitedState(
@@ -113,13 +134,12 @@ export function exitedState(
     startTicks: '',
     exitCode: exit.exitCode,
     error: exit.error ?? '',
-    oomKilled: exit.oomKilled,
+    oomKilled: exit.oomKilled || record.state.oomKilled,
     finishedAt: rfc3339OfDate(exit.finishedAt),
   });
 }
 
 export function publishExit(services: Services, record: ContainerRecord, exit: ProcessExit, ranMs: number): void {
-  if (exit.oomKilled) publishContainerEvent(services.events, record, 'oom');
   publishContainerEvent(services.events, record, 'die', {
     exitCode: String(exit.exitCode),
     execDuration: String(Math.max(0, Math.trunc(ranMs / 1000))),

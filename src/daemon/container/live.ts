@@ -13,6 +13,10 @@ export interface LiveContainer {
   readonly ended: Promise<void>;
   /** For how long it has run, whatever was done to the host's clock. */
   ranMs(): number;
+  /** Kills for want of memory that have been told. */
+  oomKills: number;
+  /** Disposed before the driver lets go of the container. */
+  oomWatch: Disposable | undefined;
   /** A restart by the user is under way: its exit is not the container's end. */
   userRestart: boolean;
   /** Starts of execs that are under way; a pause waits for them. */

@@ -7,6 +7,7 @@ import * as path from 'node:path';
 import type { ContainerRecord } from '#container/record.ts';
 import { can, isRunning, moveTo } from '#container/state.ts';
 import { conflict, invalidParameter, kindOf, messageOf, systemError } from '#errdefs/errors.ts';
+import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { log } from '#pkg/log/log.ts';
 import type { Services } from '../services.ts';
@@ -96,6 +97,7 @@ export async function removeHeld(
   failpoint('remove.recorded');
   services.live.cancelRestart(id);
   services.consoles.end(id);
+  services.endings.removed(record, rfc3339(nowNs()));
   publishContainerEvent(services.events, record, 'destroy');
   services.waiters.removed(id, { exitCode: record.state.exitCode, error: '' });
   await finishRemoval(services, removal);

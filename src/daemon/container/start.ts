@@ -30,6 +30,7 @@ import { adopt } from './exit.ts';
 import { pathsOf, writeGeneratedFiles } from './generated-files.ts';
 import { openMounts } from './mounts.ts';
 import { containerDirectory } from './paths.ts';
+import { keepFailedStart } from '../why/why.ts';
 import { removeHeld } from './remove.ts';
 import { filterOf } from './seccomp.ts';
 import { type JoinedNamespaces, joinedNamespaces, sharedMemory } from './shared-namespaces.ts';
@@ -244,6 +245,7 @@ async function recordFailure(services: Services, held: Held, before: ContainerSt
       error: message,
     },
   });
+  keepFailedStart(services, record, exitCode, message);
   services.consoles.end(record.id);
   services.waiters.exited(record.id, { exitCode, error: '' });
   if (record.hostConfig.AutoRemove) await removeHeld(services, held, { volumes: true });

@@ -9,6 +9,7 @@ import { log } from '#pkg/log/log.ts';
 import { publishContainerEvent } from '../container/event.ts';
 import { type LiveContainer, signalQuietly } from '../container/live.ts';
 import type { Services } from '../services.ts';
+import { noteAsked } from '../why/why.ts';
 
 const SIGKILL = 9;
 
@@ -25,6 +26,7 @@ export function onUnhealthy(services: Services, record: ContainerRecord, live: L
       if (action === 'restart') await services.engine.run(containerRestart, input, { caller, signal });
       else if (action === 'stop') await services.engine.run(containerStop, input, { caller, signal });
       else {
+        noteAsked(services, caller, 'kill', { container: id });
         publishContainerEvent(services.events, record, 'kill', { signal: String(SIGKILL) });
         await signalQuietly(live.process, SIGKILL);
       }

@@ -12,6 +12,7 @@ import { messageOf } from '#errdefs/errors.ts';
 import type { ExecDriver, ProcessExit, RunningProcess } from '#execdriver/driver.ts';
 import { openCgroup } from '#libcontainer/cgroups/cgroups.ts';
 import { hasUnsent } from '#logger/ship/position.ts';
+import { rfc3339OfDate } from '#pkg/clock/clock.ts';
 import { log } from '#pkg/log/log.ts';
 import { unmountBelow } from '#sys/mount-table.ts';
 import { adopt, exitedState, planRestart, publishExit } from '../container/exit.ts';
@@ -25,6 +26,7 @@ import { finishRemovals, removeHeld } from '../container/remove.ts';
 import { adoptExec } from '../exec/start.ts';
 import { isPredefined } from '../network/names.ts';
 import type { Services } from '../services.ts';
+import { keepEnding } from '../why/why.ts';
 import { BootOrder } from './boot-graph.ts';
 
 const UNKNOWN_AFTER_REBOOT = 255;
@@ -38,6 +40,7 @@ export async function restore(services: Services): Promise<void> {
   unmountBelow(path.join(services.settings.execRoot, 'mounts'));
   await sweepCreations(services);
   await finishRemovals(services);
+  services.endings.reconcile((id) => services.containers.get(id) !== undefined, rfc3339OfDate(new Date()));
   for (const id of services.health.states.ids()) {
     if (services.containers.get(id) === undefined) services.health.states.forget(id);
   }
@@ -184,9 +187,11 @@ async function recordLostEnd(services: Services, record: ContainerRecord, reboot
     error: rebooted ? 'unknown after reboot' : 'monitor died',
     oomKilled: false,
   };
+  const ranMs = Math.max(0, exit.finishedAt.getTime() - Date.parse(record.state.startedAt));
   await services.containers.run(record.id, (held) => {
     held.update({ state: exitedState(held.record, exit, 'exited'), endpoints: [] });
-    publishExit(services, record, exit, exit.finishedAt.getTime() - Date.parse(record.state.startedAt));
+    publishExit(services, record, exit, ranMs);
+    return keepEnding(services, record, exit, { ranMs, restartAfterMs: undefined });
   });
 }
 

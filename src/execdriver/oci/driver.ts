@@ -380,6 +380,14 @@ export class OciDriver implements ExecDriver {
     return this.cgroupOf(id).pids();
   }
 
+  oomKills(id: string): number {
+    return this.cgroupOf(id).oomKills();
+  }
+
+  watchOom(id: string, onOom: () => void): Disposable {
+    return this.cgroupOf(id).watchOom(onOom);
+  }
+
   stats(id: string): CgroupStats {
     return this.cgroupOf(id).stats();
   }

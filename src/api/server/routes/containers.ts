@@ -17,6 +17,7 @@ import {
   containerUnpause,
   containerUpdate,
   containerWait,
+  containerWhy,
 } from '#api/jobs/container.ts';
 import type { WaitCondition } from '#api/jobs/container.ts';
 import { invalidParameter, messageOf } from '#errdefs/errors.ts';
@@ -235,5 +236,8 @@ export const containerRoutes: readonly Route[] = [
   notYet('GET', '/containers/{id}/checkpoints', 25, 'list the checkpoints of a container'),
   notYet('POST', '/containers/{id}/checkpoints', 25, 'checkpoint a container'),
   notYet('DELETE', '/containers/{id}/checkpoints/{checkpoint}', 25, 'remove a checkpoint'),
+  route('GET', '/berth/containers/{id}/why', 24, 'tell what ended a container', async (ctx) =>
+    ctx.sendJson(200, await ctx.run(containerWhy, { container: ctx.param('id') })),
+  ),
   route('DELETE', '/containers/{id}', 24, 'remove a container', remove),
 ];
