@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test';
-import { idShiftOf, parseUsernsMode, RANGE_SIZE, type UsernsRequest } from './user-namespace.ts';
+import { parseUsernsMode, RANGE_SIZE, type UsernsRequest } from './user-namespace.ts';
 
 describe('UsernsMode', () => {
   const good: readonly (readonly [string, UsernsRequest])[] = [
@@ -27,17 +27,4 @@ describe('UsernsMode', () => {
   ];
   for (const [mode, message] of bad)
     test(`"${mode}" is refused`, () => expect(() => parseUsernsMode(mode)).toThrow(message));
-});
-
-test('ids are shifted to the host and back', () => {
-  expect(idShiftOf({})).toBeUndefined();
-  const uids = [
-    { containerID: 0, hostID: 1000, size: 10 },
-    { containerID: 10, hostID: 5000, size: 10 },
-  ];
-  const shift = idShiftOf({ userns: { uids, gids: [{ containerID: 0, hostID: 70, size: 3 }] } });
-  expect([0, 9, 10, 19].map((id) => shift?.uid.toHost(id))).toEqual([1000, 1009, 5000, 5009]);
-  expect([1000, 5009, 4, 5010].map((id) => shift?.uid.toContainer(id))).toEqual([0, 19, 4, 5010]);
-  expect(shift?.gid.toHost(2)).toBe(72);
-  expect(() => shift?.gid.toHost(3)).toThrow('gid 3 is not mapped');
 });

@@ -4,7 +4,6 @@
  * The range is chosen once, at create, and is part of the record: it is taken as long as the container is there.
  */
 import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
-import { hostId } from '#libcontainer/id-map.ts';
 import type { IdMapping } from '#libcontainer/spec.ts';
 
 export interface UserNamespace {
@@ -53,32 +52,4 @@ function sizeIn(options: string): number {
     }
   }
   return size;
-}
-
-/**
- * Ids of a container as they are on the host and back. Files that are seen through a running container's root (or its
- * mapped mount) have host ids; on the disk, in images and in archives are the container's.
- */
-export interface IdShift {
-  toHost(id: number): number;
-  /** An id that no mapping has stays what it is. */
-  toContainer(id: number): number;
-}
-
-function shift(mappings: readonly IdMapping[], what: string): IdShift {
-  return {
-    toHost: (id) => hostId(mappings, id, what),
-    toContainer: (id) => {
-      const range = mappings.find((m) => id >= m.hostID && id < m.hostID + m.size);
-      return range === undefined ? id : range.containerID + (id - range.hostID);
-    },
-  };
-}
-
-/** Undefined where both are the same: a container without a user namespace. */
-export function idShiftOf(record: {
-  readonly userns?: UserNamespace | undefined;
-}): { readonly uid: IdShift; readonly gid: IdShift } | undefined {
-  const { userns } = record;
-  return userns === undefined ? undefined : { uid: shift(userns.uids, 'uid'), gid: shift(userns.gids, 'gid') };
 }

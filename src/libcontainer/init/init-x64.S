@@ -26,8 +26,11 @@ header: .byte   0x7f, 'E', 'L', 'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0
         .long   1, 5
         .quad   0, BASE, BASE, end - header, end - header, 4096
 
-        /* Signals that we wait for: all but ILL TRAP ABRT BUS FPE SEGV SYS (they are our own faults) and TTIN TTOU. */
-mask:   .quad   ~((1 << 3) | (1 << 4) | (1 << 5) | (1 << 6) | (1 << 7) | (1 << 10) | (1 << 30) | (1 << 20) | (1 << 21))
+        /*
+         * Signals that we wait for: all but ILL TRAP ABRT BUS FPE SEGV SYS (they are our own faults). TTOU must be among
+         * them: the command has this mask too while it makes itself the terminal's foreground group, and would be stopped.
+         */
+mask:   .quad   ~((1 << 3) | (1 << 4) | (1 << 5) | (1 << 6) | (1 << 7) | (1 << 10) | (1 << 30))
 
 start:  mov     rbx, [rsp]
         lea     r12, [rsp + 16]                 /* past argc and argv[0] */
