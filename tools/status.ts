@@ -89,6 +89,7 @@ export const proofs: Readonly<Record<string, Proof>> = {
   'GET /volumes': VOLUME_LIST,
   'GET /volumes/{name}': VOLUME_LIST,
   'POST /volumes/create': ['volumes/volumes.test.ts', 'create: a name twice'],
+  'GET /berth/logs': ['logger/search.test.ts', 'a pattern in the logs'],
   'GET /berth/volumes/{name}/export': ['volumes/transfer.test.ts', 'export and import'],
   'POST /berth/volumes/{name}/import': ['volumes/transfer.test.ts', 'export and import'],
   'POST /berth/volumes/{name}/rename': ['volumes/transfer.test.ts', 'rename'],

@@ -7,6 +7,7 @@ import { type LogLevel, logLevels } from '#pkg/log/log.ts';
 import { parseBytes } from '#pkg/units/size.ts';
 import { type ContainerDefaults, containerDefaultsOf, type RuntimeConfig, runtimesOf } from './container-defaults.ts';
 import { DEFAULT_SOCKET, type HostSpec, metricsAddressOf, parseHost, type TlsSettings } from './hosts.ts';
+import { type LogArchiveBudget, logArchiveOf } from './log-archive.ts';
 import { keySpecs, specOfKey } from './keys.ts';
 import { checkTreatment, checkType, type ConfigValue, shown } from './values.ts';
 
@@ -43,6 +44,7 @@ export interface DaemonConfig {
   readonly stopTimeoutSeconds: number;
   readonly logDriver: string;
   readonly logOptions: Readonly<Record<string, string>>;
+  readonly logArchive: LogArchiveBudget;
   readonly dns: readonly string[];
   readonly dnsSearch: readonly string[];
   readonly dnsOptions: readonly string[];
@@ -170,6 +172,7 @@ export function buildConfig(
     stopTimeoutSeconds: stopTimeoutOf(values.integer('default-stop-timeout')),
     logDriver: values.text('log-driver') ?? 'json-file',
     logOptions: values.textMap('log-opts'),
+    logArchive: logArchiveOf(merged.get('log-archive')),
     dns: values.texts('dns').map(addressOf),
     dnsSearch: values.texts('dns-search'),
     dnsOptions: values.texts('dns-opts'),

@@ -100,6 +100,7 @@ export const keySpecs: readonly KeySpec[] = [
   both('ipv6', 'flag', notYet(false)),
   key('labels', 'texts', honoured, { flag: 'label', reload: true }),
   both('live-restore', 'flag', noEffect(ALWAYS_ON), { reload: true }),
+  key('log-archive', 'object', honoured, { flag: 'log-archive', reload: true }),
   both('log-driver', 'text', honoured),
   both('log-format', 'text', notYet('', 'json')),
   both('log-level', 'text', honoured, { short: 'l' }),

@@ -26,6 +26,7 @@ import { type CgroupLayout, planLayout } from '#libcontainer/cgroups/layout.ts';
 import { installDockerInit } from '#libcontainer/init/init.ts';
 import { LogPacker } from '#logger/log-packer.ts';
 import { LogReader } from '#logger/read.ts';
+import { LogSearch } from '#logger/search/log-search.ts';
 import { Shipping } from '#logger/ship/shipping.ts';
 import { ArchivePool } from '#pkg/archive/pool.ts';
 import { ArchiveStreams } from '#pkg/archive/copy-streams.ts';
@@ -44,6 +45,7 @@ import { Consoles } from './container/console.ts';
 import { Containers } from './container/containers.ts';
 import { LiveContainers } from './container/live.ts';
 import { publishContainerEvent } from './container/event.ts';
+import { LogArchive } from './container/log-archive.ts';
 import { LogLosses } from './container/log-losses.ts';
 import { UpdateHooks } from './container/update-hooks.ts';
 import { Waiters } from './container/waiters.ts';
@@ -128,6 +130,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     lost: (id, lines, reason) => services.logLosses.add(id, lines, reason),
   });
   undo.defer(() => shipping.close());
+  const logSearch = new LogSearch();
+  undo.defer(() => logSearch.close());
   undo.defer(() => packer.close());
   const tasks = new Tasks();
   undo.defer(() => tasks.stop());
@@ -181,6 +185,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     pump,
     logReader: new LogReader(),
     shipping,
+    logSearch,
+    logArchive: new LogArchive(path.join(dataRoot, 'log-archive'), () => settings.current.logArchive),
     logLosses: new LogLosses({
       known: (id) => containers.get(id) !== undefined,
       publish: (id, attributes) => {
@@ -216,8 +222,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   return {
     reload: (next) => {
       runtimes.configure(next);
-      const { debug, labels, defaultRuntime } = settingsOf(next);
-      settings.current = { ...settings.current, debug, labels, defaultRuntime };
+      const { debug, labels, defaultRuntime, logArchive } = settingsOf(next);
+      settings.current = { ...settings.current, debug, labels, defaultRuntime, logArchive };
       reloaded(services);
     },
     stop: () => held.disposeAsync(),
@@ -266,6 +272,7 @@ function settingsOf(config: DaemonConfig): DaemonSettings {
     stopTimeoutSeconds: config.stopTimeoutSeconds,
     logDriver: config.logDriver,
     logOptions: config.logOptions,
+    logArchive: config.logArchive,
     dns: config.dns,
     dnsSearch: config.dnsSearch,
     dnsOptions: config.dnsOptions,

@@ -11,6 +11,7 @@ import { createContainer } from './container/create.ts';
 import { inspectContainer } from './container/inspect.ts';
 import { listContainers } from './container/list.ts';
 import { containerLogs } from './container/logs.ts';
+import { searchLogs } from './container/search-logs.ts';
 import { pauseContainer, unpauseContainer } from './container/pause.ts';
 import { policyRestart } from './container/policy-restart.ts';
 import { removeContainer } from './container/remove.ts';
@@ -115,6 +116,7 @@ function installContainerJobs(services: Services): void {
   engine.register(container.containerResize, (input) =>
     resizeContainer(services, input.container, input.height, input.width),
   );
+  engine.register(container.logsSearch, (input, { signal }) => searchLogs(services, input, signal));
   engine.register(container.containerLogs, (input, { signal }) => containerLogs(services, input, signal));
   engine.register(container.containerAttach, (input, { signal }) => attachContainer(services, input, signal));
   engine.register(container.containerTop, (input) => topContainer(services, input.container, input.psArgs));

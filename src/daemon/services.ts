@@ -4,6 +4,7 @@
  */
 import type { ContainerDefaults } from '#config/container-defaults.ts';
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
+import type { LogArchiveBudget } from '#config/log-archive.ts';
 import type { Engine } from '#engine/engine.ts';
 import type { ExecDriver } from '#execdriver/driver.ts';
 import type { Events } from '#events/events.ts';
@@ -14,6 +15,7 @@ import type { LayerStore } from '#layer/layer-store.ts';
 import type { CgroupHost } from '#libcontainer/cgroups/detect.ts';
 import type { KernelLimits } from '#libcontainer/cgroups/kernel-limits.ts';
 import type { LogReader } from '#logger/read.ts';
+import type { LogSearch } from '#logger/search/log-search.ts';
 import type { Shipping } from '#logger/ship/shipping.ts';
 import type { BridgeFacts } from '#networkdriver/bridge.ts';
 import type { ArchivePool } from '#pkg/archive/pool.ts';
@@ -27,6 +29,7 @@ import type { Consoles } from './container/console.ts';
 import type { SeccompDefault } from './container/seccomp.ts';
 import type { Containers, Room } from './container/containers.ts';
 import type { LiveContainers } from './container/live.ts';
+import type { LogArchive } from './container/log-archive.ts';
 import type { LogLosses } from './container/log-losses.ts';
 import type { UpdateHooks } from './container/update-hooks.ts';
 import type { Waiters } from './container/waiters.ts';
@@ -57,6 +60,7 @@ export interface DaemonSettings {
   readonly stopTimeoutSeconds: number;
   readonly logDriver: string;
   readonly logOptions: Readonly<Record<string, string>>;
+  readonly logArchive: LogArchiveBudget;
   readonly dns: readonly string[];
   readonly dnsSearch: readonly string[];
   readonly dnsOptions: readonly string[];
@@ -134,6 +138,8 @@ export interface Services {
   readonly logReader: LogReader;
   readonly shipping: Shipping;
   readonly logLosses: LogLosses;
+  readonly logSearch: LogSearch;
+  readonly logArchive: LogArchive;
   /** Packs and unpacks for clients. */
   readonly archives: ArchiveStreams;
   /** Who reads or writes files of containers. */

@@ -128,6 +128,20 @@ export function topContainer(client: ApiClient, container: string, psArgs: strin
   return client.json('GET', at(container, '/top'), { query: { ps_args: psArgs } });
 }
 
+export interface SearchOptions {
+  readonly pattern: string;
+  /** None: all. */
+  readonly containers: readonly string[];
+  readonly since: string;
+  readonly until: string;
+}
+
+/** Lines of JSON, one for each that was found. Berth's own. */
+export function searchLogs(client: ApiClient, o: SearchOptions): Promise<Response> {
+  const { pattern, containers, since, until } = o;
+  return client.request('GET', '/berth/logs', { query: { grep: pattern, container: containers, since, until } });
+}
+
 export interface LogsOptions {
   readonly follow: boolean;
   readonly since: string;

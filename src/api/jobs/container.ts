@@ -84,6 +84,19 @@ export interface LogsInput {
   /** Called once before output with whether the container has a tty. */
   readonly open: (tty: boolean) => OutputStream;
 }
+/** `logs --grep`. */
+export interface LogsSearchInput {
+  /** Names or ids; none: every container, also those that are gone as far as their logs are kept. */
+  readonly containers: readonly string[];
+  /** A regular expression. */
+  readonly pattern: string;
+  /** Nanoseconds since the epoch; 0n: no bound. */
+  readonly since: bigint;
+  readonly until: bigint;
+  /** Called once, when the request is known to be right; lines of JSON (LogMatch) are written. */
+  readonly open: () => OutputStream;
+}
+export const logsSearch = defineJob<LogsSearchInput, void>('logs.search', { longLived: true });
 export const containerLogs = defineJob<LogsInput, void>('container.logs', { longLived: true });
 export interface AttachInput {
   readonly container: string;

@@ -14,7 +14,9 @@ import type { Services } from '../services.ts';
 import type { Held } from './containers.ts';
 import { publishContainerEvent, publishVolumeEvent } from './event.ts';
 import { signalQuietly } from './live.ts';
-import { containerDirectory } from './paths.ts';
+import type { ArchivedLog } from './log-archive.ts';
+import { logTargetOf } from './log-target.ts';
+import { containerDirectory, containersDirectory } from './paths.ts';
 import { thawForSignal } from './pause.ts';
 
 /** What is left to delete of a container whose record is gone. */
@@ -23,6 +25,8 @@ export const REMOVAL_KIND = 'removal';
 interface Removal {
   readonly id: string;
   readonly volumes: readonly string[];
+  /** What is to be kept of it. */
+  readonly log?: ArchivedLog | undefined;
 }
 
 export interface RemoveInput {
@@ -87,7 +91,7 @@ export async function removeHeld(
   const { record } = held;
   const { id } = record;
   const anonymous = record.mounts.filter((mount) => mount.anonymous).map((mount) => mount.volume);
-  const removal: Removal = { id, volumes: options.volumes ? anonymous : [] };
+  const removal: Removal = { id, volumes: options.volumes ? anonymous : [], log: archivedLogOf(services, record) };
   services.containers.forget(id, () => {
     for (const mount of record.mounts) if (mount.volume !== '') services.volumes.removeUser(mount.volume, id);
     services.execs.forget(id);
@@ -103,6 +107,16 @@ export async function removeHeld(
   await finishRemoval(services, removal);
 }
 
+/** undefined: there is none, or none that may be read. */
+function archivedLogOf(services: Services, record: ContainerRecord): ArchivedLog | undefined {
+  if (!record.complete || record.state.startedAt === '' || services.settings.logArchive.sizeBytesMax === 0)
+    return undefined;
+  const target = logTargetOf(containersDirectory(services), record);
+  if (target?.readable !== true) return undefined;
+  const { driver, path: file, maxFiles } = target;
+  return { id: record.id, name: record.name, driver, fileName: path.basename(file), maxFiles };
+}
+
 async function finishRemoval(services: Services, removal: Removal): Promise<void> {
   const { id } = removal;
   await services.files.leases.breakOff(id, 'the container was removed');
@@ -114,6 +128,7 @@ async function finishRemoval(services: Services, removal: Removal): Promise<void
   failpoint('remove.layer-gone');
   await services.shipping.release(id);
   services.logLosses.forget(id);
+  if (removal.log !== undefined) services.logArchive.keep(containerDirectory(services, id), removal.log);
   removeFlat(containerDirectory(services, id));
   for (const name of removal.volumes) {
     // A volume that another container has come to use stays.
@@ -150,7 +165,9 @@ export async function finishRemovals(services: Services): Promise<void> {
     const volumes: unknown = typeof document === 'object' && document !== null ? Reflect.get(document, 'volumes') : [];
     const names = Array.isArray(volumes) ? volumes.filter((name) => typeof name === 'string') : [];
     try {
-      await finishRemoval(services, { id, volumes: names });
+      // as: written by removeHeld.
+      const kept = (document as Partial<Removal> | null)?.log;
+      await finishRemoval(services, { id, volumes: names, log: kept });
       log.info('removal finished', { container: id });
     } catch (error) {
       log.error('removal not finished', { container: id, err: error });

@@ -8,6 +8,7 @@ import { diskUsageRoutes } from './disk-usage.ts';
 import { execRoutes } from './exec.ts';
 import { imageRoutes } from './images.ts';
 import { metricsRoutes } from './metrics.ts';
+import { logRoutes } from './logs.ts';
 import { networkRoutes } from './networks.ts';
 import { pluginRoutes, swarmRoutes } from './swarm-plugins.ts';
 import { secretRoutes } from './secrets.ts';
@@ -25,6 +26,7 @@ export function allRoutes(
     ...diskUsageRoutes,
     ...metricsRoutes(facts),
     ...containerRoutes,
+    ...logRoutes,
     ...containerFileRoutes,
     ...execRoutes,
     ...imageRoutes,
