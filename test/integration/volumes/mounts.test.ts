@@ -190,6 +190,19 @@ test('an image can be mounted, whole or in part, and is not deleted meanwhile', 
   expect(fs.readdirSync(path.join(d.execRoot, 'mounts'))).toEqual([]);
 }, 60_000);
 
+test('with ids of its own a container sees a volume, a part of it, a tmpfs and an image as any other', async () => {
+  const own = (...args: string[]) => output('--security-opt', 'userns=auto', ...args);
+  await output('-v', 'ids:/v', IMG, 'sh', '-c', 'mkdir /v/a; touch /v/a/f; chown 5:6 /v/a/f');
+  const look = 'touch /s/new && stat -c "%u %g" /s/f /s/new && rm /s/new';
+  expect(await own('--mount', 'src=ids,dst=/s,volume-subpath=a', IMG, 'sh', '-c', look)).toBe('5 6\n0 0');
+  expect(await own('-v', 'ids:/v', IMG, 'stat', '-c', '%u %g', '/v/a/f')).toBe('5 6');
+  const memory = 'src=memory,dst=/s,volume-opt=type=tmpfs,volume-opt=device=tmpfs';
+  expect(await own('--mount', memory, IMG, 'sh', '-c', 'touch /s/x; stat -c "%u %g" /s /s/x')).toBe('0 0\n0 0');
+  const image = ['--mount', `type=image,src=${IMG},dst=/i,image-subpath=bin`, IMG];
+  expect(await own(...image, 'stat', '-c', '%u %g', '/i/busybox')).toBe('0 0');
+  await d.must(['volume', 'rm', 'ids', 'memory']);
+}, 60_000);
+
 test('nested mounts come parents first, however they are named', async () => {
   const args = ['-v', 'inner:/top/in/deep', '-v', `${host}:/top`, '--tmpfs', '/top/in', IMG];
   const shown = await output(...args, 'sh', '-c', 'cat /top/file; mount | grep -o " /top[^ ]*"');

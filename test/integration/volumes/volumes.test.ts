@@ -129,6 +129,35 @@ test('prune: since API 1.42 anonymous ones only, unless all is asked for; filter
   expect((await d.request('POST', '/v1.47/volumes/prune?filters={"foo":["x"]}')).status).toBe(400);
 }, 60_000);
 
+test('a prune beside creates takes no volume from a container that is being made', async () => {
+  let stop = false;
+  const pruner = (async () => {
+    while (!stop) await d.request('POST', '/v1.41/volumes/prune');
+  })();
+  try {
+    for (let i = 0; i < 8; i++) {
+      await d.must([
+        'run',
+        '--name',
+        'raced',
+        ...none,
+        '-v',
+        `race${i % 2}:/v`,
+        '-v',
+        '/anonymous',
+        IMG,
+        'touch',
+        '/v/x',
+      ]);
+      await d.must(['rm', '-v', 'raced']);
+    }
+  } finally {
+    stop = true;
+    await pruner;
+  }
+  await d.must(['volume', 'prune', '-a', '-f']);
+}, 60_000);
+
 test('events: create, mount, unmount, destroy', async () => {
   const since = String(Date.now() / 1000);
   await d.must(['run', '--rm', ...none, '-v', 'told:/t:ro', IMG, 'true']);
