@@ -4,9 +4,11 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { Recorder } from '#sys/fake/ledger.ts';
+import { mountWithin, unmount } from '#sys/mount-table.ts';
+import { MS } from '#sys/numbers.ts';
 import { LocalVolumes } from '#volume/local.ts';
 import { busyboxEntries, busyboxImage, tar, writeArchive } from '../support/base-images.ts';
-import { must, run } from '../support/command.ts';
+import { eventually, must, run } from '../support/command.ts';
 import { TestDaemon } from '../support/daemon.ts';
 
 const IMG = 'berth.test/busybox:1';
@@ -57,6 +59,21 @@ test('the k-th system call of mounting a volume fails, for every k: nothing is m
     }
   }
   expect(fs.readdirSync(outside)).toEqual([]);
+});
+
+test('a mount that comes after its limit is given up, and taken away again', async () => {
+  const [from, to] = ['from', 'to'].map((name) => path.join(directory, name));
+  for (const place of [from, to]) fs.mkdirSync(place ?? '');
+  const request = { source: from ?? '', target: to ?? '', type: 'none', flags: MS.BIND, options: '' };
+  await mountWithin(request, 10_000);
+  expect(mountsBelow(directory)).toHaveLength(1);
+  unmount(request.target);
+  const late = await mountWithin(request, 0).catch((error: unknown) => error);
+  expect(String(late)).toContain('ETIMEDOUT');
+  await eventually('it is gone', () => mountsBelow(directory).length === 0);
+  // Whether it came before this look or comes after it: nothing stays.
+  await Bun.sleep(500);
+  expect(mountsBelow(directory)).toEqual([]);
 });
 
 test('a start that fails at any step leaves no volume mounted, and the next one works', async () => {
