@@ -19,11 +19,12 @@ import { SMALL, smallImage } from './images.ts';
 import { Recorder, table } from './recorder.ts';
 import type { Scenario } from './scenario.ts';
 import { api } from './scenarios/api.ts';
+import { commit, cp } from './scenarios/files.ts';
 import { load } from './scenarios/images.ts';
 import { cli, life, many, run } from './scenarios/life.ts';
 import { attach, logs } from './scenarios/streams.ts';
 
-const scenarios: readonly Scenario[] = [cli, run, life, many, logs, attach, api, load];
+const scenarios: readonly Scenario[] = [cli, run, life, many, logs, attach, api, load, cp, commit];
 const root = path.resolve(import.meta.dirname, '../..');
 
 const { values: options } = parseArgs({
