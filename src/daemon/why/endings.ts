@@ -33,6 +33,8 @@ type Named = Pick<ContainerRecord, 'id' | 'name' | 'config'>;
 
 export class Endings {
   readonly #db: GraphDb;
+  /** Of whom something is written: most containers end well once and are gone, and are not looked for on the disk. */
+  readonly #written = new Set<string>();
   readonly #unwritten = new Map<string, KeptEnds>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #sinceTrim = TRIM_EVERY - 1;
@@ -43,7 +45,7 @@ export class Endings {
 
   get(id: string): KeptEnds | undefined {
     const unwritten = this.#unwritten.get(id);
-    if (unwritten !== undefined) return unwritten;
+    if (unwritten !== undefined || !this.#written.has(id)) return unwritten;
     const document = this.#db.get(ENDING_KIND, id);
     // as: only this class writes documents of this kind.
     return typeof document === 'object' && document !== null ? (document as KeptEnds) : undefined;
@@ -101,6 +103,7 @@ export class Endings {
   /** At the start of the daemon: what was removed in the last moments of the one before may not be noted as such. */
   reconcile(exists: (id: string) => boolean, at: string): void {
     for (const { id, document } of this.#db.list(ENDING_KIND)) {
+      this.#written.add(id);
       const kept = document as KeptEnds; // as: see get
       if (kept.removedAt === '' && !exists(id)) this.#later({ ...kept, removedAt: at });
     }
@@ -114,6 +117,7 @@ export class Endings {
     if (this.#unwritten.size === 0) return;
     const kept = [...this.#unwritten.values()];
     this.#unwritten.clear();
+    for (const { id } of kept) this.#written.add(id);
     try {
       this.#db.transaction(() => {
         for (const one of kept) this.#db.put(ENDING_KIND, one.id, one);
@@ -130,7 +134,10 @@ export class Endings {
     const old = this.#removed().slice(REMOVED_MAX);
     if (old.length === 0) return;
     this.#db.transaction(() => {
-      for (const { id } of old) this.#db.delete(ENDING_KIND, id);
+      for (const { id } of old) {
+        this.#db.delete(ENDING_KIND, id);
+        this.#written.delete(id);
+      }
     });
   }
 
@@ -157,6 +164,6 @@ export class Endings {
 
   #forget(id: string): void {
     this.#unwritten.delete(id);
-    this.#db.delete(ENDING_KIND, id);
+    if (this.#written.delete(id)) this.#db.delete(ENDING_KIND, id);
   }
 }

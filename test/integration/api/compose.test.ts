@@ -108,3 +108,57 @@ test('a project with health, names, ports, networks and volumes: up, ps, logs, e
     expect((await daemon.docker(kind.split(' '))).stdout).toBe('');
   }
 }, 120_000);
+
+const healthy = `version: "2.4"
+services:
+  db:
+    image: berth.test/busybox:1
+    command: sh -c "sleep 1; touch /tmp/up; sleep 1000"
+    network_mode: none
+    restart: unless-stopped
+    healthcheck:
+      test: [CMD, test, -e, /tmp/up]
+      interval: 200ms
+      timeout: 10s
+      retries: 100
+  web:
+    image: berth.test/busybox:1
+    command: sleep 1000
+    network_mode: none
+    depends_on:
+      db: {condition: service_healthy}
+  sick:
+    image: berth.test/busybox:1
+    command: sleep 1000
+    network_mode: none
+    healthcheck: {test: "exit 1", interval: 200ms, retries: 1}
+  after:
+    image: berth.test/busybox:1
+    command: sleep 1000
+    network_mode: none
+    depends_on:
+      sick: {condition: service_healthy}
+`;
+
+test('healthchecks and depends_on with a condition: who waits starts later, who can never start is told', async () => {
+  const folder = path.join(daemon.directory, 'healthy');
+  fs.mkdirSync(folder);
+  const file = path.join(folder, 'docker-compose.yml');
+  fs.writeFileSync(file, healthy);
+  const compose = async (...args: string[]) => {
+    const env = { DOCKER_HOST: `unix://${daemon.socket}` };
+    const result = await run(PROGRAM, ['-f', file, ...args], { env, limitMs: 90_000 });
+    return { code: result.code, text: result.stdout + result.stderr };
+  };
+  expect((await compose('up', '-d', 'web')).code).toBe(0);
+  const at = async (service: string, field: string): Promise<number> =>
+    Date.parse(await daemon.must(['inspect', '-f', `{{${field}}}`, `healthy_${service}_1`]));
+  expect(await at('web', '.State.StartedAt')).toBeGreaterThan((await at('db', '.State.StartedAt')) + 1000);
+  expect((await compose('ps')).text).toMatch(/Up \(healthy\)/);
+  const never = await compose('up', '-d', 'after');
+  expect(never.code).toBe(1);
+  expect(never.text).toContain('is unhealthy');
+  expect((await compose('restart', '-t', '0', 'db')).code).toBe(0);
+  expect((await compose('down', '-v', '-t', '0')).code).toBe(0);
+  expect((await daemon.docker(['ps', '-aq'])).stdout).toBe('');
+}, 180_000);
