@@ -46,8 +46,14 @@ function sh(program, args, options = {}) {
   if (r.status !== 0) throw new Error(`${program} ${args.join(' ')} ended with ${r.status ?? r.signal}`);
 }
 
+/** Client libraries that drive the daemon, with a lock of their own. */
+const CLIENT_PACKAGES = 'test/conformance/node';
+
 function setUp() {
   if (!fs.existsSync('node_modules/.bin/bun')) sh('npm', ['ci', '--no-audit', '--no-fund']);
+  if (chosen.includes('conformance') && !fs.existsSync(`${CLIENT_PACKAGES}/node_modules`)) {
+    sh('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: CLIENT_PACKAGES });
+  }
   if (process.getuid?.() !== 0) return;
   const missing = PACKAGES.filter(
     (p) => !['', ':amd64', ':arm64'].some((a) => fs.existsSync(`/var/lib/dpkg/info/${p}${a}.list`)),

@@ -26,6 +26,8 @@ export class Execs {
   readonly #records = new Map<string, ExecRecord>();
   readonly #byContainer = new Map<string, Set<string>>();
   readonly #processes = new Map<string, RunningProcess>();
+  /** Who waits for the process of an exec that is being launched. */
+  readonly #launches = new Map<string, (() => void)[]>();
 
   constructor(db: GraphDb) {
     this.#db = db;
@@ -64,7 +66,9 @@ export class Execs {
   save(record: ExecRecord): void {
     this.#db.put(EXEC_KIND, record.id, record);
     this.#index(record);
-    if (record.status === 'ended') this.#trim(record.containerId);
+    if (record.status !== 'ended') return;
+    this.#launched(record.id);
+    this.#trim(record.containerId);
   }
 
   /** The oldest ended ones go (a Set keeps the order of insertion). */
@@ -85,6 +89,22 @@ export class Execs {
   setProcess(id: string, process: RunningProcess | undefined): void {
     if (process === undefined) this.#processes.delete(id);
     else this.#processes.set(id, process);
+    this.#launched(id);
+  }
+
+  /** The process of an exec that is being launched, when it is there; undefined when there is none (any more). */
+  async launchedProcess(id: string): Promise<RunningProcess | undefined> {
+    const known = this.#processes.get(id);
+    if (known !== undefined || this.#records.get(id)?.status !== 'running') return known;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#launches.set(id, [...(this.#launches.get(id) ?? []), resolve]);
+    await promise;
+    return this.#processes.get(id);
+  }
+
+  #launched(id: string): void {
+    for (const resolve of this.#launches.get(id) ?? []) resolve();
+    this.#launches.delete(id);
   }
 
   /** Call inside the transaction that forgets the container. */
@@ -93,6 +113,7 @@ export class Execs {
       this.#db.delete(EXEC_KIND, id);
       this.#records.delete(id);
       this.#processes.delete(id);
+      this.#launched(id);
     }
     this.#byContainer.delete(containerId);
   }

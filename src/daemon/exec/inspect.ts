@@ -28,10 +28,13 @@ export function inspectExec(services: Services, id: string): ExecInspect {
   };
 }
 
-/** Errors: conflict when it does not run. */
-export function resizeExec(services: Services, id: string, height: number, width: number): void {
+/**
+ * Waits for a process that is being launched: the start was answered before it is there. Errors: conflict when it does not
+ * run.
+ */
+export async function resizeExec(services: Services, id: string, height: number, width: number): Promise<void> {
   const exec = services.execs.get(id);
-  const process = services.execs.process(exec.id);
+  const process = await services.execs.launchedProcess(exec.id);
   if (process === undefined) throw conflict(`exec ${exec.id} is not running`);
   process.resize(height, width);
 }
