@@ -48,6 +48,7 @@ import { publishContainerEvent } from './container/event.ts';
 import { LogArchive } from './container/log-archive.ts';
 import { LogLosses } from './container/log-losses.ts';
 import { UpdateHooks } from './container/update-hooks.ts';
+import { reconfigureLog } from './container/reconfigure-log.ts';
 import { Waiters } from './container/waiters.ts';
 import { Execs } from './exec/execs.ts';
 import { FileLeases } from './files/leases.ts';
@@ -215,6 +216,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   });
   undo.defer(() => services.endings.flush());
   undo.defer(() => services.health.stop());
+  services.updateHooks.add('logs', (change) => reconfigureLog(services, change));
   services.updateHooks.add('health', ({ record }) => services.health.reconfigure(record));
   installJobs(services, options.jobMetrics ?? new JobMetrics());
   await restore(services);

@@ -28,6 +28,8 @@ interface State extends Console {
   readonly ended: PromiseWithResolvers<void>;
   running: Stdin | undefined;
   log: LogTarget | undefined;
+  /** Its process runs. */
+  begun: boolean;
 }
 
 export class Consoles {
@@ -60,6 +62,7 @@ export class Consoles {
         ended,
         running: undefined,
         log,
+        begun: false,
       };
       this.#states.set(record.id, state);
     }
@@ -72,6 +75,7 @@ export class Consoles {
     const state = this.#states.get(record.id);
     assert(state !== undefined, 'a console that was just made');
     state.running = stdinOf(process);
+    state.begun = true;
     state.started.resolve(state.running);
     this.#shipping.open(record.id, state.log);
     return new RunOutput(state.output, process, state.attaching.splice(0));
@@ -89,7 +93,7 @@ export class Consoles {
     state.log = logTargetOf(this.#containersDirectory, record);
     state.output.relog(state.log);
     state.output.pause(false);
-    if (state.running === undefined) return;
+    if (!state.begun) return;
     if (state.log?.remote === undefined) this.#shipping.end(record.id);
     else this.#shipping.open(record.id, state.log);
   }

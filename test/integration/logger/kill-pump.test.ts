@@ -6,6 +6,7 @@ import { afterEach, expect, test } from 'bun:test';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { LogReader } from '#logger/read.ts';
 import { rotatedPath } from '#logger/log-file.ts';
 import { close, pipe2 } from '#sys/files.ts';
 
@@ -54,6 +55,28 @@ function numbers(path: string, stream: string): number[] {
     .map((line) => Number(/^(\d+) x*$/.exec(line)?.[1] ?? Number.NaN));
 }
 
+/** The same of the compact format, as `logs` reads it. */
+async function compactNumbers(path: string, stream: string): Promise<number[]> {
+  const pieces: Uint8Array[] = [];
+  await new LogReader().read(
+    {
+      log: { driver: 'local', path, maxFiles: 21, attrs: '' },
+      stdout: stream === 'stdout',
+      stderr: stream === 'stderr',
+      ...{ timestamps: false, details: false, frames: 'none', sinceNs: 0n, untilNs: 0n, tail: -1 },
+      ...{ follow: undefined, upTo: undefined, signal: new AbortController().signal },
+    },
+    {
+      write: (bytes) => {
+        pieces.push(bytes.slice());
+        return Promise.resolve();
+      },
+    },
+  );
+  const lines = Buffer.concat(pieces).toString().trimEnd().split('\n');
+  return lines.map((line) => Number(/^(\d+) x*$/.exec(line)?.[1] ?? Number.NaN));
+}
+
 /** A writer of `count` numbered lines of different lengths, in writes that end anywhere. */
 const writer = (count: number, pauseEvery: number) => `
   const fs = require('node:fs'); let text = '';
@@ -64,7 +87,15 @@ const writer = (count: number, pauseEvery: number) => `
   }
   fs.writeSync(1, text);`;
 
-async function run(options: { count: number; pauseEvery: number; maxSize: number; maxFiles: number }) {
+interface Run {
+  readonly count: number;
+  readonly pauseEvery: number;
+  readonly maxSize: number;
+  readonly maxFiles: number;
+  readonly driver?: 'local';
+}
+
+async function run(options: Run) {
   const seed = Number(process.env['BERTH_TEST_SEED'] ?? Date.now() % 1_000_000);
   console.log(`seed ${seed}, ${KILLS} kills`);
   const chance = random(seed);
@@ -82,7 +113,16 @@ async function run(options: { count: number; pauseEvery: number; maxSize: number
   for (;;) {
     const started = performance.now();
     const child = Bun.spawn(
-      [process.execPath, program, dir, path, String(options.maxSize), String(options.maxFiles), 'pipe'],
+      [
+        process.execPath,
+        program,
+        dir,
+        path,
+        String(options.maxSize),
+        String(options.maxFiles),
+        'pipe',
+        options.driver ?? '',
+      ],
       { stdio: ['ignore', 'pipe', 'inherit', pipes[0].read, pipes[1].read] },
     );
     // Killed at a random moment after it has begun.
@@ -101,7 +141,7 @@ async function run(options: { count: number; pauseEvery: number; maxSize: number
   for (const w of writers) expect(await w.exited).toBe(0);
   console.log(`${kills} kills`);
   for (const stream of ['stdout', 'stderr']) {
-    const got = numbers(path, stream);
+    const got = options.driver === 'local' ? await compactNumbers(path, stream) : numbers(path, stream);
     const wrong = got.findIndex((n, i) => n !== i + 1);
     expect(wrong < 0 ? 'in order' : `${stream}: ${got.slice(Math.max(wrong - 2, 0), wrong + 3).join(' ')}`).toBe(
       'in order',
@@ -117,5 +157,11 @@ test('trickling', () => run({ count: 40_000, pauseEvery: 20, maxSize: -1, maxFil
 test(
   'with a rotation every few milliseconds',
   () => run({ count: 200_000, pauseEvery: 250, maxSize: 3_000_000, maxFiles: 21 }),
+  300_000,
+);
+
+test(
+  'the compact format, with rotations',
+  () => run({ count: 200_000, pauseEvery: 250, maxSize: 1_000_000, maxFiles: 21, driver: 'local' }),
   300_000,
 );

@@ -5,6 +5,7 @@ import * as fs from 'node:fs';
 import * as net from 'node:net';
 import * as path from 'node:path';
 import { gunzipSync, inflateSync } from 'node:zlib';
+import { driverOf } from '#logger/ship/drivers.ts';
 import { eventually } from '../../support/command.ts';
 import { TestDaemon } from '../../support/daemon.ts';
 
@@ -250,6 +251,68 @@ describe('fluentd', () => {
   }, 20_000);
 });
 
+test('fluentd answers: a line is sent again until it was', async () => {
+  const chunks: string[] = [];
+  let deaf = true;
+  const server = net.createServer((socket) => {
+    socket.on('error', () => {});
+    socket.on('data', (bytes: Buffer) => {
+      const ids = [...bytes.toString('latin1').matchAll(/\xa5chunk\xb8(.{24})/gs)].map((match) => match[1] ?? '');
+      chunks.push(...ids);
+      // The first time it dies with what it has taken.
+      if (deaf) socket.destroy();
+      else for (const id of ids) socket.write(Buffer.from(`\x81\xa3ack\xb8${id}`, 'latin1'));
+      deaf = false;
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const options = {
+    'fluentd-address': `127.0.0.1:${port}`,
+    'fluentd-request-ack': 'true',
+    'fluentd-retry-wait': '100ms',
+  };
+  const name = await run('fluentd', options, 'echo one; echo two');
+  await eventually('both twice', () => (chunks.length === 4 ? true : undefined));
+  expect(chunks.slice(2)).toEqual(chunks.slice(0, 2));
+  await d.must(['rm', name]);
+  server.close();
+}, 20_000);
+
+test('journald: the native protocol, lines as datagrams', async () => {
+  const file = path.join(d.directory, 'journal.sock');
+  const got = path.join(d.directory, 'journal.got');
+  const receiver = Bun.spawn(['python3', '-c', RECEIVE, file, got, '2']);
+  await eventually('bound', () => fs.existsSync(file));
+  const identity = {
+    ...{ containerId: 'c'.repeat(64), containerName: 'web', imageId: 'sha256:1', imageName: 'i', command: 'x' },
+    ...{ createdAt: '', hostname: 'h', tag: 'my-tag', attributes: { 'com.x/role': 'front\nback' } },
+  };
+  const driver = driverOf({
+    settings: { driver: 'journald', socket: file },
+    identity,
+    blocking: true,
+    bufferBytesMax: 1,
+  });
+  const line = { stream: 2, ns: 1n, text: Buffer.from('one'), piece: { id: 'p', ordinal: 1, last: false } } as const;
+  const message = driver.encode(line);
+  const plain = driver.encode({ ...line, stream: 1, piece: undefined });
+  if (typeof message !== 'object' || typeof plain !== 'object') throw new Error('nothing to send');
+  await driver.sender.send([message, plain]);
+  expect(await receiver.exited).toBe(0);
+  const length = String.fromCharCode(10, 0, 0, 0, 0, 0, 0, 0);
+  const fixed =
+    `CONTAINER_ID=cccccccccccc\nCONTAINER_ID_FULL=${'c'.repeat(64)}\nCONTAINER_NAME=web\nCONTAINER_TAG=my-tag\n` +
+    `IMAGE_NAME=i\nSYSLOG_IDENTIFIER=my-tag\nCOM_X_ROLE\n${length}front\nback\n`;
+  const partial =
+    'CONTAINER_PARTIAL_MESSAGE=true\nCONTAINER_PARTIAL_ID=p\nCONTAINER_PARTIAL_ORDINAL=1\nCONTAINER_PARTIAL_LAST=false\n';
+  expect(fs.readFileSync(got, 'latin1')).toBe(
+    `MESSAGE=one\nPRIORITY=3\n${fixed}${partial}MESSAGE=one\nPRIORITY=6\n${fixed}`,
+  );
+  driver.sender[Symbol.dispose]();
+}, 20_000);
+
 test('journald is refused where there is no journal', async () => {
   if (fs.existsSync('/run/systemd/journal/socket')) return;
   const { code, stderr } = await d.docker([
@@ -265,6 +328,23 @@ test('journald is refused where there is no journal', async () => {
   expect(code).not.toBe(0);
   expect(stderr).toContain('failed to initialize logging driver: journald is not enabled on this host');
 });
+
+test('log options are changed while the container runs', async () => {
+  const listener = await listenStream();
+  const script = 'trap "echo again" USR1; echo first; while :; do sleep 0.05; done';
+  const options = ['--log-driver', 'syslog', '--log-opt', `syslog-address=tcp://127.0.0.1:${listener.port}`];
+  const args = ['--name', 'changed', '--network', 'none', ...options, '--log-opt', 'tag=before', IMG];
+  await d.must(['run', '-d', ...args, 'sh', '-c', script]);
+  await eventually('the first line', () => (/ before\[\d+\]: first\n/.test(listener.text) ? true : undefined));
+  const { status } = await d.request('POST', '/containers/changed/update', { Berth: { LogOptions: { tag: 'after' } } });
+  expect(status).toBe(200);
+  await d.must(['kill', '-s', 'USR1', 'changed']);
+  await eventually('the second line', () => (/ after\[\d+\]: again\n/.test(listener.text) ? true : undefined));
+  expect(listener.text.trimEnd().split('\n').length).toBe(2);
+  expect((await d.docker(['logs', 'changed'])).stdout).toBe('first\nagain\n');
+  await d.must(['rm', '-f', 'changed']);
+  await listener.close();
+}, 30_000);
 
 describe('nobody waits for a remote', () => {
   test('rm at once after the end, --rm too: what was written is sent all the same', async () => {
