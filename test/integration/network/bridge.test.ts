@@ -203,7 +203,7 @@ if (isInside(import.meta.path)) {
       // a answers ARP for b's address: the answers are dropped, so the host still finds b.
       a.container.run('ip', 'addr', 'add', `${b.ip}/32`, 'dev', 'eth0');
       run('ip', 'neigh', 'flush', 'dev', 'berth0');
-      run('busybox', 'ping', '-c', '1', '-W', '1', b.ip);
+      run('busybox', 'ping', '-c', '3', '-W', '5', b.ip);
       expect(run('ip', 'neigh', 'show', b.ip)).toContain(b.endpoint.address?.mac ?? 'no mac');
     });
   });
