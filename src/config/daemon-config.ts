@@ -8,6 +8,7 @@ import { parseBytes } from '#pkg/units/size.ts';
 import { type ContainerDefaults, containerDefaultsOf, type RuntimeConfig, runtimesOf } from './container-defaults.ts';
 import { DEFAULT_SOCKET, type HostSpec, metricsAddressOf, parseHost, type TlsSettings } from './hosts.ts';
 import { type LogArchiveBudget, logArchiveOf } from './log-archive.ts';
+import { type NetworkDefaults, networkDefaultsOf } from './network-defaults.ts';
 import { keySpecs, specOfKey } from './keys.ts';
 import { checkTreatment, checkType, type ConfigValue, shown } from './values.ts';
 
@@ -49,6 +50,7 @@ export interface DaemonConfig {
   readonly dnsSearch: readonly string[];
   readonly dnsOptions: readonly string[];
   readonly containerDefaults: ContainerDefaults;
+  readonly networkDefaults: NetworkDefaults;
   /** Beside our own and those that are installed. */
   readonly runtimes: readonly RuntimeConfig[];
   /** Keys that were given and change nothing, with the reason: logged at the start. */
@@ -177,6 +179,7 @@ export function buildConfig(
     dnsSearch: values.texts('dns-search'),
     dnsOptions: values.texts('dns-opts'),
     containerDefaults: containerDefaultsOf(merged),
+    networkDefaults: networkDefaultsOf(merged),
     runtimes: runtimesOf(merged),
     withoutEffect,
   };

@@ -278,6 +278,8 @@ function settingsOf(config: DaemonConfig): DaemonSettings {
     dns: config.dns,
     dnsSearch: config.dnsSearch,
     dnsOptions: config.dnsOptions,
+    networkOptions: config.networkDefaults.options,
+    addressPools: config.networkDefaults.pools,
     containerDefaults: config.containerDefaults,
   };
 }

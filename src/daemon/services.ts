@@ -64,6 +64,10 @@ export interface DaemonSettings {
   readonly dns: readonly string[];
   readonly dnsSearch: readonly string[];
   readonly dnsOptions: readonly string[];
+  /** Of new networks that do not say, by driver. */
+  readonly networkOptions: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** `default-address-pools`; empty: Docker's. */
+  readonly addressPools: readonly { readonly base: string; readonly size: number }[];
   readonly containerDefaults: ContainerDefaults;
 }
 

@@ -5,25 +5,28 @@ import type { Subnet } from '#libcontainer/netlink/ip.ts';
 import { NetlinkSocket } from '#libcontainer/netlink/socket.ts';
 import { networksInUse } from './bridge-link.ts';
 import { HostPorts } from './host-ports.ts';
-import { choosePool, defaultPools } from './pools.ts';
+import { type AddressPoolOption, choosePool, defaultPools } from './pools.ts';
 
 export class BridgeHost implements Disposable {
   /** Six hex digits for any but the default data root: names of links and of the tables carry them. */
   readonly suffix: string | undefined;
+  /** Networks that are given unasked. */
+  readonly pools: readonly AddressPoolOption[];
   readonly netlink = new NetlinkSocket();
   readonly firewall: Firewall;
   readonly ports = new HostPorts();
   #guardian: FirewallGuardian | undefined;
 
   /** Touches nothing. Errors: unavailable when libnftables is missing. */
-  constructor(suffix: string | undefined) {
+  constructor(suffix: string | undefined, pools: readonly AddressPoolOption[] = []) {
     this.suffix = suffix;
+    this.pools = pools.length === 0 ? defaultPools : pools;
     this.firewall = new Firewall(suffix === undefined ? {} : { suffix });
   }
 
   /** The first default pool that overlaps neither these nor what this host reaches. Errors: unavailable. */
   chooseSubnet(taken: readonly Subnet[]): Subnet {
-    return choosePool(defaultPools, [...networksInUse(this.netlink), ...taken]);
+    return choosePool(this.pools, [...networksInUse(this.netlink), ...taken]);
   }
 
   /** Writes the tables, and from then on repairs them. */

@@ -39,6 +39,8 @@ export interface BridgeConfig {
   readonly bip?: string;
   readonly pools?: readonly AddressPoolOption[];
   readonly mtu?: number;
+  /** Leave net.ipv4.ip_forward as it is. */
+  readonly keepForwarding?: boolean;
 }
 
 export interface BridgeState {
@@ -66,7 +68,7 @@ export function ensureBridge(host: NetlinkSocket, config: BridgeConfig): BridgeS
     const state = { ...addressed(host, { config, link, bip }), made: found === undefined };
     if (!link.up) host.run(setLinkUp(link.index));
     if (hasIpv6()) writeFileSync(`/proc/sys/net/ipv6/conf/${config.bridge}/accept_ra`, '0');
-    forward();
+    if (config.keepForwarding !== true) forward();
     return state;
   } catch (error) {
     if (found === undefined) host.run(deleteLink({ index: link.index }));

@@ -86,6 +86,10 @@ export interface BridgeFacts {
   readonly name: string;
   readonly subnet: string;
   readonly gateway: string;
+  readonly interContainer: boolean;
+  readonly masquerade: boolean;
+  readonly hostBinding: string;
+  readonly mtu: number;
   /** What of the host keeps packets from it. */
   readonly warnings: readonly string[];
 }
@@ -95,6 +99,9 @@ interface Ready extends BridgeState {
   readonly pool6: AddressPool6 | undefined;
 }
 
+const ANY_ADDRESS = '0.0.0.0';
+/** The kernel's, of a bridge. */
+const MTU_DEFAULT = 1500;
 const INSIDE = 'eth0';
 const FIRST: JoinOptions = { interface: INSIDE, defaultRoute: true };
 const LOOPBACK_INDEX = 1;
@@ -120,7 +127,7 @@ export class BridgeDriver implements NetworkDriver {
   async ensure(): Promise<void> {
     const { bridge, internal = false, interContainer = true, masquerade = true, ipv6 } = this.#options;
     const { netlink } = this.#host;
-    const state = ensureBridge(netlink, this.#options);
+    const state = ensureBridge(netlink, { pools: this.#host.pools, ...this.#options });
     // The pools outlive a repeated call: they know what is allocated.
     const known = this.#ready;
     const same = known !== undefined && subnetText(known.address.subnet) === subnetText(state.address.subnet);
@@ -179,10 +186,15 @@ export class BridgeDriver implements NetworkDriver {
   /** Preconditions: ensured. */
   facts(): BridgeFacts {
     const { address } = this.#state();
+    const { interContainer = true, masquerade = true, hostBinding = '', mtu = MTU_DEFAULT } = this.#options;
     return {
       name: this.#options.bridge,
       subnet: subnetText(address.subnet),
       gateway: address.gateway,
+      interContainer,
+      masquerade,
+      hostBinding: hostBinding === '' ? ANY_ADDRESS : hostBinding,
+      mtu,
       warnings: this.#warnings,
     };
   }
@@ -329,7 +341,7 @@ export class BridgeDriver implements NetworkDriver {
     if (hostIp !== '') return [hostIp];
     const { hostBinding } = this.#options;
     if (hostBinding !== undefined && hostBinding !== '') return [hostBinding];
-    return v6 ? ['0.0.0.0', '::'] : ['0.0.0.0'];
+    return v6 ? [ANY_ADDRESS, '::'] : [ANY_ADDRESS];
   }
 
   /** The kernel may lead packets to 127.0.0.1 and ::1 out to this bridge; forged ones are dropped in our chain `raw`. */

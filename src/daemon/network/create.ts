@@ -17,7 +17,7 @@ export async function createNetwork(services: Services, request: NetworkCreateRe
   const { Name: name } = request;
   checkRequest(request);
   if (networks.byName(name) !== undefined) throw conflict(`network with name ${name} already exists`);
-  const options = request.Options ?? {};
+  const options = { ...services.settings.networkOptions['bridge'], ...request.Options };
   checkBridgeOptions(options);
   const enableIPv6 = request.EnableIPv6;
   const ipam = completeIpam(

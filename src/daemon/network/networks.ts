@@ -39,11 +39,11 @@ function describe(services: Wanted, { record }: Network, withContainers: boolean
         ? { ...record.options }
         : {
             'com.docker.network.bridge.default_bridge': 'true',
-            'com.docker.network.bridge.enable_icc': 'true',
-            'com.docker.network.bridge.enable_ip_masquerade': 'true',
-            'com.docker.network.bridge.host_binding_ipv4': '0.0.0.0',
+            'com.docker.network.bridge.enable_icc': String(bridge.interContainer),
+            'com.docker.network.bridge.enable_ip_masquerade': String(bridge.masquerade),
+            'com.docker.network.bridge.host_binding_ipv4': bridge.hostBinding,
             'com.docker.network.bridge.name': bridge.name,
-            'com.docker.network.driver.mtu': '1500',
+            'com.docker.network.driver.mtu': String(bridge.mtu),
           },
     Labels: { ...record.labels },
   };

@@ -1,5 +1,6 @@
 /** Makes the drivers of networks from their records. */
 import type { DaemonConfig } from '#config/daemon-config.ts';
+import type { NetworkDefaults } from '#config/network-defaults.ts';
 import { notImplemented } from '#errdefs/errors.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
 import { subnet6Of, subnetOf } from '#libcontainer/netlink/ip.ts';
@@ -20,7 +21,7 @@ export interface OpenNetworks {
 }
 
 export function openNetworks(options: {
-  readonly config: Pick<DaemonConfig, 'bridge' | 'bip'>;
+  readonly config: Pick<DaemonConfig, 'bridge' | 'bip' | 'networkDefaults'>;
   readonly suffix: string | undefined;
   readonly db: GraphDb;
   readonly startedAt: string;
@@ -28,7 +29,7 @@ export function openNetworks(options: {
   const { config, suffix, db, startedAt } = options;
   // Loading libnftables is not needed by a daemon without bridges.
   let shared: BridgeHost | undefined;
-  const host = (): BridgeHost => (shared ??= new BridgeHost(suffix));
+  const host = (): BridgeHost => (shared ??= new BridgeHost(suffix, config.networkDefaults.pools));
   const plain = (name: 'host' | 'none'): Network => ({
     record: predefined(name, name === 'none' ? 'null' : name, startedAt),
     driver: new PlainDriver(name, networkIdOf(name)),
@@ -42,12 +43,13 @@ export function openNetworks(options: {
       bridge: config.bridge ?? (suffix === undefined ? 'berth0' : `berth-${suffix}`),
       given: config.bridge !== undefined,
       ...(config.bip === undefined ? {} : { bip: config.bip }),
+      ...defaultBridgeOptions(config.networkDefaults),
     });
     first.unshift({ record: predefined('bridge', 'bridge', startedAt), driver: bridge });
   }
   const networks = new Networks({
     db,
-    make: (record) => driverOf(record, host),
+    make: (record) => driverOf(record, host, config.networkDefaults),
     choose: (taken) => host().chooseSubnet(taken),
     predefined: first,
   });
@@ -79,9 +81,22 @@ function predefined(name: string, driver: string, createdAt: string): NetworkRec
   };
 }
 
-function driverOf(record: NetworkRecord, host: () => BridgeHost): NetworkDriver {
+/** Keys of daemon.json that are about the default bridge. */
+function defaultBridgeOptions(defaults: NetworkDefaults): Partial<BridgeOptions> {
+  const { interContainer, masquerade, hostBinding, mtu, fixedCidr, ipForward } = defaults;
+  return {
+    interContainer,
+    masquerade,
+    hostBinding,
+    keepForwarding: !ipForward,
+    ...(mtu === undefined ? {} : { mtu }),
+    ...(fixedCidr === '' ? {} : { range: subnetOf(fixedCidr) }),
+  };
+}
+
+function driverOf(record: NetworkRecord, host: () => BridgeHost, defaults: NetworkDefaults): NetworkDriver {
   if (record.driver !== 'bridge') throw notImplemented(`network driver "${record.driver}" is not supported`);
-  return new BridgeDriver({ ...bridgeOptionsOf(record), host: host() });
+  return new BridgeDriver({ ...bridgeOptionsOf(record), keepForwarding: !defaults.ipForward, host: host() });
 }
 
 function bridgeOptionsOf(record: NetworkRecord): BridgeOptions {

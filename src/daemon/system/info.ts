@@ -90,6 +90,9 @@ export function systemInfo(services: Services): SystemInfo {
     FirewallBackend: { Driver: 'nftables' },
     CDISpecDirs: [...settings.containerDefaults.cdiSpecDirs],
     ...discoveredOf(services),
+    ...(services.settings.addressPools.length === 0
+      ? {}
+      : { DefaultAddressPools: services.settings.addressPools.map(({ base, size }) => ({ Base: base, Size: size })) }),
     Warnings: warningsOf(services),
   };
 }

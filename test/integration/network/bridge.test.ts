@@ -102,7 +102,7 @@ if (isInside(import.meta.path)) {
       run('ip', 'link', 'set', 'other', 'up');
       {
         await using driver = await made();
-        expect(driver.facts()).toEqual({
+        expect(driver.facts()).toMatchObject({
           name: 'berth0',
           subnet: '172.18.0.0/16',
           gateway: '172.18.0.1',
@@ -119,7 +119,12 @@ if (isInside(import.meta.path)) {
     test('--bip gives and replaces its address', async () => {
       {
         await using driver = await made({ bip: '10.9.8.1/24' });
-        expect(driver.facts()).toEqual({ name: 'berth0', subnet: '10.9.8.0/24', gateway: '10.9.8.1', warnings: [] });
+        expect(driver.facts()).toMatchObject({
+          name: 'berth0',
+          subnet: '10.9.8.0/24',
+          gateway: '10.9.8.1',
+          warnings: [],
+        });
       }
       await using driver = await made({ bip: '10.9.7.5/24' });
       expect(driver.facts().gateway).toBe('10.9.7.5');
@@ -132,7 +137,12 @@ if (isInside(import.meta.path)) {
       run('ip', 'addr', 'add', '10.1.2.3/24', 'dev', 'br-user');
       {
         await using driver = await made({ bridge: 'br-user', given: true });
-        expect(driver.facts()).toEqual({ name: 'br-user', subnet: '10.1.2.0/24', gateway: '10.1.2.3', warnings: [] });
+        expect(driver.facts()).toMatchObject({
+          name: 'br-user',
+          subnet: '10.1.2.0/24',
+          gateway: '10.1.2.3',
+          warnings: [],
+        });
       }
       const other = new BridgeDriver({ ...OPTIONS, bridge: 'br-user', given: true, bip: '10.1.3.1/24' });
       expect(() => other.ensure()).toThrow('has 10.1.2.3/24');
@@ -154,7 +164,7 @@ if (isInside(import.meta.path)) {
       await using b = await joined(driver);
       expect([a.ip, b.ip]).toEqual(['172.17.0.2', '172.17.0.3']);
       expect(a.container.run('ip', '-br', 'addr').out).toMatch(
-        /^lo +UNKNOWN +127.0.0.1\/8 ::1\/128 \neth0@if\d+ +UP +172.17.0.2\/16 \n$/,
+        /^lo +UNKNOWN +127.0.0.1\/8 ::1\/128 \neth0@if\d+ +(UP|UNKNOWN) +172.17.0.2\/16 \n$/,
       );
       expect(a.container.run('ip', 'route').out).toBe(
         'default via 172.17.0.1 dev eth0 \n172.17.0.0/16 dev eth0 proto kernel scope link src 172.17.0.2 \n',

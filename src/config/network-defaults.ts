@@ -1,0 +1,107 @@
+/**
+ * daemon.json keys of networks: the default bridge's own (`icc`, `ip`, `ip-masq`, `mtu`, `fixed-cidr`), and what new
+ * networks get when their request does not say (`default-address-pools`, `default-network-opts`).
+ */
+import { isIPv4 } from 'node:net';
+import { invalidParameter } from '#errdefs/errors.ts';
+import type { ConfigValue } from './values.ts';
+
+export interface AddressPoolDefault {
+  /** '10.0.0.0/8' */
+  readonly base: string;
+  /** Prefix length of each network cut from it. */
+  readonly size: number;
+}
+
+export interface NetworkDefaults {
+  /** Empty: Docker's pools. */
+  readonly pools: readonly AddressPoolDefault[];
+  /** Containers of the default bridge may talk to each other. */
+  readonly interContainer: boolean;
+  readonly masquerade: boolean;
+  /** Address of the host on which ports are published that name none; '': all. */
+  readonly hostBinding: string;
+  /** Of the default bridge; undefined: the kernel's. */
+  readonly mtu: number | undefined;
+  /** Part of the default bridge's network that containers get addresses of; '': all of it. */
+  readonly fixedCidr: string;
+  /** Options of new networks, by driver. */
+  readonly options: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Packets between networks and out of the host are switched on when they are off. */
+  readonly ipForward: boolean;
+}
+
+type Values = ReadonlyMap<string, ConfigValue>;
+
+const MTU = { least: 68, most: 65_535 } as const;
+
+/** Errors: invalid-parameter naming the key. */
+export function networkDefaultsOf(values: Values): NetworkDefaults {
+  const mtu = values.get('mtu');
+  if (mtu !== undefined && mtu !== 0 && !(Number(mtu) >= MTU.least && Number(mtu) <= MTU.most)) {
+    throw invalidParameter(`invalid value for "mtu": ${String(mtu)}: want ${MTU.least} to ${MTU.most}`);
+  }
+  const hostBinding = textOf(values, 'ip');
+  if (hostBinding !== '' && !isIPv4(hostBinding)) {
+    throw invalidParameter(`invalid value for "ip": "${hostBinding}" is no IPv4 address`);
+  }
+  const fixedCidr = textOf(values, 'fixed-cidr');
+  if (fixedCidr !== '' && !isNetwork(fixedCidr)) {
+    throw invalidParameter(`invalid value for "fixed-cidr": "${fixedCidr}": want A.B.C.D/LENGTH`);
+  }
+  return {
+    pools: poolsOf(values.get('default-address-pools')),
+    interContainer: values.get('icc') !== false,
+    masquerade: values.get('ip-masq') !== false,
+    hostBinding: hostBinding === '0.0.0.0' ? '' : hostBinding,
+    mtu: mtu === undefined || mtu === 0 ? undefined : Number(mtu),
+    fixedCidr,
+    options: optionsOf(values.get('default-network-opts')),
+    ipForward: values.get('ip-forward') !== false,
+  };
+}
+
+const textOf = (values: Values, key: string): string => {
+  const value = values.get(key);
+  return typeof value === 'string' ? value : '';
+};
+
+function isNetwork(text: string): boolean {
+  const [base = '', length = '', more] = text.split('/');
+  return isIPv4(base) && /^\d{1,2}$/.test(length) && Number(length) <= 32 && more === undefined;
+}
+
+/** Of the file objects, of a flag `base=10.0.0.0/8,size=24`. */
+function poolsOf(value: ConfigValue | undefined): AddressPoolDefault[] {
+  if (!Array.isArray(value)) return [];
+  return value.map((given: unknown) => {
+    const pool = typeof given === 'string' ? fromFlag(given) : Object(given);
+    const base: unknown = Reflect.get(pool, 'base') ?? Reflect.get(pool, 'Base');
+    const size = Number(Reflect.get(pool, 'size') ?? Reflect.get(pool, 'Size'));
+    const shown = typeof given === 'string' ? given : JSON.stringify(given);
+    if (typeof base !== 'string' || !isNetwork(base)) {
+      throw invalidParameter(`invalid value for "default-address-pools": ${shown}: base must be an IPv4 network`);
+    }
+    if (!Number.isInteger(size) || size < Number(base.split('/')[1]) || size > 30) {
+      throw invalidParameter(
+        `invalid value for "default-address-pools": ${shown}: size must lie between the base's and 30`,
+      );
+    }
+    return { base, size };
+  });
+}
+
+const fromFlag = (text: string): Record<string, string> =>
+  Object.fromEntries(text.split(',').map((part) => [part.split('=')[0] ?? '', part.slice(part.indexOf('=') + 1)]));
+
+/** Of the file {"bridge": {"…mtu": "1400"}}, of a flag `bridge=…mtu=1400`. */
+function optionsOf(value: ConfigValue | undefined): NetworkDefaults['options'] {
+  if (typeof value !== 'object' || Array.isArray(value)) return {};
+  return Object.fromEntries(
+    Object.entries(value).map(([driver, options]) => {
+      if (typeof options === 'string') return [driver, fromFlag(options)];
+      const entries = Object.entries(Object(options) as Record<string, unknown>);
+      return [driver, Object.fromEntries(entries.map(([key, one]) => [key, String(one)]))];
+    }),
+  );
+}
