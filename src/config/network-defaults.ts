@@ -39,7 +39,7 @@ const MTU = { least: 68, most: 65_535 } as const;
 export function networkDefaultsOf(values: Values): NetworkDefaults {
   const mtu = values.get('mtu');
   if (mtu !== undefined && mtu !== 0 && !(Number(mtu) >= MTU.least && Number(mtu) <= MTU.most)) {
-    throw invalidParameter(`invalid value for "mtu": ${String(mtu)}: want ${MTU.least} to ${MTU.most}`);
+    throw invalidParameter(`invalid value for "mtu": ${JSON.stringify(mtu)}: want ${MTU.least} to ${MTU.most}`);
   }
   const hostBinding = textOf(values, 'ip');
   if (hostBinding !== '' && !isIPv4(hostBinding)) {
@@ -75,7 +75,8 @@ function isNetwork(text: string): boolean {
 function poolsOf(value: ConfigValue | undefined): AddressPoolDefault[] {
   if (!Array.isArray(value)) return [];
   return value.map((given: unknown) => {
-    const pool = typeof given === 'string' ? fromFlag(given) : Object(given);
+    // as: a list of objects by its type, or what flags said.
+    const pool = typeof given === 'string' ? fromFlag(given) : (given as object);
     const base: unknown = Reflect.get(pool, 'base') ?? Reflect.get(pool, 'Base');
     const size = Number(Reflect.get(pool, 'size') ?? Reflect.get(pool, 'Size'));
     const shown = typeof given === 'string' ? given : JSON.stringify(given);

@@ -24,13 +24,13 @@ test('pools, options and the default bridge by daemon.json', async () => {
   expect(await d.must(['run', '--rm', '--network', 'one', IMG, 'cat', '/sys/class/net/eth0/mtu'])).toBe('1300');
   expect(await d.must(['run', '--rm', IMG, 'cat', '/sys/class/net/eth0/mtu'])).toBe('1400');
   expect(await d.must(['info', '-f', '{{json .DefaultAddressPools}}'])).toBe('[{"Base":"10.215.0.0/16","Size":26}]');
-  await d.must(['run', '-d', '--name', 'a', '-p', '80', IMG, 'sleep', '1000']);
-  expect(await d.must(['port', 'a', '80'])).toMatch(/^127\.0\.0\.1:\d+$/);
-  const ip = await d.must(['inspect', '-f', '{{.NetworkSettings.IPAddress}}', 'a']);
+  await d.must(['run', '-d', '--name', 'shown', '-p', '80', IMG, 'sleep', '1000']);
+  expect(await d.must(['port', 'shown', '80'])).toMatch(/^127\.0\.0\.1:\d+$/);
+  const ip = await d.must(['inspect', '-f', '{{.NetworkSettings.IPAddress}}', 'shown']);
   expect((await d.docker(['run', '--rm', IMG, 'ping', '-c', '1', '-W', '1', ip])).code).not.toBe(0);
   expect(
     await d.must(['network', 'inspect', '-f', '{{index .Options "com.docker.network.bridge.enable_icc"}}', 'bridge']),
   ).toBe('false');
-  await d.must(['rm', '-f', 'a']);
+  await d.must(['rm', '-f', 'shown']);
   await d.must(['network', 'rm', 'one']);
 }, 60_000);
