@@ -306,3 +306,86 @@ test('a client that goes away in the middle leaves what it wrote and nothing els
   await gone('left');
   expect(fs.readdirSync(`/proc/${d.pid}/fd`).length).toBeLessThan(100);
 }, 60_000);
+
+test('in a container with ids of its own, files come and go with the ids of inside, running and stopped', async () => {
+  const created = await d.request('POST', '/containers/create?name=mapped', {
+    Image: IMG,
+    Cmd: ['sleep', '1000'],
+    HostConfig: { NetworkMode: 'none', UsernsMode: 'auto', Binds: ['mapped-vol:/vol'] },
+  });
+  expect(created.status).toBe(201);
+  await d.must(['start', 'mapped']);
+  fs.mkdirSync(path.join(here, 'in/sub'), { recursive: true });
+  fs.writeFileSync(path.join(here, 'in/sub/f'), 'x');
+  fs.chownSync(path.join(here, 'in/sub/f'), 1000, 1001);
+  const archive = await tarOf(here, 'in');
+  const owners = async (target: string) => {
+    const { body } = await get(`/containers/mapped/archive?path=${target}`);
+    const listed = (await run('tar', ['tvnf', '-', '--numeric-owner'], { input: body })).stdout;
+    return listed
+      .trim()
+      .split('\n')
+      .map((line) => line.split(/\s+/)[1]);
+  };
+  for (const state of ['running', 'stopped']) {
+    if (state === 'stopped') await d.must(['stop', '-t', '0', 'mapped']);
+    for (const place of ['/root', '/vol']) {
+      expect((await put(`/containers/mapped/archive?path=${place}`, archive)).status).toBe(200);
+      expect(await owners(`${place}/in`)).toEqual(['0/0', '0/0', '1000/1001']);
+    }
+    if (state === 'stopped') await d.must(['start', 'mapped']);
+    expect(await sh('mapped', 'stat -c "%u %g" /root/in /root/in/sub/f /vol/in/sub/f')).toBe(
+      '0 0\n1000 1001\n1000 1001',
+    );
+  }
+  await d.must(['commit', 'mapped', 'mapped:1']);
+  expect(await d.must(['run', '--rm', ...none, 'mapped:1', 'stat', '-c', '%u %g', '/root/in/sub/f'])).toBe('1000 1001');
+  await gone('mapped');
+}, 60_000);
+
+test('a full disk is told, and gives what was taken back when the container goes', async () => {
+  const small = path.join(d.directory, 'small');
+  fs.mkdirSync(small);
+  expect((await run('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', small])).code).toBe(0);
+  try {
+    await start('full', '-v', `${small}:/small`);
+    const big = path.join(here, 'big');
+    fs.writeFileSync(big, Buffer.alloc(40_000_000));
+    const r = await put('/containers/full/archive?path=/small', await tarOf(here, 'big'));
+    expect(r.status).toBe(500);
+    expect(r.text).toContain('no space left on device');
+    // The daemon and the container go on.
+    expect(await sh('full', 'rm /small/big; echo well > /small/f; cat /small/f')).toBe('well');
+    await gone('full');
+  } finally {
+    await run('umount', [small]);
+  }
+}, 60_000);
+
+test('what fails and what is left in the middle leaves no descriptor behind', async () => {
+  await start('flat', '-v', '/vol');
+  await d.must(['create', '--name', 'flat2', '-v', '/vol', ...none, IMG, 'sh']);
+  fs.writeFileSync(path.join(here, 'f'), 'x');
+  const good = await tarOf(here, 'f');
+  const round = async (name: string): Promise<void> => {
+    const target = `/containers/${name}/archive?path=`;
+    await put(`${target}/vol`, good);
+    await put(`${target}/none`, good);
+    await put(`${target}/root`, Buffer.from('no tar'));
+    await get(`${target}/none`);
+    await get(`${target}/etc`);
+    await get(`/containers/${name}/changes`);
+    const abort = new AbortController();
+    const r = await fetch(`http://berth/containers/${name}/export`, { unix: d.socket, signal: abort.signal });
+    await r.body?.getReader().read();
+    abort.abort();
+    await d.request('POST', `/commit?container=${name}&changes=NONSENSE`);
+  };
+  // What is made once is made then.
+  for (const name of ['flat', 'flat2']) await round(name);
+  const open = () => fs.readdirSync(`/proc/${d.pid}/fd`).length;
+  const before = open();
+  for (let i = 0; i < 15; i++) for (const name of ['flat', 'flat2']) await round(name);
+  await gone('flat', 'flat2');
+  expect(open()).toBeLessThanOrEqual(before + 3);
+}, 60_000);
