@@ -23,8 +23,9 @@ const becomes = (name: string, status: string): Promise<Health> =>
   eventually(
     `${name} is ${status}`,
     async () => {
-      // as: what inspect prints of State.Health.
-      const health = JSON.parse(await d.must(['inspect', '-f', '{{json .State.Health}}', name])) as Health;
+      const { body } = await d.request('GET', `/v1.51/containers/${name}/json`);
+      // as: what the route is documented to answer.
+      const health = (body as { State: { Health: Health } }).State.Health;
       return health.Status === status && health.Log.length > 0 ? health : undefined;
     },
     20_000,
