@@ -91,7 +91,9 @@ describe.each([[[]], [['--security-opt', 'userns=auto']]])('with %p', (namespace
     expect(await inside(script, ...flags)).toEqual(expected);
     expect((await inside(script, ...flags, '-t')).map((line) => line.replace(/\r$/, ''))).toEqual(expected);
     // An orphan is reaped, a signal passed on.
-    expect(await inside('(sleep 0.1 & ) ; sleep 0.5; cat /proc/[0-9]*/stat | grep -c ") Z "; true', ...flags)).toEqual(['0']);
+    expect(await inside('(sleep 0.1 & ) ; sleep 0.5; cat /proc/[0-9]*/stat | grep -c ") Z "; true', ...flags)).toEqual([
+      '0',
+    ]);
     await d.must([
       'run',
       '-d',

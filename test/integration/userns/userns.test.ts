@@ -62,6 +62,17 @@ describe('userns=auto', () => {
     await d.must(['rm', '-f', 'three']);
   }, 60_000);
 
+  test('made at once they do not share', async () => {
+    const names = ['p1', 'p2', 'p3', 'p4', 'p5'];
+    await Promise.all(
+      names.map((name) => d.must(['run', '-d', '--network', 'none', ...AUTO, '--name', name, IMG, 'sleep', '1000'])),
+    );
+    const starts = await Promise.all(names.map(async (name) => (await rangeOf(name)).start));
+    const sorted = [...starts].sort((a, b) => a - b);
+    expect(sorted.every((start, i) => i === 0 || start - (sorted[i - 1] ?? 0) >= 65_536)).toBe(true);
+    await d.must(['rm', '-f', ...names]);
+  }, 60_000);
+
   test('by our own CLI it is a flag, and its help says so', async () => {
     const r = await d.berth([
       'run',
