@@ -56,6 +56,8 @@ export class GraphDb implements Disposable {
       fs.closeSync(fs.openSync(file, fs.constants.O_CREAT | fs.constants.O_RDWR | fs.constants.O_NOFOLLOW, 0o600));
       db = new Database(file, { create: true, readwrite: true, safeIntegers: true, strict: true });
       db.run('PRAGMA busy_timeout = 5000');
+      // One opener: the lock is taken once, not for each transaction (90 calls of a `docker run`), and no file is shared.
+      db.run('PRAGMA locking_mode = EXCLUSIVE');
       db.run('PRAGMA journal_mode = WAL');
       db.run('PRAGMA synchronous = NORMAL');
       db.run('PRAGMA foreign_keys = ON');
