@@ -5,7 +5,7 @@
  *   npm run bench -- [--only run,life] [--rounds N] [--list] [--no-peer] [--executable]
  *                    [--engine NAME='docker -H unix:///path'] [--socket NAME=/path]
  *
- * --engine adds any engine that speaks docker's command line; --executable measures dist/berth instead of the sources.
+ * --only oci measures `berth oci` beside runc and crun instead, alone. --engine adds any engine that speaks docker's command line; --executable measures dist/berth instead of the sources.
  */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
@@ -16,6 +16,7 @@ import { TestDaemon } from '../support/daemon.ts';
 import { Dockerd, DOCKERD } from '../support/dockerd.ts';
 import { Engine } from './engine.ts';
 import { SMALL, smallImage } from './images.ts';
+import { measureOci, rerunWithoutHybrid } from './oci.ts';
 import { Recorder, table } from './recorder.ts';
 import type { Scenario } from './scenario.ts';
 import { api } from './scenarios/api.ts';
@@ -39,6 +40,7 @@ const { values: options } = parseArgs({
   },
 });
 
+const OCI_ROUNDS = 41;
 const PEER = 'dockerd';
 const PEER_BRIDGE = 'bench0';
 
@@ -108,9 +110,24 @@ async function measure(scenario: Scenario, engines: readonly Engine[], recorder:
   for (const engine of engines) await attempt(engine, () => engine.cleanUp());
 }
 
+async function oci(): Promise<void> {
+  const code = await rerunWithoutHybrid();
+  if (code !== undefined) {
+    process.exitCode = code;
+    return;
+  }
+  const own = path.join(root, options.executable ? 'dist/berth' : 'berth');
+  const recorder = await measureOci([own, 'oci'], Number(options.rounds ?? OCI_ROUNDS));
+  console.log(table(recorder.rows('runc'), ['berth', 'runc', 'crun']));
+  for (const failure of recorder.failures) console.log(`! ${failure}`);
+  if (recorder.failures.length > 0) process.exitCode = 1;
+}
+
 async function main(): Promise<void> {
+  if (options.only === 'oci' && !options.list) return oci();
   if (options.list) {
     for (const { name, rounds, what } of scenarios) console.log(`${name.padEnd(8)} ${rounds} rounds  ${what}`);
+    console.log(`oci      ${OCI_ROUNDS} rounds  run of a bundle, beside runc and crun; alone`);
     return;
   }
   const wanted = options.only?.split(',');
