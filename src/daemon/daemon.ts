@@ -66,6 +66,7 @@ import { Runtimes } from './runtimes.ts';
 import { Tasks } from './tasks.ts';
 import { Endings } from './why/endings.ts';
 import { lastOomKill } from './why/kernel-log.ts';
+import { rewatchOom } from './why/oom.ts';
 import { poolOf } from './userns/ranges.ts';
 import { remapOf } from './userns/remap.ts';
 import type { UsernsDefaults } from './userns/resolve.ts';
@@ -218,6 +219,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   undo.defer(() => services.health.stop());
   services.updateHooks.add('logs', (change) => reconfigureLog(services, change));
   services.updateHooks.add('health', ({ record }) => services.health.reconfigure(record));
+  services.updateHooks.add('oom', ({ record }) => rewatchOom(services, record));
   installJobs(services, options.jobMetrics ?? new JobMetrics());
   await restore(services);
   const held = undo.move();

@@ -9,15 +9,12 @@ import { log } from '#pkg/log/log.ts';
 
 const HEALTH_KIND = 'health';
 
-type Listener = (id: string, health: Health) => void;
-
 export class HealthStates {
-  readonly #db: GraphDb;
+  readonly #db: Pick<GraphDb, 'list' | 'put' | 'delete'>;
   readonly #states = new Map<string, Health>();
   readonly #unwritten = new Set<string>();
-  readonly #listeners = new Set<Listener>();
 
-  constructor(db: GraphDb) {
+  constructor(db: Pick<GraphDb, 'list' | 'put' | 'delete'>) {
     this.#db = db;
     for (const { id, document } of db.list(HEALTH_KIND)) {
       // as: only this class writes documents of this kind.
@@ -33,18 +30,11 @@ export class HealthStates {
     return [...this.#states.keys()];
   }
 
-  /** Told of every probe's result. */
-  subscribe(listener: Listener): Disposable {
-    this.#listeners.add(listener);
-    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
-  }
-
   set(id: string, health: Health): void {
     const before = this.#states.get(id);
     this.#states.set(id, health);
     if (before?.status === health.status && before.failingStreak === health.failingStreak) this.#unwritten.add(id);
     else this.#write(id, health);
-    for (const listener of this.#listeners) listener(id, health);
   }
 
   /** Writes what has not been worth it until now. */

@@ -40,6 +40,12 @@ export function watchOom(services: Services, record: ContainerRecord, live: Live
   }
 }
 
+/** A running container may have been given a limit. */
+export function rewatchOom(services: Services, record: ContainerRecord): void {
+  const live = services.live.get(record.id);
+  if (live !== undefined) live.oomWatch ??= watchOom(services, record, live);
+}
+
 async function noteOom(services: Services, id: string, live: LiveContainer): Promise<void> {
   await services.containers.run(id, (held) => {
     if (services.live.get(id) !== live || !tellOom(services, held.record, live)) return;
