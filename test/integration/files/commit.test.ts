@@ -190,3 +190,57 @@ for (const point of [
     await d.must(['rmi', '-f', 'crash:again']);
   }, 60_000);
 }
+
+test('with vfs, where a layer has all files, commit finds what differs', async () => {
+  await using v = await TestDaemon.start({ noBridge: true, args: ['--storage-driver', 'vfs'] });
+  const script =
+    'mkdir -p /new/dir; echo deep > /new/dir/f; rm /etc/group; rm -r /usr; chmod 700 /home; echo x >> /etc/passwd';
+  await v.must(['run', '--name', 'work', ...none, IMG, 'sh', '-c', script]);
+  await v.must(['commit', 'work', 'vfs:1']);
+  const list =
+    'cat /new/dir/f; test -e /etc/group || echo gone; test -e /usr || echo gone; stat -c %a /home; tail -n 1 /etc/passwd';
+  expect(await v.must(['run', '--rm', ...none, 'vfs:1', 'sh', '-c', list])).toBe('deep\ngone\ngone\n700\nx');
+  const [image] = JSON.parse(await v.must(['image', 'inspect', 'vfs:1'])) as Inspected[];
+  const file = path.join(v.directory, 'vfs.tar');
+  await v.must(['save', '-o', file, 'vfs:1']);
+  await run('tar', ['xf', file, '-C', v.directory]);
+  const top = image?.RootFS.Layers.at(-1) ?? '';
+  const names = (await run('tar', ['tf', path.join(v.directory, 'blobs/sha256', top.slice(7))])).stdout
+    .trim()
+    .split('\n');
+  // Only what differs, and nothing of ours.
+  expect(names.sort()).toEqual([
+    '.wh.usr',
+    'etc/',
+    'etc/.wh.group',
+    'etc/passwd',
+    'home/',
+    'new/',
+    'new/dir/',
+    'new/dir/f',
+  ]);
+  await v.must(['rm', 'work']);
+}, 60_000);
+
+test('a commit that the disk has no room for leaves nothing, and the container goes on', async () => {
+  const small = fs.mkdtempSync('/tmp/berth-commit-');
+  expect((await run('mount', ['-t', 'tmpfs', '-o', 'size=40m', 'tmpfs', small])).code).toBe(0);
+  try {
+    await using v = await TestDaemon.start({ noBridge: true, dataRoot: path.join(small, 'data') });
+    await v.must(['run', '-d', '--name', 'work', ...none, IMG, 'sleep', '1000']);
+    await v.must(['exec', 'work', 'dd', 'if=/dev/urandom', 'of=/big', 'bs=1M', 'count=14']);
+    const r = await v.docker(['commit', 'work', 'none:1']);
+    expect(r.code).toBe(1);
+    expect(r.stderr).toMatch(/no space left|ENOSPC/);
+    expect(await v.must(['images', '-q', 'none'])).toBe('');
+    expect(fs.readdirSync(path.join(v.dataRoot, 'content/ingest'))).toEqual([]);
+    expect(fs.readdirSync(path.join(v.dataRoot, 'overlay')).filter((name) => name.startsWith('tmp-'))).toEqual([]);
+    await v.must(['exec', 'work', 'rm', '/big']);
+    await v.must(['exec', 'work', 'sh', '-c', 'echo small > /f']);
+    await v.must(['commit', 'work', 'some:1']);
+    await v.must(['rm', '-f', 'work']);
+  } finally {
+    await run('umount', ['-l', small]);
+    fs.rmdirSync(small);
+  }
+}, 60_000);
