@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { TestDaemon } from '../../support/daemon.ts';
+import { cgroupVersion } from './group.ts';
 
 const IMG = 'berth.test/busybox:1';
 const none = ['--network', 'none'];
@@ -92,10 +93,9 @@ test('a rule of the cgroup lets a node that is made later be used', async () => 
   expect((await inside('--device-cgroup-rule', 'c 10:237 rwm', IMG, 'sh', '-c', `${script}; true`)).text).not.toContain(
     'not permitted',
   );
-  expect(
-    (await inside('--device-cgroup-rule', 'c 10:* r', IMG, 'grep', 'c 10:', '/sys/fs/cgroup/devices/devices.list'))
-      .text,
-  ).toBe('c 10:* r');
+  if (cgroupVersion === 2) return;
+  const rules = ['grep', 'c 10:', '/sys/fs/cgroup/devices/devices.list'];
+  expect((await inside('--device-cgroup-rule', 'c 10:* r', IMG, ...rules)).text).toBe('c 10:* r');
 }, 30_000);
 
 test('a CDI device of JSON: node, mount, environment, group', async () => {
