@@ -178,7 +178,6 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       quota: new VolumeQuota(path.join(dataRoot, 'volumes'), projects),
     }),
     volumeDrivers,
-    copyTree,
     secrets: new Secrets({ dataRoot, db }),
     layers,
     images,

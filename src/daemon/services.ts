@@ -23,7 +23,6 @@ import type { ArchiveStreams } from '#pkg/archive/copy-streams.ts';
 import type { Pump } from '#stdio/pump.ts';
 import type { VolumeDrivers } from '#volume/driver.ts';
 import type { Secrets } from '#secret/secrets.ts';
-import type { CopyTree } from '#volume/local.ts';
 import type { Volumes } from '#volume/volumes.ts';
 import type { Consoles } from './container/console.ts';
 import type { SeccompDefault } from './container/seccomp.ts';
@@ -129,7 +128,6 @@ export interface Services {
   /** What the kernel's log says of the last kill for want of memory in a container. */
   readonly oomKillOf: (id: string) => KilledProcess | undefined;
   readonly volumes: Volumes;
-  readonly copyTree: CopyTree;
   readonly secrets: Secrets;
   /** Drivers of volumes that are plugins. */
   readonly volumeDrivers: VolumeDrivers;
@@ -137,7 +135,7 @@ export interface Services {
   readonly images: ImageStore;
   readonly graph: Graph;
   /** Works on whole trees, off the main thread. */
-  readonly archive: Pick<ArchivePool, 'chown'>;
+  readonly archive: Pick<ArchivePool, 'chown' | 'copy'>;
   readonly pump: Pump;
   readonly logReader: LogReader;
   readonly shipping: Shipping;

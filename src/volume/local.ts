@@ -6,9 +6,7 @@
  * the store's own (on the way in or out) and hold nothing that anybody was promised.
  */
 import { randomBytes } from 'node:crypto';
-import * as dns from 'node:dns/promises';
 import * as fs from 'node:fs';
-import { isIP } from 'node:net';
 import * as path from 'node:path';
 import { conflict, deadlineExceeded, systemError } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
@@ -17,6 +15,7 @@ import { close, getdents, open, ownedFd, renameat2 } from '#sys/files.ts';
 import { mountAt, mountPointsBelow, mountWithin, remountBind, unmount } from '#sys/mount-table.ts';
 import { MS, O } from '#sys/numbers.ts';
 import { tryOpenInRoot } from '#sys/safe-path.ts';
+import { withAddress } from './network-address.ts';
 import { answersAtOnce, describeMount, type DriverOptions, type LocalMount, localMountOf } from './local-options.ts';
 
 /** Copies a directory's contents with all that belongs to them, following no link. */
@@ -29,7 +28,6 @@ export type CopyTree = (
 const COPY = '_copy';
 const DATA = '_data';
 const MOUNT_LIMIT_MS = 30_000;
-const RESOLVE_LIMIT_MS = 5_000;
 
 export class LocalVolumes {
   readonly #root: string;
@@ -73,7 +71,7 @@ export class LocalVolumes {
     const target = this.mountpoint(name);
     if (this.#isMounted(target)) return;
     try {
-      await mountLocal(await resolved(wanted), target);
+      await mountLocal(await withAddress(wanted), target);
     } catch (cause) {
       const why = isErrno(cause) ? `${describeMount(wanted, target)}: ${explain(cause)}` : String(cause);
       const message = `error while mounting volume '${target}': failed to mount local volume: ${why}`;
@@ -212,18 +210,6 @@ async function mountLocal(wanted: LocalMount, target: string): Promise<void> {
     unmount(target);
     throw error;
   }
-}
-
-/** `addr=` of a network file system: the kernel takes numbers only. */
-async function resolved(mount: LocalMount): Promise<LocalMount> {
-  if (!['nfs', 'nfs4', 'cifs', 'smb3'].includes(mount.type)) return mount;
-  const host = /(?:^|,)addr=([^,]*)/.exec(mount.data)?.[1] ?? '';
-  if (host === '' || isIP(host) !== 0) return mount;
-  const limit = new Promise<never>((_, reject) => {
-    setTimeout(() => reject(systemError(`lookup ${host}: no answer`)), RESOLVE_LIMIT_MS).unref();
-  });
-  const { address } = await Promise.race([dns.lookup(host), limit]);
-  return { ...mount, data: mount.data.replace(`addr=${host}`, `addr=${address}`) };
 }
 
 const words: Readonly<Record<string, string>> = {

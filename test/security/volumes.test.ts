@@ -24,7 +24,7 @@ afterAll(() => d[Symbol.asyncDispose](), 60_000);
 const place = (volume: string) => path.join(d.dataRoot, 'volumes', volume, '_data');
 
 /** Exchanges `a` and `b` as fast as it can, as a container with the volume would. */
-class Swapper implements Disposable {
+class Swapper implements AsyncDisposable {
   readonly #child: ChildProcess;
 
   constructor(a: string, b: string) {
@@ -41,8 +41,11 @@ class Swapper implements Disposable {
     });
   }
 
-  [Symbol.dispose](): void {
+  /** Exchanges no more when this settles. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const ended = new Promise((resolve) => this.#child.once('exit', resolve));
     this.#child.kill('SIGKILL');
+    await ended;
   }
 }
 
@@ -51,57 +54,46 @@ const untouched = () => {
   expect(fs.readFileSync(path.join(canary, 'of-the-host'), 'utf8')).toBe('never to be seen');
 };
 
-async function forSeconds(work: () => Promise<void>): Promise<number> {
+/** Goes on for a while, and on a slow machine until it was worth it. */
+async function forSeconds(work: () => Promise<void>, enough: () => boolean = () => true): Promise<number> {
   const end = Date.now() + SECONDS * 1000;
   let rounds = 0;
-  for (; Date.now() < end || rounds < 3; rounds++) await work();
+  for (; Date.now() < end || rounds < 3 || (!enough() && rounds < 60); rounds++) await work();
   return rounds;
 }
 
-test('a subpath that is exchanged for a symlink while containers start never leads out', async () => {
-  await d.must(['volume', 'create', 'swapped']);
-  const sub = path.join(place('swapped'), 'sub');
-  fs.mkdirSync(path.join(sub, 'deep'), { recursive: true });
-  fs.writeFileSync(path.join(sub, 'deep/inside'), '');
-  fs.mkdirSync(path.join(place('swapped'), 'links'));
-  // Absolute, climbing, and through the daemon's own descriptors.
-  const links = [canary, `${'../'.repeat(20)}${canary}`, `/proc/self/root${canary}`];
-  for (const link of links) {
-    const other = path.join(place('swapped'), 'other');
+// Absolute, climbing, and through the daemon's own root.
+test.each(['', '../'.repeat(20), '/proc/self/root'])(
+  'a subpath that is exchanged for a symlink "%s…" while containers start never leads out',
+  async (prefix) => {
+    await d.must(['volume', 'create', 'swapped']);
+    const [sub, other] = ['sub', 'other'].map((name) => path.join(place('swapped'), name)) as [string, string];
+    fs.mkdirSync(path.join(sub, 'deep'), { recursive: true });
+    fs.writeFileSync(path.join(sub, 'deep/inside'), '');
     fs.mkdirSync(other);
-    fs.symlinkSync(link, path.join(other, 'deep'));
+    fs.symlinkSync(prefix + canary, path.join(other, 'deep'));
+    const mount = 'src=swapped,dst=/s,volume-subpath=sub/deep';
+    let seen = 0;
     {
-      using swapper = new Swapper(path.join(sub, 'deep'), path.join(other, 'deep'));
+      await using swapper = new Swapper(path.join(sub, 'deep'), path.join(other, 'deep'));
       void swapper;
-      const mount = 'src=swapped,dst=/s,volume-subpath=sub/deep';
-      let seen = 0;
-      await forSeconds(async () => {
-        const r = await d.docker([
-          'run',
-          '--rm',
-          ...none,
-          '--mount',
-          mount,
-          IMG,
-          'sh',
-          '-c',
-          'ls /s; touch /s/written 2>/dev/null',
-        ]);
-        expect(r.stdout).not.toContain('of-the-host');
-        if (r.stdout.includes('inside')) seen++;
-      });
-      expect(seen).toBeGreaterThan(0);
+      await forSeconds(
+        async () => {
+          const script = 'ls /s; touch /s/written 2>/dev/null';
+          const r = await d.docker(['run', '--rm', ...none, '--mount', mount, IMG, 'sh', '-c', script]);
+          expect(r.stdout).not.toContain('of-the-host');
+          if (r.stdout.includes('inside')) seen++;
+        },
+        () => seen > 0,
+      );
     }
     untouched();
-    // Whichever way the last exchange left them.
-    const isLink = fs.lstatSync(path.join(sub, 'deep')).isSymbolicLink();
-    if (isLink) fs.renameSync(path.join(other, 'deep'), path.join(sub, 'kept'));
-    fs.rmSync(isLink ? path.join(sub, 'deep') : path.join(other, 'deep'));
-    if (isLink) fs.renameSync(path.join(sub, 'kept'), path.join(sub, 'deep'));
-    fs.rmdirSync(other);
-  }
-  await d.must(['volume', 'rm', 'swapped']);
-}, 120_000);
+    // That it was there at all sometimes is what makes the test one.
+    expect(seen).toBeGreaterThan(0);
+    await d.must(['volume', 'rm', 'swapped']);
+  },
+  60_000,
+);
 
 test('a subpath through links of all kinds stays in the volume', async () => {
   await d.must(['volume', 'create', 'linked']);
@@ -172,7 +164,7 @@ test('an import into a volume whose directories are exchanged for symlinks write
     })),
   ]);
   {
-    using swapper = new Swapper(a, b);
+    await using swapper = new Swapper(a, b);
     void swapper;
     const rounds = await forSeconds(async () => {
       await d.berth(['volume', 'import', 'target'], { input: archive });
@@ -193,23 +185,26 @@ test('an export or clone of a volume whose files are exchanged for symlinks take
     const link = path.join(place('source'), `${kind}-link`);
     fs.symlinkSync(kind === 'dir' ? canary : path.join(canary, 'of-the-host'), link);
   }
-  using dirs = new Swapper(path.join(place('source'), 'dir'), path.join(place('source'), 'dir-link'));
-  using files = new Swapper(path.join(place('source'), 'file'), path.join(place('source'), 'file-link'));
+  await using dirs = new Swapper(path.join(place('source'), 'dir'), path.join(place('source'), 'dir-link'));
+  await using files = new Swapper(path.join(place('source'), 'file'), path.join(place('source'), 'file-link'));
   void dirs;
   void files;
   let clones = 0;
-  await forSeconds(async () => {
-    const file = path.join(d.directory, 'source.tar');
-    if ((await d.berth(['volume', 'export', '-o', file, 'source'])).code === 0) {
-      expect(fs.readFileSync(file).includes('never to be seen')).toBe(false);
-    }
-    if ((await d.berth(['volume', 'clone', 'source', 'copy'])).code !== 0) return;
-    clones++;
-    const found = await must('grep', ['-rl', '--', 'never to be seen', place('copy')]).catch(() => '');
-    // grep -r follows no links.
-    expect(found).toBe('');
-    await d.must(['volume', 'rm', 'copy']);
-  });
+  await forSeconds(
+    async () => {
+      const file = path.join(d.directory, 'source.tar');
+      if ((await d.berth(['volume', 'export', '-o', file, 'source'])).code === 0) {
+        expect(fs.readFileSync(file).includes('never to be seen')).toBe(false);
+      }
+      if ((await d.berth(['volume', 'clone', 'source', 'copy'])).code !== 0) return;
+      clones++;
+      const found = await must('grep', ['-rl', '--', 'never to be seen', place('copy')]).catch(() => '');
+      // grep -r follows no links.
+      expect(found).toBe('');
+      await d.must(['volume', 'rm', 'copy']);
+    },
+    () => clones > 0,
+  );
   await d.must(['volume', 'rm', 'source']);
   expect(clones).toBeGreaterThan(0);
   untouched();

@@ -5,8 +5,9 @@
 import { randomBytes } from 'node:crypto';
 import type { OutputStream } from '#api/jobs/streams.ts';
 import type { Volume } from '#api/types/volume.ts';
-import { invalidParameter } from '#errdefs/errors.ts';
-import { packDirectory, unpackInto } from '#pkg/archive/stream.ts';
+import { dataLoss, invalidParameter } from '#errdefs/errors.ts';
+import { open, ownedFd } from '#sys/files.ts';
+import { O } from '#sys/numbers.ts';
 import { LOCAL_DRIVER, type VolumeRecord } from '#volume/records.ts';
 import { publishVolumeEvent } from '../container/event.ts';
 import type { Services } from '../services.ts';
@@ -37,7 +38,9 @@ export async function exportVolume(
   signal: AbortSignal,
 ): Promise<void> {
   await withContents(services, input.volume, async (mountpoint) => {
-    for await (const piece of packDirectory(mountpoint, signal)) await input.output.write(piece);
+    using root = ownedFd(open(mountpoint, O.RDONLY | O.DIRECTORY | O.NOFOLLOW));
+    const job = { kind: 'pack-tree', root: root.fd, prefix: './', leaveOut: [] } as const;
+    await services.archives.pack(job, (bytes) => input.output.write(bytes), { signal });
   });
 }
 
@@ -50,14 +53,42 @@ export async function importVolume(
   const { volume: name, archive } = input;
   const { volumes } = services;
   if (volumes.find(name) !== undefined) {
-    await withContents(services, name, (mountpoint) => unpackInto(mountpoint, archive, signal));
+    await withContents(services, name, (mountpoint) => unpackInto(services, mountpoint, archive, signal));
     return volumes.toWire(volumes.get(name));
   }
   const made = await volumes.createFilled({ name }, async (mountpoint) => {
-    await unpackInto(mountpoint, archive, signal);
+    await unpackInto(services, mountpoint, archive, signal);
   });
   publishVolumeEvent(services.events, 'create', made, {});
   return volumes.toWire(made);
+}
+
+/** Links of the archive and of the volume count inside the volume. */
+async function unpackInto(
+  services: Services,
+  mountpoint: string,
+  archive: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<void> {
+  using root = ownedFd(open(mountpoint, O.PATH | O.DIRECTORY | O.NOFOLLOW));
+  const job = {
+    kind: 'unpack-into',
+    root: root.fd,
+    scopeRoot: root.fd,
+    path: '',
+    refuse: false,
+    rootToo: true,
+  } as const;
+  let bytes = 0;
+  const counted = async function* (): AsyncGenerator<Uint8Array> {
+    for await (const chunk of archive) {
+      bytes += chunk.length;
+      yield chunk;
+    }
+    // Not even an empty archive: whoever should have sent it has failed.
+    if (bytes === 0) throw dataLoss('the archive is empty');
+  };
+  await services.archives.unpack(job, counted(), { signal });
 }
 
 export async function renameVolume(services: Services, name: string, to: string): Promise<void> {
@@ -71,14 +102,14 @@ export async function cloneVolume(
   input: { readonly volume: string; readonly name: string },
   signal: AbortSignal,
 ): Promise<Volume> {
-  const { volumes, copyTree } = services;
+  const { volumes, archive } = services;
   const { name } = input;
   if (name === input.volume) throw invalidParameter(`clone ${name}: the new name is the old one`);
   const made = await withContents(services, input.volume, (mountpoint, volume) => {
     // What options mount elsewhere becomes a plain volume with that content.
     const plain = volume.driver === LOCAL_DRIVER && !volumes.needsMount(volume);
     const request = { name, labels: volume.labels, options: plain ? volume.options : {} };
-    return volumes.createFilled(request, (target) => copyTree(mountpoint, target, { signal }));
+    return volumes.createFilled(request, (target) => archive.copy(mountpoint, target, { signal }));
   });
   publishVolumeEvent(services.events, 'create', made, { clonedFrom: input.volume });
   return volumes.toWire(made);

@@ -30,6 +30,8 @@ export interface UnpackIntoJob {
   readonly scopeRoot: number;
   readonly path: ByteString;
   readonly refuse: boolean;
+  /** The directory is all the archive's: it gets the owner, mode and times that are said of it. */
+  readonly rootToo?: boolean;
   readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
   readonly ids?: IdShift | undefined;
 }

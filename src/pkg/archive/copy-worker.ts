@@ -108,7 +108,7 @@ function unpacking(job: UnpackIntoJob): Running {
     root: job.root,
     whiteouts: 'none',
     scope: { root: job.scopeRoot, path: job.path },
-    into: job.refuse ? 'refuse' : 'replace',
+    into: job.rootToo === true ? undefined : job.refuse ? 'refuse' : 'replace',
     owner: job.owner,
     ids: job.ids,
   });
