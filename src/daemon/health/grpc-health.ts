@@ -11,6 +11,8 @@ const FRAME_BYTES_MAX = 16_384;
 const FRAME = { DATA: 0, HEADERS: 1, RST_STREAM: 3, SETTINGS: 4, PING: 6, GOAWAY: 7, CONTINUATION: 9 } as const;
 const FLAG = { ACK: 1, END_STREAM: 1, END_HEADERS: 4, PADDED: 8 } as const;
 const GRPC_HEAD_BYTES = 5;
+/** Of a whole answer: the peer is a container and may send for ever. */
+const ANSWER_BYTES_MAX = 256 * 1024;
 const servingNames = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
 const SERVING = 1;
 
@@ -75,11 +77,14 @@ export function grpcRequest(authority: string, service: string): Uint8Array {
 }
 
 export class GrpcAnswer {
+  #total = 0;
   #bytes: Buffer = Buffer.alloc(0);
   #data: Buffer = Buffer.alloc(0);
   #headers: Buffer = Buffer.alloc(0);
 
   take(bytes: Uint8Array, reply: (bytes: Uint8Array) => void): ProbeOutcome | undefined {
+    this.#total += bytes.length;
+    if (this.#total > ANSWER_BYTES_MAX) return { exitCode: 1, output: 'the answer is too long' };
     this.#bytes = Buffer.concat([this.#bytes, bytes]);
     while (this.#bytes.length >= HEAD_BYTES) {
       const length = this.#bytes.readUIntBE(0, 3);
