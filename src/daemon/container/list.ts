@@ -45,7 +45,7 @@ async function summaryOf(
 ): Promise<ContainerSummary> {
   const layer = options.size ? services.layers.readWrite(record.id) : undefined;
   const own = await layer?.size();
-  const sizes = layer === undefined || own === undefined ? {} : { SizeRw: own, SizeRootFs: own + layer.virtualSize() };
+  const whole = own === undefined ? 0 : own + (layer?.virtualSize() ?? 0);
   return {
     Id: record.id,
     Names: [`/${record.name}`],
@@ -54,7 +54,8 @@ async function summaryOf(
     Command: commandText(record),
     Created: Math.trunc(Date.parse(record.createdAt) / 1000),
     Ports: isRunningOrRestarting(record.state) ? portSummariesOf(record) : [],
-    ...sizes,
+    ...(own === undefined || own === 0 ? {} : { SizeRw: own }),
+    ...(whole === 0 ? {} : { SizeRootFs: whole }),
     Labels: record.config.Labels ?? {},
     State: record.state.status,
     Status: statusText(record.state, options.now, services.health.healthOf(record)?.status),

@@ -1,6 +1,7 @@
 /** exec inspect and resize. */
 import type { ExecInspect } from '#api/types/exec.ts';
 import { conflict } from '#errdefs/errors.ts';
+import { parseDetachKeys } from '#pkg/detach-keys/detach-keys.ts';
 import type { Services } from '../services.ts';
 
 export function inspectExec(services: Services, id: string): ExecInspect {
@@ -21,9 +22,10 @@ export function inspectExec(services: Services, id: string): ExecInspect {
     OpenStdin: request.AttachStdin,
     OpenStderr: request.AttachStderr,
     OpenStdout: request.AttachStdout,
-    CanRemove: exec.status === 'ended',
+    // It stays as long as its container, or until that has had too many: nobody is about to remove it.
+    CanRemove: false,
     ContainerID: exec.containerId,
-    DetachKeys: request.DetachKeys === '' ? '' : Buffer.from(request.DetachKeys).toString('base64'),
+    DetachKeys: request.DetachKeys === '' ? '' : Buffer.from(parseDetachKeys(request.DetachKeys)).toString('base64'),
     Pid: exec.pid,
   };
 }

@@ -170,7 +170,7 @@ export function adoptExec(
       try {
         // Recorded before the client can see the end of the stream and ask for the code.
         if (services.execs.find(id) !== undefined) {
-          services.execs.save({ ...running, status: 'ended', pid: 0, exitCode: exit.exitCode });
+          services.execs.save({ ...running, status: 'ended', exitCode: exit.exitCode });
         }
         services.execs.setProcess(id, undefined);
         await run.drain();

@@ -252,3 +252,46 @@ test('top: every form that ps on the host knows, its refusals, and no other proc
   await d.must(['create', '--name', 'unstarted', IMAGE, 'true']);
   expect((await d.request('GET', '/v1.51/containers/unstarted/top')).status).toBe(409);
 }, 30_000);
+
+test('exec inspect: every field before, during and after, as dockerd tells them', async () => {
+  await d.must(['run', '-d', '--name', 'host-of-execs', '--network', 'none', IMAGE, 'sleep', '1000']);
+  const request = {
+    Cmd: ['sh', '-c', 'sleep 0.5; exit 7'],
+    User: '1000',
+    Tty: true,
+    DetachKeys: 'ctrl-a,b',
+    AttachStdout: true,
+  };
+  const made = await d.request('POST', '/v1.51/containers/host-of-execs/exec', request);
+  expect(made.status).toBe(201);
+  const { Id } = made.body as { Id: string };
+  const inspect = async () => (await d.request('GET', `/v1.51/exec/${Id}/json`)).body as Record<string, unknown>;
+  const before = await inspect();
+  expect(before).toEqual({
+    ID: Id,
+    Running: false,
+    ExitCode: null,
+    ProcessConfig: {
+      tty: true,
+      entrypoint: 'sh',
+      arguments: ['-c', 'sleep 0.5; exit 7'],
+      privileged: false,
+      user: '1000',
+    },
+    OpenStdin: false,
+    OpenStderr: false,
+    OpenStdout: true,
+    CanRemove: false,
+    ContainerID: before['ContainerID'],
+    DetachKeys: Buffer.from([1, 98]).toString('base64'),
+    Pid: 0,
+  });
+  expect((await d.request('POST', `/v1.51/exec/${Id}/start`, { Detach: true, Tty: true })).status).toBe(200);
+  const during = await inspect();
+  expect([during['Running'], during['Pid'] !== 0]).toEqual([true, true]);
+  const after = await eventually('the exec ends', async () => {
+    const now = await inspect();
+    return now['Running'] === false && now;
+  });
+  expect(after).toEqual({ ...during, Running: false, ExitCode: 7 });
+}, 30_000);
