@@ -12,6 +12,8 @@ export interface EngineOptions {
   readonly socket?: string;
   /** Found in the command line of each of its processes. */
   readonly processes?: string;
+  /** Kills the daemon and waits for the next one's first answer. */
+  readonly restart?: () => Promise<void>;
 }
 
 export interface Ran {
@@ -25,6 +27,7 @@ export class Engine {
   readonly name: string;
   readonly command: readonly string[];
   readonly socket: string | undefined;
+  readonly restart: (() => Promise<void>) | undefined;
   readonly #env: Record<string, string | undefined>;
   readonly #processes: string | undefined;
   readonly #containers = new Set<string>();
@@ -34,6 +37,7 @@ export class Engine {
     this.name = options.name;
     this.command = options.command;
     this.socket = options.socket;
+    this.restart = options.restart;
     this.#env = { ...process.env, DOCKER_CLI_HINTS: 'false', ...options.env };
     this.#processes = options.processes;
   }

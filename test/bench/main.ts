@@ -23,9 +23,10 @@ import { api } from './scenarios/api.ts';
 import { commit, cp } from './scenarios/files.ts';
 import { load } from './scenarios/images.ts';
 import { cli, life, many, run } from './scenarios/life.ts';
+import { crowd, stats } from './scenarios/observe.ts';
 import { attach, logs } from './scenarios/streams.ts';
 
-const scenarios: readonly Scenario[] = [cli, run, life, many, logs, attach, api, load, cp, commit];
+const scenarios: readonly Scenario[] = [cli, run, life, many, logs, attach, api, load, cp, commit, stats, crowd];
 const root = path.resolve(import.meta.dirname, '../..');
 
 const { values: options } = parseArgs({
@@ -81,6 +82,7 @@ async function ownEngines(cleanup: AsyncDisposableStack): Promise<Engine[]> {
       command: ['docker', '-H', host],
       socket: daemon.socket,
       processes: daemon.directory,
+      restart: () => daemon.restart(),
     }),
   ];
 }
