@@ -135,7 +135,7 @@ export async function disconnectNetwork(
     if (name === 'host')
       throw invalidParameter('container cannot be disconnected from host network or connected to host network');
     const { [name]: wish, ...networks } = record.networks;
-    if (wish === undefined) throw forbidden(`container ${record.id} is not connected to network ${name}`);
+    if (wish === undefined) throw forbidden(`container ${record.id} is not connected to the network ${name}`);
     const endpoint = record.endpoints.find((one) => one.networkId === network.record.id);
     if (endpoint === undefined) {
       if (isRunning(record.state) && !input.force)

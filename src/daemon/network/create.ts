@@ -68,7 +68,7 @@ function checkRequest(request: NetworkCreateRequest): void {
   if (['host', 'null'].includes(driver)) throw forbidden(`only one instance of "${driver}" network is allowed`);
   if (['macvlan', 'ipvlan'].includes(driver)) throw notImplemented(`network driver "${driver}" is not supported yet`);
   if (!['', 'bridge', 'default'].includes(driver)) {
-    throw notFound(`could not find plugin ${driver} in v1 plugin registry: plugin not found`);
+    throw notFound(`plugin "${driver}" not found`);
   }
 }
 

@@ -30,7 +30,7 @@ const ULA_PREFIX_LENGTH = 64;
 
 export function completeIpam(ipam: Ipam, context: IpamContext): Ipam {
   if (ipam.Driver !== 'default') {
-    throw notFound(`could not find plugin ${ipam.Driver} in v1 plugin registry: plugin not found`);
+    throw notFound(`plugin "${ipam.Driver}" not found`);
   }
   const asked = (ipam.Config ?? []).map((pool) => checkedPool(pool, context));
   const fours = asked.filter((pool) => isFour(pool));
