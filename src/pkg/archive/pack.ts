@@ -6,7 +6,7 @@
  * A generator of full pieces, so that a Worker works as fast as its reader takes them. Small files are gathered, and
  * contents are read straight into the piece that goes out.
  */
-import { transfer } from '#sys/call.ts';
+import { call, transfer } from '#sys/call.ts';
 import { isErrno, SysError } from '#sys/errno.ts';
 import { close, type FileStatus, fstat, openat, statxAt } from '#sys/files.ts';
 import { NR, O, S_IF } from '#sys/numbers.ts';
@@ -19,6 +19,7 @@ import { readNames } from './remove-tree.ts';
 import { endOfArchive, formatEntry, padding, plainEntry } from './writer.ts';
 
 export const PIECE_BYTES = 1 << 20;
+const DT_REGULAR = 8;
 /** A header is some kilobytes at most, but for attributes. */
 const HEADER_ROOM = 64 << 10;
 
@@ -29,7 +30,7 @@ export interface PackSettings {
   /** Mounts (FileStatus.mountId) whose directories are packed without what is in them. */
   readonly leaveOut?: ReadonlySet<bigint> | undefined;
   /** Whether an entry is packed; of a directory that is not, what is in it may be. Told the clean path. */
-  readonly wanted?: ((path: ByteString, status: FileStatus) => boolean) | undefined;
+  readonly wanted?: ((path: ByteString) => boolean) | undefined;
   /** Clean paths that the archive says are gone, by `.wh.` files. */
   readonly deleted?: readonly ByteString[] | undefined;
   /** Memory for the next piece; default: fresh memory. A piece that was yielded is its reader's. */
@@ -109,9 +110,13 @@ class Packer {
   }
 
   *contents(directory: number, prefix: ByteString): Generator<Buffer> {
-    const names = readNames(directory).map((entry) => entry.name);
-    names.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-    for (const name of names) {
+    const names = readNames(directory);
+    names.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+    for (const { name, type } of names) {
+      if (type === DT_REGULAR) {
+        yield* this.#file(directory, name, prefix + name);
+        continue;
+      }
       const status = statusOf(directory, name);
       if (status !== undefined) yield* this.one(directory, name, prefix + name, status);
     }
@@ -121,8 +126,12 @@ class Packer {
     const kind = kinds[status.mode & S_IF.MT];
     // Sockets mean nothing in an archive.
     if (kind === undefined) return;
+    if (kind === 'file') {
+      yield* this.#file(directory, name, path);
+      return;
+    }
     if (this.#used + HEADER_ROOM > this.#piece.length) yield this.#swap();
-    const wanted = this.#settings.wanted?.(path, status) ?? true;
+    const wanted = this.#settings.wanted?.(path) ?? true;
     if (kind === 'directory') {
       yield* this.#directory(directory, name, path, status, wanted);
       return;
@@ -134,20 +143,11 @@ class Packer {
     }
     const entry = unlessGone(() => this.#entryOf(path, kind, status, pathVia(directory, name)));
     if (entry === undefined) return;
-    if (status.nlink > 1) {
-      const key = `${status.dev}:${status.ino}`;
-      const first = this.#linked.get(key);
-      if (first !== undefined) {
-        this.#add(formatEntry({ ...entry, type: 'hardlink', linkPath: first, size: 0, xattrs: undefined }));
-        return;
-      }
-      this.#linked.set(key, path);
-    }
+    if (this.#isFurtherName(status, entry)) return;
     if (kind === 'symlink') {
       const linkPath = unlessGone(() => readLink(directory, kernelName(name)));
       if (linkPath !== undefined) this.#add(formatEntry({ ...entry, linkPath }));
-    } else if (kind === 'file') yield* this.#file(directory, name, entry);
-    else this.#add(formatEntry(entry));
+    } else this.#add(formatEntry(entry));
   }
 
   *finish(): Generator<Buffer> {
@@ -184,7 +184,22 @@ class Packer {
     }
   }
 
-  *#file(directory: number, name: ByteString, entry: TarEntry): Generator<Buffer> {
+  /** Of a file with several names: all but the first become links to it. */
+  #isFurtherName(status: FileStatus, entry: TarEntry): boolean {
+    if (status.nlink < 2) return false;
+    const key = `${status.dev}:${status.ino}`;
+    const first = this.#linked.get(key);
+    if (first === undefined) {
+      this.#linked.set(key, entry.path);
+      return false;
+    }
+    this.#add(formatEntry({ ...entry, type: 'hardlink', linkPath: first, size: 0, xattrs: undefined }));
+    return true;
+  }
+
+  *#file(directory: number, name: ByteString, path: ByteString): Generator<Buffer> {
+    if (this.#settings.wanted?.(path) === false) return;
+    if (this.#used + HEADER_ROOM > this.#piece.length) yield this.#swap();
     let fd: number;
     try {
       fd = openat(directory, kernelName(name), O.RDONLY | O.NOFOLLOW | O.NONBLOCK);
@@ -193,10 +208,16 @@ class Packer {
       throw error;
     }
     try {
-      // The size of the opened file: the name may mean another one by now.
-      const { size, mode } = fstat(fd);
+      // Of the opened file: the name may mean another one by now.
+      const status = fstat(fd);
+      const { size, mode } = status;
       if ((mode & S_IF.MT) !== S_IF.REG) return;
-      this.#add(formatEntry({ ...entry, size }));
+      // Few files have attributes; asked for by a number it costs next to nothing.
+      const hasXattrs = call(NR.flistxattr, fd, 0, 0) > 0;
+      const via = hasXattrs ? kernelName(`/proc/self/fd/${directory}/${name}`) : undefined;
+      const entry = unlessGone(() => this.#entryOf(path, 'file', status, via));
+      if (entry === undefined || this.#isFurtherName(status, entry)) return;
+      this.#add(formatEntry(entry));
       let left = size;
       while (left > 0) {
         if (this.#used === this.#piece.length) yield this.#swap();
