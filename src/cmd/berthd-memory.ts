@@ -6,6 +6,7 @@
  * 300 `run --rm` by 4 clients brought the built daemon to 113 MB; with a reluctant JIT (pkg/jit) and its text dropped at
  * each collection to 91.
  */
+import { trimMalloc } from '#sys/libraries.ts';
 import { dropText } from '#sys/own-text.ts';
 
 /** Jobs between two looks at our size; one `docker run` is four or five. */
@@ -26,6 +27,7 @@ interface CollectorOptions {
 
 function collectAll(): void {
   Bun.gc(true); // Bun.gc(false) leaves what it frees in the allocator: measured without effect.
+  trimMalloc();
   dropText();
 }
 
