@@ -21,8 +21,8 @@ beforeAll(async () => {
   fs.chmodSync(shared, 0o1777);
   alice = await started('alice');
   bob = await started('bob');
-}, 60_000);
-afterAll(() => d[Symbol.asyncDispose](), 60_000);
+}, 300_000);
+afterAll(() => d[Symbol.asyncDispose](), 300_000);
 
 async function started(name: string): Promise<typeof alice> {
   const mounts = ['-v', `${name}:/own`, '-v', `${shared}:/shared`];
@@ -122,7 +122,7 @@ test('no devices, no mounts, no kernel parameters, with every capability that ca
     const r = await d.docker(['run', '--rm', '--network', 'none', ...AUTO, '--cap-add', 'ALL', IMG, 'sh', '-c', line]);
     expect(`${line}: ${r.code !== 0}`).toBe(`${line}: true`);
   }
-}, 60_000);
+}, 300_000);
 
 test('nothing of the host appears in its root: descriptors, environment, mounts of the data root', async () => {
   expect(await inside('alice', 'ls /proc/1/fd | tr "\\n" " "')).toBe('0 1 2');
@@ -167,4 +167,4 @@ test('owners given by :U stay inside while the tree is swapped under it (5 s)', 
   expect(starts).toBeGreaterThan(1);
   expect([fs.statSync(canary).uid, fs.statSync(path.join(canary, 'f')).uid]).toEqual([0, 0]);
   expect(fs.statSync(tree).uid).toBe(4711);
-}, 60_000);
+}, 300_000);

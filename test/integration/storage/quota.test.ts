@@ -40,8 +40,8 @@ describe.skipIf(missing !== undefined)('with project quota on ext4', () => {
   let d: TestDaemon;
   beforeAll(async () => {
     d = await TestDaemon.start({ dataRoot: path.join(mountPoint, 'data') });
-  }, 60_000);
-  afterAll(() => d[Symbol.asyncDispose](), 60_000);
+  }, 300_000);
+  afterAll(() => d[Symbol.asyncDispose](), 300_000);
 
   const FILL =
     'dd if=/dev/zero of=/big bs=1M count=30 2>&1 | grep -c "No space\\|quota"; df -k / | tail -1 | tr -s " " | cut -d" " -f2; rm /big';
@@ -54,7 +54,7 @@ describe.skipIf(missing !== undefined)('with project quota on ext4', () => {
       expect(full).toBe('1');
       expect(Number(blocks)).toBeLessThanOrEqual(20 * 1024);
       expect((await run()).split('\n')[0]).toBe('0');
-    }, 60_000);
+    }, 300_000);
 
   test('the limit is kept over restarts of container and daemon, and given back', async () => {
     await d.must([
@@ -88,7 +88,7 @@ describe.skipIf(missing !== undefined)('with project quota on ext4', () => {
       'dd if=/dev/zero of=/f bs=1M count=15 2>/dev/null; wc -c < /f',
     ]);
     expect(r.stdout.trim()).toBe(String(15 * 2 ** 20));
-  }, 120_000);
+  }, 300_000);
 
   test('a daemon that dies while the layer is made leaves no limit behind', async () => {
     await d.kill();
@@ -98,15 +98,15 @@ describe.skipIf(missing !== undefined)('with project quota on ext4', () => {
     await d.launch();
     await d.must(['create', '--storage-opt', 'size=10m', '--name', 'half', IMG, 'true']);
     await d.must(['rm', 'half']);
-  }, 60_000);
+  }, 300_000);
 });
 
 describe('without project quota', () => {
   let d: TestDaemon;
   beforeAll(async () => {
     d = await TestDaemon.start();
-  }, 60_000);
-  afterAll(() => d[Symbol.asyncDispose](), 60_000);
+  }, 300_000);
+  afterAll(() => d[Symbol.asyncDispose](), 300_000);
 
   test('the option is refused and says what is missing; nothing is left', async () => {
     const r = await d.docker(['create', '--storage-opt', 'size=20m', IMG, 'true']);

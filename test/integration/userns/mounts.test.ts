@@ -11,8 +11,8 @@ let source: string;
 let count = 0;
 beforeAll(async () => {
   d = await TestDaemon.start();
-}, 60_000);
-afterAll(() => d[Symbol.asyncDispose](), 60_000);
+}, 300_000);
+afterAll(() => d[Symbol.asyncDispose](), 300_000);
 beforeEach(() => {
   source = path.join(d.directory, `source-${count++}`);
   fs.mkdirSync(source);
@@ -60,22 +60,7 @@ describe('idmap', () => {
     expect(await inside(STAT, ...AUTO, '-v', `${source}:/m:ro,${maps}`)).toEqual(['/m/bob:5:6', '/m/root:65534:65534']);
   });
 
-  test('by --mount of our own CLI, also on volumes', async () => {
-    const mount = `type=bind,src=${source},dst=/m,idmap=uids=1000-3-1;gids=2000-4-1`;
-    const r = await d.berth([
-      'run',
-      '--rm',
-      '--network',
-      'none',
-      '--mount',
-      mount,
-      IMG,
-      'stat',
-      '-c',
-      '%u:%g',
-      '/m/bob',
-    ]);
-    expect([r.stderr, r.stdout.trim()]).toEqual(['', '3:4']);
+  test('is shown by inspect as it was asked for', async () => {
     const shown = await d.must(['create', '-v', `${source}:/m:idmap=uids=0-1-1;gids=0-1-1`, IMG, 'true']);
     expect(await d.must(['inspect', '-f', '{{(index .Mounts 0).Mode}}', shown])).toBe('idmap=uids=0-1-1;gids=0-1-1');
     await d.must(['rm', shown]);
@@ -116,23 +101,6 @@ describe('U', () => {
     ]);
     await inside('true', '-u', '8', '-v', `${source}/root:/f:U`);
     expect(owners()).toEqual(['bob:1000:2000', 'root:8:0']);
-    const mount = `type=volume,src=given,dst=/m,U`;
-    const r = await d.berth([
-      'run',
-      '--rm',
-      '-u',
-      '12:13',
-      '--network',
-      'none',
-      '--mount',
-      mount,
-      IMG,
-      'stat',
-      '-c',
-      '%u:%g',
-      '/m/d/f',
-    ]);
-    expect([r.stderr, r.stdout.trim()]).toEqual(['', '12:13']);
   });
 
   test('follows no link, leaves what belongs elsewhere and what the host lives on', async () => {

@@ -6,8 +6,8 @@ const IMG = 'berth.test/busybox:1';
 let d: TestDaemon;
 beforeAll(async () => {
   d = await TestDaemon.start();
-}, 60_000);
-afterAll(() => d[Symbol.asyncDispose](), 60_000);
+}, 300_000);
+afterAll(() => d[Symbol.asyncDispose](), 300_000);
 
 describe.each([[[]], [['--security-opt', 'userns=auto']]])('with %p', (namespace) => {
   const inside = async (script: string, ...flags: string[]) =>
@@ -111,5 +111,5 @@ describe.each([[[]], [['--security-opt', 'userns=auto']]])('with %p', (namespace
     await d.must(['stop', 'trap']);
     expect(await d.must(['inspect', '-f', '{{.State.ExitCode}}', 'trap'])).toBe('9');
     await d.must(['rm', 'trap']);
-  }, 60_000);
+  }, 300_000);
 });
