@@ -24,6 +24,7 @@ import {
   subnetSize,
   subnetText,
 } from '#libcontainer/netlink/ip.ts';
+import { forgetConnections } from '#libcontainer/netlink/conntrack.ts';
 import {
   addAddress,
   addLoopbackRoute,
@@ -105,6 +106,8 @@ const MTU_DEFAULT = 1500;
 const INSIDE = 'eth0';
 const FIRST: JoinOptions = { interface: INSIDE, defaultRoute: true };
 const LOOPBACK_INDEX = 1;
+/** IPPROTO_UDP */
+const UDP = 17;
 /** The first free index of a new namespace. */
 const INSIDE_INDEX = 2;
 
@@ -362,6 +365,8 @@ export class BridgeDriver implements NetworkDriver {
   unpublish(endpoint: Endpoint, ports: readonly PublishedPort[]): void {
     this.#host.firewall.unpublish(toFirewall(endpoint, ports));
     for (const port of ports) this.#host.ports.release(port);
+    // A client that keeps its port would go on reaching an address that is nobody's, or another's.
+    if (ports.some(({ protocol }) => protocol === 'udp')) forgetUdp(endpoint);
   }
 
   /** The link goes from the bridge at once; deleting it takes the kernel tens of milliseconds, beside us. */
@@ -466,6 +471,17 @@ export class BridgeDriver implements NetworkDriver {
 function broadcastOf({ ip, prefixLength }: EndpointAddress): string {
   const size = subnetSize({ first: 0, prefixLength });
   return ipv4Text(Math.floor(ipv4Number(ip) / size) * size + size - 1);
+}
+
+function forgetUdp({ address, address6 }: Endpoint): void {
+  for (const ip of [address?.ip, address6?.ip]) {
+    if (ip === undefined) continue;
+    try {
+      forgetConnections(ip, UDP);
+    } catch (err) {
+      log.warn('connections to a port that is gone are not forgotten', { ip, err });
+    }
+  }
 }
 
 /** The kernel's link-local address of a MAC address (RFC 4291, appendix A). */

@@ -1,9 +1,11 @@
 /** Networks of the user: create, connect, disconnect, ports, isolation, by the stock docker CLI. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
+import * as dgram from 'node:dgram';
 import * as net from 'node:net';
 
 import { eventually } from '../../support/command.ts';
 import { TestDaemon } from '../../support/daemon.ts';
+import { scriptInside } from '../../support/inside.ts';
 
 const IMG = 'berth.test/busybox:1';
 let d: TestDaemon;
@@ -164,4 +166,41 @@ test('berth network: the same by our own command line', async () => {
   expect(await berth('network', 'rm', 'ours')).toBe('ours');
   const missing = await d.berth(['network', 'rm', 'ours']);
   expect([missing.code, missing.stderr.trim()]).toEqual([1, 'Error response from daemon: network ours not found']);
+});
+
+test('a UDP client that keeps its port reaches the container that has the published port now', async () => {
+  const client = dgram.createSocket('udp4');
+  await new Promise<void>((resolve) => client.bind(0, '127.0.0.1', resolve));
+  const ask = (port: number): Promise<string> =>
+    eventually('an answer', async () => {
+      const { promise, resolve } = Promise.withResolvers<string | undefined>();
+      const timer = setTimeout(() => resolve(undefined), 300);
+      client.once('message', (bytes) => resolve(bytes.toString()));
+      client.send('?', port, '127.0.0.1');
+      return promise.finally(() => clearTimeout(timer));
+    });
+  try {
+    const answers = async (name: string) =>
+      scriptInside(
+        Number(await inspect(name, '{{.State.Pid}}')),
+        `const s = require('dgram').createSocket('udp4'); s.on('message', (_, r) => s.send('${name}', r.port, r.address)); s.bind(53, () => console.log('ready'));`,
+      );
+    await must('run', '-d', '--name', 'first', '-p', '127.0.0.1:0:53/udp', IMG, 'sleep', '1000');
+    const port = Number((await must('port', 'first', '53/udp')).split(':')[1]);
+    {
+      await using _ = await answers('first');
+      expect(await ask(port)).toBe('first');
+    }
+    // Another address for the second one.
+    await must('run', '-d', '--name', 'between', IMG, 'sleep', '1000');
+    await must('rm', '-f', 'first');
+    await must('run', '-d', '--name', 'second', '-p', `127.0.0.1:${port}:53/udp`, IMG, 'sleep', '1000');
+    {
+      await using _ = await answers('second');
+      expect(await ask(port)).toBe('second');
+    }
+    await must('rm', '-f', 'between', 'second');
+  } finally {
+    client.close();
+  }
 });
