@@ -84,7 +84,9 @@ test.each([
 test('grpc: settings and pings are answered; an answer without end is not kept', () => {
   const ping = frame(6, 0, Buffer.alloc(8), 0);
   expect(grpc(SETTINGS, ping, HEADERS, data([0, 0, 0, 0, 2, 8, 1])).replies).toBe(2);
-  const flood = Array.from({ length: 40 }, () => data([0, 255, 255, 255, 255, ...new Array<number>(10_000).fill(0)]));
+  const flood = Array.from({ length: 40 }, () =>
+    data([0, 255, 255, 255, 255, ...Array.from({ length: 10_000 }, () => 0)]),
+  );
   expect(grpc(HEADERS, ...flood)).toMatchObject({ exitCode: 1, output: 'the answer is too long' });
 });
 
