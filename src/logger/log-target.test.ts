@@ -18,7 +18,7 @@ describe('validateLogConfig', () => {
   });
 
   for (const [type, options, message] of [
-    ['x', {}, "logger: no log driver named 'x' is registered"],
+    ['x', {}, 'error looking up logging plugin x: plugin "x" not found'],
     ['awslogs', {}, 'log driver "awslogs" is not supported'],
     ['gcplogs', {}, 'log driver "gcplogs" is not supported'],
     ['splunk', { 'splunk-url': 'x' }, 'log driver "splunk" is not supported'],

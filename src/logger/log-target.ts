@@ -108,7 +108,7 @@ function remoteSettings(type: string, options: LogOptions): RemoteSettings | und
       return journaldSettings(options);
     default:
       if (refused.has(type)) throw notImplemented(`log driver "${type}" is not supported`);
-      throw invalidParameter(`logger: no log driver named '${type}' is registered`);
+      throw invalidParameter(`error looking up logging plugin ${type}: plugin "${type}" not found`);
   }
 }
 

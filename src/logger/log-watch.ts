@@ -4,13 +4,15 @@
  */
 import { type FSWatcher, watch } from 'node:fs';
 
-/** Between a rename and the new file there is none. */
+/** Between a rename and the new file there is none; where somebody has deleted it there may be none for long. */
 const AGAIN_MS = 20;
+const AGAIN_MS_MAX = 5000;
 
 export class LogWatch implements Disposable {
   readonly #path: string;
   #watcher: FSWatcher | undefined;
   #rung = false;
+  #againMs = AGAIN_MS;
   #closed = false;
   #wake: (() => void) | undefined;
 
@@ -27,11 +29,13 @@ export class LogWatch implements Disposable {
     try {
       this.#watcher = watch(this.#path, { persistent: false }, (event) => this.#changed(event));
       this.#watcher.on('error', () => this.ring());
+      this.#againMs = AGAIN_MS;
     } catch {
       setTimeout(() => {
         this.again();
         this.ring();
-      }, AGAIN_MS);
+      }, this.#againMs);
+      this.#againMs = Math.min(2 * this.#againMs, AGAIN_MS_MAX);
     }
   }
 

@@ -98,7 +98,8 @@ function readEntries(root: string): Entry[] {
     .filter((name) => /^\d+-[0-9a-f]{64}$/.test(name))
     .map((name) => {
       const directory = path.join(root, name);
-      const sizes = fs.readdirSync(directory).map((file) => fs.statSync(path.join(directory, file)).size);
+      const files = fs.readdirSync(directory).filter((file) => file !== FACTS);
+      const sizes = files.map((file) => fs.statSync(path.join(directory, file)).size);
       return { directory, removedMs: Number.parseInt(name, 10), bytes: sizes.reduce((sum, size) => sum + size, 0) };
     })
     .sort((a, b) => a.removedMs - b.removedMs);
