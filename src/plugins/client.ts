@@ -66,7 +66,9 @@ export class PluginClient {
       unix === undefined ? address.replace(/^tcp:/, tls === undefined ? 'http:' : 'https:') : 'http://plugin';
     const response = await fetch(`${base.replace(/\/$/, '')}/${method}`, {
       method: 'POST',
-      headers: { Accept: MEDIA_TYPE, 'Content-Type': MEDIA_TYPE },
+      headers: { Accept: MEDIA_TYPE, 'Content-Type': MEDIA_TYPE, Connection: 'close' },
+      // A connection that is kept could belong to a plugin that has been restarted since.
+      keepalive: false,
       body: JSON.stringify(body),
       signal: AbortSignal.timeout(Math.max(1, leftMs)),
       redirect: 'error',

@@ -33,7 +33,8 @@ export class VolumePlugin implements Disposable {
     fs.rmSync(this.socket, { force: true });
     this.#server = Bun.serve({
       unix: this.socket,
-      fetch: async (request) => this.#answer(new URL(request.url).pathname.slice(1), await request.text()),
+      fetch: async (request) =>
+        this.#answer(new URL(request.url, 'http://plugin').pathname.slice(1), await request.text()),
     });
   }
 
