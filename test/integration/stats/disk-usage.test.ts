@@ -1,6 +1,7 @@
 /** `system df` and the prunes, by the stock CLI, our own and the API. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import type { DiskUsage } from '../../../src/api/types/disk-usage.ts';
+import { eventually } from '../../support/command.ts';
 import { TestDaemon } from '../../support/daemon.ts';
 
 const IMAGE = 'berth.test/busybox:1';
@@ -46,14 +47,21 @@ test('df: sizes, who uses what, only the types asked for', async () => {
   expect(all.LayersSize).toBe(image?.Size ?? -1);
   expect(all.Containers?.map((one) => [one.Names, one.SizeRw])).toEqual([[['/writer'], 300_010]]);
   expect(all.Containers?.[0]?.SizeRootFs).toBe(300_010 + all.LayersSize);
-  const volumes = all.Volumes?.map((one) => [one.Name, one.UsageData]).sort();
+  // Drivers of volumes that others run on this host are seen too.
+  const local = all.Volumes?.filter((one) => one.Driver === 'local');
+  const volumes = local?.map((one) => [one.Name, one.UsageData]).sort();
   expect(volumes).toEqual([
     ['kept', { Size: 5000, RefCount: 1 }],
     ['unused', { Size: 0, RefCount: 0 }],
   ]);
   expect(all.BuildCache).toEqual([]);
   const some = await usage('?type=volume&type=build-cache');
-  expect([some.LayersSize, some.Images, some.Containers, some.Volumes?.length]).toEqual([0, null, null, 2]);
+  expect([some.LayersSize, some.Images, some.Containers, (some.Volumes ?? []).length >= 2]).toEqual([
+    0,
+    null,
+    null,
+    true,
+  ]);
   expect((await d.request('GET', '/v1.51/system/df?type=moon')).body).toEqual({ message: 'unknown object type: moon' });
   const old = await usage('?type=volume', '1.41');
   expect([old.BuilderSize, old.Images?.[0]?.VirtualSize]).toEqual([0, old.LayersSize]);
@@ -74,15 +82,19 @@ test('two images that share a layer: what is shared counts once', async () => {
 test('docker system df and berth system df say the same, also verbose', async () => {
   const timeless = (text: string) => text.replace(/(?:\d+|About a|Less than a) (?:second|minute)s? ago/g, 'AGO');
   for (const more of [[], ['-v'], ['--format', 'json'], ['--format', '{{.Type}} {{.Active}} {{.Reclaimable}}']]) {
-    const theirs = await d.docker(['system', 'df', ...more]);
-    const ours = await d.berth(['system', 'df', ...more]);
-    expect([theirs.code, ours.code, ours.stderr]).toEqual([0, 0, '']);
     const lines = (text: string) =>
       timeless(text)
         .split('\n')
         .map((line) => line.replace(/ +/g, ' '))
         .sort();
-    expect(lines(ours.stdout)).toEqual(lines(theirs.stdout));
+    // A volume driver of somebody else may come or go in between.
+    await eventually('both say the same', async () => {
+      const theirs = await d.docker(['system', 'df', ...more]);
+      const ours = await d.berth(['system', 'df', ...more]);
+      expect([theirs.code, ours.code, ours.stderr]).toEqual([0, 0, '']);
+      expect(lines(ours.stdout)).toEqual(lines(theirs.stdout));
+      return true;
+    });
   }
 }, 30_000);
 
@@ -110,7 +122,9 @@ test('filters of the prunes: age, labels, refusals', async () => {
 test('a running container and what it needs stay; the rest of containers goes, anonymous volumes not', async () => {
   await d.must(['run', '-d', '--name', 'stays', '--network', 'none', IMAGE, 'sleep', '1000']);
   await d.must(['run', '--name', 'anonymous', '--network', 'none', '-v', '/data', IMAGE, 'true']);
-  const volumes = (await usage('?type=volume')).Volumes?.length;
+  const localVolumes = async () =>
+    (await usage('?type=volume')).Volumes?.filter((one) => one.Driver === 'local').length;
+  const volumes = await localVolumes();
   const refused = await d.berth(['container', 'prune'], { input: 'n\n' });
   expect([refused.code, refused.stderr]).toEqual([1, 'container prune has been cancelled\n']);
   const pruned = await d.berth(['container', 'prune'], { input: 'y\n' });
@@ -120,7 +134,7 @@ test('a running container and what it needs stay; the rest of containers goes, a
   expect(lines.filter((line) => /^[0-9a-f]{64}$/.test(line)).length).toBe(3);
   expect(pruned.stdout).toEndWith('\nTotal reclaimed space: 300kB\n');
   expect(await d.must(['ps', '-a', '--format', '{{.Names}}'])).toBe('stays');
-  expect((await usage('?type=volume')).Volumes?.length).toBe(volumes ?? -1);
+  expect(await localVolumes()).toBe(volumes ?? -1);
 }, 30_000);
 
 test('images: dangling ones, then all that no container needs', async () => {
