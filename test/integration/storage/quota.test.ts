@@ -14,10 +14,11 @@ const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'berth-quota-'));
 const mountPoint = path.join(directory, 'mnt');
 fs.mkdirSync(mountPoint);
 
+const tool = (name: string, ...args: string[]) => execFileSync(name, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+
 /** Mounts an ext4 of its own; why that is not possible here, else undefined. */
 function mountImage(): string | undefined {
   const image = path.join(directory, 'image');
-  const tool = (name: string, ...args: string[]) => execFileSync(name, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   try {
     fs.writeFileSync(image, '');
     fs.truncateSync(image, 512 * 2 ** 20);
@@ -32,7 +33,7 @@ function mountImage(): string | undefined {
 const missing = mountImage();
 if (missing !== undefined) console.log(`no ext4 with project quotas here: ${missing}`);
 afterAll(() => {
-  if (missing === undefined) execFileSync('umount', [mountPoint]);
+  if (missing === undefined) tool('umount', mountPoint);
   fs.rmSync(directory, { recursive: true });
 });
 
