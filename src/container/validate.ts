@@ -192,10 +192,10 @@ export function networkWishes(
   }
   const asked = { ...networking.EndpointsConfig };
   const first = mode === '' || mode === 'default' ? 'bridge' : mode;
-  if (asked['default'] !== undefined && first === 'bridge') {
-    asked['bridge'] ??= asked['default'];
-    delete asked['default'];
-  }
+  // What the stock CLI sends unasked: the options of whatever the default is.
+  const { default: unnamed } = asked;
+  if (unnamed !== undefined) asked[first] ??= unnamed;
+  delete asked['default'];
   const others = Object.keys(asked).filter((name) => name !== first);
   if (others.length > 0 && (first === 'host' || first === 'none')) {
     throw invalidParameter('conflicting options: cannot attach both user-defined and non-user-defined network-modes');

@@ -22,7 +22,7 @@ export type { AttachmentEnd, HeldPosition, Selection } from './protocol.ts';
 /** A logged container's client that takes nothing for so long is let go. */
 export const ATTACH_STALL_MS = 120_000;
 /** Longer than any client that means to read takes, short for one that does not. */
-const HEAD_LIMIT_MS = 250;
+const HEAD_LIMIT_MS = 1000;
 const COMMAND_PIPE_BYTES = 1 << 20;
 const COMMAND_RETRY_MS = 2;
 

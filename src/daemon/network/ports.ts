@@ -40,6 +40,8 @@ export function portRequestsOf(record: ContainerRecord): PortRequest[] {
 /** As inspect shows them: every exposed or published port, with where it can be reached now. */
 export function portMapOf(record: ContainerRecord, endpoints: readonly StoredEndpoint[]): PortMap {
   const map: PortMap = {};
+  // Nothing listens where nobody can come from.
+  if (endpoints.every(({ address, address6 }) => (address ?? address6) === undefined)) return map;
   const specs = [
     ...Object.keys(record.config.ExposedPorts ?? {}),
     ...Object.keys(record.hostConfig.PortBindings ?? {}),
