@@ -18,6 +18,14 @@ async function drive(d: TestDaemon, name: string): Promise<void> {
     if (name.startsWith('update')) await d.docker(['update', '--cpu-shares', '512', 'target'], { limitMs });
     else await d.docker(['pause', 'target'], { limitMs });
     if (name.startsWith('unpause')) await d.docker(['unpause', 'target'], { limitMs });
+  } else if (name.startsWith('commit.')) {
+    await d.docker(['run', '-d', '--name', 'target', '--network', 'none', IMG, 'sleep', '100'], { limitMs });
+    await d.docker(['commit', 'target', 'committed'], { limitMs });
+  } else if (/^(network|connect|disconnect)\./.test(name)) {
+    await d.docker(['run', '-d', '--name', 'target', IMG, 'sleep', '100'], { limitMs });
+    await d.docker(['network', 'create', 'net'], { limitMs });
+    await d.docker(['network', 'connect', 'net', 'target'], { limitMs });
+    await d.docker(['network', 'disconnect', 'net', 'target'], { limitMs });
   } else if (/^volume\.(?:un)?mount/.test(name)) {
     const volume = 'src=memory,dst=/data,volume-opt=type=tmpfs,volume-opt=device=tmpfs';
     await d.docker(['run', '--rm', '--network', 'none', '--mount', volume, IMG, 'true'], { limitMs });
@@ -43,6 +51,7 @@ for (const name of failpointNames)
     const left = (await d.must(['ps', '-aq'])).split('\n').filter((l) => l !== '');
     if (left.length > 0) await d.must(['rm', '-f', '-v', ...left]);
     expect(await d.must(['run', '--rm', '--name', 'target', IMG, 'echo', 'works'])).toBe('works');
+    await d.must(['network', 'prune', '-f']);
   }, 60_000);
 
 test('kill -9 at random moments of four clients that create, start, exec, stop and remove', async () => {

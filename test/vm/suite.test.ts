@@ -13,7 +13,7 @@ const root = path.resolve(import.meta.dirname, '../..');
 const SLOW = 8;
 const FILE_LIMIT_MS = 20 * 60_000;
 /** What needs another engine, or has nothing to do with the kernel. */
-const ELSEWHERE = /side-by-side|compose|integration\/client|load-save/;
+const ELSEWHERE = /side-by-side|compose|integration\/client|load-save|cli\/images/;
 /** Parts of file names, separated by commas. */
 const only = process.env['BERTH_VM_ONLY']?.split(',');
 
