@@ -47,7 +47,7 @@ export async function limitOf(d: TestDaemon, name: string, limit: Limit, shares 
       return read('cpu.weight') === String(cpuWeightOfShares(shares)) ? String(shares) : `weight ${read('cpu.weight')}`;
     case 'cpus':
       return read('cpuset.cpus');
-    case 'pids':
+    default:
       return read('pids.max');
   }
 }
