@@ -32,22 +32,17 @@ export async function limitOf(d: TestDaemon, name: string, limit: Limit, shares 
   }
   const directory = `/sys/fs/cgroup${lines.find((line) => line.startsWith('0::'))?.slice(3) ?? ''}`;
   const read = (file: string) => fs.readFileSync(`${directory}/${file}`, 'utf8').trim();
-  switch (limit) {
-    case 'memory':
-      return read('memory.max');
-    case 'memory+swap': {
-      const swap = read('memory.swap.max');
-      return swap === 'max' ? 'max' : String(Number(swap) + Number(read('memory.max')));
-    }
-    case 'reservation':
-      return read('memory.low');
-    case 'quota':
-      return read('cpu.max').split(' ')[0] ?? '';
-    case 'shares':
-      return read('cpu.weight') === String(cpuWeightOfShares(shares)) ? String(shares) : `weight ${read('cpu.weight')}`;
-    case 'cpus':
-      return read('cpuset.cpus');
-    default:
-      return read('pids.max');
-  }
+  const swapOf = (swap: string) => (swap === 'max' ? 'max' : String(Number(swap) + Number(read('memory.max'))));
+  const weightOf = (weight: string) =>
+    weight === String(cpuWeightOfShares(shares)) ? String(shares) : `weight ${weight}`;
+  const readers: Readonly<Record<Limit, () => string>> = {
+    memory: () => read('memory.max'),
+    'memory+swap': () => swapOf(read('memory.swap.max')),
+    reservation: () => read('memory.low'),
+    quota: () => read('cpu.max').split(' ')[0] ?? '',
+    shares: () => weightOf(read('cpu.weight')),
+    cpus: () => read('cpuset.cpus'),
+    pids: () => read('pids.max'),
+  };
+  return readers[limit]();
 }
