@@ -20,6 +20,7 @@ export interface SourceFile {
 function walk(directory: string, into: string[]): void {
   for (const entry of fs.readdirSync(path.join(root, directory), { withFileTypes: true })) {
     const name = path.join(directory, entry.name);
+    if (entry.name === 'node_modules') continue;
     if (entry.isDirectory()) walk(name, into);
     else if (/\.(ts|mjs)$/.test(entry.name)) into.push(name);
   }

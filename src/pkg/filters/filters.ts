@@ -48,9 +48,9 @@ function valuesOf(key: string, given: unknown): string[] {
 /** The form that all API versions we serve understand; '' for none. */
 export function encodeFilters(filters: Filters): string {
   if (filters.size === 0) return '';
-  const out: Record<string, Record<string, boolean>> = {};
-  for (const [key, values] of filters) out[key] = Object.fromEntries(values.map((value) => [value, true]));
-  return JSON.stringify(out);
+  // fromEntries: a key `__proto__` is one like any other.
+  const out = [...filters].map(([key, values]) => [key, Object.fromEntries(values.map((value) => [value, true]))]);
+  return JSON.stringify(Object.fromEntries(out));
 }
 
 /** Errors: invalid-parameter naming the first key that is not accepted. */
