@@ -1,7 +1,7 @@
 /** `create`, and the part of `run` that makes the container. */
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { ApiError } from '#api/client/api-error.ts';
-import { createContainer } from '#api/client/containers.ts';
+import { createContainer, removeContainer, waitContainer } from '#api/client/containers.ts';
 import type { CreateBody } from '#api/client/containers.ts';
 import { pullImage } from '#api/client/images.ts';
 import type { ContainerCreateResponse } from '#api/types/container.ts';
@@ -61,12 +61,14 @@ export async function makeContainer(
       `${PROGRAM}: invalid pull option: '${values.pull}': must be one of "always", "missing" or "never"`,
     );
   }
+  if (values.replace && values.name === '') {
+    throw new ExitError(125, `${PROGRAM}: cannot replace container without --name being set`);
+  }
   using idFile = new IdFile(values.cidfile);
   if (values.pull === 'always') await pull(context, image, values);
-  const options = { name: values.name, platform: values.platform };
   let created: ContainerCreateResponse;
   try {
-    created = await createContainer(context.client(), body, options);
+    created = await createOrReplace(context, values, body);
   } catch (error) {
     const missing =
       error instanceof ApiError && error.kind === 'not-found' && /No such image|not found/.test(error.message);
@@ -74,11 +76,45 @@ export async function makeContainer(
     const { repository, tag } = splitReference(image);
     if (!values.quiet) context.io.err(`Unable to find image '${repository}:${tag || 'latest'}' locally\n`);
     await pull(context, image, values);
-    created = await createContainer(context.client(), body, options);
+    created = await createOrReplace(context, values, body);
   }
   for (const warning of created.Warnings ?? []) context.io.err(`WARNING: ${warning}\n`);
   idFile.write(created.Id);
   return created;
+}
+
+/**
+ * With `--replace` the one that has the name is removed and the creation tried again: asking first would cost every
+ * other creation a request, and another could take the name between the two.
+ */
+async function createOrReplace(
+  context: CommandContext,
+  values: Values,
+  body: CreateBody,
+): Promise<ContainerCreateResponse> {
+  const client = context.client();
+  const { name, platform } = values;
+  try {
+    return await createContainer(client, body, { name, platform });
+  } catch (error) {
+    if (!values.replace || !(error instanceof ApiError) || error.kind !== 'conflict') throw error;
+  }
+  await removeNamed(context, name.replace(/^\//, ''));
+  return createContainer(client, body, { name, platform });
+}
+
+async function removeNamed(context: CommandContext, name: string): Promise<void> {
+  try {
+    await removeContainer(context.client(), name, { force: true, volumes: false, link: false });
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (error.kind === 'not-found') return;
+    if (error.kind !== 'conflict') throw error;
+    // Another removes it already (`--rm` of one that has just ended): the name is free when that is done.
+    await (await waitContainer(context.client(), name, 'removed')).exit.catch((failure: unknown) => {
+      if (!(failure instanceof ApiError) || failure.kind !== 'not-found') throw failure;
+    });
+  }
 }
 
 async function pull(context: CommandContext, image: string, values: Values): Promise<void> {

@@ -138,6 +138,7 @@ const PROCESS = {
   platform: text('Set platform if server is multi-platform capable'),
   pull: text('Pull image before running ("always", "missing", "never")', { initial: 'missing' }),
   quiet: flag('Suppress the pull output', { shorthand: 'q' }),
+  replace: flag('Remove a container of the same name first, with force; needs --name'),
   restart: text('Restart policy to apply when a container exits', { initial: 'no' }),
   rm: flag('Automatically remove the container and its associated anonymous volumes when it exits'),
   'stop-signal': text('Signal to stop the container'),

@@ -49,6 +49,25 @@ describe('run', () => {
     expect((await d.berth(['create', '--cidfile', file, IMG, 'true'])).code).toBe(125);
     await berth('rm', '-f', id);
   });
+  test('--replace takes the name from a container that has it, also a running one', async () => {
+    const first = await berth('run', '-d', '--replace', '--name', 'again', '--network', 'none', IMG, 'sleep', '100');
+    const refused = await d.berth(['run', '-d', '--name', 'again', '--network', 'none', IMG, 'true']);
+    expect([refused.code, refused.stderr.includes('is already in use by container')]).toEqual([125, true]);
+    const second = await berth('create', '--replace', '--name', 'again', '--network', 'none', IMG, 'true');
+    expect(second).not.toBe(first);
+    expect(await berth('inspect', '--format', '{{.Id}} {{.State.Status}}', 'again')).toBe(`${second} created`);
+    expect((await d.berth(['inspect', first])).code).toBe(1);
+    const out = await berth('run', '--rm', '--replace', '--name', 'again', '--network', 'none', IMG, 'echo', 'third');
+    expect(out).toBe('third');
+    expect((await d.berth(['inspect', 'again'])).code).toBe(1);
+  });
+  test('--replace without a name is refused', async () => {
+    for (const command of ['run', 'create']) {
+      const r = await d.berth([command, '--replace', '--network', 'none', IMG, 'true']);
+      expect(r.code).toBe(125);
+      expect(r.stderr).toContain('cannot replace container without --name being set');
+    }
+  });
   test('signals go to the program', async () => {
     const script = 'trap "echo got; exit 9" TERM; echo up; while :; do sleep 0.05; done';
     const child = spawn(path.join(root, 'berth'), [...none, IMG, 'sh', '-c', script], {
