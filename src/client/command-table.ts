@@ -18,6 +18,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   image: 'Manage images',
   jobs: 'Show and cancel what the daemon is doing',
   network: 'Manage networks',
+  quadlet: 'Make systemd units from .container, .volume and .network files',
   secret: 'Manage secrets of this host',
   system: 'Manage Berth',
   volume: 'Manage volumes',
@@ -257,6 +258,11 @@ export const COMMANDS: readonly TableEntry[] = [
     names: ['network rm', 'network remove'],
     summary: 'Remove one or more networks',
     load: async () => (await import('./network/connect.ts')).rm,
+  },
+  {
+    names: ['quadlet generate'],
+    summary: 'Write the units of all quadlet files: a systemd generator',
+    load: async () => (await import('./quadlet/generate-command.ts')).generate,
   },
   {
     names: ['secret create'],

@@ -1,6 +1,7 @@
 /** `network create`. */
-import { createNetwork } from '#api/client/networks.ts';
-import type { IpamPool } from '#api/types/network.ts';
+import { ApiError } from '#api/client/api-error.ts';
+import { createNetwork, inspectNetwork } from '#api/client/networks.ts';
+import type { IpamPool, NetworkCreateResponse } from '#api/types/network.ts';
 import { defineCommand, ExitError } from '../command.ts';
 import { toRecord } from '../container/variables.ts';
 import { flag, list, text } from '../flags/flag-spec.ts';
@@ -15,6 +16,7 @@ export const create = defineCommand({
     'config-only': flag('Create a configuration only network'),
     driver: text('Driver to manage the Network', { shorthand: 'd', initial: 'bridge' }),
     gateway: list('IPv4 or IPv6 Gateway for the master subnet', { typeName: 'strings' }),
+    ignore: flag('Succeed if a network of this name exists, whatever its options'),
     ingress: flag('Create swarm routing-mesh network'),
     internal: flag('Restrict external access to the network'),
     'ip-range': list('Allocate container ip from a sub-range', { typeName: 'strings' }),
@@ -29,7 +31,7 @@ export const create = defineCommand({
   },
   examples: ['berth network create app', 'berth network create --subnet 10.20.0.0/24 --internal db'],
   async run(context, { values, given, positionals: [name = ''] }) {
-    const created = await createNetwork(context.client(), {
+    const body = {
       Name: name,
       Driver: values.driver,
       Scope: values.scope,
@@ -52,7 +54,17 @@ export const create = defineCommand({
       },
       Options: toRecord(values.opt),
       Labels: toRecord(values.label),
-    });
+    };
+    let created: NetworkCreateResponse;
+    try {
+      created = await createNetwork(context.client(), body);
+    } catch (error) {
+      if (!values.ignore || !(error instanceof ApiError) || error.kind !== 'conflict') throw error;
+      const existing = await inspectNetwork(context.client(), name).catch(() => undefined);
+      // A conflict about something else, such as a pool that is taken.
+      if (existing?.Name !== name) throw error;
+      created = { Id: existing.Id, Warning: '' };
+    }
     if (created.Warning !== '') context.io.err(`WARNING: ${created.Warning}\n`);
     context.io.out(`${created.Id}\n`);
   },
