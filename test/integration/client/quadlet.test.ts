@@ -20,8 +20,12 @@ function write(name: string, text: string): void {
 }
 
 /** What systemd would run for a key of a unit. */
-async function execute(unit: string, key: string): Promise<{ code: number; stdout: string; stderr: string }> {
-  const text = fs.readFileSync(path.join(d.directory, 'normal', unit), 'utf8');
+async function execute(
+  unit: string,
+  key: string,
+  directory = path.join(d.directory, 'normal'),
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  const text = fs.readFileSync(path.join(directory, unit), 'utf8');
   const line = new RegExp(`^${key}=-?(.*)$`, 'm').exec(text)?.[1] ?? '';
   const [program, ...args] = splitWords(line.replaceAll('%N', unit.replace('.service', '')));
   expect(program).toBe('/usr/local/bin/berth');
@@ -80,6 +84,62 @@ test('units are written, linked, and their commands work', async () => {
   expect((await running).code).toBe(143);
   await execute('long.service', 'ExecStopPost');
   expect((await d.berth(['inspect', 'systemd-long'])).code).toBe(1);
+}, 60_000);
+
+test('the engine takes what the keys become', async () => {
+  const normal = path.join(d.directory, 'wide');
+  fs.mkdirSync(normal);
+  fs.mkdirSync(path.join(d.directory, 'quadlet-wide'));
+  fs.writeFileSync(path.join(d.directory, 'quadlet-wide/env'), 'FILE=yes\n');
+  const keys = [
+    `Image=${IMG}`,
+    'ContainerName=wide',
+    'AddCapability=NET_ADMIN',
+    'DropCapability=MKNOD',
+    'AddDevice=-/dev/null:/dev/nothing:rw',
+    'AddHost=there:10.0.0.1',
+    'Annotation=a=1',
+    'Environment=E=1',
+    'EnvironmentFile=./env',
+    'HealthCmd=true',
+    'HealthInterval=1m',
+    'HealthRetries=2',
+    'HealthStartPeriod=1s',
+    'HealthTimeout=2s',
+    'HealthOnFailure=kill',
+    'HostName=host',
+    'Label=l=1',
+    'LogDriver=local',
+    'LogOpt=max-size=1m',
+    'Memory=64m',
+    'Network=none',
+    'NoNewPrivileges=true',
+    'PidsLimit=50',
+    'Pull=never',
+    'ReadOnly=true',
+    'RunInit=true',
+    'SeccompProfile=unconfined',
+    'ShmSize=1m',
+    'StopSignal=SIGINT',
+    'StopTimeout=3',
+    'Tmpfs=/scratch:size=1m',
+    'Ulimit=nofile=100:100',
+    'Unmask=ALL',
+    'User=0',
+    'Group=0',
+    'GroupAdd=7',
+    'WorkingDir=/tmp',
+    'Entrypoint=["sh","-c"]',
+    'Exec="echo $E $FILE; pwd; hostname; ulimit -n; cat /dev/nothing; touch /scratch/x /run/x /tmp/x; touch /x 2>/dev/null || echo kept"',
+  ];
+  fs.writeFileSync(path.join(d.directory, 'quadlet-wide/w.container'), `[Container]\n${keys.join('\n')}\n`);
+  const env = { QUADLET_UNIT_DIRS: path.join(d.directory, 'quadlet-wide') };
+  expect(await d.berth(['quadlet', 'generate', normal], { env })).toEqual({ code: 0, stdout: '', stderr: '' });
+  expect(await execute('w.service', 'ExecStart', normal)).toEqual({
+    code: 0,
+    stdout: '1 yes\n/tmp\nhost\n100\nkept\n',
+    stderr: '',
+  });
 }, 60_000);
 
 test("a user's generator is refused", async () => {
