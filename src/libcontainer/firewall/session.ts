@@ -1,43 +1,62 @@
-/** A context of libnftables: text in, errors with the library's own words, JSON out. */
+/**
+ * A context of libnftables: text in, errors with the library's own words, JSON out. Making one costs more than a call, so
+ * it is kept between calls; but it holds half a megabyte for every table of the host, so not for long.
+ */
 import { systemError } from '#errdefs/errors.ts';
 import { type Handle, loadNftables, type Nftables } from '#sys/libraries.ts';
 
 /** NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_HANDLE */
 const OUTPUT = { text: 0, json: (1 << 4) | (1 << 3) } as const;
 
+const REST_MS = 2_000;
+
 export class NftablesSession implements Disposable {
   readonly #library: Nftables;
-  readonly #context: Handle;
+  #context: Handle | undefined;
+  #rest: NodeJS.Timeout | undefined;
 
   /** Errors: unavailable when libnftables is missing. */
   constructor() {
     this.#library = loadNftables();
-    this.#context = this.#library.ctxNew(0);
-    if (this.#context === 0) throw systemError('Cannot make a context of libnftables');
-    this.#library.bufferOutput(this.#context);
-    this.#library.bufferError(this.#context);
+  }
+
+  #made(): Handle {
+    this.#rest ??= setTimeout(() => this[Symbol.dispose](), REST_MS).unref();
+    if (this.#context !== undefined) return this.#context;
+    const context = this.#library.ctxNew(0);
+    if (context === 0) throw systemError('Cannot make a context of libnftables');
+    this.#library.bufferOutput(context);
+    this.#library.bufferError(context);
+    this.#context = context;
+    return context;
   }
 
   /** One transaction. `what` is for the message: "Cannot …". */
   run(what: string, text: string): void {
-    if (this.#library.runCmdFromBuffer(this.#context, text) === 0) return;
-    const message = this.#library.getErrorBuffer(this.#context).trim();
+    const context = this.#made();
+    if (this.#library.runCmdFromBuffer(context, text) === 0) return;
+    const message = this.#library.getErrorBuffer(context).trim();
     throw systemError(`Cannot ${what}: ${message === '' ? 'nft gives no reason' : message}`);
   }
 
   /** The answer to a `list` command. */
   json(command: string): unknown {
-    this.#library.outputSetFlags(this.#context, OUTPUT.json);
+    const context = this.#made();
+    this.#library.outputSetFlags(context, OUTPUT.json);
     try {
       this.run(`ask nftables: ${command}`, command);
-      const text = this.#library.getOutputBuffer(this.#context);
+      const text = this.#library.getOutputBuffer(context);
       return text === '' ? {} : JSON.parse(text);
     } finally {
-      this.#library.outputSetFlags(this.#context, OUTPUT.text);
+      this.#library.outputSetFlags(context, OUTPUT.text);
     }
   }
 
+  /** Lets go; the next call makes a context anew. */
   [Symbol.dispose](): void {
-    this.#library.ctxFree(this.#context);
+    clearTimeout(this.#rest);
+    this.#rest = undefined;
+    if (this.#context !== undefined) this.#library.ctxFree(this.#context);
+    this.#context = undefined;
   }
 }
