@@ -62,6 +62,9 @@ function end(container: string): void {
   old?.tcp.close();
 }
 
+// One question that goes wrong in an unforeseen way must not end the names of all containers.
+process.on('uncaughtException', (err) => log.error('a question to the DNS server failed', { err }));
+
 self.onmessage = ({ data }: MessageEvent<DnsCommand>) => {
   switch (data.op) {
     case 'networks':

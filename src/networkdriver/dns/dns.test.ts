@@ -1,7 +1,7 @@
 /** Wire format and tables of the embedded DNS server. */
 import { describe, expect, test } from 'bun:test';
 import * as fc from 'fast-check';
-import { framed, TcpMessages } from './forward.ts';
+import { Forwarder, framed, TcpMessages } from './forward.ts';
 import { answerTo, nameBytes, parseQuestion, RCODE, readAnswer, reversedAddress, TYPE } from './message.ts';
 import { NameTables } from './tables.ts';
 
@@ -131,3 +131,13 @@ test('messages of a stream, however it is cut', () => {
     ),
   );
 });
+
+test.each(['255.255.255.255', 'fd00:dead::1', 'no address'])(
+  'a server that cannot be reached at %s gives no answer, and no harm',
+  async (server) => {
+    const asked = query('x', TYPE.A);
+    for (const tcp of [false, true])
+      expect(await new Forwarder().ask(asked, question('x', TYPE.A), [server], tcp)).toBeUndefined();
+  },
+  20_000,
+);

@@ -88,8 +88,16 @@ function askByUdp(query: Uint8Array, server: string): Promise<Uint8Array | undef
   socket.on('message', (bytes) => {
     if (idOf(bytes) === idOf(query) && readAnswer(bytes) !== undefined) resolve(new Uint8Array(bytes));
   });
-  // Connected: answers of others do not come in.
-  socket.connect(DNS_PORT, server, () => socket.send(query));
+  // Connected: answers of others do not come in. Where no way leads to the server, connecting or sending fails.
+  socket.connect(DNS_PORT, server, () => {
+    try {
+      socket.send(query, (error) => {
+        if (error !== null) resolve(undefined);
+      });
+    } catch {
+      resolve(undefined);
+    }
+  });
   return promise.finally(() => {
     clearTimeout(timer);
     socket.close();
