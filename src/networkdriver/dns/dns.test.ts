@@ -132,7 +132,7 @@ test('messages of a stream, however it is cut', () => {
   );
 });
 
-test.each(['255.255.255.255', 'fd00:dead::1', 'no address'])(
+test.each(['127.0.0.254', '::1'])(
   'a server that cannot be reached at %s gives no answer, and no harm',
   async (server) => {
     const asked = query('x', TYPE.A);
