@@ -51,7 +51,8 @@ beforeAll(async () => {
       'set -e',
       'install -m 755 /berth/docker /usr/local/bin',
       'mkdir -p /root/berth/node_modules/.bin; cd /root/berth; tar xf /berth/tree.tar',
-      'install -m 755 /berth/bun node_modules/.bin/bun',
+      'mkdir -p node_modules/bun/bin; install -m 755 /berth/bun node_modules/bun/bin/bun.exe',
+      'ln -s ../bun/bin/bun.exe node_modules/.bin/bun',
     ].join('\n'),
     180_000,
   );
