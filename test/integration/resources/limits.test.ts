@@ -89,7 +89,7 @@ test('what this kernel has not is discarded with a warning, in the words of dock
   const r = await d.request('POST', '/v1.41/containers/create?name=warned', {
     Image: IMG,
     Cmd: ['true'],
-    HostConfig: { NetworkMode: 'none', KernelMemory: 50 << 20, BlkioWeight: 3, OomKillDisable: true },
+    HostConfig: { NetworkMode: 'none', KernelMemory: 50 << 20, BlkioWeight: 300, OomKillDisable: true },
   });
   expect(r.status).toBe(201);
   const warnings = Reflect.get(Object(r.body), 'Warnings') as string[];
