@@ -9,7 +9,7 @@ import { ok } from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { messageOf, systemError } from '#errdefs/errors.ts';
-import { openForeign } from '#libcontainer/firewall/foreign.ts';
+import { closeForeign, openForeign } from '#libcontainer/firewall/foreign.ts';
 import type { FirewallPort, FirewallPublished } from '#libcontainer/firewall/tables.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
 import {
@@ -440,6 +440,11 @@ export class BridgeDriver implements NetworkDriver {
     const { netlink, firewall } = this.#host;
     firewall.forgetBridge(bridge);
     firewall.apply();
+    try {
+      closeForeign(firewall.table, bridge);
+    } catch (err) {
+      log.warn('rules of a bridge stay in the firewall of others', { bridge, err });
+    }
     this.#ready = undefined;
     let index: number;
     try {

@@ -91,6 +91,15 @@ export function openForeign(table: string, bridge: string): string[] {
   return droppingChains(chains, table);
 }
 
+/** Takes back what `openForeign` has put into the places of others. Idempotent. */
+export function closeForeign(table: string, bridge: string): void {
+  using session = new NftablesSession();
+  for (const chain of decodeChains(session.json('list chains')).filter(isPlace)) {
+    const present = rulesIn(session, chain, `${table}: ${bridge}`);
+    if (present.length > 0) session.run(`leave "${nameOf(chain)}"`, deletion(chain, present));
+  }
+}
+
 const rulesIn = (session: NftablesSession, chain: Chain, comment: string): Rule[] =>
   decodeRules(session.json(`list chain ${nameOf(chain)}`)).filter((rule) => rule.comment === comment);
 

@@ -327,6 +327,9 @@ if (isInside(import.meta.path)) {
       run('nft', 'add chain inet fw FORWARD { type filter hook forward priority 0; policy drop; }');
       await using driver = await made();
       expect(driver.facts().warnings).toEqual(['nftables chain "inet fw FORWARD" drops packets of bridge "berth0"']);
+      expect(run('nft', 'list', 'chain', 'ip', 'filter', 'DOCKER-USER')).toContain('"berth: berth0"');
+      await driver.remove();
+      expect(run('nft', 'list', 'chain', 'ip', 'filter', 'DOCKER-USER')).not.toContain('berth0');
       machine.kill();
     });
 
