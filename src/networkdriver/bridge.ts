@@ -10,21 +10,17 @@ import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { messageOf, systemError } from '#errdefs/errors.ts';
 import { closeForeign, openForeign } from '#libcontainer/firewall/foreign.ts';
-import type { FirewallPort, FirewallPublished } from '#libcontainer/firewall/tables.ts';
+import type { FirewallPort } from '#libcontainer/firewall/tables.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
 import {
   ipv4Bytes,
   ipv4Number,
-  ipv4Text,
-  macBytes,
   macText,
   type Subnet,
   type Subnet6,
   subnet6Text,
-  subnetSize,
   subnetText,
 } from '#libcontainer/netlink/ip.ts';
-import { forgetConnections } from '#libcontainer/netlink/conntrack.ts';
 import {
   addAddress,
   addLoopbackRoute,
@@ -40,6 +36,7 @@ import {
 import { decodeLink } from '#libcontainer/netlink/rtnetlink-decode.ts';
 import { isNetlinkErrno, NetlinkSocket } from '#libcontainer/netlink/socket.ts';
 import { log } from '#pkg/log/log.ts';
+import { broadcastOf, forgetUdp, linkLocalOf, toFirewall } from './bridge-endpoint.ts';
 import { BridgeHost } from './bridge-host.ts';
 import { type BridgeConfig, type BridgeState, ensureBridge, hasIpv6 } from './bridge-link.ts';
 import type {
@@ -106,8 +103,6 @@ const MTU_DEFAULT = 1500;
 const INSIDE = 'eth0';
 const FIRST: JoinOptions = { interface: INSIDE, defaultRoute: true };
 const LOOPBACK_INDEX = 1;
-/** IPPROTO_UDP */
-const UDP = 17;
 /** The first free index of a new namespace. */
 const INSIDE_INDEX = 2;
 
@@ -365,7 +360,6 @@ export class BridgeDriver implements NetworkDriver {
   unpublish(endpoint: Endpoint, ports: readonly PublishedPort[]): void {
     this.#host.firewall.unpublish(toFirewall(endpoint, ports));
     for (const port of ports) this.#host.ports.release(port);
-    // A client that keeps its port would go on reaching an address that is nobody's, or another's.
     if (ports.some(({ protocol }) => protocol === 'udp')) forgetUdp(endpoint);
   }
 
@@ -471,34 +465,4 @@ export class BridgeDriver implements NetworkDriver {
     ok(this.#ready !== undefined, 'the bridge driver is ensured before use');
     return this.#ready;
   }
-}
-
-function broadcastOf({ ip, prefixLength }: EndpointAddress): string {
-  const size = subnetSize({ first: 0, prefixLength });
-  return ipv4Text(Math.floor(ipv4Number(ip) / size) * size + size - 1);
-}
-
-function forgetUdp({ address, address6 }: Endpoint): void {
-  for (const ip of [address?.ip, address6?.ip]) {
-    if (ip === undefined) continue;
-    try {
-      forgetConnections(ip, UDP);
-    } catch (err) {
-      log.warn('connections to a port that is gone are not forgotten', { ip, err });
-    }
-  }
-}
-
-/** The kernel's link-local address of a MAC address (RFC 4291, appendix A). */
-function linkLocalOf(mac: string): string {
-  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = macBytes(mac);
-  const words = [((a ^ 2) << 8) | b, (c << 8) | 0xff, 0xfe00 | d, (e << 8) | f];
-  return `fe80::${words.map((word) => word.toString(16)).join(':')}`;
-}
-
-function toFirewall({ address, address6 }: Endpoint, ports: readonly PublishedPort[]): FirewallPublished[] {
-  return ports.flatMap(({ protocol, hostIp, hostPort, port }) => {
-    const target = hostIp.includes(':') ? address6 : address;
-    return target === undefined ? [] : [{ protocol, hostIp, hostPort, ip: target.ip, port }];
-  });
 }

@@ -1,0 +1,42 @@
+/** What follows from an endpoint's addresses and ports alone. */
+import type { FirewallPublished } from '#libcontainer/firewall/tables.ts';
+import { forgetConnections } from '#libcontainer/netlink/conntrack.ts';
+import { ipv4Number, ipv4Text, macBytes, subnetSize } from '#libcontainer/netlink/ip.ts';
+import { log } from '#pkg/log/log.ts';
+import type { Endpoint, EndpointAddress, PublishedPort } from './driver.ts';
+
+/** IPPROTO_UDP */
+const UDP = 17;
+
+/** The last address of its network. */
+export function broadcastOf({ ip, prefixLength }: EndpointAddress): string {
+  const size = subnetSize({ first: 0, prefixLength });
+  return ipv4Text(Math.floor(ipv4Number(ip) / size) * size + size - 1);
+}
+
+/** A client that keeps its port would go on reaching an address that is nobody's, or another's. */
+export function forgetUdp({ address, address6 }: Endpoint): void {
+  for (const ip of [address?.ip, address6?.ip]) {
+    if (ip === undefined) continue;
+    try {
+      forgetConnections(ip, UDP);
+    } catch (err) {
+      log.warn('connections to a port that is gone are not forgotten', { ip, err });
+    }
+  }
+}
+
+/** The kernel's link-local address of a MAC address (RFC 4291, appendix A). */
+export function linkLocalOf(mac: string): string {
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = macBytes(mac);
+  const words = [((a ^ 2) << 8) | b, (c << 8) | 0xff, 0xfe00 | d, (e << 8) | f];
+  return `fe80::${words.map((word) => word.toString(16)).join(':')}`;
+}
+
+/** What the firewall has of an endpoint's published ports. */
+export function toFirewall({ address, address6 }: Endpoint, ports: readonly PublishedPort[]): FirewallPublished[] {
+  return ports.flatMap(({ protocol, hostIp, hostPort, port }) => {
+    const target = hostIp.includes(':') ? address6 : address;
+    return target === undefined ? [] : [{ protocol, hostIp, hostPort, ip: target.ip, port }];
+  });
+}
