@@ -36,6 +36,8 @@ export function wishOf(networkId: string, settings: EndpointSettings | null, mac
   if (ip !== '' && !isIPv4(ip)) throw invalidParameter(`invalid IPv4 address: ${ip}`);
   if (ip6 !== '' && !isIPv6(ip6)) throw invalidParameter(`invalid IPv6 address: ${ip6}`);
   if ((linkLocal ?? []).length > 0) throw notImplemented('LinkLocalIPs is not supported yet');
+  const [option] = Object.keys(settings?.DriverOpts ?? {});
+  if (option !== undefined) throw notImplemented(`DriverOpts "${option}" is not supported yet`);
   const wanted = (settings?.MacAddress ?? '') === '' ? mac : (settings?.MacAddress ?? '');
   if (wanted !== '' && !MAC.test(wanted)) throw invalidParameter(`invalid MAC address: ${wanted}`);
   return {

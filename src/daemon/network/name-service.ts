@@ -56,7 +56,8 @@ export class NameService implements Names {
 
   /** Soon, and once for all that changes at the same time. */
   changed(services: Wanted): void {
-    if (this.#planned) return;
+    // Every start and end comes by here: without networks of users there is nothing to tell.
+    if (this.#planned || services.networks.userNetworks().length === 0) return;
     this.#planned = true;
     queueMicrotask(() => {
       this.#planned = false;

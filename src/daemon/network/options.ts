@@ -58,6 +58,8 @@ function checkOption(key: string, value: string): void {
     case OPTION.gatewayMode6:
       if (value !== 'nat') throw notImplemented(`network option "${key}": mode "${value}" is not supported yet`);
       return;
+    case OPTION.containerPrefix:
+      throw notImplemented(`network option "${key}" is not supported yet`);
     default:
       // Docker's bridge driver ignores what it does not know, labels of other tools among it.
       if (key.startsWith(`${PREFIX}.bridge.`)) throw invalidParameter(`unknown network option "${key}"`);

@@ -75,13 +75,13 @@ test('a server inside keeps port 53, and TCP is answered', async () => {
   expect(out).toBe('free');
   const ip = await must('inspect', '-f', '{{.NetworkSettings.Networks.app.IPAddress}}', 'web');
   const query =
-    '\\000\\035\\022\\064\\001\\000\\000\\001\\000\\000\\000\\000\\000\\000\\003web\\000\\000\\001\\000\\001';
+    '\\000\\025\\022\\064\\001\\000\\000\\001\\000\\000\\000\\000\\000\\000\\003web\\000\\000\\001\\000\\001';
   const tcp = await must(
     'exec',
     'asks',
     'sh',
     '-c',
-    `printf '${query.replace('\\035', '\\025')}' | nc -w 2 127.0.0.11 53 | tail -c 4 | hexdump -e '4/1 "%d."'`,
+    `printf '${query}' | nc -w 2 127.0.0.11 53 | tail -c 4 | hexdump -e '4/1 "%d."'`,
   );
   expect(tcp).toBe(`${ip}.`);
 });
