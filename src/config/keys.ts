@@ -119,6 +119,8 @@ export const keySpecs: readonly KeySpec[] = [
   key('nri-opts', 'object', notYet({}), { flag: 'nri-opt' }),
   both('pidfile', 'text', honoured, { short: 'p' }),
   key('proxies', 'object', notYet({})),
+  // Ours: whether published ports must pass the host's own firewall.
+  both('publish-policy', 'text', honoured),
   both('raw-logs', 'flag', noEffect('the log is JSON lines without colours')),
   key('registry-mirrors', 'texts', notYet([]), { flag: 'registry-mirror', reload: true }),
   key('resolv-conf', 'text', notYet('')),

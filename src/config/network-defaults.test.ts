@@ -14,6 +14,7 @@ test('nothing given is what Docker does', () => {
     fixedCidr: '',
     options: {},
     ipForward: true,
+    publishPolicy: 'docker',
   });
 });
 

@@ -29,6 +29,8 @@ export interface NetworkDefaults {
   readonly options: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** Packets between networks and out of the host are switched on when they are off. */
   readonly ipForward: boolean;
+  /** `host-firewall`: published ports are reachable as far as the host's input chains say. */
+  readonly publishPolicy: 'docker' | 'host-firewall';
 }
 
 type Values = ReadonlyMap<string, ConfigValue>;
@@ -58,6 +60,7 @@ export function networkDefaultsOf(values: Values): NetworkDefaults {
     fixedCidr,
     options: optionsOf(values.get('default-network-opts')),
     ipForward: values.get('ip-forward') !== false,
+    publishPolicy: publishPolicyOf(textOf(values, 'publish-policy')),
   };
 }
 
@@ -65,6 +68,12 @@ const textOf = (values: Values, key: string): string => {
   const value = values.get(key);
   return typeof value === 'string' ? value : '';
 };
+
+function publishPolicyOf(text: string): NetworkDefaults['publishPolicy'] {
+  if (text === '' || text === 'docker') return 'docker';
+  if (text === 'host-firewall') return text;
+  throw invalidParameter(`invalid value for "publish-policy": "${text}": want docker or host-firewall`);
+}
 
 function isNetwork(text: string): boolean {
   const [base = '', length = '', more] = text.split('/');

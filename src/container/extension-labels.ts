@@ -5,6 +5,7 @@
 import type { RestartBackoff } from '#api/types/container.ts';
 import { invalidParameter, messageOf } from '#errdefs/errors.ts';
 import { parseDuration } from '#pkg/units/duration.ts';
+import { checkNetworkPolicy } from './network-policy.ts';
 
 /** `none`, `restart`, `stop` or `kill`, as podman's --health-on-failure. */
 export const HEALTH_ON_FAILURE_LABEL = 'berth.health.on-failure';
@@ -37,6 +38,7 @@ export function checkExtensionLabels(labels: Labels): void {
   }
   const backoff = labels?.[RESTART_BACKOFF_LABEL];
   if (backoff !== undefined) parseBackoff(backoff);
+  checkNetworkPolicy(labels, 'label');
 }
 
 function parseAction(text: string): HealthAction | undefined {

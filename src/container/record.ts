@@ -48,7 +48,9 @@ export interface StoredEndpoint {
     readonly hostIp: string;
     readonly hostPort: number;
     readonly port: number;
+    readonly judged?: boolean;
   }[];
+  readonly unguarded?: boolean;
   /** The default routes of the container lead through it. */
   readonly leads?: boolean;
 }

@@ -281,6 +281,7 @@ function settingsOf(config: DaemonConfig): DaemonSettings {
     dnsOptions: config.dnsOptions,
     networkOptions: config.networkDefaults.options,
     addressPools: config.networkDefaults.pools,
+    publishPolicy: config.networkDefaults.publishPolicy,
     containerDefaults: config.containerDefaults,
   };
 }

@@ -3,6 +3,7 @@
  * needs. Interfaces of other parts are declared here as far as the daemon uses them.
  */
 import type { ContainerDefaults } from '#config/container-defaults.ts';
+import type { PublishPolicy } from '#container/network-policy.ts';
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import type { LogArchiveBudget } from '#config/log-archive.ts';
 import type { Engine } from '#engine/engine.ts';
@@ -67,6 +68,8 @@ export interface DaemonSettings {
   readonly networkOptions: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** `default-address-pools`; empty: Docker's. */
   readonly addressPools: readonly { readonly base: string; readonly size: number }[];
+  /** Of published ports whose container and network do not say. */
+  readonly publishPolicy: PublishPolicy;
   readonly containerDefaults: ContainerDefaults;
 }
 

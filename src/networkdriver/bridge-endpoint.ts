@@ -35,8 +35,10 @@ export function linkLocalOf(mac: string): string {
 
 /** What the firewall has of an endpoint's published ports. */
 export function toFirewall({ address, address6 }: Endpoint, ports: readonly PublishedPort[]): FirewallPublished[] {
-  return ports.flatMap(({ protocol, hostIp, hostPort, port }) => {
+  return ports.flatMap(({ protocol, hostIp, hostPort, port, judged }) => {
     const target = hostIp.includes(':') ? address6 : address;
-    return target === undefined ? [] : [{ protocol, hostIp, hostPort, ip: target.ip, port }];
+    return target === undefined
+      ? []
+      : [{ protocol, hostIp, hostPort, ip: target.ip, port, ...(judged === true ? { judged } : {}) }];
   });
 }

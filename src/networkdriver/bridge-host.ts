@@ -3,6 +3,7 @@ import { Firewall } from '#libcontainer/firewall/firewall.ts';
 import { FirewallGuardian } from '#libcontainer/firewall/guardian.ts';
 import type { Subnet } from '#libcontainer/netlink/ip.ts';
 import { NetlinkSocket } from '#libcontainer/netlink/socket.ts';
+import { bounceOf, ensureBounce, hasBounce } from './bounce.ts';
 import { networksInUse } from './bridge-link.ts';
 import { HostPorts } from './host-ports.ts';
 import { type AddressPoolOption, choosePool, defaultPools } from './pools.ts';
@@ -29,8 +30,24 @@ export class BridgeHost implements Disposable {
     return choosePool(this.pools, [...networksInUse(this.netlink), ...taken]);
   }
 
+  /** Before the first port that the firewall of the host judges is published. Idempotent. */
+  judge(): void {
+    if (this.firewall.judges) return;
+    this.#makeBounce();
+    this.apply();
+  }
+
+  #makeBounce(): void {
+    const bounce = bounceOf(this.suffix);
+    ensureBounce(this.netlink, bounce);
+    this.firewall.setBounce(bounce);
+  }
+
   /** Writes the tables, and from then on repairs them. */
   apply(): void {
+    // Of a daemon before us: its tables are there, too.
+    if (!this.firewall.judges && (this.firewall.wantsJudging || hasBounce(this.netlink, bounceOf(this.suffix))))
+      this.#makeBounce();
     this.firewall.apply();
     this.#guardian ??= new FirewallGuardian(this.firewall.table, () => this.firewall.apply());
   }

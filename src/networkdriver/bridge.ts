@@ -236,6 +236,7 @@ export class BridgeDriver implements NetworkDriver {
           }),
       nameservers: containerNameservers(hostNameservers()),
       interface: INSIDE,
+      ...(request.unguarded === true ? { unguarded: true } : {}),
     };
   }
 
@@ -246,7 +247,7 @@ export class BridgeDriver implements NetworkDriver {
     const link = this.#link(endpoint);
     try {
       using inside = new NetlinkSocket(gate.netlink);
-      this.#host.firewall.addPort(this.#guarded(endpoint, address));
+      if (endpoint.unguarded !== true) this.#host.firewall.addPort(this.#guarded(endpoint, address));
       const index = this.#makePair({ link, master, address, gate, inside, name: options.interface });
       const { ip, prefixLength } = address;
       inside.run(
@@ -327,6 +328,7 @@ export class BridgeDriver implements NetworkDriver {
         }
       }
       if (taken.length > 0) this.#openLoopback(address6 !== undefined);
+      if (taken.some((port) => port.judged === true)) this.#host.judge();
       this.#host.firewall.publish(toFirewall(endpoint, taken));
     } catch (error) {
       for (const port of taken) this.#host.ports.release(port);
@@ -390,7 +392,11 @@ export class BridgeDriver implements NetworkDriver {
     // Before the table is written: running containers stay guarded throughout.
     const { firewall, ports } = this.#host;
     firewall.setPorts(
-      alive.flatMap((endpoint) => (endpoint.address === undefined ? [] : [this.#guarded(endpoint, endpoint.address)])),
+      alive.flatMap((endpoint) =>
+        endpoint.address === undefined || endpoint.unguarded === true
+          ? []
+          : [this.#guarded(endpoint, endpoint.address)],
+      ),
     );
     firewall.setPublished(alive.flatMap((endpoint) => toFirewall(endpoint, endpoint.ports ?? [])));
     await this.ensure();

@@ -23,6 +23,8 @@ export interface PublishedPort {
   readonly hostIp: string;
   readonly hostPort: number;
   readonly port: number;
+  /** The firewall of the host has its say (publish-policy host-firewall). */
+  readonly judged?: boolean;
 }
 
 /** A port that is to be published. */
@@ -34,6 +36,7 @@ export interface PortRequest {
   readonly hostPort: number;
   readonly hostPortEnd: number;
   readonly port: number;
+  readonly judged?: boolean;
 }
 
 export interface Endpoint {
@@ -47,6 +50,8 @@ export interface Endpoint {
   /** Name of its link inside; none where it has no link. */
   readonly interface?: string;
   readonly ports?: readonly PublishedPort[];
+  /** Its packets may have any sender. */
+  readonly unguarded?: boolean;
 }
 
 /** What a user asks of an endpoint. */
@@ -54,6 +59,7 @@ export interface EndpointRequest {
   readonly ip?: string;
   readonly ip6?: string;
   readonly mac?: string;
+  readonly unguarded?: boolean;
 }
 
 export interface JoinOptions {

@@ -24,12 +24,13 @@ export class HostPorts {
    */
   take(request: PortRequest, hostIp: string, target: string): PublishedPort {
     const { protocol, port } = request;
-    if (request.hostPort === 0) return this.#takeAny(request, hostIp, target);
+    const judged = request.judged === true ? { judged: true } : {};
+    if (request.hostPort === 0) return { ...this.#takeAny(request, hostIp, target), ...judged };
     let failure: unknown;
     for (let hostPort = request.hostPort; hostPort <= request.hostPortEnd; hostPort++) {
       try {
         this.#hold({ protocol, hostIp, hostPort }, `${target}:${port}`);
-        return { protocol, hostIp, hostPort, port };
+        return { protocol, hostIp, hostPort, port, ...judged };
       } catch (error) {
         failure = error;
       }

@@ -37,6 +37,8 @@ export class TestDaemon implements AsyncDisposable {
   #before: HostState | undefined;
   #child: ChildProcess | undefined;
   #log = '';
+  /** Of all networks that it has ever made. */
+  readonly #bridges = new Set<string>();
 
   constructor(options: DaemonOptions = {}) {
     const n = (process.pid * 8 + counter++) % 4096;
@@ -204,7 +206,17 @@ export class TestDaemon implements AsyncDisposable {
   }
 
   #marks(): string[] {
-    return [this.directory, this.dataRoot, this.#suffix(), this.bridge];
+    return [this.directory, this.dataRoot, this.#suffix(), this.bridge, ...this.#bridges];
+  }
+
+  /** A test that failed in the middle has networks left; bridges of those that it removed are leaks. */
+  async #removeNetworks(): Promise<void> {
+    const until = String(Math.ceil(Date.now() / 1000));
+    const filters = ['--filter', 'type=network', '--filter', 'event=create', '--format', '{{.Actor.ID}}'];
+    const made = await this.docker(['events', '--since', '0', '--until', until, ...filters], { limitMs: 10_000 });
+    for (const id of made.stdout.split('\n')) if (id !== '') this.#bridges.add(`br-${id.slice(0, 12)}`);
+    const left = (await this.docker(['network', 'ls', '-q', '--filter', 'type=custom'])).stdout.split('\n');
+    for (const id of left.filter((line) => line !== '')) await this.docker(['network', 'rm', id]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -213,6 +225,7 @@ export class TestDaemon implements AsyncDisposable {
     if (!alive && child !== undefined) await this.launch().catch(() => undefined);
     const ids = (await this.docker(['ps', '-aq'])).stdout.split('\n').filter((l) => l !== '');
     if (ids.length > 0) await this.docker(['rm', '-f', '-v', ...ids], { limitMs: 60_000 });
+    await this.#removeNetworks();
     await this.kill('SIGTERM');
     await eventually(
       'the processes of the test daemon end',
@@ -222,8 +235,10 @@ export class TestDaemon implements AsyncDisposable {
       },
       5_000,
     );
-    if (!this.#options.noBridge && fs.existsSync(`/sys/class/net/${this.bridge}`))
-      await run('ip', ['link', 'del', this.bridge]);
+    // What stays by design as long as the data root does.
+    for (const link of [...(this.#options.noBridge ? [] : [this.bridge]), `berth-o-${this.#suffix()}`]) {
+      await run('ip', ['link', 'del', link]);
+    }
     const before = this.#before;
     if (before !== undefined) {
       await removeOurGroups(this.#suffix());

@@ -50,11 +50,13 @@ export async function hostState(marker: string): Promise<HostState> {
   const cgroups = new Set<string>();
   cgroupsBelow('/sys/fs/cgroup', 0, cgroups);
   const mounts = fs.readFileSync('/proc/self/mountinfo', 'utf8').trim().split('\n');
+  // As this namespace has them; /sys shows those of whoever mounted it.
+  const links = await run('ip', ['-o', 'link']);
   const tables = await run('nft', ['list', 'tables']).catch(() => ({ stdout: '' }));
   return {
     mounts: new Set(mounts.map((l) => l.split(' ')[4] ?? '')),
     cgroups,
-    links: new Set(fs.readdirSync('/sys/class/net')),
+    links: new Set([...links.stdout.matchAll(/^\d+: ([^:@]+)/gm)].map(([, name = '']) => name)),
     tables: new Set(tables.stdout.trim().split('\n')),
     processes: processesOf(marker),
   };

@@ -11,6 +11,7 @@ import { fitResources } from '#container/fit-resources.ts';
 import { mountMappings } from '#container/idmap-option.ts';
 import { mergeConfig } from '#container/merge-config.ts';
 import type { MountSpec } from '#container/mount-spec.ts';
+import { withoutImagePolicies } from '#container/network-policy.ts';
 import { parseContainerName } from '#container/name.ts';
 import type { ContainerRecord } from '#container/record.ts';
 import { parseSecurityOptions } from '#container/security-opt.ts';
@@ -40,7 +41,8 @@ export async function createContainer(
   const { HostConfig: requestedHost, NetworkingConfig: networking, ...requestedConfig } = input.request;
   const name = input.name === '' ? undefined : parseContainerName(input.name);
   const image = resolveImage(services, requestedConfig.Image, input.platform);
-  const config = checkConfig(mergeConfig(requestedConfig, image.config.config ?? {}));
+  const merged = mergeConfig(requestedConfig, image.config.config ?? {});
+  const config = checkConfig({ ...merged, Labels: withoutImagePolicies(merged.Labels, requestedConfig.Labels) });
   const { resources: hostConfig, warnings } = fitResources(
     withDefaults(services, requestedHost),
     services.isolation.limits,

@@ -2,12 +2,14 @@
  * The endpoints of one container through a start: which networks it wants, their endpoints in order (eth0 first), the
  * default route, published ports, and their release.
  */
+import { egressOf, isUnguarded, publishPolicyOf } from '#container/network-policy.ts';
 import type { NetworkWish } from '#container/network-wish.ts';
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import { containerOfMode } from '#container/validate.ts';
 import { invalidParameter, messageOf, notFound, systemError } from '#errdefs/errors.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
 import { log } from '#pkg/log/log.ts';
+import type { PortRequest } from '#networkdriver/driver.ts';
 import type { Rollback } from '#pkg/rollback/rollback.ts';
 import type { Services } from '../services.ts';
 import { networkNameOf } from '../container/event.ts';
@@ -57,6 +59,7 @@ export async function allocateEndpoint(
     ...(wish.ip === '' ? {} : { ip: wish.ip }),
     ...(wish.ip6 === '' ? {} : { ip6: wish.ip6 }),
     ...(wish.mac === '' ? {} : { mac: wish.mac }),
+    ...(unguarded(record, network.options) ? { unguarded: true } : {}),
   });
   undo.defer(`release endpoint of ${network.name}`, () => driver.release(endpoint));
   return {
@@ -64,6 +67,12 @@ export async function allocateEndpoint(
     network: network.name,
     ...(endpoint.interface === undefined ? {} : { interface: `eth${index}` }),
   };
+}
+
+/** An egress policy tells containers by their addresses: then nobody may forge one. */
+function unguarded({ config }: ContainerRecord, options: Readonly<Record<string, string>>): boolean {
+  if (!isUnguarded(config.Labels, options)) return false;
+  return egressOf(config.Labels) === undefined && egressOf(options) === undefined;
 }
 
 function checkAddresses(name: string, userSubnets: readonly string[], { ip, ip6 }: NetworkWish): void {
@@ -119,8 +128,8 @@ export function publishPorts(
   endpoint: StoredEndpoint,
   undo: Rollback,
 ): StoredEndpoint {
-  const requests = portRequestsOf(record);
   const driver = driverOf(services, endpoint);
+  const requests = judgedAsAsked(services, record, endpoint, portRequestsOf(record));
   if (requests.length === 0 || driver === undefined) return endpoint;
   try {
     const ports = driver.publish(endpoint, requests);
@@ -132,6 +141,18 @@ export function publishPorts(
       { cause },
     );
   }
+}
+
+/** By the publish-policy of the container, its network, or the daemon. */
+export function judgedAsAsked(
+  services: Pick<Services, 'networks' | 'settings'>,
+  record: ContainerRecord,
+  endpoint: StoredEndpoint,
+  requests: readonly PortRequest[],
+): readonly PortRequest[] {
+  const options = services.networks.get(endpoint.networkId)?.record.options;
+  const policy = publishPolicyOf(services.settings.publishPolicy, record.config.Labels, options);
+  return policy === 'docker' ? requests : requests.map((request) => ({ ...request, judged: true }));
 }
 
 function driverOf(services: Services, endpoint: StoredEndpoint): Network['driver'] | undefined {

@@ -1,4 +1,5 @@
 /** Options of bridge networks, by Docker's names: what each must be. */
+import { checkNetworkPolicy, EGRESS, PUBLISH_POLICY, SPOOF_PROTECTION } from '#container/network-policy.ts';
 import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
 
 const PREFIX = 'com.docker.network';
@@ -13,6 +14,9 @@ export const OPTION = {
   defaultBridge: `${PREFIX}.bridge.default_bridge`,
   containerPrefix: `${PREFIX}.container_iface_prefix`,
 } as const;
+
+/** Ours, beyond Docker's. */
+const OWN: readonly string[] = [PUBLISH_POLICY, SPOOF_PROTECTION, ...Object.values(EGRESS)];
 
 type Options = Readonly<Record<string, string>>;
 
@@ -35,6 +39,7 @@ export function bridgeNameOf(record: { readonly id: string; readonly options: Op
 /** Errors: invalid-parameter naming the option and its value; not-implemented for what is not there. */
 export function checkBridgeOptions(options: Options): void {
   for (const [key, value] of Object.entries(options)) checkOption(key, value);
+  checkNetworkPolicy(options, 'network option');
 }
 
 function checkOption(key: string, value: string): void {
@@ -61,6 +66,7 @@ function checkOption(key: string, value: string): void {
     case OPTION.containerPrefix:
       throw notImplemented(`network option "${key}" is not supported yet`);
     default:
+      if (key.startsWith('berth.') && !OWN.includes(key)) throw invalidParameter(`unknown network option "${key}"`);
       // Docker's bridge driver ignores what it does not know, labels of other tools among it.
       if (key.startsWith(`${PREFIX}.bridge.`)) throw invalidParameter(`unknown network option "${key}"`);
   }

@@ -6,6 +6,9 @@
 import { NETLINK_NETFILTER, NetlinkError, NetlinkSocket } from '#libcontainer/netlink/socket.ts';
 import { log } from '#pkg/log/log.ts';
 import { portBatch } from './elements.ts';
+import { decodeChains } from './foreign.ts';
+import { chainDeletion, egressDeletion, egressText, type FirewallEgress, policyIdsOf } from './egress-text.ts';
+import type { Bounce } from './host-firewall-text.ts';
 import { NftablesSession } from './session.ts';
 import {
   deleteText,
@@ -13,10 +16,21 @@ import {
   type FirewallPort,
   type FirewallPublished,
   publishedText,
+  quoted,
   wholeText,
 } from './tables.ts';
 
+/** Groups of nfnetlink_log are the host's: each daemon has one of its own. */
+const LOG_GROUP = { ofDefault: 20_053, first: 20_100, count: 40_000 } as const;
+
 const keyOf = (port: FirewallPublished): string => JSON.stringify(port);
+
+/** Names of the chains of one table, from nft's JSON. */
+function chainNames(json: unknown, table: string): string[] {
+  return decodeChains(json)
+    .filter((chain) => chain.family === 'inet' && chain.table === table)
+    .map(({ name }) => name);
+}
 
 export class Firewall implements Disposable {
   /** Name of both tables: `berth`, or with the data root's six digits. */
@@ -24,6 +38,12 @@ export class Firewall implements Disposable {
   readonly #bridges = new Map<string, FirewallBridge>();
   readonly #ports = new Map<string, FirewallPort>();
   readonly #published = new Map<string, FirewallPublished>();
+  readonly #egress = new Map<string, FirewallEgress>();
+  #bounce: Bounce | undefined;
+  /** Called after the tables were written anew, since others may have emptied them. */
+  rewritten: () => void = () => undefined;
+  /** The group of nfnetlink_log that refused packets are told to. */
+  readonly logGroup: number;
   readonly #session = new NftablesSession();
   readonly #netfilter: NetlinkSocket;
   #disposed = false;
@@ -31,6 +51,9 @@ export class Firewall implements Disposable {
   /** Writes nothing. Errors: unavailable when libnftables is missing. */
   constructor(options: { readonly suffix?: string } = {}) {
     this.table = options.suffix === undefined ? 'berth' : `berth-${options.suffix}`;
+    const { suffix } = options;
+    this.logGroup =
+      suffix === undefined ? LOG_GROUP.ofDefault : LOG_GROUP.first + (Number.parseInt(suffix, 16) % LOG_GROUP.count);
     this.#netfilter = new NetlinkSocket(undefined, NETLINK_NETFILTER);
   }
 
@@ -60,8 +83,80 @@ export class Firewall implements Disposable {
       bridges: [...this.#bridges.values()],
       ports: [...this.#ports.values()],
       published: [...this.#published.values()],
+      egress: [...this.#egress.values()],
+      logGroup: this.logGroup,
+      ...(this.#bounce === undefined ? {} : { bounce: this.#bounce }),
     };
     this.#session.run('write the firewall table', wholeText(this.table, state));
+    this.rewritten();
+  }
+
+  get judges(): boolean {
+    return this.#bounce !== undefined;
+  }
+
+  /** A published port is to be judged, whether or not that is possible yet. */
+  get wantsJudging(): boolean {
+    return [...this.#published.values()].some((port) => port.judged === true);
+  }
+
+  /** From now on published ports can be judged; `apply` writes it. Preconditions: the links are there. */
+  setBounce(bounce: Bounce): void {
+    this.#bounce = bounce;
+  }
+
+  /** Takes policies that are in force already into the state; `apply` writes them. */
+  setEgress(policies: readonly FirewallEgress[]): void {
+    for (const one of policies) this.#egress.set(one.id, one);
+  }
+
+  /** Puts a policy in force, or another in its place: in one transaction. */
+  putEgress(egress: FirewallEgress): void {
+    const before = this.#egress.get(egress.id);
+    const first = this.#egress.size === 0;
+    this.#egress.set(egress.id, egress);
+    try {
+      if (first) this.apply();
+      else this.#session.run('write the egress policy', egressText(this.table, egress, quoted, before));
+    } catch (error) {
+      if (!first && this.#rewrite()) return;
+      if (before === undefined) this.#egress.delete(egress.id);
+      else this.#egress.set(egress.id, before);
+      throw error;
+    }
+  }
+
+  /** Others have taken what a change builds on: everything anew, the change with it. False when that fails, too. */
+  #rewrite(): boolean {
+    try {
+      this.apply();
+      return true;
+    } catch (err) {
+      log.info('the firewall tables cannot be written anew', { table: this.table, err });
+      return false;
+    }
+  }
+
+  /** Idempotent. */
+  removeEgress(id: string): void {
+    const before = this.#egress.get(id);
+    if (before === undefined) return;
+    this.#egress.delete(id);
+    try {
+      this.#session.run('take the egress policy back', egressDeletion(this.table, before, quoted));
+    } catch (err) {
+      log.info('an egress policy was not in the table any more', { table: this.table, err });
+      this.apply();
+    }
+  }
+
+  /** Chains of policies that nobody knows any more: a daemon was killed between a policy's end and its removal. */
+  sweepEgress(): void {
+    const known = new Set(this.#egress.keys());
+    const gone = policyIdsOf(chainNames(this.#session.json('list chains inet'), this.table)).filter(
+      (id) => !known.has(id),
+    );
+    if (gone.length > 0) this.#session.run('sweep egress policies', chainDeletion(this.table, gone));
   }
 
   /** Guards a port before it can send anything. Idempotent. */
@@ -109,7 +204,7 @@ export class Firewall implements Disposable {
     }
   }
 
-  /** Takes both tables away. */
+  /** Takes our tables away. */
   remove(): void {
     this.#session.run('remove the firewall table', deleteText(this.table));
   }

@@ -1,7 +1,7 @@
 /** The text of the tables. That the kernel takes it and what packets meet is test/integration/network. */
 import { describe, expect, test } from 'bun:test';
 import { portBatch } from './elements.ts';
-import { deleteText, wholeText } from './tables.ts';
+import { deleteText, publishedText, wholeText } from './tables.ts';
 
 const bridge = {
   name: 'berth0',
@@ -69,8 +69,36 @@ test('deleting is declared first', () => {
     'delete table inet berth',
     'add table bridge berth',
     'delete table bridge berth',
+    'add table ip berth',
+    'delete table ip berth',
+    'add table ip6 berth',
+    'delete table ip6 berth',
     '',
   ]);
+});
+
+test('a port that the firewall of the host judges is in the sets of those, of its family alone', () => {
+  const judged = { ...published, hostIp: '192.0.2.1', judged: true };
+  const text = publishedText('berth', [judged], 'delete');
+  expect(text.trim().split('\n')).toEqual([
+    'delete element inet berth pub4 { 192.0.2.1 . tcp . 8080 }',
+    'delete element inet berth judged4 { 192.0.2.1 . tcp . 8080 }',
+    'delete element ip berth judged4 { 192.0.2.1 . tcp . 8080 }',
+  ]);
+  const state = { bridges: [bridge], ports: [], published: [judged], bounce: { out: 'b0', back: 'b1' } };
+  const whole = wholeText('berth', state);
+  for (const family of ['inet', 'ip', 'ip6']) expect(whole).toContain(`flush set ${family} berth judged`);
+  expect(wholeText('berth', { ...state, published: [] })).not.toContain('add element ip');
+});
+
+test('without policies of egress there are no rules of them', () => {
+  expect(wholeText('berth', { bridges: [bridge], ports: [], published: [] })).not.toContain('egress');
+  const policy = { refusesRest: true, allow: [], deny: [] };
+  const egress = [{ id: '0123456789ab', policy, ips: ['172.17.0.2', 'fd00:1::2'], bridges: [] }];
+  const text = wholeText('berth', { bridges: [bridge], ports: [], published: [], egress, logGroup: 7 });
+  expect(text).toContain('add element inet berth egress4 { 172.17.0.2 : jump egress-0123456789ab }');
+  expect(text).toContain('add element inet berth egress6 { fd00:1::2 : jump egress-0123456789ab }');
+  expect(text).not.toContain('flush set inet berth known');
 });
 
 test('nothing but names and addresses reaches the grammar', () => {

@@ -8,6 +8,8 @@
  */
 
 import { addressBytes } from '#libcontainer/netlink/ip.ts';
+import { egressChains, egressMaps, egressText, type FirewallEgress, knownText } from './egress-text.ts';
+import { type Bounce, bounceText, judgedChain, judgedJump, judgedSets } from './host-firewall-text.ts';
 
 /** A bridge of ours and how it may talk. */
 export interface FirewallBridge {
@@ -39,12 +41,19 @@ export interface FirewallPublished {
   readonly hostPort: number;
   readonly ip: string;
   readonly port: number;
+  /** Packets from other machines must be what the host's input chains accept. */
+  readonly judged?: boolean;
 }
 
 export interface FirewallState {
   readonly bridges: readonly FirewallBridge[];
   readonly ports: readonly FirewallPort[];
   readonly published: readonly FirewallPublished[];
+  /** The pair of links by which judged packets come back; none: nothing is judged. */
+  readonly bounce?: Bounce;
+  readonly egress?: readonly FirewallEgress[];
+  /** Where refusals are told. */
+  readonly logGroup?: number;
 }
 
 /** Names reach nft's grammar: nothing else may. */
@@ -87,7 +96,13 @@ const guardSets = {
   nd6: 'typeof iifname . ether saddr . @th,64,128;',
 } as const;
 
-const inetChains = `
+interface Parts {
+  readonly bounce: Bounce | undefined;
+  readonly egress: boolean;
+  readonly logGroup: number;
+}
+
+const inetChains = ({ bounce, egress, logGroup }: Parts): string => `
   chain raw {
     type filter hook prerouting priority raw;
     iifname != "lo" ip daddr 127.0.0.0/8 drop
@@ -99,8 +114,10 @@ const inetChains = `
     dnat ip6 to ip6 daddr . meta l4proto . th dport map @pub6
     dnat ip6 to meta l4proto . th dport map @pub6any
   }
+${bounce === undefined ? '' : judgedChain}${egress ? egressChains(logGroup) : ''}
   chain prerouting {
     type nat hook prerouting priority dstnat;
+    ${bounce === undefined ? '' : judgedJump(bounce)}
     fib daddr type local meta l4proto { tcp, udp, sctp } jump publish
   }
   chain output {
@@ -119,6 +136,7 @@ const inetChains = `
     type filter hook forward priority filter;
     ct state established,related accept
     iifname . oifname @icc accept
+    ${egress ? 'iifname @bridges jump egress' : ''}
     iifname @internal drop
     oifname @internal drop
     iifname @bridges oifname != @bridges accept
@@ -191,16 +209,27 @@ function portElements(ports: readonly FirewallPort[]): Elements[] {
   ];
 }
 
-/** Element of a map of published ports: its name, its key, and what the key leads to. */
-function publishedElement(port: FirewallPublished): { map: keyof typeof inetMaps; key: string; value: string } {
+interface PublishedElement {
+  readonly table: 'inet' | 'ip' | 'ip6';
+  readonly set: string;
+  readonly key: string;
+  /** What the key of a map leads to. */
+  readonly value?: string;
+}
+
+/** Where a published port is: in the map that translates, and where it is judged also in the sets of those. */
+function publishedElements(port: FirewallPublished): PublishedElement[] {
   const v6 = isIpv6(port.ip);
   const any = port.hostIp === (v6 ? '::' : '0.0.0.0');
   const service = `${port.protocol} . ${wholePort(port.hostPort)}`;
-  return {
-    map: v6 ? (any ? 'pub6any' : 'pub6') : any ? 'pub4any' : 'pub4',
-    key: any ? service : `${address(port.hostIp)} . ${service}`,
-    value: `${address(port.ip)} . ${wholePort(port.port)}`,
-  };
+  const key = any ? service : `${address(port.hostIp)} . ${service}`;
+  const name = `${v6 ? '6' : '4'}${any ? 'any' : ''}`;
+  return [
+    { table: 'inet', set: `pub${name}`, key, value: `${address(port.ip)} . ${wholePort(port.port)}` },
+    ...(port.judged === true
+      ? (['inet', v6 ? 'ip6' : 'ip'] as const).map((table) => ({ table, set: `judged${name}`, key }))
+      : []),
+  ];
 }
 
 function wholePort(port: number): number {
@@ -212,10 +241,10 @@ function wholePort(port: number): number {
 export function publishedText(tableName: string, ports: readonly FirewallPublished[], verb: 'add' | 'delete'): string {
   const table = checked(tableName);
   return ports
-    .map(publishedElement)
+    .flatMap(publishedElements)
     .map(
-      ({ map, key, value }) =>
-        `${verb} element inet ${table} ${map} { ${key}${verb === 'add' ? ` : ${value}` : ''} }\n`,
+      ({ table: family, set, key, value }) =>
+        `${verb} element ${family} ${table} ${set} { ${key}${verb === 'add' && value !== undefined ? ` : ${value}` : ''} }\n`,
     )
     .join('');
 }
@@ -239,26 +268,32 @@ function checked(table: string): string {
   return table;
 }
 
-/** Both tables as they shall be, whatever is there. */
+/** Our tables as they shall be, whatever is there. */
 export function wholeText(tableName: string, state: FirewallState): string {
   const table = checked(tableName);
+  const { bounce, egress = [], logGroup = 0 } = state;
   return [
     `add table inet ${table}\nadd table bridge ${table}\n`,
     // Rules first: a set in use can be flushed, but not a chain that another rule jumps to be missing.
     `flush table inet ${table}\nflush table bridge ${table}\n`,
-    declare('inet', table, 'set', inetSets),
-    declare('inet', table, 'map', inetMaps),
+    declare('inet', table, 'set', { ...inetSets, ...(bounce === undefined ? {} : judgedSets) }),
+    declare('inet', table, 'map', { ...inetMaps, ...(egress.length === 0 ? {} : egressMaps) }),
+    egress.length === 0 ? '' : knownText(table),
     declare('bridge', table, 'set', guardSets),
-    `table inet ${table} {${inetChains}}\n`,
+    bounce === undefined ? '' : bounceText(table, bounce),
+    `table inet ${table} {${inetChains({ bounce, egress: egress.length > 0, logGroup })}}\n`,
     `table bridge ${table} {${guardChains}}\n`,
     fill('inet', table, bridgeElements(state.bridges)),
     publishedText(table, state.published, 'add'),
     fill('bridge', table, portElements(state.ports)),
+    ...egress.map((one) => egressText(table, one, quoted)),
   ].join('');
 }
 
 export function deleteText(tableName: string): string {
   const table = checked(tableName);
   // Declared first, since deleting what is not there fails.
-  return ['inet', 'bridge'].map((family) => `add table ${family} ${table}\ndelete table ${family} ${table}\n`).join('');
+  return ['inet', 'bridge', 'ip', 'ip6']
+    .map((family) => `add table ${family} ${table}\ndelete table ${family} ${table}\n`)
+    .join('');
 }
