@@ -1,6 +1,6 @@
 /**
- * HostConfig.SecurityOpt: `no-new-privileges`, `seccomp=`, `apparmor=`, `label=disable`, `systempaths=unconfined`, and of
- * our own `userns=MODE`, since the docker CLI lets nothing but `--userns host` through. All else is refused by name.
+ * HostConfig.SecurityOpt: `no-new-privileges`, `seccomp=`, `apparmor=`, `label=disable`, `systempaths=unconfined`,
+ * `writable-cgroups`, and of our own `userns=MODE`, since the docker CLI lets nothing but `--userns host` through. All else is refused by name.
  */
 import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
 import { parseUsernsMode } from './user-namespace.ts';
@@ -13,6 +13,8 @@ export interface SecurityOptions {
   readonly apparmor: string | undefined;
   /** No path is masked or made read-only. */
   readonly systemPathsUnconfined: boolean;
+  /** Whether /sys/fs/cgroup may be written; undefined: as `--privileged` says. */
+  readonly writableCgroups: boolean | undefined;
   /** As HostConfig.UsernsMode. */
   readonly userns: string | undefined;
 }
@@ -22,6 +24,7 @@ export function parseSecurityOptions(list: readonly string[]): SecurityOptions {
   let seccomp = 'default';
   let apparmor: string | undefined;
   let systemPathsUnconfined = false;
+  let writableCgroups: boolean | undefined;
   let userns: string | undefined;
   for (const option of list) {
     const { key, value } = split(option);
@@ -51,12 +54,13 @@ export function parseSecurityOptions(list: readonly string[]): SecurityOptions {
         userns = value;
         break;
       case 'writable-cgroups':
-        throw notImplemented(`SecurityOpt "${option}" is not supported yet`);
+        writableCgroups = parseBoolean(value ?? 'true', option);
+        break;
       default:
         throw invalidParameter(`invalid --security-opt 2: "${option}"`);
     }
   }
-  return { noNewPrivileges, seccomp, apparmor, systemPathsUnconfined, userns };
+  return { noNewPrivileges, seccomp, apparmor, systemPathsUnconfined, writableCgroups, userns };
 }
 
 /** `key=value`; `key:value` is the older form. */

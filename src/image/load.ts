@@ -43,6 +43,7 @@ async function load(store: ImageStore, input: LoadInput): Promise<LoadedImage[]>
   await using early = new EarlyLayers(store, input.signal);
   await using spool = await spoolArchive(input.archive, {
     content: store.content,
+    inflate: (file, to, options) => store.layers.inflate(file, to, options),
     signal: input.signal,
     arrived: (file) => early.offer(file),
   });

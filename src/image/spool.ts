@@ -5,6 +5,7 @@
  *
  * Names in the archive are only keys of a map here; no path is ever made of one.
  */
+import * as fs from 'node:fs';
 import { Readable } from 'node:stream';
 import zlib from 'node:zlib';
 import { BerthError, cancelled, dataLoss, messageOf, systemError } from '#errdefs/errors.ts';
@@ -33,6 +34,8 @@ export interface SpooledFile {
 
 export interface SpoolOptions {
   readonly content: ContentStore;
+  /** Inflates a file into a new one, off this thread: for what the runtime has no threads for. */
+  readonly inflate: (file: string, to: string, options: { readonly signal?: AbortSignal | undefined }) => Promise<void>;
   readonly signal?: AbortSignal | undefined;
   /** A file is complete. */
   readonly arrived?: (file: SpooledFile) => void;
@@ -99,7 +102,7 @@ export async function spoolArchive(archive: AsyncIterable<Uint8Array>, options: 
   const spool = made.use(new Spool());
   const sink = made.use(new SpoolSink(spool, options));
   const parser = new TarParser(sink);
-  for await (const chunk of inflated(archive)) {
+  for await (const chunk of inflated(archive, options)) {
     if (options.signal?.aborted === true) throw cancelled('the load was cancelled');
     parser.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
     await sink.room();
@@ -206,7 +209,7 @@ class SpoolSink implements TarSink, AsyncDisposable {
 }
 
 /** The stream itself, or what it inflates to. */
-async function* inflated(archive: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* inflated(archive: AsyncIterable<Uint8Array>, options: SpoolOptions): AsyncGenerator<Uint8Array> {
   const iterator = archive[Symbol.asyncIterator]();
   let head: Buffer = Buffer.alloc(0);
   let ended = false;
@@ -233,6 +236,10 @@ async function* inflated(archive: AsyncIterable<Uint8Array>): AsyncGenerator<Uin
     yield* whole();
     return;
   }
+  if (kind === 'xz' || kind === 'bzip2') {
+    yield* inflatedByFile(whole(), options);
+    return;
+  }
   const inflate = kind === 'gzip' ? zlib.createGunzip() : zlib.createZstdDecompress();
   const source = Readable.from(whole(), { objectMode: false });
   source.on('error', (error) => inflate.destroy(error));
@@ -246,5 +253,23 @@ async function* inflated(archive: AsyncIterable<Uint8Array>): AsyncGenerator<Uin
     throw dataLoss(`invalid image archive: ${kind}: ${why}`, { cause });
   } finally {
     source.destroy();
+  }
+}
+
+/** By way of the disk: nothing holds so much, and these formats are rare and slow anyway. */
+async function* inflatedByFile(archive: AsyncIterable<Uint8Array>, options: SpoolOptions): AsyncGenerator<Uint8Array> {
+  await using packed = await spoolPlain(archive, options);
+  const file = `${packed.path}.tar`;
+  try {
+    await options.inflate(packed.path, file, { signal: options.signal });
+    await using handle = await fs.promises.open(file, 'r');
+    // The name is not needed any more; the space goes with the descriptor.
+    await fs.promises.rm(file);
+    for await (const chunk of handle.createReadStream({ highWaterMark: 1 << 20 })) {
+      // as: without an encoding it yields buffers.
+      yield chunk as Buffer;
+    }
+  } finally {
+    await fs.promises.rm(file, { force: true });
   }
 }

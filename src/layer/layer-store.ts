@@ -88,6 +88,11 @@ export class LayerStore {
     return store;
   }
 
+  /** Off this thread; see ArchivePool.inflate. */
+  inflate(file: string, to: string, options: { readonly signal?: AbortSignal | undefined }): Promise<void> {
+    return this.#pool.inflate(file, to, options);
+  }
+
   get driverName(): 'overlay' | 'vfs' {
     return this.#driver.name;
   }

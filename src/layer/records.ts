@@ -6,11 +6,14 @@ import type { ChainId, DiffId } from './chain-id.ts';
 export const LAYER_KIND = 'layer';
 export const READ_WRITE_KIND = 'rw-layer';
 
+/** What every reader of images knows; others are inflated before they are kept. */
+export type KeptCompression = Exclude<Compression, 'xz' | 'bzip2'>;
+
 /** The kept tar of a layer. */
 export interface LayerBlob {
   readonly digest: string;
   readonly size: number;
-  readonly compression: Compression;
+  readonly compression: KeptCompression;
 }
 
 /** A read-only layer; its id is its ChainId. */

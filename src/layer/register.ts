@@ -5,15 +5,17 @@
  * `prepareLayer` starts before the stack is known (a layer arrives before the manifest that names it); its work is used
  * by `registerLayers` or dropped when it is disposed.
  */
+import * as fs from 'node:fs';
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { dataLoss } from '#errdefs/errors.ts';
 import type { DiffTarget, GraphDriver } from '#graphdriver/driver.ts';
+import type { Compression } from '#pkg/archive/compression.ts';
 import type { ArchiveResult } from '#pkg/archive/jobs.ts';
 import type { ArchivePool } from '#pkg/archive/pool.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { type ChainId, chainIds, type DiffId } from './chain-id.ts';
-import type { Layer } from './records.ts';
+import type { KeptCompression, Layer } from './records.ts';
 
 export interface LayerSource {
   readonly diffId: DiffId;
@@ -72,7 +74,7 @@ export async function measureLayer(
   file: string,
   signal: AbortSignal | undefined,
 ): Promise<PreparedLayer> {
-  const result = await means.pool.run({ kind: 'measure', file }, { signal });
+  const result = await keepable(means, file, await means.pool.run({ kind: 'measure', file }, { signal }), signal);
   return { result, target: undefined, [Symbol.asyncDispose]: async () => undefined };
 }
 
@@ -86,13 +88,34 @@ export async function prepareLayer(
   const diff = await means.driver.diffTarget(cacheId, undefined);
   try {
     const job = { kind: 'unpack', file, target: diff.path, whiteouts: diff.whiteouts } as const;
-    const result = await means.pool.run(job, { signal });
+    const result = await keepable(means, file, await means.pool.run(job, { signal }), signal);
     failpoint('load.layer-unpacked');
     return { result, target: { cacheId, diff }, [Symbol.asyncDispose]: () => diff[Symbol.asyncDispose]() };
   } catch (error) {
     await diff[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/**
+ * Blobs are kept as what every reader of images knows. Others (xz, bzip2) are known only from `load` and `import`: their
+ * file is replaced by the tar that is in it.
+ */
+async function keepable(
+  means: Means,
+  file: string,
+  result: ArchiveResult,
+  signal: AbortSignal | undefined,
+): Promise<ArchiveResult> {
+  if (isKept(result.compression)) return result;
+  const inflated = `${file}.tar`;
+  try {
+    await means.pool.inflate(file, inflated, { signal });
+    await fs.promises.rename(inflated, file);
+  } finally {
+    await fs.promises.rm(inflated, { force: true });
+  }
+  return { ...result, compression: 'plain', blobDigest: result.diffId, blobSize: result.tarSize };
 }
 
 /** See LayerStore.register. */
@@ -230,7 +253,8 @@ async function registerOneByOne(
       parent === undefined ? undefined : committed.cacheIdOf(parent),
     );
     const job = { kind: 'unpack', file: source.file, target: diff.path, whiteouts: diff.whiteouts } as const;
-    const result = await means.pool.run(job, { signal: options.signal });
+    const { signal } = options;
+    const result = await keepable(means, source.file, await means.pool.run(job, { signal }), signal);
     failpoint('load.layer-unpacked');
     checkDigests(index, source, result);
     await diff.commit();
@@ -239,7 +263,11 @@ async function registerOneByOne(
   return await committed.record(chain, options.keep);
 }
 
+const isKept = (kind: Compression): kind is KeptCompression => kind !== 'xz' && kind !== 'bzip2';
+
 function layerOf(chainId: ChainId, parent: ChainId | undefined, cacheId: string, result: ArchiveResult): Layer {
+  const { compression } = result;
+  assert(isKept(compression), 'what is kept has been inflated');
   return {
     chainId,
     // as: checked against the wanted DiffId before.
@@ -248,7 +276,7 @@ function layerOf(chainId: ChainId, parent: ChainId | undefined, cacheId: string,
     cacheId,
     size: result.counts.bytes,
     tarSize: result.tarSize,
-    blob: { digest: result.blobDigest, size: result.blobSize, compression: result.compression },
+    blob: { digest: result.blobDigest, size: result.blobSize, compression },
   };
 }
 

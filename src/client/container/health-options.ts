@@ -26,6 +26,12 @@ export const EXTENSION_FLAGS = {
   'health-on-failure': text('What to do once the container turns unhealthy ("none", "restart", "stop", "kill")', {
     typeName: 'action',
   }),
+  systemd: text(
+    'Give the container what systemd needs as its first process ("true": when it is one, "always", "false")',
+    {
+      typeName: 'mode',
+    },
+  ),
   'restart-backoff': text('Waits between restarts by the policy: FIRST[,max=MAX][,factor=N][,reset=AFTER]', {
     typeName: 'waits',
   }),
@@ -35,6 +41,7 @@ type Values = FlagValues<typeof HEALTH_FLAGS>;
 
 const HEALTH_ON_FAILURE_LABEL = 'berth.health.on-failure';
 const RESTART_BACKOFF_LABEL = 'berth.restart.backoff';
+const SYSTEMD_LABEL = 'berth.systemd';
 
 export function healthOf(values: Values): HealthConfig | undefined {
   const tests = [
@@ -76,6 +83,7 @@ export function healthOf(values: Values): HealthConfig | undefined {
 export function extensionLabels(values: FlagValues<typeof EXTENSION_FLAGS>): Record<string, string> {
   return {
     ...(values['health-on-failure'] === '' ? {} : { [HEALTH_ON_FAILURE_LABEL]: values['health-on-failure'] }),
+    ...(values.systemd === '' ? {} : { [SYSTEMD_LABEL]: values.systemd }),
     ...(values['restart-backoff'] === '' ? {} : { [RESTART_BACKOFF_LABEL]: values['restart-backoff'] }),
   };
 }

@@ -3,6 +3,7 @@ import type { Mount } from '#libcontainer/spec.ts';
 import { mountMappings } from '../idmap-option.ts';
 import { depth } from '../mount-spec.ts';
 import type { ContainerRecord } from '../record.ts';
+import { parseSecurityOptions } from '../security-opt.ts';
 
 const SHM_DEFAULT_BYTES = 64 * 1024 * 1024;
 
@@ -48,6 +49,7 @@ export function mountsOf(input: MountsInput): Mount[] {
 function kernelMounts(input: MountsInput): Mount[] {
   const { hostConfig } = input.record;
   const access = hostConfig.Privileged ? 'rw' : 'ro';
+  const { writableCgroups = hostConfig.Privileged } = parseSecurityOptions(hostConfig.SecurityOpt ?? []);
   return [
     { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
     {
@@ -67,7 +69,7 @@ function kernelMounts(input: MountsInput): Mount[] {
       destination: '/sys/fs/cgroup',
       type: 'cgroup',
       source: 'cgroup',
-      options: [access, 'nosuid', 'noexec', 'nodev'],
+      options: [writableCgroups ? 'rw' : 'ro', 'nosuid', 'noexec', 'nodev'],
     },
     ...ipcMounts(input),
   ];

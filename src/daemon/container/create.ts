@@ -16,6 +16,7 @@ import { parseContainerName } from '#container/name.ts';
 import type { ContainerRecord } from '#container/record.ts';
 import { parseSecurityOptions } from '#container/security-opt.ts';
 import { newState } from '#container/state.ts';
+import { withSystemdMode } from '#container/systemd-mode.ts';
 import type { UserNamespace } from '#container/user-namespace.ts';
 import { rootSizeOf, checkConfig, checkHostConfig, containerOfMode, networkWishes } from '#container/validate.ts';
 import { invalidParameter, messageOf, notFound } from '#errdefs/errors.ts';
@@ -42,9 +43,12 @@ export async function createContainer(
   const name = input.name === '' ? undefined : parseContainerName(input.name);
   const image = resolveImage(services, requestedConfig.Image, input.platform);
   const merged = mergeConfig(requestedConfig, image.config.config ?? {});
-  const config = checkConfig({ ...merged, Labels: withoutImagePolicies(merged.Labels, requestedConfig.Labels) });
+  const id = newId(services);
+  const asked = withSystemdMode({ asked: requestedConfig.Labels, config: merged, host: requestedHost, id });
+  const labels = withoutImagePolicies(merged.Labels, requestedConfig.Labels);
+  const config = checkConfig({ ...asked.config, Labels: labels });
   const { resources: hostConfig, warnings } = fitResources(
-    withDefaults(services, requestedHost),
+    withDefaults(services, asked.host),
     services.isolation.limits,
   );
   const networks = networkWishes(networking, hostConfig.NetworkMode, config.MacAddress ?? '');
@@ -61,14 +65,20 @@ export async function createContainer(
   const mounts = wantedMounts(services, hostConfig, config);
   if (hostConfig.Secrets !== undefined) (await import('../secret/use.ts')).checkSecrets(services, hostConfig);
 
-  const id = newId(services);
   const hostname = withHostname(services, config, hostConfig, id);
   // Nothing is awaited from here to the record's insertion: the range of ids is taken by it.
   const userns = userNamespaceOf(services, hostConfig);
+  checkWritableCgroups(hostConfig, userns);
   for (const mount of mounts) mountMappings(mount, userns);
   const record = recordOf({ services, id, name, image, config: hostname, hostConfig, userns, networks });
   await makeContainer(services, record, mounts, image, signal);
   return { Id: id, Warnings: [...warnings] };
+}
+
+/** The group is the host's root's: inside a user namespace writing would fail at whatever comes first. */
+function checkWritableCgroups(host: HostConfig, userns: UserNamespace | undefined): void {
+  if (userns === undefined || parseSecurityOptions(host.SecurityOpt ?? []).writableCgroups !== true) return;
+  throw invalidParameter('option WritableCgroups conflicts with user namespaces');
 }
 
 function resolveImage(services: Services, reference: string, platform: string): Image {

@@ -7,7 +7,7 @@ import { conflict, notFound } from '#errdefs/errors.ts';
 import { type CgroupLayout, containerPath } from '#libcontainer/cgroups/layout.ts';
 import type { Cgroup } from '#libcontainer/cgroups/cgroup.ts';
 import type { CgroupPressure, CgroupStats } from '#libcontainer/cgroups/stats.ts';
-import { createCgroup, openCgroup } from '#libcontainer/cgroups/cgroups.ts';
+import { createCgroup, hasWritableCgroups, openCgroup } from '#libcontainer/cgroups/cgroups.ts';
 import { type PreparedExec, prepareExec } from '#libcontainer/exec.ts';
 import type { Hooks, Resources, State } from '#libcontainer/spec.ts';
 import { type PreparedStart, prepareStart, START_DEADLINE_MS } from '#libcontainer/start.ts';
@@ -72,7 +72,12 @@ export class NativeDriver implements ExecDriver {
     const client = await this.#link.connected();
     const path = spec.linux?.cgroupsPath ?? containerPath(this.#options.cgroups, id);
     const process = this.#newProcess(id, () =>
-      createCgroup({ host: this.#options.cgroups.host, path, resources: spec.linux?.resources ?? {} }),
+      createCgroup({
+        host: this.#options.cgroups.host,
+        path,
+        resources: spec.linux?.resources ?? {},
+        named: hasWritableCgroups(spec),
+      }),
     );
     try {
       using pipes = new StdioPipes(request.stdio);

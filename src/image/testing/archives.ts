@@ -69,7 +69,10 @@ export function configOf(image: TestImage): Buffer {
 export const idOf = (image: TestImage): string => `sha256:${sha256(configOf(image))}`;
 
 /** As Docker wrote it before 25: `<id>/layer.tar`, `<hex>.json`, a repeated layer as a link. */
-export function oldDockerArchive(images: readonly TestImage[]): Buffer {
+export function oldDockerArchive(
+  images: readonly TestImage[],
+  packed: (layer: Buffer) => Buffer = (layer) => layer,
+): Buffer {
   const members: Member[] = [];
   const first = new Map<string, string>();
   const manifest = images.map((image, n) => {
@@ -78,7 +81,7 @@ export function oldDockerArchive(images: readonly TestImage[]): Buffer {
       const name = `${id}/layer.tar`;
       members.push(directory(id), file(`${id}/VERSION`, '1.0'), file(`${id}/json`, '{"id":"x"}'));
       const known = first.get(sha256(layer));
-      if (known === undefined) members.push(file(name, layer));
+      if (known === undefined) members.push(file(name, packed(layer)));
       else members.push(symlink(name, `../${known}`));
       first.set(sha256(layer), name);
       return name;

@@ -1,6 +1,6 @@
 /** Where a cgroup comes from: made new with its limits, or opened again after a restart of the daemon. */
 import { invalidParameter } from '#errdefs/errors.ts';
-import type { Resources } from '#libcontainer/spec.ts';
+import type { Resources, Spec } from '#libcontainer/spec.ts';
 import type { Cgroup } from './cgroup.ts';
 import type { CgroupHost } from './detect.ts';
 import { CgroupV1, createCgroupV1 } from './v1.ts';
@@ -11,15 +11,22 @@ export interface CgroupRequest {
   /** Absolute, below the mount point of each hierarchy: `/berth/ID`. */
   readonly path: string;
   readonly resources: Resources;
+  /** v1: a group in the hierarchy `name=systemd` as well. A container that may write its cgroups needs one. */
+  readonly named?: boolean;
 }
 
 /**
  * Makes the group. Errors: invalid-parameter for a limit that the kernel or this version refuses (by its name); conflict
  * when the group holds processes or is frozen. A failure leaves nothing.
  */
-export function createCgroup({ host, path, resources }: CgroupRequest): Cgroup {
+export function createCgroup({ host, path, resources, named = false }: CgroupRequest): Cgroup {
   checkPath(path);
-  return host.version === 1 ? createCgroupV1(host, path, resources) : createCgroupV2(host, path, resources);
+  return host.version === 1 ? createCgroupV1(host, path, resources, named) : createCgroupV2(host, path, resources);
+}
+
+/** Whether the container sees its cgroups as something to write to. */
+export function hasWritableCgroups(spec: Pick<Spec, 'mounts'>): boolean {
+  return (spec.mounts ?? []).some(({ type, options }) => type === 'cgroup' && options?.includes('ro') !== true);
 }
 
 /** The group at `path`, whether it exists or not. */

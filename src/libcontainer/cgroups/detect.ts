@@ -35,6 +35,8 @@ export interface CgroupV1Host {
   readonly hybrid: boolean;
   readonly systemd: boolean;
   readonly hierarchies: readonly V1Hierarchy[];
+  /** Where `name=systemd` is mounted: without a controller, for service managers to sort their processes by. */
+  readonly named?: string;
 }
 
 export interface CgroupV2Host {
@@ -90,7 +92,9 @@ export function hostOf(
   if (hierarchies.length > 0) {
     const rank = (h: V1Hierarchy) => Math.max(...h.controllers.map((name) => v1Controllers.indexOf(name)));
     hierarchies.sort((a, b) => rank(a) - rank(b));
-    return { version: 1, hybrid: unified !== undefined, systemd, hierarchies };
+    const named = mounts.find((mount) => mount.type === 'cgroup' && mount.options.includes('name=systemd'))?.mountPoint;
+    const beside = named === undefined ? {} : { named };
+    return { version: 1, hybrid: unified !== undefined, systemd, hierarchies, ...beside };
   }
   if (unified === undefined) throw systemError('Cannot use cgroups: no cgroup hierarchy is mounted');
   return { version: 2, systemd, mountPoint: unified.mountPoint, controllers: controllersOf(unified.mountPoint) };

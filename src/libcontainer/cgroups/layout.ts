@@ -85,7 +85,8 @@ function childrenBeside(pid: number): number[] {
 /** Removes the parents when nothing is left in them (after `berth daemon` has stopped for good, in tests). */
 export function removeLayout(layout: CgroupLayout): void {
   const { host } = layout;
-  const mounts = host.version === 1 ? host.hierarchies.map((h) => h.mountPoint) : [host.mountPoint];
+  const mounts =
+    host.version === 1 ? [...host.hierarchies.map((h) => h.mountPoint), host.named ?? []].flat() : [host.mountPoint];
   // The scope's own directory is systemd's to remove.
   const parent = layout.scope !== undefined && host.version === 2 ? undefined : layout.parent;
   for (const path of [layout.monitor, parent]) {

@@ -6,7 +6,7 @@ import { conflict, notFound, systemError } from '#errdefs/errors.ts';
 import type { Resources } from '#libcontainer/spec.ts';
 import { exists, removeDirectory } from '#sys/host-files.ts';
 import type { Cgroup, CgroupDirectory, CgroupJoin } from './cgroup.ts';
-import { type CgroupV1Host, type V1Controller, v1MountOf } from './detect.ts';
+import { type CgroupV1Host, type V1Controller, type V1Hierarchy, v1MountOf } from './detect.ts';
 import { watchOomV1 } from './oom.ts';
 import { type CgroupPressure, type CgroupStats, v1Stats } from './stats.ts';
 import { killAll, makeGroup, pidsBelow, pidsOf, removeGroups } from './tree.ts';
@@ -46,7 +46,12 @@ export class CgroupV1 implements Cgroup {
   }
 
   directories(): readonly CgroupDirectory[] {
-    return this.#host.hierarchies.map(({ mountPoint, controllers }) => ({
+    const { hierarchies, named } = this.#host;
+    const all: readonly V1Hierarchy[] =
+      named !== undefined && exists(named + this.path)
+        ? [...hierarchies, { mountPoint: named, controllers: [] }]
+        : hierarchies;
+    return all.map(({ mountPoint, controllers }) => ({
       mountPoint,
       directory: mountPoint + this.path,
       controllers,
@@ -175,7 +180,7 @@ export class CgroupV1 implements Cgroup {
 }
 
 /** Makes the group with its limits in every hierarchy; a failure leaves nothing of it. */
-export function createCgroupV1(host: CgroupV1Host, path: string, resources: Resources): CgroupV1 {
+export function createCgroupV1(host: CgroupV1Host, path: string, resources: Resources, named = false): CgroupV1 {
   const made: string[] = [];
   const group = new CgroupV1(host, path);
   try {
@@ -189,6 +194,7 @@ export function createCgroupV1(host: CgroupV1Host, path: string, resources: Reso
         throw conflict(`Cannot make cgroup "${path}": there are processes in it`);
       }
     }
+    if (named && host.named !== undefined) makeGroup(host.named + path, (directory) => made.push(directory));
     if (group.frozen()) throw conflict(`Cannot use cgroup "${path}": it is frozen`);
     group.initialize(resources);
   } catch (error) {

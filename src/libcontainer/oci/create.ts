@@ -9,7 +9,7 @@ import { readText, realPath, resolvePath, writeText } from '#sys/host-files.ts';
 import { close, mknodat, open, ownedFd, write } from '#sys/files.ts';
 import { AT, O, S_IF } from '#sys/numbers.ts';
 import { pidfdOpen, startTicks } from '#sys/processes.ts';
-import { createCgroup } from '../cgroups/cgroups.ts';
+import { createCgroup, hasWritableCgroups } from '../cgroups/cgroups.ts';
 import type { Gate } from '#sys/program.ts';
 import type { Hooks, Spec } from '../spec.ts';
 import { decodeSpec } from '../spec-decode.ts';
@@ -92,7 +92,7 @@ export async function createContainer(options: CreateOptions, early: Early): Pro
   undo.defer('remove state directory', () => directory.remove());
   const cgroupPath = cgroupPathOf(spec, options.id);
   const resources = withDefaultDevices(spec.linux?.resources ?? {});
-  const cgroup = createCgroup({ host, path: cgroupPath, resources });
+  const cgroup = createCgroup({ host, path: cgroupPath, resources, named: hasWritableCgroups(spec) });
   undo.defer('remove cgroup', () => cgroup.remove());
 
   const rootfsPath = realRoot(resolvePath(bundle, root.path));

@@ -15,6 +15,7 @@ import {
   CANCEL,
   type ArchiveJob,
   type ArchiveResult,
+  type InflateJob,
   type JobAnswer,
   type JobMessage,
   type MeasureJob,
@@ -56,6 +57,9 @@ function run(job: ArchiveJob, shared: Int32Array): ArchiveResult | undefined {
       return read(job, shared);
     case 'capture':
       return capture(job, () => step(shared));
+    case 'inflate':
+      inflateFile(job, shared);
+      return undefined;
     case 'copy':
       copyTree(job.from, job.to, () => step(shared));
       return undefined;
@@ -132,6 +136,30 @@ function pump(fd: number, shared: Int32Array, parser: TarParser | undefined, cou
   const diffId = `sha256:${diffHash.digest('hex')}`;
   const blobDigest = compression === 'plain' ? diffId : `sha256:${blobHash.digest('hex')}`;
   return { compression, blobDigest, blobSize, diffId, tarSize, counts };
+}
+
+function inflateFile({ file, to }: InflateJob, shared: Int32Array): void {
+  const { O_RDONLY, O_NOFOLLOW, O_WRONLY, O_CREAT, O_EXCL } = fs.constants;
+  const from = fs.openSync(file, O_RDONLY | O_NOFOLLOW);
+  try {
+    const target = fs.openSync(to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+    try {
+      const write = (piece: Buffer): void => {
+        step(shared);
+        for (let at = 0; at < piece.length; ) at += fs.writeSync(target, piece, at);
+      };
+      const pieces = input.subarray(0, COMPRESSED_INPUT_BYTES);
+      let length = fill(from, pieces);
+      const inflater = createInflater(detectCompression(pieces.subarray(0, length)), output, write);
+      for (; length > 0; length = fill(from, pieces)) inflater.push(pieces.subarray(0, length));
+      inflater.finish();
+      fs.fsyncSync(target);
+    } finally {
+      fs.closeSync(target);
+    }
+  } finally {
+    fs.closeSync(from);
+  }
 }
 
 /** Fills the buffer unless the file ends, so that pieces of a plain tar stay aligned to its blocks. */

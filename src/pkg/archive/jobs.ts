@@ -20,6 +20,14 @@ export interface MeasureJob {
   readonly file: string;
 }
 
+/** Writes what a compressed file holds into a new one. */
+export interface InflateJob {
+  readonly kind: 'inflate';
+  readonly file: string;
+  /** Does not exist yet. */
+  readonly to: string;
+}
+
 /** Copies what is in the directory `from` into the existing directory `to`, with owners, times, attributes and links. */
 export interface CopyJob {
   readonly kind: 'copy';
@@ -60,7 +68,7 @@ export interface ChownJob {
   readonly gid: number;
 }
 
-export type ArchiveJob = CaptureJob | UnpackJob | MeasureJob | CopyJob | SyncJob | ChownJob;
+export type ArchiveJob = CaptureJob | InflateJob | UnpackJob | MeasureJob | CopyJob | SyncJob | ChownJob;
 
 /** Of unpack and measure; the others have none. */
 export interface ArchiveResult {

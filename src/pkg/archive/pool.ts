@@ -54,6 +54,11 @@ export class ArchivePool {
     return result;
   }
 
+  /** Inflates the file into the new one `to`, which may be there in part when it fails. */
+  async inflate(file: string, to: string, options: PoolOptions = {}): Promise<void> {
+    await this.#ask({ kind: 'inflate', file, to }, options);
+  }
+
   /** Copies a tree with all that belongs to it. */
   async copy(from: string, to: string, options: PoolOptions = {}): Promise<void> {
     await this.#ask({ kind: 'copy', from, to }, options);

@@ -25,6 +25,7 @@ import {
   type TestStores,
   treeOf,
 } from '#image/testing/archives.ts';
+import { bzip2Tar, storedXz } from '../../support/packed.ts';
 
 const base = tarOf([
   directory('bin'),
@@ -71,6 +72,8 @@ describe.each(['overlay', 'vfs'])('%s', (driver) => {
     ['docker-archive', oldDockerArchive([one, two])],
     ['docker-archive in gzip', zlib.gzipSync(oldDockerArchive([one, two]))],
     ['docker-archive in zstd', zlib.zstdCompressSync(oldDockerArchive([one, two]))],
+    ['docker-archive in xz', storedXz(oldDockerArchive([one, two]))],
+    ['docker-archive of xz', oldDockerArchive([one, two], storedXz)],
     ['OCI layout', ociLayout([one, two], 'plain')],
     ['OCI layout of gzip', ociLayout([one, two], 'gzip')],
     ['OCI layout of zstd', ociLayout([one, two], 'zstd')],
@@ -103,6 +106,22 @@ describe.each(['overlay', 'vfs'])('%s', (driver) => {
       expect(filesOf(other, 'two')).toEqual(['app', ...oneFiles]);
     });
   }
+});
+
+test('import of what only xz and bzip2 read keeps a plain tar', async () => {
+  await using stores = await openStores();
+  const tars = { 'from-xz': storedXz(top), 'from-bzip2': bzip2Tar };
+  for (const [repo, archive] of Object.entries(tars)) {
+    const rest = { tag: '', message: '', changes: [], platform: '', tell: async () => undefined };
+    await importImage(stores.images, { archive: streamOf(archive), repo, ...rest });
+  }
+  expect(filesOf(stores, 'from-bzip2')).toEqual(['f']);
+  expect(filesOf(stores, 'from-xz')).toEqual(['app']);
+  expect(stores.layers.list().map(({ blob }) => blob.compression)).toEqual(['plain', 'plain']);
+  expect(fs.readdirSync(path.join(stores.root, 'content/ingest'))).toEqual([]);
+  await using other = await openStores();
+  await load(other, await save(stores, ['from-xz', 'from-bzip2']));
+  expect(filesOf(other, 'from-bzip2')).toEqual(['f']);
 });
 
 describe.each(['overlay', 'vfs'])('at once, %s', (driver) => {
