@@ -4,6 +4,7 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { kindOf } from '#errdefs/errors.ts';
 import { ContentStore, digestOf } from './content-store.ts';
+import { decodeManifest, MEDIA } from './descriptor.ts';
 
 let root = '';
 beforeEach(() => {
@@ -75,4 +76,86 @@ test('what was not kept goes, at the latest with the next start', async () => {
   await left.seal();
   ContentStore.open(root);
   expect(fs.readdirSync(path.join(root, 'ingest'))).toEqual([]);
+});
+
+test('what neither an owner nor a lease names is collected', async () => {
+  const store = ContentStore.open(root);
+  const [owned, leased, garbage] = ['a', 'b', 'c'].map((text) => store.put(Buffer.from(text)).digest);
+  if (owned === undefined || leased === undefined || garbage === undefined) throw new Error('three blobs');
+  store.addRoots((mark) => mark(owned));
+  const lease = store.lease({ purpose: 'test' });
+  lease.add(leased);
+  fs.writeFileSync(store.partial(leased).path, 'half');
+  fs.writeFileSync(store.partial(garbage).path, 'half');
+  expect(store.collect()).toEqual({ digests: [garbage], bytes: 1 });
+  expect(store.partial(leased).size).toBe(4);
+  expect(store.partial(garbage).size).toBe(0);
+  expect(store.list().sort()).toEqual([owned, leased].sort());
+  lease[Symbol.dispose]();
+  lease[Symbol.dispose]();
+  expect(store.collect().digests).toEqual([leased]);
+  await store.deleted();
+  expect(fs.readdirSync(path.join(root, 'trash'))).toEqual([]);
+  expect(fs.readdirSync(path.join(root, 'leases'))).toEqual([]);
+  expect(fs.readdirSync(path.join(root, 'partial'))).toEqual([]);
+});
+
+test('a lease ends with the process; one with a key is taken up again until it is done or too old', () => {
+  let now = Date.now();
+  const open = (): ContentStore => {
+    const store = ContentStore.open(root, { now: () => now });
+    store.addRoots(() => undefined);
+    return store;
+  };
+  let store = open();
+  const { digest } = store.put(Buffer.from('x'));
+  const { digest: other } = store.put(Buffer.from('y'));
+  store.lease({ purpose: 'build' }).add(other);
+  store.lease({ purpose: 'pull x', key: 'x', keepMs: 60_000 }).add(digest);
+  fs.writeFileSync(path.join(root, 'leases', 'broken'), '{"key"');
+
+  store = open();
+  expect(store.collect().digests).toEqual([other]);
+  {
+    using again = store.lease({ purpose: 'pull x', key: 'x' });
+    expect(again.digests()).toEqual([digest]);
+  }
+  expect(store.collect().digests).toEqual([]);
+  now += 61_000;
+  expect(store.collect().digests).toEqual([digest]);
+
+  store.put(Buffer.from('x'));
+  {
+    using first = store.lease({ purpose: 'pull x', key: 'x' });
+    first.add(digest);
+    using second = store.lease({ purpose: 'pull x', key: 'x' });
+    second.done();
+    expect(store.collect().digests).toEqual([]);
+  }
+  expect(store.collect().digests).toEqual([digest]);
+  expect(fs.readdirSync(path.join(root, 'leases'))).toEqual([]);
+});
+
+test('manifests are decoded with bounds and in one meaning', () => {
+  const descriptor = { mediaType: MEDIA.config, digest: `sha256:${'a'.repeat(64)}`, size: 3 };
+  const decode = (value: unknown) => decodeManifest(Buffer.from(JSON.stringify(value)));
+  const manifest = { schemaVersion: 2, config: descriptor, layers: [descriptor] };
+  expect(decode(manifest)).toMatchObject({ kind: 'manifest', mediaType: MEDIA.manifest });
+  expect(decode({ schemaVersion: 2, manifests: [descriptor] })).toMatchObject({ kind: 'index' });
+  for (const wrong of [
+    [],
+    { schemaVersion: 2 },
+    { schemaVersion: 1, fsLayers: [] },
+    { ...manifest, schemaVersion: 3 },
+    { ...manifest, manifests: [] },
+    { ...manifest, mediaType: MEDIA.index },
+    { schemaVersion: 2, manifests: [], mediaType: MEDIA.dockerManifest },
+    { ...manifest, config: undefined },
+    { ...manifest, layers: Array.from({ length: 1001 }, () => descriptor) },
+    { ...manifest, layers: [{ ...descriptor, size: -1 }] },
+    { ...manifest, layers: [{ ...descriptor, size: 2 ** 60 }] },
+    { ...manifest, layers: [{ ...descriptor, digest: 'sha256:../../x' }] },
+  ]) {
+    expect(failureOf(() => decode(wrong))).toBe('data-loss');
+  }
 });

@@ -1,45 +1,82 @@
 /**
  * Blobs by digest, as an OCI image layout that other tools can read:
  *
- *   <root>/oci-layout, index.json     <root>/blobs/sha256/<hex>     <root>/ingest/<n>  being written, garbage at start
+ *   <root>/oci-layout, index.json     <root>/blobs/sha256/<hex>     <root>/ingest/<n>    being written, garbage at start
+ *   <root>/leases/<name>              <root>/partial/<hex>          what has come of a blob, to be continued
+ *   <root>/trash/<n>                  collected, being deleted
  *
  * A name below `blobs` appears only when its content is on the disk, and small blobs are checked against their digest at
- * every read. Preconditions: one process writes.
+ * every read. A blob is kept while a root (`addRoots`: images, a registry's repositories, a build cache …) or a lease
+ * names it; the rest goes some time after `collectSoon`. Looking and taking away are one synchronous step, so that what
+ * a lease names before an await is there after it. Preconditions: one process writes.
  */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { dataLoss, notFound } from '#errdefs/errors.ts';
+import { dataLoss, messageOf, notFound } from '#errdefs/errors.ts';
 import { syncDirectory, writeFileAtomic } from '#pkg/atomicfile/atomicfile.ts';
+import { failpoint } from '#pkg/failpoint/failpoint.ts';
+import { log } from '#pkg/log/log.ts';
+import { decodeManifest, type Index, type Manifest, MANIFEST_BYTES_MAX } from './descriptor.ts';
 import { Ingest, PieceBuffers } from './ingest.ts';
+import { type ContentLease, type LeaseOptions, Leases } from './leases.ts';
 
 /** `sha256:` and 64 lower-case hex digits. */
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
+
+/** Manifests and indexes that stay decoded, and how long one of them may be. */
+const DOCUMENTS_MAX = 2048;
+const DOCUMENT_BYTES_KEPT = 16 << 10;
+/** Deleting is left until the work that made the garbage is over. */
+const COLLECT_AFTER_MS = 500;
 
 export interface StoredBlob {
   readonly digest: string;
   readonly size: number;
 }
 
+/** Tells every digest that is needed; synchronous. */
+export type Roots = (mark: (digest: string) => void) => void;
+
+export interface Collected {
+  readonly digests: readonly string[];
+  readonly bytes: number;
+}
+
 export class ContentStore {
   readonly #root: string;
   readonly #blobs: string;
   readonly #ingest: string;
+  readonly #partial: string;
+  readonly #trash: string;
   readonly #buffers = new PieceBuffers();
+  readonly #leases: Leases;
+  readonly #roots: Roots[] = [];
+  readonly #documents = new Map<string, Manifest | Index>();
+  #collectTimer: NodeJS.Timeout | undefined;
+  #deleting: Promise<void> = Promise.resolve();
 
-  private constructor(root: string) {
+  private constructor(root: string, now: () => number) {
     this.#root = root;
     this.#blobs = path.join(root, 'blobs', 'sha256');
     this.#ingest = path.join(root, 'ingest');
+    this.#partial = path.join(root, 'partial');
+    this.#trash = path.join(root, 'trash');
+    for (const directory of [this.#blobs, this.#partial]) fs.mkdirSync(directory, { recursive: true, mode: 0o710 });
+    for (const directory of [this.#ingest, this.#trash]) {
+      fs.rmSync(directory, { recursive: true, force: true });
+      fs.mkdirSync(directory, { mode: 0o700 });
+    }
+    for (const name of fs.readdirSync(this.#blobs)) {
+      if (name.startsWith('.tmp-')) fs.rmSync(path.join(this.#blobs, name), { force: true });
+    }
+    this.#leases = Leases.open(path.join(root, 'leases'), now);
   }
 
   /** Makes the layout when missing; removes what was being written when the last process ended. */
-  static open(root: string): ContentStore {
-    const store = new ContentStore(root);
-    fs.mkdirSync(store.#blobs, { recursive: true, mode: 0o710 });
-    fs.rmSync(store.#ingest, { recursive: true, force: true });
-    fs.mkdirSync(store.#ingest, { mode: 0o700 });
+  static open(root: string, options: { readonly now?: () => number } = {}): ContentStore {
+    const store = new ContentStore(root, options.now ?? Date.now);
     const layout = path.join(root, 'oci-layout');
     if (!fs.existsSync(layout)) writeFileAtomic(layout, '{"imageLayoutVersion":"1.0.0"}', { mode: 0o644 });
     const index = path.join(root, 'index.json');
@@ -68,9 +105,29 @@ export class ContentStore {
     return bytes;
   }
 
-  /** Stores a small blob durably. */
-  put(bytes: Uint8Array): StoredBlob {
+  /** Undefined when there is no such blob. */
+  size(digest: string): number | undefined {
+    if (!DIGEST.test(digest)) return undefined;
+    return fs.statSync(this.path(digest), { throwIfNoEntry: false })?.size;
+  }
+
+  /** A manifest or index; undefined when it is not here. Errors: data-loss when it is none. */
+  document(digest: string): Manifest | Index | undefined {
+    const known = this.#documents.get(digest);
+    if (known !== undefined) return known;
+    if (!this.has(digest)) return undefined;
+    const bytes = this.read(digest, MANIFEST_BYTES_MAX);
+    const document = decodeManifest(bytes);
+    if (bytes.length > DOCUMENT_BYTES_KEPT) return document;
+    if (this.#documents.size >= DOCUMENTS_MAX) this.#documents.clear();
+    this.#documents.set(digest, document);
+    return document;
+  }
+
+  /** Stores a small blob durably. Preconditions: a lease names it, or something is recorded before the next await. */
+  put(bytes: Uint8Array, lease?: ContentLease): StoredBlob {
     const digest = digestOf(bytes);
+    lease?.add(digest);
     if (!this.has(digest)) writeFileAtomic(this.path(digest), bytes, { mode: 0o600 });
     return { digest, size: bytes.length };
   }
@@ -87,19 +144,117 @@ export class ContentStore {
   }
 
   /**
+   * Where the beginning of a blob is kept that is on its way: whoever goes on fetching it appends to the file and then
+   * gives it to `keep`. It lasts as long as a lease names the digest. `size` is 0 when there is nothing yet.
+   */
+  partial(digest: string): { readonly path: string; readonly size: number } {
+    assert(DIGEST.test(digest), `"${digest}" is no sha256 digest`);
+    const file = path.join(this.#partial, digest.slice('sha256:'.length));
+    return { path: file, size: fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0 };
+  }
+
+  /** What has come was wrong: the next attempt begins anew. Idempotent. */
+  dropPartial(digest: string): void {
+    fs.rmSync(this.partial(digest).path, { force: true });
+  }
+
+  /** Keeps blobs from being collected; see leases.ts. Always with `using`. */
+  lease(options: LeaseOptions): ContentLease {
+    return this.#leases.take(options);
+  }
+
+  /** A further owner of blobs. To be called before the first collection: what no owner names goes. */
+  addRoots(roots: Roots): void {
+    this.#roots.push(roots);
+  }
+
+  /** Collects when the work under way has settled; many calls are one collection. */
+  collectSoon(): void {
+    if (this.#collectTimer !== undefined) return;
+    this.#collectTimer = setTimeout(() => {
+      this.#collectTimer = undefined;
+      try {
+        this.collect();
+      } catch (error) {
+        log.error('the content store could not be collected', { err: messageOf(error) });
+      }
+    }, COLLECT_AFTER_MS);
+    this.#collectTimer.unref();
+  }
+
+  /**
+   * Takes away every blob that nothing names, and what is left of downloads that nobody continues. The files are deleted
+   * by another thread afterwards (`deleted`).
+   */
+  collect(): Collected {
+    assert(this.#roots.length > 0, 'somebody owns blobs');
+    const needed = new Set<string>();
+    const mark = (digest: string): void => void needed.add(digest);
+    for (const roots of this.#roots) roots(mark);
+    this.#leases.mark(mark);
+    const gone: string[] = [];
+    let bytes = 0;
+    const batch = path.join(this.#trash, randomBytes(8).toString('hex'));
+    const away = (file: string): number => {
+      if (gone.length === 0) fs.mkdirSync(batch, { recursive: true });
+      const { size } = fs.statSync(file);
+      fs.renameSync(file, path.join(batch, path.basename(file)));
+      return size;
+    };
+    for (const digest of this.list()) {
+      if (needed.has(digest)) continue;
+      bytes += away(this.path(digest));
+      gone.push(digest);
+      this.#documents.delete(digest);
+    }
+    for (const name of fs.readdirSync(this.#partial)) {
+      if (!needed.has(`sha256:${name}`)) fs.rmSync(path.join(this.#partial, name), { force: true });
+    }
+    if (gone.length > 0) {
+      failpoint('content.collected');
+      this.#deleting = this.#delete(batch);
+      log.debug('collected blobs', { count: gone.length, bytes });
+    }
+    return { digests: gone, bytes };
+  }
+
+  /** Everything that was collected is off the disk. */
+  deleted(): Promise<void> {
+    return this.#deleting;
+  }
+
+  /** What was to be collected is left to the next start. */
+  close(): Promise<void> {
+    clearTimeout(this.#collectTimer);
+    this.#collectTimer = undefined;
+    return this.#deleting;
+  }
+
+  async #delete(batch: string): Promise<void> {
+    await this.#deleting;
+    try {
+      await fs.promises.rm(batch, { recursive: true, force: true });
+    } catch (error) {
+      log.warn('collected blobs could not be deleted; the next start tries again', { err: messageOf(error) });
+    }
+  }
+
+  /**
    * Keeps sealed files under their digests. Preconditions: the digests are theirs (a Worker has read them), and their
    * content is on the disk (syncfs).
    */
-  keep(files: readonly { readonly file: string; readonly digest: string }[]): void {
+  keep(files: readonly { readonly file: string; readonly digest: string }[], lease?: ContentLease): void {
     for (const { file, digest } of files) {
+      lease?.add(digest);
       if (this.has(digest)) fs.rmSync(file, { force: true });
       else fs.renameSync(file, this.path(digest));
     }
     if (files.length > 0) syncDirectory(this.#blobs);
   }
 
-  /** Idempotent. */
+  /** Of a damaged blob; others are collected. Idempotent. */
   remove(digest: string): void {
+    this.#documents.delete(digest);
     fs.rmSync(this.path(digest), { force: true });
   }
 

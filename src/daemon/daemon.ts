@@ -111,6 +111,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const layers = LayerStore.open({ driver, db, pool, lostAndFound: path.join(dataRoot, 'lost+found'), projects });
   if (config.rootSizeBytes !== undefined) layers.assertLimitPossible();
   const content = ContentStore.open(path.join(dataRoot, 'content'));
+  undo.defer(() => content.close());
   const images = ImageStore.open({ content, layers, db, now: () => new Date() });
   const graph = new Graph(images, layers);
   await graph.reconcile();
@@ -221,6 +222,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   services.updateHooks.add('oom', ({ record }) => rewatchOom(services, record));
   installJobs(services, options.jobMetrics ?? new JobMetrics());
   await restore(services);
+  // Everybody who owns blobs has said so by now.
+  content.collectSoon();
   const held = undo.move();
   return {
     reload: (next) => {

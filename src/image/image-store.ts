@@ -2,11 +2,16 @@
  * Images and their names. An image is its configuration (a blob) and a record; its id is the configuration's digest. A
  * reference is an edge from the one parent `references`, so a name means at most one image and an image knows its names.
  *
+ * What a name was pulled, loaded or built as is its target: the digest of a manifest, or of an index with one manifest a
+ * platform. The edge leads to the image of the platform that serves this host best; the other platforms are images too,
+ * found through the index (variants.ts).
+ *
  * Invariants: an image's layers are recorded before it; configuration blobs are on the disk before the record; names of
  * a removed image go in the same transaction.
  */
-import { kindOf, messageOf, notFound } from '#errdefs/errors.ts';
 import { type ContentStore, digestOf } from '#content/content-store.ts';
+import type { Descriptor, Platform } from '#content/descriptor.ts';
+import { kindOf, messageOf } from '#errdefs/errors.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
 import { type ChainId, chainIdOf } from '#layer/chain-id.ts';
 import type { LayerStore } from '#layer/layer-store.ts';
@@ -23,33 +28,16 @@ import {
   withDigest,
 } from '#reference/reference.ts';
 import { CONFIG_BYTES_MAX, decodeImageConfig, type ImageConfigFile } from './config.ts';
+import { type CreatedImage, type Image, type NamedImages, noSuchImage } from './image.ts';
+import { markImages } from './marks.ts';
 import { decodeImageRecord, encodeImageRecord, IMAGE_KIND, type ImageRecord } from './records.ts';
+import { imageOfPlatform, platformOfConfig, primaryOf } from './variants.ts';
 
 const REFERENCES = 'references';
-
-export interface Image {
-  /** `sha256:…`: the digest of the configuration. */
-  readonly id: string;
-  readonly config: ImageConfigFile;
-  /** Undefined for an image without layers. */
-  readonly chainId: ChainId | undefined;
-  /** Bytes of all its layers' files. */
-  readonly size: number;
-  /** Undefined when the configuration does not say. */
-  readonly created: Date | undefined;
-  /** The image it was made from here, if any: only `commit` and the builder know. */
-  readonly parent: string | undefined;
-  readonly lastTagged: Date | undefined;
-  /** Familiar `name:tag`, sorted. */
-  readonly tags: readonly string[];
-  /** Familiar `name@digest`, sorted. */
-  readonly digests: readonly string[];
-}
-
-export interface NewImage {
-  readonly config: Uint8Array;
-  readonly parent?: string;
-}
+/** name:tag → digest of its manifest or index; a name with a digest says it itself. */
+const TARGETS = 'targets';
+/** Of one image: pushed to and pulled from many places it may have some. */
+const MANIFESTS_MAX = 20;
 
 export interface ImageStoreOptions {
   readonly content: ContentStore;
@@ -68,6 +56,8 @@ interface Known {
 export class ImageStore {
   readonly #options: ImageStoreOptions;
   readonly #images = new Map<string, Known>();
+  readonly #byManifest = new Map<string, string>();
+  readonly #listeners: (() => void)[] = [];
 
   private constructor(options: ImageStoreOptions) {
     this.#options = options;
@@ -76,6 +66,7 @@ export class ImageStore {
   /** Reads all records and configurations; a damaged image is told and left out, so that loading it again repairs it. */
   static open(options: ImageStoreOptions): ImageStore {
     const store = new ImageStore(options);
+    options.content.addRoots((mark) => markImages(store, mark));
     for (const { id, document } of options.db.list(IMAGE_KIND)) {
       try {
         store.#remember(id, decodeImageRecord(id, document), options.content.read(id, CONFIG_BYTES_MAX));
@@ -111,16 +102,29 @@ export class ImageStore {
     return this.#images.has(id);
   }
 
+  /** What each image is made of, without asking for names. */
+  *parts(): Generator<{ id: string; chainId: ChainId | undefined; manifests: readonly string[] }> {
+    for (const [id, { chainId, record }] of this.#images) yield { id, chainId, manifests: record.manifests };
+  }
+
   list(): Image[] {
     return [...this.#images].map(([id, known]) => this.#imageOf(id, known));
   }
 
-  /** By name (`latest` when there is no tag), id, or a unique beginning of an id. Errors: not-found, invalid-parameter. */
-  resolve(nameOrId: string): Image {
-    const text = nameOrId;
+  /**
+   * By name (`latest` when there is no tag), id, a unique beginning of an id, or digest of a manifest; of a name with
+   * several platforms the given one. Errors: not-found, invalid-parameter.
+   */
+  resolve(nameOrId: string, platform?: Platform): Image {
+    const image = this.#resolve(nameOrId);
+    return platform === undefined ? image : imageOfPlatform(this, nameOrId, image, platform);
+  }
+
+  #resolve(text: string): Image {
     const full = isHexId(text) ? `sha256:${text}` : text;
     if (isDigest(full)) {
-      if (this.#images.has(full)) return this.get(full);
+      const id = this.#images.has(full) ? full : this.withManifest(full)?.id;
+      if (id !== undefined) return this.get(id);
       throw noSuchImage(full);
     }
     const reference = withDefaultTag(parseReference(text));
@@ -135,6 +139,35 @@ export class ImageStore {
   lookup(reference: Reference): string | undefined {
     const wanted = reference.digest === undefined ? withDefaultTag(reference) : withDigest(reference, reference.digest);
     return this.#options.db.child(REFERENCES, canonicalString(wanted));
+  }
+
+  /** Digest of the manifest or index that a name stands for; undefined when it has none. */
+  target(reference: Reference): string | undefined {
+    if (reference.digest !== undefined) return reference.digest;
+    return this.#options.db.child(TARGETS, canonicalString(withDefaultTag(reference)));
+  }
+
+  /** Every digest that a name stands for. */
+  targets(): string[] {
+    const { db } = this.#options;
+    const digests = new Set(db.children(TARGETS).map((edge) => edge.child));
+    for (const { name } of db.children(REFERENCES)) {
+      const at = name.indexOf('@');
+      if (at >= 0) digests.add(name.slice(at + 1));
+    }
+    return [...digests];
+  }
+
+  /** Every name there is, in order of their text, with the image it means. */
+  names(): { readonly reference: Reference; readonly id: string }[] {
+    const { db } = this.#options;
+    return db.children(REFERENCES).map(({ name, child }) => ({ reference: parseReference(name), id: child }));
+  }
+
+  /** The image that a manifest describes, if it is here. */
+  withManifest(digest: string): Image | undefined {
+    const id = this.#byManifest.get(digest);
+    return id === undefined ? undefined : this.get(id);
   }
 
   /** All names of an image, in order of their text. */
@@ -153,9 +186,7 @@ export class ImageStore {
    * Records images and names at once, durably. An image that exists stays as it is; a name moves to its new image.
    * Preconditions: the layers are recorded, and leased until this returns.
    */
-  create(images: readonly { readonly image: NewImage; readonly references: readonly Reference[] }[]): {
-    readonly ids: string[];
-  } {
+  create(images: readonly CreatedImage[]): { readonly ids: string[] } {
     const { content, db, now } = this.#options;
     const made: { id: string; record: ImageRecord; bytes: Uint8Array }[] = [];
     const ids: string[] = [];
@@ -165,22 +196,24 @@ export class ImageStore {
       if (chainId !== undefined) this.#options.layers.chain(chainId);
       const id = digestOf(image.config);
       ids.push(id);
-      if (this.#images.has(id) || made.some((m) => m.id === id)) continue;
-      content.put(image.config);
-      const parent = image.parent;
-      made.push({
-        id,
-        record: { parent, lastTagged: undefined, createdHere: now().toISOString() },
-        bytes: image.config,
-      });
+      const earlier = made.find((m) => m.id === id);
+      const known = earlier?.record ?? this.#images.get(id)?.record;
+      const manifests = withManifest(known?.manifests ?? [], image.manifest);
+      if (earlier !== undefined) earlier.record = { ...earlier.record, manifests };
+      else if (known !== undefined && manifests === known.manifests) continue;
+      else {
+        if (known === undefined) content.put(image.config);
+        const fresh = { parent: image.parent, lastTagged: undefined, createdHere: now().toISOString() };
+        made.push({ id, record: { ...(known ?? fresh), manifests }, bytes: image.config });
+      }
     }
     db.transaction(
       () => {
         for (const { id, record } of made) db.put(IMAGE_KIND, id, encodeImageRecord(record));
-        for (const [i, { references }] of images.entries()) {
+        for (const [i, { image, references, target = image.manifest?.digest }] of images.entries()) {
           const id = ids[i];
           if (id === undefined) continue;
-          for (const reference of references) this.#point(reference, id);
+          for (const reference of references) this.#point(reference, id, target);
         }
       },
       { durable: true },
@@ -191,14 +224,48 @@ export class ImageStore {
       if (id !== undefined && references.length > 0) this.#touch(id);
     }
     failpoint('load.image-recorded');
+    this.#changed();
     return { ids };
   }
 
-  /** Gives an image a further name; the name leaves the image that had it. Errors: not-found. */
-  tag(id: string, reference: Reference): void {
+  /** Records what a name was pulled, loaded or built as; the ids in the order of `images`. As `create` otherwise. */
+  createNamed(named: readonly NamedImages[]): { readonly ids: string[] } {
+    const created: CreatedImage[] = [];
+    const stayed: CreatedImage[] = [];
+    for (const { target, images, references } of named) {
+      const primary = primaryOf(this, target, images);
+      for (const image of images) {
+        created.push({ image, references: image === primary ? references : [], target: target?.digest });
+      }
+      // The best platform of this index is here already, and stays what the names mean.
+      if (typeof primary === 'string') {
+        stayed.push({ image: { config: this.configBytes(primary) }, references, target: target?.digest });
+      }
+    }
+    const { ids } = this.create([...created, ...stayed]);
+    return { ids: ids.slice(0, created.length) };
+  }
+
+  /** Notes a manifest of an image that is here. Preconditions: it lies in the content store. Errors: not-found. */
+  addManifest(id: string, manifest: Descriptor): void {
+    const known = this.#images.get(id);
+    if (known === undefined) throw noSuchImage(id);
+    const manifests = withManifest(known.record.manifests, manifest);
+    if (manifests === known.record.manifests) return;
+    known.record = { ...known.record, manifests };
+    this.#byManifest.set(manifest.digest, id);
+    this.#options.db.put(IMAGE_KIND, id, encodeImageRecord(known.record));
+  }
+
+  /**
+   * Gives an image a further name; the name leaves the image that had it. `target`: what the name stands for where that
+   * is more than this image (an index). Errors: not-found.
+   */
+  tag(id: string, reference: Reference, target?: string): void {
     if (!this.#images.has(id)) throw noSuchImage(id);
-    this.#options.db.transaction(() => this.#point(withDefaultTag(reference), id), { durable: true });
+    this.#options.db.transaction(() => this.#point(withDefaultTag(reference), id, target), { durable: true });
     this.#touch(id);
+    this.#changed();
   }
 
   /** Takes a name away. Errors: not-found. */
@@ -206,17 +273,32 @@ export class ImageStore {
     const { db } = this.#options;
     const name = canonicalString(withDefaultTag(reference));
     if (db.child(REFERENCES, name) === undefined) throw noSuchImage(familiarString(reference));
-    db.unlink(REFERENCES, name);
+    db.transaction(() => {
+      db.unlink(REFERENCES, name);
+      db.unlink(TARGETS, name);
+    });
+    this.#changed();
   }
 
   /** Forgets an image and its names. Its layers and blobs are the graph's to collect. */
   delete(id: string): void {
     const { db } = this.#options;
     db.transaction(() => {
-      for (const edge of db.parents(id)) if (edge.parent === REFERENCES) db.unlink(REFERENCES, edge.name);
+      for (const edge of db.parents(id)) {
+        if (edge.parent !== REFERENCES) continue;
+        db.unlink(REFERENCES, edge.name);
+        db.unlink(TARGETS, edge.name);
+      }
       db.delete(IMAGE_KIND, id);
     });
+    for (const digest of this.#images.get(id)?.record.manifests ?? []) this.#byManifest.delete(digest);
     this.#images.delete(id);
+    this.#changed();
+  }
+
+  /** Called after names or images have changed. */
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener);
   }
 
   /** The configuration's bytes as they came. */
@@ -224,12 +306,20 @@ export class ImageStore {
     return this.#options.content.read(id, CONFIG_BYTES_MAX);
   }
 
-  #point(reference: Reference, id: string): void {
+  #changed(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  #point(reference: Reference, id: string, target: string | undefined): void {
     const { db } = this.#options;
     const name = canonicalString(reference);
-    if (db.child(REFERENCES, name) === id) return;
-    db.unlink(REFERENCES, name);
-    db.link(REFERENCES, name, id);
+    if (db.child(REFERENCES, name) !== id) {
+      db.unlink(REFERENCES, name);
+      db.link(REFERENCES, name, id);
+    }
+    if (reference.digest !== undefined || db.child(TARGETS, name) === target) return;
+    db.unlink(TARGETS, name);
+    if (target !== undefined) db.link(TARGETS, name, target);
   }
 
   #touch(id: string): void {
@@ -243,6 +333,7 @@ export class ImageStore {
     const config = decodeImageConfig(bytes);
     const chainId = chainIdOf(config.rootfs.diff_ids);
     this.#images.set(id, { config, chainId, size: this.#options.layers.chainSize(chainId), record });
+    for (const digest of record.manifests) this.#byManifest.set(digest, id);
   }
 
   #imageOf(id: string, known: Known): Image {
@@ -258,6 +349,9 @@ export class ImageStore {
       created: created === undefined ? undefined : new Date(created),
       parent: known.record.parent,
       lastTagged: known.record.lastTagged === undefined ? undefined : new Date(known.record.lastTagged),
+      arrived: new Date(known.record.createdHere),
+      platform: platformOfConfig(known.config),
+      manifests: known.record.manifests,
       tags: names(false),
       digests: names(true),
     };
@@ -272,4 +366,8 @@ export class ImageStore {
   }
 }
 
-export const noSuchImage = (name: string) => notFound(`No such image: ${name}`);
+/** The same list when it has the manifest already. */
+function withManifest(manifests: readonly string[], manifest: Descriptor | undefined): readonly string[] {
+  if (manifest === undefined || manifests.includes(manifest.digest)) return manifests;
+  return [...manifests, manifest.digest].slice(-MANIFESTS_MAX);
+}

@@ -3,7 +3,8 @@ import type { ImageSummary } from '#api/types/image.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
 import { parseTimestamp } from '#pkg/units/duration.ts';
 import { familiarString, matchesReference, type Reference } from '#reference/reference.ts';
-import type { Image, ImageStore } from './image-store.ts';
+import type { Image } from './image.ts';
+import type { ImageStore } from './image-store.ts';
 
 export interface ListInput {
   readonly all: boolean;

@@ -10,7 +10,8 @@ import { digestOf } from '#content/content-store.ts';
 import type { Layer } from '#layer/records.ts';
 import { endOfArchive, formatEntry, padding, plainEntry } from '#pkg/archive/writer.ts';
 import { canonicalString, familiarName, parseReference, type Reference, withDefaultTag } from '#reference/reference.ts';
-import { type Image, type ImageStore, noSuchImage } from './image-store.ts';
+import { type Image, noSuchImage } from './image.ts';
+import type { ImageStore } from './image-store.ts';
 
 export interface SaveInput {
   /** Names, ids, or bare repositories (all their tags). */

@@ -25,7 +25,7 @@ import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { log } from '#pkg/log/log.ts';
 import { generateName } from '#pkg/names/names.ts';
 import { Rollback } from '#pkg/rollback/rollback.ts';
-import type { Image } from '#image/image-store.ts';
+import type { Image } from '#image/image.ts';
 import { validateLogConfig } from '#logger/log-target.ts';
 import type { Services } from '../services.ts';
 import { userNamespaceOf } from '../userns/resolve.ts';

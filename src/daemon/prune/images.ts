@@ -3,7 +3,7 @@ import type { Filters } from '#api/jobs/container.ts';
 import type { ImagesPruneResponse } from '#api/types/disk-usage.ts';
 import type { ImageDeleteItem } from '#api/types/image.ts';
 import { kindOf, messageOf } from '#errdefs/errors.ts';
-import type { Image } from '#image/image-store.ts';
+import type { Image } from '#image/image.ts';
 import { booleanFilter } from '#pkg/filters/filters.ts';
 import { log } from '#pkg/log/log.ts';
 import { removeNamed, usersOf } from '../image/remove.ts';

@@ -190,8 +190,13 @@ export async function openStores(options: TestStoreOptions = {}): Promise<TestSt
     layers,
     images,
     graph,
-    files: () => treeOf(root).filter((name) => !/^(?:graph\.db|overlay\/trash\/|vfs\/trash\/)/.test(name)),
+    files: () => {
+      // What the daemon does some time later.
+      content.collect();
+      return treeOf(root).filter((name) => !/^(?:graph\.db|(?:overlay|vfs|content)\/trash\/)/.test(name));
+    },
     [Symbol.asyncDispose]: async () => {
+      await content.close();
       await driver.close();
       pool.close();
       db.close();

@@ -35,6 +35,7 @@ export function failpoint(name: FailpointName): void {
 
 /** Every failpoint of the project. A crash test walks this list; a name that no code passes fails that test. */
 export const failpointNames = [
+  'content.collected',
   'create.recorded',
   'create.layer-made',
   'create.done',

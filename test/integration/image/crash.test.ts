@@ -56,6 +56,7 @@ describe.each(['kill', 'error'])('%s', (action) => {
       const expected = known.length === 0 ? 0 : 2;
       expect(stores.layers.list().length).toBe(expected);
       expect(stores.driver.list().length).toBe(expected);
+      stores.content.collect();
       expect(stores.content.list().length).toBe(expected === 0 ? 0 : 3);
       expect(fs.readdirSync(path.join(root, 'content/ingest'))).toEqual([]);
       expect(fs.readdirSync(path.join(root, 'overlay/l')).length).toBe(expected);

@@ -230,6 +230,7 @@ describe('rmi', () => {
     expect(all.map((row) => Object.keys(row)[0])).toEqual(['Untagged', 'Deleted', 'Deleted']);
     await rmi(short(three));
     expect(stores.layers.list()).toEqual([]);
+    stores.content.collect();
     expect(stores.content.list()).toEqual([]);
   });
 
