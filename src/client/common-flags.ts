@@ -8,7 +8,7 @@ export const formatFlag = (shorthand = '') =>
 'table':            Print output in table format with column headers (default)
 'table TEMPLATE':   Print output in table format using the given template
 'json':             Print in JSON format
-'TEMPLATE':         Print text with {{.Field}} and {{json .Field}}`,
+'TEMPLATE':         Print output using the given Go template`,
     { shorthand },
   );
 
@@ -16,7 +16,7 @@ export const inspectFormatFlag = () =>
   text(
     `Format output using a custom template:
 'json':             Print in JSON format
-'TEMPLATE':         Print text with {{.Field}} and {{json .Field}}`,
+'TEMPLATE':         Print output using the given Go template`,
     { shorthand: 'f' },
   );
 

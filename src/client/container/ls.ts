@@ -7,7 +7,7 @@ import { filterFlag, formatFlag, noTruncFlag, quietFlag } from '../common-flags.
 import { parseFilters } from '../filters.ts';
 import { flag, integer } from '../flags/flag-spec.ts';
 import { ago, ellipsis, goTime, shortId } from '../format/human.ts';
-import { printListing, type Row } from '../format/listing.ts';
+import { labelOf, printListing, type Row } from '../format/listing.ts';
 
 const HEADINGS = {
   ID: 'CONTAINER ID',
@@ -26,6 +26,10 @@ const HEADINGS = {
   Networks: 'NETWORKS',
 };
 const COLUMNS = ['ID', 'Image', 'Command', 'RunningFor', 'Status', 'Ports', 'Names'];
+const ERRORS = {
+  parse: 'failed to parse template: ',
+  execute: 'failed to execute template: ',
+};
 const SIZE_DIGITS = 3;
 const COMMAND_LENGTH = 20;
 const MOUNT_LENGTH = 15;
@@ -58,6 +62,8 @@ export const ls = defineCommand({
       columns: values.size ? [...COLUMNS, 'Size'] : COLUMNS,
       headings: HEADINGS,
       quietField: 'ID',
+      errors: ERRORS,
+      type: '*formatter.ContainerContext',
     };
     context.io.out(printListing(listing, values));
   },
@@ -88,6 +94,7 @@ function rowOf(container: ContainerSummary, whole: boolean, now: number): Row {
     LocalVolumes: String((Mounts ?? []).filter((mount) => mount.Driver === 'local').length),
     Networks: Object.keys(NetworkSettings?.Networks ?? {}).join(','),
     Platform: null,
+    Label: labelOf(Labels),
   };
 }
 

@@ -12,7 +12,7 @@ export const why = defineCommand({
   count: [1, 1],
   flags: {
     format: text(
-      "Format output using a custom template:\n'json':             Print in JSON format\n'TEMPLATE':         Print text with {{.Field}} and {{json .Field}}",
+      "Format output using a custom template:\n'json':             Print in JSON format\n'TEMPLATE':         Print output using the given Go template",
     ),
     last: integer('Number of runs to show', { shorthand: 'n', initial: 5 }),
     'no-logs': flag('Do not show the last lines of the log'),

@@ -42,11 +42,11 @@ export function rfc3339(seconds: number): string {
 // as: ES2026's JSON.rawJSON, which Bun has and the compiler's library does not know yet.
 const rawJson = Reflect.get(JSON, 'rawJSON') as (text: string) => unknown;
 
-/** What Go's json encoder writes: `<`, `>` and `&` are escaped; a bigint is a number with all its digits. */
+/** What docker's client writes by Go's json encoder, which it tells not to escape `<`, `>` and `&`; a bigint is a number with all its digits. */
 export function goJson(value: unknown, indent = ''): string {
   const whole = (_: string, held: unknown): unknown => (typeof held === 'bigint' ? rawJson(String(held)) : held);
   return JSON.stringify(value, whole, indent).replace(
-    /[<>&\u2028\u2029]/g,
+    /[\u2028\u2029]/g,
     (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 }

@@ -4,7 +4,7 @@
  */
 import { goJson } from './human.ts';
 import { formatTable } from './table.ts';
-import { parseTemplate, render, renderHeading } from './template.ts';
+import { goPrint, parseListingTemplate, renderHeading, renderRow, type RowErrors } from './template.ts';
 
 export type Row = Readonly<Record<string, unknown>>;
 
@@ -14,17 +14,29 @@ export interface Listing {
   readonly columns: readonly string[];
   /** Field → heading. */
   readonly headings: Readonly<Record<string, string>>;
+  /** What docker calls the type of a row, when a template names a field that it does not have. */
+  readonly type?: string;
+  /** How docker begins the message of a template that fails; `template parsing error: ` but for `ps`. */
+  readonly errors?: RowErrors;
   /** Printed alone with `--quiet`. */
   readonly quietField: string;
 }
 
+const PARSING = 'template parsing error: ';
+const ERRORS: RowErrors = { parse: PARSING, execute: PARSING };
+
+/** `{{.Label "key"}}` of a row. */
+export function labelOf(labels: Readonly<Record<string, string>> | null | undefined): (key: unknown) => string {
+  return (key) => labels?.[String(key)] ?? '';
+}
+
 export function printListing(listing: Listing, o: { readonly format: string; readonly quiet: boolean }): string {
-  const { rows, columns, headings, quietField } = listing;
-  const cell = (row: Row, name: string) => render({ parts: [{ kind: 'field', path: [name] }] }, row);
+  const { rows, columns, headings, quietField, errors = ERRORS, type = '*formatter.Context' } = listing;
+  const cell = (row: Row, name: string) => goPrint(row[name]);
   if (o.quiet && (o.format === '' || o.format === 'table')) {
     return rows.map((row) => `${cell(row, quietField)}\n`).join('');
   }
-  if (o.format === 'json') return rows.map((row) => `${goJson(sorted(row))}\n`).join('');
+  if (o.format === 'json') return rows.map((row) => `${goJson(fieldsOf(sorted(row)))}\n`).join('');
   if (o.format === '' || o.format === 'table') {
     return formatTable([
       columns.map((name) => headings[name] ?? name),
@@ -32,12 +44,20 @@ export function printListing(listing: Listing, o: { readonly format: string; rea
     ]);
   }
   if (/^table\s/.test(o.format)) {
-    const template = parseTemplate(o.format.slice('table'.length).trimStart());
-    const lines = [renderHeading(template, headings), ...rows.map((row) => render(template, sorted(row)))];
+    const template = parseListingTemplate(o.format.slice('table'.length).trimStart(), errors);
+    const lines = [
+      renderHeading(template, headings),
+      ...rows.map((row) => renderRow(template, sorted(row), errors, type)),
+    ];
     return formatTable(lines.map((line) => line.split('\t')));
   }
-  const template = parseTemplate(o.format);
-  return rows.map((row) => `${render(template, sorted(row))}\n`).join('');
+  const template = parseListingTemplate(o.format, errors);
+  return rows.map((row) => `${renderRow(template, sorted(row), errors, type)}\n`).join('');
+}
+
+/** Methods (`.Label "key"`) are no fields. */
+function fieldsOf(row: Row): Row {
+  return Object.fromEntries(Object.entries(row).filter(([, value]) => typeof value !== 'function'));
 }
 
 /** Docker's JSON of a row has its fields in alphabetical order. */

@@ -1,94 +1,129 @@
-/**
- * `--format`: `json`, `table`, and templates of plain text, `{{.Field.Path}}`, `{{json .}}` and `{{json .Field}}`.
- * Everything else of Go's template language is refused by name rather than printed wrong.
- */
-import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
+/** `--format` templates: Go's language (`pkg/go-template`) with the functions that docker's client adds to it. */
+import { invalidParameter } from '#errdefs/errors.ts';
+import { BUILTINS, text } from '#pkg/go-template/builtins.ts';
+import { execute, type Extension } from '#pkg/go-template/execute.ts';
+import { type Template, TemplateError } from '#pkg/go-template/nodes.ts';
+import { parseTemplate as parse } from '#pkg/go-template/parser.ts';
+import { print } from '#pkg/go-template/print.ts';
+import { isObject, Known, PLAIN } from '#pkg/go-template/values.ts';
 import { goJson } from './human.ts';
+import { DOCKER_TYPES, ROWS } from './shapes.ts';
 
-type Part =
-  | { readonly kind: 'text'; readonly text: string }
-  | { readonly kind: 'field' | 'json'; readonly path: readonly string[] };
+export type { Template } from '#pkg/go-template/nodes.ts';
 
-export interface Template {
-  readonly parts: readonly Part[];
-}
+const FUNCTIONS: Readonly<Record<string, Extension>> = {
+  json: { operands: ['any'], call: (_, [value]) => goJson(jsonOf(value)) },
+  split: {
+    operands: ['string', 'string'],
+    call: (known, [value, separator]) => goSplit(text(known, value), text(known, separator)),
+  },
+  join: {
+    operands: ['[]string', 'string'],
+    call: (known, [list, separator]) => {
+      return Array.isArray(list) ? list.map((one) => text(known, one)).join(text(known, separator)) : '';
+    },
+  },
+  title: {
+    operands: ['string'],
+    call: (known, [value]) => text(known, value).replace(/(?<![\p{L}\p{Nd}_'])\p{L}/gu, (first) => first.toUpperCase()),
+  },
+  lower: { operands: ['string'], call: (known, [value]) => text(known, value).toLowerCase() },
+  upper: { operands: ['string'], call: (known, [value]) => text(known, value).toUpperCase() },
+  pad: {
+    operands: ['string', 'int', 'int'],
+    call: (known, [value, before, after]) => {
+      const held = text(known, value);
+      if (held === '') return '';
+      return ' '.repeat(Math.max(0, Number(before))) + held + ' '.repeat(Math.max(0, Number(after)));
+    },
+  },
+  truncate: {
+    operands: ['string', 'int'],
+    call: (known, [value, limit]) => Buffer.from(text(known, value)).subarray(0, Number(limit)).toString(),
+  },
+};
 
-const ACTION = /^(json\s+)?\.((?:[A-Za-z_][A-Za-z0-9_]*)(?:\.[A-Za-z_][A-Za-z0-9_]*)*)?$/;
+/** In the heading of a table the functions leave a column's name as it is, but for its letters. */
+const HEADING_FUNCTIONS: Readonly<Record<string, Extension>> = {
+  ...FUNCTIONS,
+  json: { operands: ['any'], call: (_, [value]) => value },
+  truncate: { operands: ['any', 'any'], call: (_, [value]) => value },
+  pad: { operands: ['any', 'any', 'any'], call: (_, [value]) => value },
+  split: { operands: ['any', 'any'], call: (_, [value]) => value },
+  join: { operands: ['any', 'any'], call: (_, [value]) => value },
+};
 
+const NAMES: ReadonlySet<string> = new Set([...Object.keys(BUILTINS), ...Object.keys(FUNCTIONS)]);
+
+/** @throws {invalidParameter} in docker's words */
 export function parseTemplate(source: string): Template {
-  const parts: Part[] = [];
-  let at = 0;
-  for (let open = source.indexOf('{{'); open >= 0; open = source.indexOf('{{', at)) {
-    const close = source.indexOf('}}', open);
-    if (close < 0) throw invalidParameter(`template parsing error: unclosed action in "${source}"`);
-    if (open > at) parts.push({ kind: 'text', text: unescape(source.slice(at, open)) });
-    const action = source.slice(open + 2, close).trim();
-    const match = ACTION.exec(action);
-    if (match === null) {
-      throw notImplemented(
-        `Cannot use format "${source}": {{${action}}} is not there yet, only json, {{json .}} and {{.Field}}`,
-      );
-    }
-    const path = match[2]?.split('.') ?? [];
-    parts.push({ kind: match[1] === undefined ? 'field' : 'json', path });
-    at = close + 2;
-  }
-  if (at < source.length) parts.push({ kind: 'text', text: unescape(source.slice(at)) });
-  return { parts };
+  return inDockersWords('template parsing error: ', () => parse(source, NAMES));
 }
 
-/** Docker lets `\t` and `\n` in a template stand for tab and newline. */
-function unescape(text: string): string {
-  return text.replaceAll('\\t', '\t').replaceAll('\\n', '\n');
+/** Docker lets `\t` and `\n` in the template of a listing stand for tab and newline. */
+export function parseListingTemplate(source: string, errors: RowErrors): Template {
+  return inDockersWords(errors.parse, () => parse(source.replaceAll('\\t', '\t').replaceAll('\\n', '\n'), NAMES));
 }
 
+/** An object of the API: by the names of docker's types first, then by those of its JSON. */
 export function render(template: Template, value: unknown): string {
-  return template.parts
-    .map((part) => {
-      if (part.kind === 'text') return part.text;
-      const found = lookUp(value, part.path);
-      return part.kind === 'json' ? goJson(found) : goPrint(found);
-    })
-    .join('');
+  try {
+    return execute(template, value, { functions: FUNCTIONS, shapes: DOCKER_TYPES });
+  } catch (error) {
+    if (!(error instanceof TemplateError)) throw error;
+  }
+  const shapes = { ...PLAIN, strict: true };
+  return inDockersWords('template parsing error: ', () => execute(template, value, { functions: FUNCTIONS, shapes }));
+}
+
+/** How docker begins the message of a listing whose template fails. */
+export interface RowErrors {
+  readonly parse: string;
+  readonly execute: string;
+}
+
+/** A row of a listing. */
+export function renderRow(template: Template, row: unknown, errors: RowErrors, type: string): string {
+  const shapes = { ...ROWS, struct: type };
+  return inDockersWords(errors.execute, () => execute(template, row, { functions: FUNCTIONS, shapes }));
 }
 
 /** The heading of a `table` template: the fields' column names. */
 export function renderHeading(template: Template, headings: Readonly<Record<string, string>>): string {
-  return template.parts
-    .map((part) => {
-      if (part.kind === 'text') return part.text;
-      const name = part.path.at(-1) ?? '';
-      return headings[name] ?? name.toUpperCase();
-    })
-    .join('');
+  const names = new Proxy(headings, {
+    getOwnPropertyDescriptor: (target, name) =>
+      typeof name === 'string' ? { configurable: true, enumerable: true, value: heading(target, name) } : undefined,
+    get: (target, name) => (typeof name === 'string' ? heading(target, name) : undefined),
+  });
+  return inDockersWords('', () => execute(template, names, { functions: HEADING_FUNCTIONS, shapes: ROWS }));
 }
 
-function lookUp(value: unknown, path: readonly string[]): unknown {
-  let current = value;
-  for (const name of path) {
-    if (typeof current !== 'object' || current === null) {
-      throw invalidParameter(`template parsing error: no field "${name}" in ${goPrint(current)}`);
-    }
-    const key = Object.keys(current).find((k) => k === name) ?? sameLetters(current, name);
-    if (key === undefined) throw invalidParameter(`template parsing error: no entry for key "${name}"`);
-    current = Reflect.get(current, key);
-  }
-  return current;
+/** The column of a label is headed by the label. */
+function heading(headings: Readonly<Record<string, string>>, name: string): unknown {
+  if (name === 'Label') return (label: unknown) => label;
+  return headings[name] ?? name.toUpperCase();
 }
 
-/** Go's field names differ from JSON's in case (`.ID` is "Id" in JSON). */
-function sameLetters(value: object, name: string): string | undefined {
-  return Object.keys(value).find((key) => key.toLowerCase() === name.toLowerCase());
-}
-
-/** Go's %v. */
+/** Go's %v of a value without type. */
 export function goPrint(value: unknown): string {
-  if (value === null || value === undefined) return '<no value>';
-  if (typeof value === 'string') return value;
-  if (Array.isArray(value)) return `[${value.map((one) => goPrint(one)).join(' ')}]`;
-  if (typeof value === 'object') {
-    const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-    return `map[${entries.map(([key, one]) => `${key}:${goPrint(one)}`).join(' ')}]`;
+  return value === null || value === undefined ? '<no value>' : print(new Known(PLAIN), value);
+}
+
+/** Methods of a row are no fields of its JSON. */
+function jsonOf(value: unknown): unknown {
+  if (!isObject(value)) return value ?? null;
+  return Object.fromEntries(Object.entries(value).filter(([, held]) => typeof held !== 'function'));
+}
+
+function goSplit(value: string, separator: string): string[] {
+  return separator === '' ? Array.from(value) : value.split(separator);
+}
+
+function inDockersWords<T>(prefix: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof TemplateError) throw invalidParameter(`${prefix}${error.message}`, { cause: error });
+    throw error;
   }
-  return typeof value === 'bigint' ? String(value) : JSON.stringify(value);
 }

@@ -40,7 +40,9 @@ export const images = defineCommand({
     const withDigests = values.digests || /\{\{[^}]*\.Digest/.test(values.format);
     const rows = list.flatMap((image) => rowsOf(image, { whole: values['no-trunc'], now, withDigests }));
     const columns = ['Repository', 'Tag', ...(values.digests ? ['Digest'] : []), 'ID', 'CreatedSince', 'Size'];
-    context.io.out(printListing({ rows, columns, headings: HEADINGS, quietField: 'ID' }, values));
+    context.io.out(
+      printListing({ type: '*formatter.imageContext', rows, columns, headings: HEADINGS, quietField: 'ID' }, values),
+    );
   },
 });
 

@@ -4,7 +4,7 @@ import { defineCommand } from '../command.ts';
 import { filterFlag, formatFlag, quietFlag } from '../common-flags.ts';
 import { parseFilters } from '../filters.ts';
 import { flag } from '../flags/flag-spec.ts';
-import { printListing } from '../format/listing.ts';
+import { labelOf, printListing } from '../format/listing.ts';
 
 const HEADINGS = {
   CreatedAt: 'CREATED AT',
@@ -39,6 +39,7 @@ export const ls = defineCommand({
         IPv4: String(network.EnableIPv4),
         IPv6: String(network.EnableIPv6),
         Internal: String(network.Internal),
+        Label: labelOf(network.Labels),
         Labels: Object.entries(network.Labels)
           .map(([key, value]) => `${key}=${value}`)
           .join(','),
@@ -46,6 +47,11 @@ export const ls = defineCommand({
         Scope: network.Scope,
       }));
     const columns = ['ID', 'Name', 'Driver', 'Scope'] as const;
-    context.io.out(printListing({ rows, columns: [...columns], headings: HEADINGS, quietField: 'ID' }, values));
+    context.io.out(
+      printListing(
+        { type: '*network.networkContext', rows, columns: [...columns], headings: HEADINGS, quietField: 'ID' },
+        values,
+      ),
+    );
   },
 });

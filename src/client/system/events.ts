@@ -15,7 +15,7 @@ export const events = defineCommand({
   flags: {
     filter: filterFlag(),
     format: text(
-      "Format output using a custom template:\n'json':             Print in JSON format\n'TEMPLATE':         Print text with {{.Field}} and {{json .Field}}",
+      "Format output using a custom template:\n'json':             Print in JSON format\n'TEMPLATE':         Print output using the given Go template",
     ),
     since: text('Show all events created since timestamp'),
     until: text('Stream events until this timestamp'),

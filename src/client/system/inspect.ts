@@ -8,12 +8,12 @@ import { inspectNetwork } from '#api/client/networks.ts';
 import { inspectSecret } from '#api/client/secrets.ts';
 import { inspectVolume } from '#api/client/volumes.ts';
 import { ApiError } from '#api/client/api-error.ts';
-import { type CommandContext, defineCommand } from '../command.ts';
+import { type CommandContext, defineCommand, ExitError } from '../command.ts';
 import { inspectFormatFlag } from '../common-flags.ts';
 import { describeFailure } from '../failure.ts';
 import { flag, text } from '../flags/flag-spec.ts';
 import { goJson } from '../format/human.ts';
-import { parseTemplate, render } from '../format/template.ts';
+import { parseTemplate, render, type Template } from '../format/template.ts';
 
 type LookUp = (name: string) => Promise<unknown>;
 
@@ -100,13 +100,37 @@ async function firstOf(lookUps: readonly LookUp[], name: string, several: boolea
   throw new Error(`Error: No such object: ${name}`);
 }
 
+/** Docker ends with EX_USAGE for a template that is none. */
+const EXIT_WRONG_USE = 64;
+
+function parsedOrWrongUse(format: string): Template {
+  try {
+    return parseTemplate(format);
+  } catch (error) {
+    throw new ExitError(EXIT_WRONG_USE, describeFailure(error));
+  }
+}
+
+/** As docker: what a template has no answer for is told at the end; an empty line when there was nothing to print. */
+function printAll(template: Template, found: readonly unknown[], failures: unknown[]): string {
+  let text = '';
+  for (const value of found) {
+    try {
+      text += `${render(template, value)}\n`;
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  return text === '' ? '\n' : text;
+}
+
 async function show(
   context: CommandContext,
   names: readonly string[],
   format: string,
   lookUp: LookUp,
 ): Promise<number> {
-  const template = format === '' || format === 'json' ? undefined : parseTemplate(format);
+  const template = format === '' || format === 'json' ? undefined : parsedOrWrongUse(format);
   const found: unknown[] = [];
   const failures: unknown[] = [];
   for (const name of names) {
@@ -117,7 +141,7 @@ async function show(
     }
   }
   const { out } = context.io;
-  if (template !== undefined) for (const value of found) out(`${render(template, value)}\n`);
+  if (template !== undefined) out(printAll(template, found, failures));
   else if (found.length === 0) out('[]\n');
   else if (format === 'json') out(`${goJson(found)}\n`);
   else out(`${goJson(found, '    ')}\n`);

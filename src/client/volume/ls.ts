@@ -3,7 +3,7 @@ import { listVolumes } from '#api/client/volumes.ts';
 import { defineCommand } from '../command.ts';
 import { filterFlag, formatFlag, quietFlag } from '../common-flags.ts';
 import { parseFilters } from '../filters.ts';
-import { printListing } from '../format/listing.ts';
+import { labelOf, printListing } from '../format/listing.ts';
 
 const HEADINGS = {
   Availability: 'AVAILABILITY',
@@ -30,6 +30,7 @@ export const ls = defineCommand({
       Availability: NONE,
       Driver: volume.Driver,
       Group: NONE,
+      Label: labelOf(volume.Labels),
       Labels: Object.entries(volume.Labels ?? {})
         .map(([key, value]) => `${key}=${value}`)
         .join(','),
@@ -41,6 +42,11 @@ export const ls = defineCommand({
       Status: NONE,
     }));
     for (const warning of warnings ?? []) context.io.err(`WARNING: ${warning}\n`);
-    context.io.out(printListing({ rows, columns: ['Driver', 'Name'], headings: HEADINGS, quietField: 'Name' }, values));
+    context.io.out(
+      printListing(
+        { type: '*formatter.volumeContext', rows, columns: ['Driver', 'Name'], headings: HEADINGS, quietField: 'Name' },
+        values,
+      ),
+    );
   },
 });
