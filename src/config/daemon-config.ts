@@ -7,6 +7,7 @@ import { type LogLevel, logLevels } from '#pkg/log/log.ts';
 import { parseBytes } from '#pkg/units/size.ts';
 import { type ContainerDefaults, containerDefaultsOf, type RuntimeConfig, runtimesOf } from './container-defaults.ts';
 import { DEFAULT_SOCKET, type HostSpec, metricsAddressOf, parseHost, type TlsSettings } from './hosts.ts';
+import { type ImageSettings, imageSettingsOf } from './images.ts';
 import { type LogArchiveBudget, logArchiveOf } from './log-archive.ts';
 import { type NetworkDefaults, networkDefaultsOf } from './network-defaults.ts';
 import { keySpecs, specOfKey } from './keys.ts';
@@ -46,6 +47,7 @@ export interface DaemonConfig {
   readonly logDriver: string;
   readonly logOptions: Readonly<Record<string, string>>;
   readonly logArchive: LogArchiveBudget;
+  readonly images: ImageSettings;
   readonly dns: readonly string[];
   readonly dnsSearch: readonly string[];
   readonly dnsOptions: readonly string[];
@@ -175,6 +177,7 @@ export function buildConfig(
     logDriver: values.text('log-driver') ?? 'json-file',
     logOptions: values.textMap('log-opts'),
     logArchive: logArchiveOf(merged.get('log-archive')),
+    images: imageSettingsOf(merged.get('images')),
     dns: values.texts('dns').map(addressOf),
     dnsSearch: values.texts('dns-search'),
     dnsOptions: values.texts('dns-opts'),

@@ -88,6 +88,8 @@ export const keySpecs: readonly KeySpec[] = [
   both('http-proxy', 'text', notYet('')),
   both('https-proxy', 'text', notYet('')),
   both('icc', 'flag', honoured),
+  // Ours: how images are kept, named and trusted; docs/images.md.
+  key('images', 'object', honoured, { reload: true }),
   both('init', 'flag', honoured),
   both('init-path', 'text', notYet('')),
   key('insecure-registries', 'texts', notYet([]), { flag: 'insecure-registry', reload: true }),

@@ -17,6 +17,7 @@ import { GraphDb } from '#graphdb/graphdb.ts';
 import { ProjectIds } from '#graphdb/project-ids.ts';
 import { openGraphDriver } from '#graphdriver/open.ts';
 import { ImageStore } from '#image/image-store.ts';
+import { Trust } from '#image/trust/trust.ts';
 import { LayerStore } from '#layer/layer-store.ts';
 import { DEFAULT_PROFILE } from '#libcontainer/apparmor/profile.ts';
 import { detectApparmor, ensureDefaultProfile } from '#libcontainer/apparmor/apparmor.ts';
@@ -56,6 +57,7 @@ import { StoppedTrees } from './files/stopped-trees.ts';
 import { HealthMonitor } from './health/health-monitor.ts';
 import { HealthStates } from './health/health-states.ts';
 import { readHost } from './host-facts.ts';
+import { registriesReader } from './image/registries.ts';
 import { seccompDefaultOf } from './container/seccomp.ts';
 import { installJobs } from './jobs.ts';
 import { NameService } from './network/name-service.ts';
@@ -183,6 +185,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     layers,
     images,
     graph,
+    trust: new Trust(() => settings.current.images),
+    registriesConf: registriesReader(() => settings.current.images.registriesFile),
     archive: pool,
     pump,
     logReader: new LogReader(),
@@ -228,8 +232,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   return {
     reload: (next) => {
       runtimes.configure(next);
-      const { debug, labels, defaultRuntime, logArchive } = settingsOf(next);
-      settings.current = { ...settings.current, debug, labels, defaultRuntime, logArchive };
+      const { debug, labels, defaultRuntime, logArchive, images: imageSettings } = settingsOf(next);
+      settings.current = { ...settings.current, debug, labels, defaultRuntime, logArchive, images: imageSettings };
       reloaded(services);
     },
     stop: () => held.disposeAsync(),
@@ -279,6 +283,7 @@ function settingsOf(config: DaemonConfig): DaemonSettings {
     logDriver: config.logDriver,
     logOptions: config.logOptions,
     logArchive: config.logArchive,
+    images: config.images,
     dns: config.dns,
     dnsSearch: config.dnsSearch,
     dnsOptions: config.dnsOptions,

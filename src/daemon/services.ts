@@ -5,6 +5,7 @@
 import type { ContainerDefaults } from '#config/container-defaults.ts';
 import type { PublishPolicy } from '#container/network-policy.ts';
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
+import type { ImageSettings } from '#config/images.ts';
 import type { LogArchiveBudget } from '#config/log-archive.ts';
 import type { Engine } from '#engine/engine.ts';
 import type { ExecDriver } from '#execdriver/driver.ts';
@@ -12,6 +13,7 @@ import type { Events } from '#events/events.ts';
 import type { Graph } from '#graph/graph.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
 import type { ImageStore } from '#image/image-store.ts';
+import type { Trust } from '#image/trust/trust.ts';
 import type { LayerStore } from '#layer/layer-store.ts';
 import type { CgroupHost } from '#libcontainer/cgroups/detect.ts';
 import type { KernelLimits } from '#libcontainer/cgroups/kernel-limits.ts';
@@ -23,6 +25,7 @@ import type { ArchivePool } from '#pkg/archive/pool.ts';
 import type { ArchiveStreams } from '#pkg/archive/copy-streams.ts';
 import type { Pump } from '#stdio/pump.ts';
 import type { VolumeDrivers } from '#volume/driver.ts';
+import type { RegistriesConf } from '#reference/registries-conf.ts';
 import type { Secrets } from '#secret/secrets.ts';
 import type { Volumes } from '#volume/volumes.ts';
 import type { Consoles } from './container/console.ts';
@@ -61,6 +64,7 @@ export interface DaemonSettings {
   readonly logDriver: string;
   readonly logOptions: Readonly<Record<string, string>>;
   readonly logArchive: LogArchiveBudget;
+  readonly images: ImageSettings;
   readonly dns: readonly string[];
   readonly dnsSearch: readonly string[];
   readonly dnsOptions: readonly string[];
@@ -137,6 +141,10 @@ export interface Services {
   readonly layers: LayerStore;
   readonly images: ImageStore;
   readonly graph: Graph;
+  /** Asked before and while an image is pulled. */
+  readonly trust: Trust;
+  /** Short names, blocked registries. */
+  readonly registriesConf: () => RegistriesConf;
   /** Works on whole trees, off the main thread. */
   readonly archive: Pick<ArchivePool, 'chown' | 'copy'>;
   readonly pump: Pump;
