@@ -50,13 +50,15 @@ describe('what a Healthcheck asks for', () => {
     [['HTTP', 'http://[::1]/'], { kind: 'http', url: 'http://[::1]/' }],
     [['TCP', '80'], { kind: 'tcp', host: '127.0.0.1', port: 80 }],
     [['TCP', '[::1]:80'], { kind: 'tcp', host: '::1', port: 80 }],
-    [['GRPC', '9000'], { kind: 'grpc', host: '127.0.0.1', port: 9000, service: '' }],
-    [['GRPC', '10.0.0.1:9000/a.b/C'], { kind: 'grpc', host: '10.0.0.1', port: 9000, service: 'a.b/C' }],
+    [['GRPC', '9000'], { kind: 'grpc', tls: false, host: '127.0.0.1', port: 9000, service: '' }],
+    [['GRPC', 'grpcs://[::1]:9000'], { kind: 'grpc', tls: true, host: '::1', port: 9000, service: '' }],
+    [['HTTP', 'https://127.0.0.1:8443/x'], { kind: 'http', url: 'https://127.0.0.1:8443/x' }],
+    [['GRPC', '10.0.0.1:9000/a.b/C'], { kind: 'grpc', tls: false, host: '10.0.0.1', port: 9000, service: 'a.b/C' }],
     [['UNIX', '/run/x.sock'], { kind: 'unix', path: '/run/x.sock' }],
   ] as const)('%p', (words, expected) => expect(probeTestOf([...words])).toEqual(expected as never));
 
   test.each([
-    [['HTTP', 'https://127.0.0.1/']],
+    [['HTTP', 'ftp://127.0.0.1/']],
     [['HTTP', 'http://example.org/']],
     [['HTTP']],
     [['TCP', '0']],

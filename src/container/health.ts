@@ -2,7 +2,8 @@
  * The health of a container as dockerd decides it, without a clock or a process of its own: what a Healthcheck asks for,
  * what the result of a probe makes of the health so far, and when the next probe is due.
  *
- * Beyond Docker: probes by the engine itself (`["HTTP", url]`, `["TCP", port]`, `["GRPC", "port/service"]`, `["UNIX", path]`).
+ * Beyond Docker: probes by the engine itself (`["HTTP", url]`, `["TCP", port]`, `["GRPC", "port/service"]`, `["UNIX", path]`);
+ * over TLS by `https://` and `grpcs://`.
  */
 import type { HealthConfig } from '#api/types/container.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
@@ -30,7 +31,13 @@ export type ProbeTest =
   | { readonly kind: 'exec'; readonly command: readonly string[]; readonly shell: boolean }
   | { readonly kind: 'http'; readonly url: string }
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
-  | { readonly kind: 'grpc'; readonly host: string; readonly port: number; readonly service: string }
+  | {
+      readonly kind: 'grpc';
+      readonly tls: boolean;
+      readonly host: string;
+      readonly port: number;
+      readonly service: string;
+    }
   | { readonly kind: 'unix'; readonly path: string };
 
 export interface HealthPlan {
@@ -77,8 +84,9 @@ export function probeTestOf(test: readonly string[]): ProbeTest | undefined {
     case 'TCP':
       return { kind: 'tcp', ...address(kind, oneWord(kind, words)) };
     case 'GRPC': {
-      const [where = '', ...service] = oneWord(kind, words).split('/');
-      return { kind: 'grpc', ...address(kind, where), service: service.join('/') };
+      const [, scheme = 'grpc', rest = ''] = /^(?:(grpcs?):\/\/)?(.*)$/s.exec(oneWord(kind, words)) ?? [];
+      const [where = '', ...service] = rest.split('/');
+      return { kind: 'grpc', tls: scheme === 'grpcs', ...address(kind, where), service: service.join('/') };
     }
     case 'UNIX': {
       const path = oneWord(kind, words);
@@ -109,8 +117,8 @@ function httpUrl(text: string): string {
       ? `http://127.0.0.1${text}`
       : text;
   const url = URL.canParse(full) ? new URL(full) : undefined;
-  if (url?.protocol !== 'http:' || !isAddress(url.hostname)) {
-    throw unreadable('HTTP', text, 'an http:// URL with an IP address or localhost');
+  if (url === undefined || !['http:', 'https:'].includes(url.protocol) || !isAddress(url.hostname)) {
+    throw unreadable('HTTP', text, 'an http:// or https:// URL with an IP address or localhost');
   }
   return url.href;
 }

@@ -28,7 +28,10 @@ export function endpointsOf(values: Values): Record<string, EndpointSettings> {
   const [first, ...more] = networks;
   // Without any network named the daemon's default is joined; it needs an endpoint only to carry options.
   if (first === undefined && Object.keys(loose).length === 0) return {};
-  const all = [{ target: DEFAULT_NETWORK, ...first, ...loose }, ...more];
+  const leading = { target: DEFAULT_NETWORK, ...first, ...loose };
+  // In the network of another container there is no endpoint to ask anything of, so options are the daemon's to refuse.
+  if (leading.target.startsWith('container:') && Object.keys(loose).length === 0 && more.length === 0) return {};
+  const all = [leading, ...more];
   return Object.fromEntries(all.map((network) => [network.target, endpointOf(network)]));
 }
 

@@ -59,6 +59,7 @@ describe('what run asks for', () => {
   });
   test('networks', () => {
     expect(body('--network', 'none', 'img').NetworkingConfig.EndpointsConfig).toHaveProperty('none');
+    expect(body('--network', 'container:x', 'img').NetworkingConfig.EndpointsConfig).toEqual({});
     expect(body('--network', 'name=n,alias=x,ip=10.0.0.1', 'img')).toMatchObject({
       HostConfig: { NetworkMode: 'n' },
       NetworkingConfig: { EndpointsConfig: { n: { Aliases: ['x'], IPAMConfig: { IPv4Address: '10.0.0.1' } } } },

@@ -1,5 +1,5 @@
 /**
- * One call of grpc.health.v1.Health/Check over HTTP/2 without TLS: as much of the protocol as one request and its answer
+ * One call of grpc.health.v1.Health/Check over HTTP/2: as much of the protocol as one request and its answer
  * need. Header compression: ours are literals; of the peer's only `grpc-status` is looked for, plain or Huffman-coded.
  */
 import type { ProbeOutcome } from './probe-input.ts';
@@ -52,10 +52,10 @@ function varint(value: number): number[] {
   return [...bytes, rest];
 }
 
-export function grpcRequest(authority: string, service: string): Uint8Array {
+export function grpcRequest(authority: string, service: string, scheme: 'http' | 'https' = 'http'): Uint8Array {
   const headers = Buffer.concat([
     literal(':method', 'POST'),
-    literal(':scheme', 'http'),
+    literal(':scheme', scheme),
     literal(':path', '/grpc.health.v1.Health/Check'),
     literal(':authority', authority),
     literal('content-type', 'application/grpc'),

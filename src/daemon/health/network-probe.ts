@@ -1,6 +1,7 @@
 /**
  * Probes by the engine itself: it speaks to a container from inside the container's own network namespace, over a socket
  * that was made there, so the image needs no curl and its loopback is enough. Addresses are numbers: nothing is resolved.
+ * Over TLS certificates are not judged, as Kubernetes does not: what is asked is whether the service answers.
  */
 import type { ProbeTest } from '#container/health.ts';
 import { messageOf } from '#errdefs/errors.ts';
@@ -58,14 +59,27 @@ async function ask(input: ProbeInput, test: NetworkTest, stop: AbortSignal): Pro
   const [request, answer] =
     test.kind === 'http'
       ? [httpRequest(test.url), new HttpAnswer()]
-      : [grpcRequest(where, test.service), new GrpcAnswer()];
-  return converse(fd, request, answer, stop);
+      : [grpcRequest(where, test.service, test.tls ? 'https' : 'http'), new GrpcAnswer()];
+  return converse({ fd, tls: tlsOf(test, host), request, answer, stop });
 }
 
 function hostOf(text: string): { host: string; port: number } {
   const url = new URL(text);
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-  return { host, port: url.port === '' ? 80 : Number(url.port) };
+  return { host, port: url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port) };
+}
+
+/** Of a probe that speaks TLS. The protocol's name is a length and its letters. */
+function tlsOf(test: Extract<NetworkTest, { kind: 'http' | 'grpc' }>, host: string): object | undefined {
+  const secure = test.kind === 'http' ? test.url.startsWith('https:') : test.tls;
+  if (!secure) return undefined;
+  const name = test.kind === 'http' ? 'http/1.1' : 'h2';
+  return {
+    rejectUnauthorized: false,
+    ALPNProtocols: String.fromCharCode(name.length) + name,
+    // Addresses are no names of servers.
+    ...(host === 'localhost' ? { serverName: host } : {}),
+  };
 }
 
 /** Errors: SysError of the connect. */
@@ -85,24 +99,39 @@ function wordsOf(error: unknown): string {
   return code;
 }
 
+interface Conversation {
+  readonly fd: number;
+  readonly tls: object | undefined;
+  readonly request: Uint8Array;
+  readonly answer: Answer;
+  readonly stop: AbortSignal;
+}
+
 /** Sends and listens until the answer is known or the peer goes. The descriptor goes to the runtime's socket. */
-async function converse(fd: number, request: Uint8Array, answer: Answer, stop: AbortSignal): Promise<ProbeOutcome> {
+async function converse({ fd, tls, request, answer, stop }: Conversation): Promise<ProbeOutcome> {
   const { promise, resolve } = Promise.withResolvers<ProbeOutcome>();
+  let agreed = tls === undefined;
+  const gone = (): void => resolve(agreed ? answer.end() : failed('the peer did not agree on TLS'));
   const connected = await Bun.connect({
     // as: Bun takes a connected descriptor here (tested), its types do not say so for sockets that are not unix ones.
-    ...({ fd } as unknown as { unix: string }),
+    ...({ fd, tls } as unknown as { unix: string }),
     socket: {
       data: (peer, bytes) => {
         const outcome = answer.take(bytes, (reply) => void peer.write(reply));
         if (outcome !== undefined) resolve(outcome);
       },
-      end: () => resolve(answer.end()),
-      close: () => resolve(answer.end()),
+      handshake: (peer) => {
+        if (agreed) return;
+        agreed = true;
+        peer.write(request);
+      },
+      end: gone,
+      close: gone,
       error: (_, error) => resolve(failed(messageOf(error))),
     },
   });
   // A request is some hundred bytes: an empty send buffer takes it whole.
-  connected.write(request);
+  if (tls === undefined) connected.write(request);
   const aborted = (): void => resolve(failed('given up'));
   stop.addEventListener('abort', aborted, { once: true });
   if (stop.aborted) aborted();

@@ -112,6 +112,36 @@ test('gRPC: serving, not serving, a service that is not known', async () => {
   }
 }, 60_000);
 
+test('over TLS: gRPC and HTTPS, and a peer that does not speak it', async () => {
+  const limit = ['--health-timeout', '2s'];
+  await berthRun('secure', ['--health-grpc', 'grpcs://localhost:9000/db', ...limit], 'sleep', '1000');
+  const sharing = ['--network', 'container:secure', '--health-interval', '250ms', '--health-retries', '1', ...limit];
+  const https = await d.berth(
+    ['run', '-d', '--name', 'https', '--health-http', 'https://127.0.0.1:9001/', ...sharing].concat(
+      IMG,
+      'sleep',
+      '1000',
+    ),
+  );
+  expect(https).toMatchObject({ code: 0 });
+  const pid = await d.must(['inspect', '-f', '{{.State.Pid}}', 'secure']);
+  const script = path.join(import.meta.dirname, 'grpc-server/main.ts');
+  const server = spawn('nsenter', [`--net=/proc/${pid}/ns/net`, process.execPath, script, '9000', 'tls'], {
+    stdio: ['pipe', 'ignore', 'inherit'],
+  });
+  try {
+    expect((await becomes('secure', 'healthy')).Log.at(-1)?.Output).toBe('status: SERVING');
+    expect((await becomes('https', 'healthy')).Log.at(-1)?.Output).toBe('HTTP/1.1 200 OK\nsecret');
+    server.stdin.write('db=2\n');
+    expect((await becomes('secure', 'unhealthy')).Log.at(-1)?.Output).toBe('status: NOT_SERVING');
+  } finally {
+    server.kill();
+  }
+  const serve = 'mkdir /www; httpd -f -p 127.0.0.1:8080 -h /www';
+  await berthRun('plain', ['--health-http', 'https://127.0.0.1:8080/', ...limit], 'sh', '-c', serve);
+  expect((await becomes('plain', 'unhealthy')).Log.at(-1)?.ExitCode).not.toBe(0);
+}, 60_000);
+
 test('on failure: kill leaves it to the restart policy, restart restarts, stop stops; other words are refused', async () => {
   const sick = ['--health-tcp', '1'];
   await berthRun('killed', [...sick, '--health-on-failure', 'kill', '--restart', 'always'], 'sleep', '1000');

@@ -1,5 +1,10 @@
-/** A gRPC health service on 127.0.0.1: `service=status` lines on stdin change what it says; `missing` is not known. */
+/**
+ * A gRPC health service on 127.0.0.1: `service=status` lines on stdin change what it says; `missing` is not known.
+ * With `tls` as the second argument it speaks TLS, and on the next port HTTPS.
+ */
 import * as http2 from 'node:http2';
+import * as https from 'node:https';
+import { certificate } from './certificate.ts';
 
 const statuses = new Map<string, string>([['db', '1']]);
 process.stdin.on('data', (bytes: Buffer) => {
@@ -10,7 +15,9 @@ process.stdin.on('data', (bytes: Buffer) => {
 });
 process.stdin.on('end', () => process.exit(0));
 
-const server = http2.createServer();
+const port = Number(process.argv[2]);
+const tls = process.argv[3] === 'tls';
+const server = tls ? http2.createSecureServer(certificate) : http2.createServer();
 server.on('stream', (stream: http2.ServerHttp2Stream, headers) => {
   const chunks: Buffer[] = [];
   stream.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -26,4 +33,5 @@ server.on('stream', (stream: http2.ServerHttp2Stream, headers) => {
     stream.end(Buffer.of(0, 0, 0, 0, 2, 8, Number(status)));
   });
 });
-server.listen(Number(process.argv[2]), '127.0.0.1');
+server.listen(port, '127.0.0.1');
+if (tls) https.createServer(certificate, (_, answer) => answer.end('secret')).listen(port + 1, '127.0.0.1');
