@@ -22,6 +22,8 @@ export interface LogFileTarget {
   readonly compress: boolean;
   /** JSON of the extra attributes (tag, labels, env), or empty. */
   readonly attrs: string;
+  /** Nothing is deleted that its remote can take and has not got yet (position.ts). Absent: no. */
+  readonly keepUnsent?: boolean;
 }
 
 const LOG_MODE = 0o640;
@@ -29,8 +31,8 @@ const LOG_MODE = 0o640;
 /** Without what a driver has besides. */
 export function plainTarget(log: LogFileTarget | undefined): LogFileTarget | undefined {
   if (log === undefined) return undefined;
-  const { driver, path, maxSizeBytes, maxFiles, compress, attrs } = log;
-  return { driver, path, maxSizeBytes, maxFiles, compress, attrs };
+  const { driver, path, maxSizeBytes, maxFiles, compress, attrs, keepUnsent = false } = log;
+  return { driver, path, maxSizeBytes, maxFiles, compress, attrs, ...(keepUnsent ? { keepUnsent } : {}) };
 }
 
 /** `path.i`, or the newest for 0. */

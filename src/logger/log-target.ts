@@ -155,5 +155,5 @@ export function logTarget(config: LogConfig, directory: string, subject: LogSubj
     blocking: ringBytes === undefined,
     bufferBytesMax: Math.min(ringBytes ?? limit ?? wholeBytes, wholeBytes),
   };
-  return { ...file, readable: !cache.disabled, remote };
+  return { ...file, keepUnsent: remote.blocking, readable: !cache.disabled, remote };
 }

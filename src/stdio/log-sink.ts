@@ -9,6 +9,7 @@ import type { LogStream } from '#logger/json-file/format.ts';
 import type { CompactEncoder } from '#logger/local/encoder.ts';
 import { sequenceOf } from '#logger/local/sequence.ts';
 import { LogFile, type LogFileTarget } from '#logger/log-file.ts';
+import { awaitedBy } from '#logger/ship/position.ts';
 import type { Journal, Recovered, Slot } from './journal.ts';
 
 /** What the Worker's threads of work have in common. */
@@ -33,6 +34,12 @@ export interface LogLoss {
 /** A log that goes on failing says so again after this time. */
 const LOSS_REPORT_MS = 5000;
 const NEWLINE = 10;
+/**
+ * A full file grows by so much at a time while its remote has yet to get what rotation would delete, and no further than
+ * the limit: the container is held back meanwhile (shipment.ts), and if that fails the disk is worth more than the lines.
+ */
+const WAITING_STEP_BYTES = 256 << 10;
+const WAITING_BYTES_MAX = 128 << 20;
 
 /** Everything that a later process needs to finish a chunk. */
 interface Description {
@@ -49,6 +56,10 @@ export class ContainerLog implements Disposable {
   #reportedMs = 0;
   /** Number of the next line; asked of the file when first needed. */
   #sequence = -1;
+  /** Numbers of the first lines of the files of this log, the newest first, as far as this process has begun them. */
+  readonly #starts: number[] = [];
+  /** All before it was written by earlier processes. */
+  #firstSequence = 0;
 
   constructor(target: LogFileTarget, services: LogServices) {
     this.file = new LogFile(target);
@@ -65,7 +76,7 @@ export class ContainerLog implements Disposable {
         attrs: this.file.target.attrs,
         start: at,
         end: request.end,
-        outputBytesMax: this.file.room,
+        outputBytesMax: this.file.room > 0 ? this.file.room : WAITING_STEP_BYTES,
         final: request.final,
         sequence: 0,
       });
@@ -78,7 +89,10 @@ export class ContainerLog implements Disposable {
   #encode(request: EncodeRequest): Encoded {
     const { encoder, compact } = this.#services;
     if (this.file.target.driver === 'json-file') return encoder.encode(request);
-    if (this.#sequence < 0) this.#sequence = sequenceOf(this.file.target);
+    if (this.#sequence < 0) {
+      this.#sequence = sequenceOf(this.file.target);
+      this.#firstSequence = this.#sequence;
+    }
     return compact.encode({ ...request, sequence: this.#sequence });
   }
 
@@ -109,17 +123,29 @@ export class ContainerLog implements Disposable {
   #rotate(consumed: number): void {
     const { journal, logFailed, rotated } = this.#services;
     this.file.refresh();
-    if (this.file.room > 0) return;
+    if (this.file.room > 0 || this.#isAwaited()) return;
     journal.progress({ consumed, size: this.file.size, ino: this.file.ino });
     const full = this.file.ino;
     try {
       this.file.rotate();
+      this.#starts.unshift(this.#sequence);
+      this.#starts.length = Math.min(this.#starts.length, this.file.target.maxFiles);
       rotated(this.file.target, full);
     } catch (error) {
       // The file that is open grows past its size; the next line tries again.
       logFailed({ path: this.file.target.path, error: messageOf(error), lines: 0, bytes: 0 });
     }
     journal.progress({ consumed, size: this.file.size, ino: this.file.ino });
+  }
+
+  /** Whether the file that a rotation would delete has lines that the remote can take and has not got yet. */
+  #isAwaited(): boolean {
+    const { keepUnsent = false, path, maxFiles } = this.file.target;
+    if (!keepUnsent || -this.file.room > WAITING_BYTES_MAX) return false;
+    // What comes after the oldest file begins with this line.
+    const kept = maxFiles === 1 ? this.#sequence : (this.#starts[maxFiles - 2] ?? this.#firstSequence);
+    const awaited = awaitedBy(path);
+    return awaited !== undefined && awaited < kept;
   }
 
   [Symbol.dispose](): void {

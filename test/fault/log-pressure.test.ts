@@ -102,49 +102,55 @@ test('non-blocking: a remote that stands still stops nobody; what did not fit is
   remote.close();
 }, 90_000);
 
-/**
- * What is written between two looks at the lag must fit: a container writes some 12 MB in the 20 ms between them.
- */
+/** A fraction of what a container writes between two looks at the lag. */
+const tiny = ['--log-opt', 'cache-max-size=256k', '--log-opt', 'cache-max-file=2', '--log-opt', 'cache-compress=false'];
 const roomy = ['--log-opt', 'cache-max-size=12m', '--log-opt', 'cache-max-file=4', '--log-opt', 'cache-compress=false'];
 
-test('blocking: the container waits for a slow remote, and goes on with it; not a line is lost', async () => {
-  const remote = await standingStill();
-  const options = ['--log-driver', 'syslog', '--log-opt', `syslog-address=tcp://127.0.0.1:${remote.port}`, ...roomy];
-  const before = rssMb();
-  await d.must([
-    'run',
-    '-d',
-    '--name',
-    'held',
-    '--network',
-    'none',
-    ...options,
-    IMG,
-    'sh',
-    '-c',
-    'yes 0123456789 | head -c 66000000; echo last',
-  ]);
-  await eventually(
-    'it is held back',
-    async () => {
-      const one = logBytes('held');
-      await Bun.sleep(200);
-      return one > 1_000_000 && one === logBytes('held') ? true : undefined;
-    },
-    30_000,
-  );
-  expect((await d.must(['inspect', '-f', '{{.State.Status}}', 'held'])).trim()).toBe('running');
-  remote.read();
-  await d.must(['wait', 'held'], { limitMs: 60_000 });
-  expect(rssMb() - before).toBeLessThan(120);
-  const lines = 66_000_000 / 11 + 1;
-  const eachBytes = `<30>Nov 22 20:00:00 0123456789ab[${d.pid}]: 0123456789\n`.length;
-  await eventually('all of it came', () => (remote.received > (lines - 2) * eachBytes ? true : undefined), 90_000);
-  expect(await d.must(['inspect', '-f', '{{.Id}}', 'held'])).not.toBe('');
-  expect(await lostOf('held')).toBe(0);
-  await d.must(['rm', '-f', 'held']);
-  remote.close();
-}, 150_000);
+test.each([
+  ['roomy', roomy, 66_000_000],
+  ['tiny', tiny, 22_000_000],
+])(
+  'blocking, %s cache: the container waits for a slow remote and goes on with it; no line is lost',
+  async (_, cache, written) => {
+    const remote = await standingStill();
+    const options = ['--log-driver', 'syslog', '--log-opt', `syslog-address=tcp://127.0.0.1:${remote.port}`, ...cache];
+    const before = rssMb();
+    await d.must([
+      'run',
+      '-d',
+      '--name',
+      'held',
+      '--network',
+      'none',
+      ...options,
+      IMG,
+      'sh',
+      '-c',
+      `yes 0123456789 | head -c ${written}; echo last`,
+    ]);
+    await eventually(
+      'it is held back',
+      async () => {
+        const one = logBytes('held');
+        await Bun.sleep(200);
+        return one > 200_000 && one === logBytes('held') ? true : undefined;
+      },
+      30_000,
+    );
+    expect((await d.must(['inspect', '-f', '{{.State.Status}}', 'held'])).trim()).toBe('running');
+    remote.read();
+    await d.must(['wait', 'held'], { limitMs: 60_000 });
+    expect(rssMb() - before).toBeLessThan(120);
+    const lines = written / 11 + 1;
+    const eachBytes = `<30>Nov 22 20:00:00 0123456789ab[${d.pid}]: 0123456789\n`.length;
+    await eventually('all of it came', () => (remote.received > (lines - 2) * eachBytes ? true : undefined), 90_000);
+    expect(await d.must(['inspect', '-f', '{{.Id}}', 'held'])).not.toBe('');
+    expect(await lostOf('held')).toBe(0);
+    await d.must(['rm', '-f', 'held']);
+    remote.close();
+  },
+  150_000,
+);
 
 function logBytes(name: string): number {
   const directory = path.join(d.dataRoot, 'containers');

@@ -13,6 +13,9 @@ export interface FluentdSettings {
   /** undefined: as long as there is room in the buffer. */
   readonly retriesMax: number | undefined;
   readonly retryDelayMs: number;
+  /** How long an answer, and the taking of what is written, may last; 0: as long as it does. */
+  readonly readLimitMs: number;
+  readonly writeLimitMs: number;
   /** Bytes that may wait for the remote, where the option says so. */
   readonly bufferBytesMax: number | undefined;
 }
@@ -49,9 +52,6 @@ export function fluentdSettings(options: LogOptions): FluentdSettings {
   }
   // Connecting never keeps a container from starting here, so either value means the same; it must be one though.
   for (const name of ['fluentd-async', 'fluentd-async-connect']) flag(options, name);
-  for (const name of ['fluentd-async-reconnect-interval', 'fluentd-read-timeout', 'fluentd-write-timeout']) {
-    value(options, name, duration);
-  }
   const interval = value(options, 'fluentd-async-reconnect-interval', duration) ?? 0;
   if (interval !== 0 && (interval < 100 || interval > 10_000)) {
     throw invalidParameter('invalid fluentd-async-reconnect-interval: value must be between 100ms and 10s');
@@ -63,12 +63,20 @@ export function fluentdSettings(options: LogOptions): FluentdSettings {
     requestAck: flag(options, 'fluentd-request-ack'),
     retriesMax: value(options, 'fluentd-max-retries', parseInteger),
     retryDelayMs: value(options, 'fluentd-retry-wait', duration) ?? DEFAULT_RETRY_WAIT_MS,
+    readLimitMs: limit(options, 'fluentd-read-timeout'),
+    writeLimitMs: limit(options, 'fluentd-write-timeout'),
     bufferBytesMax: value(options, 'fluentd-buffer-limit', parseRamSize),
   };
 }
 
 function flag(options: LogOptions, name: string): boolean {
   return value(options, name, parseBool) ?? false;
+}
+
+function limit(options: LogOptions, name: string): number {
+  const ms = value(options, name, duration) ?? 0;
+  if (ms < 0) throw invalidParameter(`invalid value for ${name}: value must be positive`);
+  return ms;
 }
 
 function duration(text: string): number {

@@ -42,9 +42,13 @@ export function driverOf({ settings, identity }: RemoteTarget): Driver {
       };
     }
     case 'fluentd': {
-      const { endpoint, retriesMax, retryDelayMs, requestAck } = settings;
+      const { endpoint, retriesMax, retryDelayMs, requestAck, readLimitMs, writeLimitMs } = settings;
       if (endpoint.kind === 'udp' || endpoint.kind === 'unixgram') throw new TypeError('fluentd speaks over streams');
-      const sender = new StreamSender(endpoint, requestAck ? readAcks : undefined);
+      const sender = new StreamSender(endpoint, {
+        readAcks: requestAck ? readAcks : undefined,
+        readLimitMs,
+        writeLimitMs,
+      });
       return { encode: fluentdEncoder(settings, identity), sender, retriesMax, retryDelayMs };
     }
     case 'journald': {

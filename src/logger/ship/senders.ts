@@ -33,10 +33,20 @@ const SEND_BUFFER_BYTES = 8 << 20;
 
 type ReadAcks = (bytes: Buffer) => { readonly acks: readonly string[]; readonly consumed: number };
 
+interface StreamOptions {
+  readonly readAcks?: ReadAcks | undefined;
+  /** 0: the usual limit of an answer. */
+  readonly readLimitMs?: number;
+  /** 0: a remote that takes nothing is waited for. */
+  readonly writeLimitMs?: number;
+}
+
 /** tcp, tcp+tls, unix. */
 export class StreamSender implements Sender {
   readonly #endpoint: Exclude<Endpoint, { kind: 'udp' | 'unixgram' }>;
   readonly #readAcks: ReadAcks | undefined;
+  readonly #readLimitMs: number;
+  readonly #writeLimitMs: number;
   #socket: Socket | undefined;
   /** Settles a send that waits, with why the connection has ended. */
   #broken: ((error: Error) => void) | undefined;
@@ -44,9 +54,11 @@ export class StreamSender implements Sender {
   #answers = Buffer.alloc(0);
   readonly #missing = new Set<string>();
 
-  constructor(endpoint: Exclude<Endpoint, { kind: 'udp' | 'unixgram' }>, readAcks?: ReadAcks) {
+  constructor(endpoint: Exclude<Endpoint, { kind: 'udp' | 'unixgram' }>, options: StreamOptions = {}) {
     this.#endpoint = endpoint;
-    this.#readAcks = readAcks;
+    this.#readAcks = options.readAcks;
+    this.#readLimitMs = options.readLimitMs ?? 0;
+    this.#writeLimitMs = options.writeLimitMs ?? 0;
   }
 
   async send(messages: readonly Message[]): Promise<void> {
@@ -59,7 +71,7 @@ export class StreamSender implements Sender {
       const taken = Promise.withResolvers<void>();
       if (socket.write(Buffer.concat(messages.map((message) => message.bytes)))) taken.resolve();
       else socket.once('drain', taken.resolve);
-      await Promise.race([taken.promise, broken.promise]);
+      await within(this.#writeLimitMs, Promise.race([taken.promise, broken.promise]), 'write: i/o timeout');
       if (this.#missing.size > 0) await Promise.race([this.#allAnswered(), broken.promise]);
     } catch (error) {
       this.#end();
@@ -72,11 +84,10 @@ export class StreamSender implements Sender {
   async #allAnswered(): Promise<void> {
     const answered = Promise.withResolvers<void>();
     this.#answered = answered.resolve;
-    const limit = setTimeout(() => answered.reject(unavailable('the remote does not answer')), ACK_LIMIT_MS);
+    const limitMs = this.#readLimitMs === 0 ? ACK_LIMIT_MS : this.#readLimitMs;
     try {
-      await answered.promise;
+      await within(limitMs, answered.promise, 'the remote does not answer');
     } finally {
-      clearTimeout(limit);
       this.#answered = undefined;
     }
   }
@@ -142,6 +153,18 @@ export class StreamSender implements Sender {
     // What the kernel has taken is still sent.
     this.#socket?.end();
     this.#socket = undefined;
+  }
+}
+
+/** Errors: unavailable with `words` when it takes longer; 0 is no limit. */
+async function within(limitMs: number, promise: Promise<void>, words: string): Promise<void> {
+  if (limitMs === 0) return promise;
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(unavailable(words)), limitMs);
+  try {
+    await Promise.race([promise, late.promise]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -40,8 +40,7 @@ export class Shipment {
   #held = false;
   #failing = false;
   #checkedMs = 0;
-  /** The last batch was sent. */
-  #connected = false;
+  #position: Position | undefined;
 
   constructor(shipped: Shipped, emit: Emit) {
     this.#shipped = shipped;
@@ -56,12 +55,15 @@ export class Shipment {
       using position = new Position(this.#shipped.file.path);
       using spool = await Spool.open(this.#shipped.file, position.read());
       position.write(spool.sequence);
+      position.setReachable(true);
+      this.#position = position;
       this.#opened.resolve(spool);
       await this.#ship(spool, position);
     } catch (error) {
       this.#opened.reject(error);
       this.#emit({ type: 'remote', id: this.#shipped.id, error: messageOf(error) });
     } finally {
+      this.#position = undefined;
       this.#watch[Symbol.dispose]();
       this.#driver.sender[Symbol.dispose]();
       this.#hold(false);
@@ -107,7 +109,11 @@ export class Shipment {
       } else if (ending && this.#ending) {
         this.#finished = true;
         return;
-      } else await this.#watch.next();
+      } else {
+        // All is sent: whoever is held back now would wait for ever, and we for it.
+        this.#hold(false);
+        await this.#watch.next();
+      }
       this.#reportLost(spool, 'they were deleted before they could be sent');
     }
   }
@@ -170,8 +176,8 @@ export class Shipment {
     const { blocking, bufferBytesMax } = this.#shipped.remote;
     if (!blocking) return;
     const lag = spool.lagBytes();
-    if (lag > bufferBytesMax * HOLD_AT && this.#connected) this.#hold(true);
-    else if (lag < bufferBytesMax * GO_ON_AT || !this.#connected) this.#hold(false);
+    if (lag > bufferBytesMax * HOLD_AT && !this.#failing) this.#hold(true);
+    else if (lag < bufferBytesMax * GO_ON_AT || this.#failing) this.#hold(false);
   }
 
   #hold(on: boolean): void {
@@ -206,17 +212,17 @@ export class Shipment {
   }
 
   #works(): void {
-    this.#connected = true;
     if (!this.#failing) return;
     this.#failing = false;
+    this.#position?.setReachable(true);
     this.#emit({ type: 'remote', id: this.#shipped.id, error: undefined });
   }
 
   #fails(error: unknown): void {
-    this.#connected = false;
     this.#hold(false);
     if (this.#failing) return;
     this.#failing = true;
+    this.#position?.setReachable(false);
     this.#emit({ type: 'remote', id: this.#shipped.id, error: messageOf(error) });
   }
 

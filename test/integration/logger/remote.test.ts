@@ -280,6 +280,38 @@ test('fluentd answers: a line is sent again until it was', async () => {
   server.close();
 }, 20_000);
 
+test('fluentd: a remote that takes nothing, or answers nothing, is given up at its limit and tried again', async () => {
+  const tried = async (options: Record<string, string>, script: string) => {
+    let connections = 0;
+    const server = net.createServer({ pauseOnConnect: true }, (socket) => {
+      connections += 1;
+      socket.on('error', () => {});
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const address = server.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    const name = `deaf-${crypto.randomUUID().slice(0, 8)}`;
+    const all = { 'fluentd-address': `127.0.0.1:${port}`, 'fluentd-retry-wait': '20ms', ...options };
+    const flags = Object.entries(all).flatMap(([key, value]) => ['--log-opt', `${key}=${value}`]);
+    await d.must(
+      ['run', '-d', '--name', name, '--network', 'none', '--log-driver', 'fluentd', ...flags, IMG].concat(
+        'sh',
+        '-c',
+        script,
+      ),
+    );
+    await eventually('it is tried again', () => (connections >= 3 ? true : undefined), 20_000);
+    await d.must(['rm', '-f', name]);
+    server.close();
+  };
+  await tried({ 'fluentd-request-ack': 'true', 'fluentd-read-timeout': '100ms' }, 'echo one');
+  await tried({ 'fluentd-write-timeout': '100ms' }, 'yes 0123456789 | head -c 40000000');
+  const wrong = await d.docker(
+    ['create', '--log-driver', 'fluentd', '--log-opt', 'fluentd-read-timeout=-1s', IMG].concat('true'),
+  );
+  expect(wrong.stderr).toContain('fluentd-read-timeout');
+}, 60_000);
+
 test('journald: the native protocol, lines as datagrams', async () => {
   const file = path.join(d.directory, 'journal.sock');
   const got = path.join(d.directory, 'journal.got');
