@@ -50,6 +50,7 @@ export const layers: readonly Layer[] = [
   { folder: 'layer', level: 5, mayImport: ['graphdriver', 'graphdb', 'sys'] },
   { folder: 'image', level: 6, mayImport: ['content', 'layer', 'reference', 'graphdb', 'api/types'] },
   { folder: 'graph', level: 7, mayImport: ['image', 'layer', 'reference', 'graphdb'] },
+  { folder: 'registryserver', level: 8, mayImport: ['content', 'reference', 'graphdb'] },
   { folder: 'daemon', level: 9, mayImport: ['*'] },
   { folder: 'api/server', level: 10, mayImport: ['api/types', 'api/jobs', 'engine'] },
   { folder: 'api/client', level: 10, mayImport: ['api/types'] },

@@ -23,6 +23,7 @@ export function programHelp(globalFlags: FlagTable): string {
   const outside: Line[] = [
     ['daemon', 'Run the daemon in the foreground'],
     ['oci', 'Run OCI bundles without a daemon'],
+    ['registry', 'Serve images to others'],
   ];
   return `${[
     `Usage:  ${PROGRAM} [OPTIONS] COMMAND`,

@@ -1,5 +1,5 @@
 /**
- * The multi-call program: `berth daemon`, `berth oci …` and `berth monitor` are the other programs, by first word or by
+ * The multi-call program: `berth daemon`, `berth oci …`, `berth registry …` and `berth monitor` are the other programs, by first word or by
  * the name it was called with (berthd, berth-oci, berth-monitor); everything else is the CLI. Each is loaded only when it
  * is meant.
  */
@@ -14,6 +14,7 @@ async function main(argv: readonly string[]): Promise<number> {
     const { exitNow, ociMain } = await import('./oci.ts');
     exitNow(await ociMain(rest));
   }
+  if (first === 'registry') return (await import('./registry.ts')).registryMain(rest);
   if (first === 'monitor') return (await import('./monitor.ts')).monitorMain(rest);
   return cli(argv);
 }

@@ -1,0 +1,52 @@
+/**
+ * The registry behind the routes: what it is made of and what it allows. Handlers get this and one request; nothing here
+ * knows of sockets, so that tests call `handle` with a Request.
+ */
+import type { ContentStore } from '#content/content-store.ts';
+import type { GraphDb } from '#graphdb/graphdb.ts';
+import type { Authorizer } from './auth/authorizer.ts';
+import { BlobStore } from './blob-store.ts';
+import { Catalogue } from './catalogue.ts';
+import { Uploads } from './uploads.ts';
+
+export interface RegistryLimits {
+  readonly blobBytesMax: number;
+}
+
+export interface RegistryOptions {
+  readonly content: ContentStore;
+  readonly db: GraphDb;
+  readonly authorizer: Authorizer;
+  readonly readOnly: boolean;
+  readonly allowDelete: boolean;
+  readonly page: boolean;
+  readonly limits: RegistryLimits;
+  /** What is younger is not collected. */
+  readonly graceMs: number;
+  /** Manifests without a tag are collected too. */
+  readonly collectUntagged: boolean;
+  readonly now: () => number;
+}
+
+export class Registry {
+  readonly options: RegistryOptions;
+  readonly blobs: BlobStore;
+  readonly catalogue: Catalogue;
+  readonly uploads: Uploads;
+
+  constructor(options: RegistryOptions) {
+    this.options = options;
+    this.blobs = new BlobStore(options.content);
+    this.catalogue = Catalogue.open(options.db);
+    this.uploads = new Uploads(options.content, options.limits);
+  }
+
+  get now(): number {
+    return this.options.now();
+  }
+
+  /** Whether this repository may be asked for this blob, and its file is there. */
+  hasBlob(name: string, digest: string): boolean {
+    return this.catalogue.repository(name)?.links.has(digest) === true && this.options.content.has(digest);
+  }
+}
