@@ -19,6 +19,7 @@ import { call } from '#sys/call.ts';
 import { NR } from '#sys/numbers.ts';
 import { openListeners, openMetricsListener } from './berthd-listeners.ts';
 import { collector } from './berthd-memory.ts';
+import { checkRegistry, openRegistry } from './berthd-registry.ts';
 import { DATA_ROOT_MODE, EXEC_ROOT_MODE, lockDataRoot, lockExecRoot, makeRoot, writePidFile } from './berthd-roots.ts';
 import { stopContainers } from './berthd-stop-containers.ts';
 import { notify, startWatchdog, takeInheritedSockets } from './berthd-systemd.ts';
@@ -40,6 +41,7 @@ export async function daemonMain(argv: readonly string[]): Promise<number> {
       return 0;
     }
     config = loadConfig(line);
+    await checkRegistry(config);
     validateLogConfig({ type: config.logDriver, options: config.logOptions });
   } catch (error) {
     console.error(messageOf(error));
@@ -98,6 +100,7 @@ async function run(line: DaemonCommandLine, config: DaemonConfig): Promise<void>
     using _pidFile = writePidFile(config.pidfile);
     using listeners = await openListeners(config, server.accept, sockets);
     using _metrics = openMetricsListener(config, metricsServer.accept);
+    await using _registry = await openRegistry(config);
     process.on('SIGHUP', () => reload(line, daemon));
     notify(process.env, 'READY=1');
     log.info('API listens', { addresses: listeners.addresses });

@@ -59,7 +59,7 @@ async function serve(argv: readonly string[]): Promise<number> {
   if (positionals.length > 0) throw new FlagError("'berth registry serve' accepts no arguments");
   const { 'log-level': wanted, ...options } = values;
   const level = logLevels.find((known) => known === wanted);
-  if (level === undefined) throw new FlagError(`invalid logging level: ${String(wanted)}`);
+  if (level === undefined) throw new FlagError(`invalid logging level: ${wanted}`);
   setLogLevel(level);
   const config = registryConfigOf(options);
   const { RegistryServer } = await import('#registryserver/server.ts');

@@ -53,6 +53,8 @@ export interface DaemonConfig {
   readonly dnsOptions: readonly string[];
   readonly containerDefaults: ContainerDefaults;
   readonly networkDefaults: NetworkDefaults;
+  /** Options of the registry that the daemon serves, in the words of `berth registry serve`; undefined: none. */
+  readonly registry: Readonly<Record<string, unknown>> | undefined;
   /** Beside our own and those that are installed. */
   readonly runtimes: readonly RuntimeConfig[];
   /** Keys that were given and change nothing, with the reason: logged at the start. */
@@ -128,6 +130,11 @@ class Values {
     return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, String(entry)]));
   }
 
+  object(name: string): Readonly<Record<string, unknown>> | undefined {
+    const value = this.#values.get(name);
+    return typeof value === 'object' && !Array.isArray(value) ? Object.fromEntries(Object.entries(value)) : undefined;
+  }
+
   path(name: string, fallback: string): string {
     const path = this.text(name) ?? fallback;
     if (!path.startsWith('/')) throw invalidParameter(`invalid value for "${name}": "${path}" is not an absolute path`);
@@ -183,6 +190,7 @@ export function buildConfig(
     dnsOptions: values.texts('dns-opts'),
     containerDefaults: containerDefaultsOf(merged),
     networkDefaults: networkDefaultsOf(merged),
+    registry: values.object('registry'),
     runtimes: runtimesOf(merged),
     withoutEffect,
   };

@@ -124,6 +124,7 @@ export const keySpecs: readonly KeySpec[] = [
   // Ours: whether published ports must pass the host's own firewall.
   both('publish-policy', 'text', honoured),
   both('raw-logs', 'flag', noEffect('the log is JSON lines without colours')),
+  key('registry', 'object', honoured),
   key('registry-mirrors', 'texts', notYet([]), { flag: 'registry-mirror', reload: true }),
   key('resolv-conf', 'text', notYet('')),
   both('rootless', 'flag', notYet(false)),

@@ -65,8 +65,7 @@ function registryTarget(registry: Registry, target: Target, request: Request, qu
   const accesses = accessesOf(target, request.method);
   const allowed = authorizer.authorize(request.headers.get('authorization'), accesses);
   const go = (): Answer => {
-    const isRead = request.method === 'GET' || request.method === 'HEAD';
-    if (readOnly && !isRead) {
+    if (readOnly && !isRead(request)) {
       throw new RegistryError('UNSUPPORTED', 'the operation is unsupported: this registry is read-only');
     }
     return answer(registry, target, request, query);
@@ -88,34 +87,27 @@ function accessesOf(target: Target, method: string): readonly Access[] {
 }
 
 function answer(registry: Registry, target: Target, request: Request, query: URLSearchParams): Answer {
-  const { method } = request;
-  const isRead = method === 'GET' || method === 'HEAD';
-  switch (target.kind) {
-    case 'base':
-      if (isRead) return new Response('{}', { headers: { ...COMMON_HEADERS, 'content-type': 'application/json' } });
-      throw wrongMethod('GET');
-    case 'catalogue':
-      if (isRead) return listRepositories(registry, query);
-      throw wrongMethod('GET');
-    case 'tags':
-      if (isRead) return listTags(registry, target.name, query);
-      throw wrongMethod('GET');
-    case 'referrers':
-      if (isRead) return listReferrers(registry, target.name, target.digest, query);
-      throw wrongMethod('GET');
-    case 'manifest':
-      return manifest(registry, target, request);
-    case 'blob':
-      if (isRead) return getBlob(registry, target.name, target.digest, request);
-      if (method !== 'DELETE') throw wrongMethod('GET, HEAD, DELETE');
-      refuseUnlessDeletable(registry);
-      return deleteBlob(registry, target.name, target.digest);
-    case 'uploads':
-      if (method !== 'POST') throw wrongMethod('POST');
-      return beginUpload(registry, target.name, request, query, (from) => mayPull(registry, request, from));
-    case 'upload':
-      return upload(registry, target, request, query);
+  if (target.kind === 'manifest') return manifest(registry, target, request);
+  if (target.kind === 'blob') return blob(registry, target, request);
+  if (target.kind === 'upload') return upload(registry, target, request, query);
+  if (target.kind === 'uploads') {
+    if (request.method !== 'POST') throw wrongMethod('POST');
+    return beginUpload(registry, target.name, request, query, (from) => mayPull(registry, request, from));
   }
+  if (!isRead(request)) throw wrongMethod('GET');
+  if (target.kind === 'catalogue') return listRepositories(registry, query);
+  if (target.kind === 'tags') return listTags(registry, target.name, query);
+  if (target.kind === 'referrers') return listReferrers(registry, target.name, target.digest, query);
+  return new Response('{}', { headers: { ...COMMON_HEADERS, 'content-type': 'application/json' } });
+}
+
+const isRead = ({ method }: Request): boolean => method === 'GET' || method === 'HEAD';
+
+function blob(registry: Registry, { name, digest }: Of<'blob'>, request: Request): Answer {
+  if (isRead(request)) return getBlob(registry, name, digest, request);
+  if (request.method !== 'DELETE') throw wrongMethod('GET, HEAD, DELETE');
+  refuseUnlessDeletable(registry);
+  return deleteBlob(registry, name, digest);
 }
 
 type Of<K extends Target['kind']> = Extract<Target, { kind: K }>;

@@ -61,7 +61,7 @@ export function listReferrers(registry: Registry, name: string, subject: string,
   const last = page.at(-1);
   if (found.length > page.length && last !== undefined) {
     const next = new URLSearchParams({ ...(wanted === null ? {} : { artifactType: wanted }), last: last.digest });
-    headers['link'] = `</v2/${name}/referrers/${subject}?${next}>; rel="next"`;
+    headers['link'] = `</v2/${name}/referrers/${subject}?${next.toString()}>; rel="next"`;
   }
   return json({ schemaVersion: 2, mediaType: MEDIA.ociIndex, manifests: page }, headers, MEDIA.ociIndex);
 }

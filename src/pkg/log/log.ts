@@ -12,6 +12,10 @@ export function setLogLevel(level: LogLevel): void {
   threshold = logLevels.indexOf(level);
 }
 
+export function logLevel(): LogLevel {
+  return logLevels[threshold] ?? 'info';
+}
+
 function emit(level: LogLevel, msg: string, fields: LogFields): void {
   if (logLevels.indexOf(level) < threshold) return;
   const line = JSON.stringify({ time: new Date().toISOString(), level, msg, ...fields }, (_, value: unknown) =>

@@ -2,7 +2,7 @@
  * Bearer tokens of a token service, as Docker's registry takes them: a JWT that is signed with a key whose public half
  * is given here, and that lists what its bearer may do. The algorithm follows from our key, never from the token.
  */
-import { createPublicKey, type JsonWebKeyInput, type KeyObject, verify, X509Certificate } from 'node:crypto';
+import { createPublicKey, type KeyObject, verify, X509Certificate } from 'node:crypto';
 import * as fs from 'node:fs';
 import { invalidParameter, messageOf } from '#errdefs/errors.ts';
 import { isObject } from '../manifest.ts';
@@ -154,7 +154,6 @@ function jwks(text: string): KeyObject[] {
     isObject(document) && Array.isArray(document['keys']) ? (document['keys'] as readonly unknown[]) : [document];
   return keys.filter(isObject).map((key) => {
     if (key['kty'] === 'oct' || key['d'] !== undefined) throw new Error('it has a secret key; give the public key');
-    // as: a JSON object; createPublicKey checks its members.
-    return createPublicKey({ key, format: 'jwk' } as JsonWebKeyInput);
+    return createPublicKey({ key, format: 'jwk' });
   });
 }
