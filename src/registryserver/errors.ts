@@ -52,8 +52,8 @@ export class RegistryError extends Error {
   }
 }
 
-export const VERSION_HEADER = 'docker-distribution-api-version';
-export const VERSION = 'registry/2.0';
+const VERSION_HEADER = 'docker-distribution-api-version';
+const VERSION = 'registry/2.0';
 /** Of every answer: nothing of a registry is a document that a browser should guess about. */
 export const COMMON_HEADERS = { [VERSION_HEADER]: VERSION, 'x-content-type-options': 'nosniff' } as const;
 

@@ -3,7 +3,7 @@
  * mostly manifests and blobs that are here.
  */
 import { log } from '#pkg/log/log.ts';
-import type { Access, Action } from './auth/authorizer.ts';
+import { type Access, type Action, TOKEN_PATH } from './auth/authorizer.ts';
 import { collect } from './collect.ts';
 import { COMMON_HEADERS, failureResponse, RegistryError } from './errors.ts';
 import { parseTarget, type Target } from './names.ts';
@@ -46,6 +46,10 @@ function route(registry: Registry, request: Request): Answer {
     if (path === '/v2') return registryTarget(registry, { kind: 'base' }, request, query);
     return other(registry, path, request);
   }
+  if (path === TOKEN_PATH && registry.options.authorizer.token !== undefined) {
+    if (request.method !== 'GET') throw wrongMethod('GET');
+    return registry.options.authorizer.token(request);
+  }
   if (path === '/v2/_berth/collect') return collectNow(registry, request, query);
   const target = parseTarget(path.slice('/v2/'.length));
   if (target === undefined) throw new RegistryError('UNSUPPORTED', 'there is no such endpoint', { status: 404 });
@@ -63,7 +67,7 @@ function decoded(path: string): string {
 function registryTarget(registry: Registry, target: Target, request: Request, query: URLSearchParams): Answer {
   const { authorizer, readOnly } = registry.options;
   const accesses = accessesOf(target, request.method);
-  const allowed = authorizer.authorize(request.headers.get('authorization'), accesses);
+  const allowed = authorizer.authorize(request, accesses);
   const go = (): Answer => {
     if (readOnly && !isRead(request)) {
       throw new RegistryError('UNSUPPORTED', 'the operation is unsupported: this registry is read-only');
@@ -148,7 +152,7 @@ function upload(registry: Registry, target: Of<'upload'>, request: Request, quer
 async function mayPull(registry: Registry, request: Request, name: string): Promise<boolean> {
   try {
     const access: Access = { type: 'repository', name, action: 'pull' };
-    await registry.options.authorizer.authorize(request.headers.get('authorization'), [access]);
+    await registry.options.authorizer.authorize(request, [access]);
     return true;
   } catch (error) {
     if (error instanceof RegistryError) return false;
@@ -162,7 +166,7 @@ const wrongMethod = (allow: string) =>
 /** `POST /v2/_berth/collect[?dry-run=1]`: no repository can have that name. */
 async function collectNow(registry: Registry, request: Request, query: URLSearchParams): Promise<Response> {
   const access: Access = { type: 'registry', name: 'catalog', action: '*' };
-  await registry.options.authorizer.authorize(request.headers.get('authorization'), [access]);
+  await registry.options.authorizer.authorize(request, [access]);
   if (request.method !== 'POST') throw wrongMethod('POST');
   const dryRun = query.get('dry-run');
   const report = await collect(registry, { dryRun: dryRun !== null && dryRun !== '0' && dryRun !== 'false' });
@@ -176,7 +180,7 @@ async function other(registry: Registry, path: string, request: Request): Promis
     throw new RegistryError('UNSUPPORTED', 'there is no such endpoint', { status: 404 });
   }
   const access: Access = { type: 'registry', name: 'catalog', action: '*' };
-  await registry.options.authorizer.authorize(request.headers.get('authorization'), [access]);
+  await registry.options.authorizer.authorize(request, [access]);
   if (request.method !== 'GET' && request.method !== 'HEAD') throw wrongMethod('GET');
   const { pageResponse } = await import('./page.ts');
   return pageResponse(registry, path, request.method);

@@ -238,7 +238,7 @@ test('what refers to a manifest is found, by type too, and by the tag of clients
   const old = await r.pushImage('a', 'signature', 'signature');
   const index = JSON.stringify({ schemaVersion: 2, mediaType: MEDIA.ociIndex, manifests: [{ digest: old, size: 1 }] });
   await r.ask('PUT', `/v2/a/manifests/${subject.replace(':', '-')}`, { body: index });
-  expect((await list()).manifests.map(({ digest }) => digest).sort()).toEqual([entry.digest, old].sort());
+  expect(new Set((await list()).manifests.map(({ digest }) => digest))).toEqual(new Set([entry.digest, old]));
   r.reopen();
   expect((await list()).manifests).toHaveLength(2);
   await r.ask('DELETE', `/v2/a/manifests/${entry.digest}`);

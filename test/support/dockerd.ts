@@ -3,24 +3,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import { type CommandOptions, type CommandResult, eventually, must, run } from './command.ts';
+import { type CommandOptions, type CommandResult, eventually, run } from './command.ts';
+import { ensurePackage } from './debian-package.ts';
 
 export const DOCKERD = '/usr/sbin/dockerd';
 
 /** Installs docker.io when it is missing, without starting its daemon. */
-export async function ensureDockerd(): Promise<void> {
-  if (fs.existsSync(DOCKERD)) return;
-  const policy = '/usr/sbin/policy-rc.d';
-  const made = !fs.existsSync(policy);
-  if (made) fs.writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
-  try {
-    const env = { DEBIAN_FRONTEND: 'noninteractive' };
-    await must('apt-get', ['update', '-qq'], { limitMs: 300_000 });
-    await must('apt-get', ['install', '-y', '-qq', '--no-install-recommends', 'docker.io'], { env, limitMs: 300_000 });
-  } finally {
-    if (made) fs.rmSync(policy);
-  }
-}
+export const ensureDockerd = (): Promise<void> => ensurePackage(DOCKERD, 'docker.io');
 
 export class Dockerd implements AsyncDisposable {
   readonly directory: string;

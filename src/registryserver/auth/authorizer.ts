@@ -13,9 +13,14 @@ export interface Access {
   readonly action: Action;
 }
 
+/** No repository can have that name. */
+export const TOKEN_PATH = '/v2/_berth/token';
+
 export interface Authorizer {
   /** An empty list asks for any identity at all. Errors: UNAUTHORIZED, DENIED, TOOMANYREQUESTS. */
-  authorize(authorization: string | null, accesses: readonly Access[]): void | Promise<void>;
+  authorize(request: Request, accesses: readonly Access[]): void | Promise<void>;
+  /** Answers `GET /v2/_berth/token`, where it gives tokens itself. Errors: UNAUTHORIZED. */
+  token?(request: Request): Promise<Response>;
 }
 
 export const openToAll: Authorizer = { authorize: () => undefined };
@@ -39,3 +44,24 @@ export const quoted = (text: string): string => `"${text.replace(/[\\"]/g, '\\$&
 /** Whether reading is all that is asked for. */
 export const onlyPulls = (accesses: readonly Access[]): boolean =>
   accesses.length > 0 && accesses.every(({ type, action }) => type === 'repository' && action === 'pull');
+
+export function bearerChallenge(
+  { realm, service }: { readonly realm: string; readonly service: string },
+  accesses: readonly Access[],
+  error?: string,
+): string {
+  const parts = [`realm=${quoted(realm)}`, `service=${quoted(service)}`];
+  if (accesses.length > 0) parts.push(`scope=${quoted(scopeOf(accesses))}`);
+  if (error !== undefined) parts.push(`error=${quoted(error)}`);
+  return `Bearer ${parts.join(',')}`;
+}
+
+/** `repository:a/b:pull,push`, one for each thing, separated by spaces. */
+function scopeOf(accesses: readonly Access[]): string {
+  const actions = new Map<string, string[]>();
+  for (const { type, name, action } of accesses) {
+    const key = `${type}:${name}`;
+    actions.set(key, [...(actions.get(key) ?? []), action]);
+  }
+  return [...actions].map(([key, list]) => `${key}:${[...new Set(list)].join(',')}`).join(' ');
+}

@@ -8,7 +8,16 @@ import * as fs from 'node:fs';
 import { invalidParameter, messageOf } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
 import { RegistryError } from '../errors.ts';
-import { type Access, type Authorizer, onlyPulls, quoted, unauthorized } from './authorizer.ts';
+import {
+  type Access,
+  type Authorizer,
+  bearerChallenge,
+  onlyPulls,
+  quoted,
+  TOKEN_PATH,
+  unauthorized,
+} from './authorizer.ts';
+import { OwnTokens, TOKEN_LIFE_S } from './own-tokens.ts';
 
 const FILE_BYTES_MAX = 16 << 20;
 const BCRYPT = /^\$2[aby]\$(?:0[4-9]|1\d|2\d|3[01])\$[./A-Za-z0-9]{53}$/;
@@ -34,6 +43,7 @@ export interface HtpasswdOptions {
 export class Htpasswd implements Authorizer {
   readonly #options: HtpasswdOptions;
   readonly #key = randomBytes(32);
+  readonly #tokens: OwnTokens;
   readonly #remembered = new Map<string, number>();
   readonly #waiting: (() => void)[] = [];
   #running = 0;
@@ -44,29 +54,63 @@ export class Htpasswd implements Authorizer {
   /** Errors: invalid-parameter when the file cannot be read or has anything but bcrypt hashes. */
   constructor(options: HtpasswdOptions) {
     this.#options = options;
+    this.#tokens = new OwnTokens(this.#key, options.now);
     this.#stamp = stampOf(options.file);
     this.#users = readUsers(options.file);
     this.#lookedAtMs = options.now();
   }
 
-  authorize(authorization: string | null, accesses: readonly Access[]): void | Promise<void> {
-    const { anonymousPull, realm } = this.#options;
-    const challenge = `Basic realm=${quoted(realm)}`;
+  authorize(request: Request, accesses: readonly Access[]): void | Promise<void> {
+    const { anonymousPull } = this.#options;
+    const authorization = request.headers.get('authorization');
     if (authorization === null) {
       if (anonymousPull && onlyPulls(accesses)) return undefined;
-      throw unauthorized(challenge, accesses);
+      throw unauthorized(this.#challenge(request, accesses), accesses);
+    }
+    const token = anonymousPull ? /^bearer +(\S+)$/i.exec(authorization)?.[1] : undefined;
+    if (token !== undefined) {
+      const bearer = this.#tokens.read(token);
+      if (bearer === 'user' || (bearer === 'anonymous' && onlyPulls(accesses))) return undefined;
+      const error = bearer === undefined ? 'invalid_token' : 'insufficient_scope';
+      throw unauthorized(this.#challenge(request, accesses, error), accesses);
     }
     const given = credentialsOf(authorization);
-    if (given === undefined) throw unauthorized(challenge, accesses);
+    if (given === undefined) throw unauthorized(this.#challenge(request, accesses), accesses);
+    const known = this.#known(given);
+    const refuse = (right: boolean): void => {
+      if (!right) throw wrongUser(this.#challenge(request, accesses), accesses);
+    };
+    return known instanceof Promise ? known.then(refuse) : refuse(known);
+  }
+
+  /** Docker's clients read without a user only where they are given a token for it. */
+  async token(request: Request): Promise<Response> {
+    const authorization = request.headers.get('authorization');
+    const given = authorization === null ? undefined : credentialsOf(authorization);
+    if (authorization !== null && (given === undefined || !(await this.#known(given)))) {
+      throw wrongUser(`Basic realm=${quoted(this.#options.realm)}`, []);
+    }
+    const token = this.#tokens.make(given === undefined ? 'anonymous' : 'user');
+    const issued = new Date(this.#options.now()).toISOString();
+    const answer = { token, access_token: token, expires_in: TOKEN_LIFE_S, issued_at: issued };
+    return Response.json(answer, { headers: { 'cache-control': 'no-store' } });
+  }
+
+  #challenge(request: Request, accesses: readonly Access[], error?: string): string {
+    const { anonymousPull, realm } = this.#options;
+    if (!anonymousPull) return `Basic realm=${quoted(realm)}`;
+    const { origin, host } = new URL(request.url);
+    return bearerChallenge({ realm: origin + TOKEN_PATH, service: host }, accesses, error);
+  }
+
+  #known(given: Credentials): boolean | Promise<boolean> {
     this.#reload();
     const hash = this.#users.get(given.user);
     const proof = createHmac('sha256', this.#key)
       .update(JSON.stringify([given.user, given.password, hash ?? null]))
       .digest('base64');
-    if ((this.#remembered.get(proof) ?? 0) > this.#options.now()) return undefined;
-    return this.#check(given, hash, proof).then((right) => {
-      if (!right) throw unauthorized(challenge, accesses, 'authentication required: wrong user or password');
-    });
+    if ((this.#remembered.get(proof) ?? 0) > this.#options.now()) return true;
+    return this.#check(given, hash, proof);
   }
 
   async #check(given: Credentials, hash: string | undefined, proof: string): Promise<boolean> {
@@ -110,6 +154,9 @@ export class Htpasswd implements Authorizer {
     }
   }
 }
+
+const wrongUser = (challenge: string, accesses: readonly Access[]): RegistryError =>
+  unauthorized(challenge, accesses, 'authentication required: wrong user or password');
 
 interface Credentials {
   readonly user: string;

@@ -6,7 +6,7 @@ import { createPublicKey, type KeyObject, verify, X509Certificate } from 'node:c
 import * as fs from 'node:fs';
 import { invalidParameter, messageOf } from '#errdefs/errors.ts';
 import { isObject } from '../manifest.ts';
-import { type Access, type Authorizer, onlyPulls, quoted, unauthorized } from './authorizer.ts';
+import { type Access, type Authorizer, bearerChallenge, onlyPulls, unauthorized } from './authorizer.ts';
 
 const TOKEN_BYTES_MAX = 64 << 10;
 const CLOCK_SKEW_S = 60;
@@ -32,8 +32,9 @@ export class TokenAuthorizer implements Authorizer {
     this.#keys = readKeys(options.keyFile);
   }
 
-  authorize(authorization: string | null, accesses: readonly Access[]): void {
+  authorize(request: Request, accesses: readonly Access[]): void {
     const { anonymousPull } = this.#options;
+    const authorization = request.headers.get('authorization');
     if (authorization === null) {
       if (anonymousPull && onlyPulls(accesses)) return;
       throw unauthorized(this.#challenge(accesses), accesses);
@@ -48,11 +49,7 @@ export class TokenAuthorizer implements Authorizer {
   }
 
   #challenge(accesses: readonly Access[], error?: string): string {
-    const { realm, service } = this.#options;
-    const parts = [`realm=${quoted(realm)}`, `service=${quoted(service)}`];
-    if (accesses.length > 0) parts.push(`scope=${quoted(scopeOf(accesses))}`);
-    if (error !== undefined) parts.push(`error=${quoted(error)}`);
-    return `Bearer ${parts.join(',')}`;
+    return bearerChallenge(this.#options, accesses, error);
   }
 
   /** Undefined when anything about the token is not as it must be. */
@@ -76,16 +73,6 @@ export class TokenAuthorizer implements Authorizer {
     if (nbf !== undefined && (typeof nbf !== 'number' || nbf - CLOCK_SKEW_S > seconds)) return undefined;
     return claims;
   }
-}
-
-/** `repository:a/b:pull,push`, one for each thing, separated by spaces. */
-function scopeOf(accesses: readonly Access[]): string {
-  const actions = new Map<string, string[]>();
-  for (const { type, name, action } of accesses) {
-    const key = `${type}:${name}`;
-    actions.set(key, [...(actions.get(key) ?? []), action]);
-  }
-  return [...actions].map(([key, list]) => `${key}:${[...new Set(list)].join(',')}`).join(' ');
 }
 
 function grantsOf(claim: unknown): (access: Access) => boolean {

@@ -37,7 +37,7 @@ export class TestRegistry implements Disposable {
   async ask(
     method: string,
     target: string,
-    init: { body?: BodyInit; headers?: Record<string, string> } = {},
+    init: { body?: string | Uint8Array | ReadableStream<Uint8Array>; headers?: Record<string, string> } = {},
   ): Promise<Response> {
     return handle(this.#registry, new Request(`http://registry${target}`, { method, ...init }));
   }
@@ -46,7 +46,7 @@ export class TestRegistry implements Disposable {
   async failure(
     method: string,
     target: string,
-    init: { body?: BodyInit; headers?: Record<string, string> } = {},
+    init: { body?: string | Uint8Array | ReadableStream<Uint8Array>; headers?: Record<string, string> } = {},
   ): Promise<string> {
     const answer = await this.ask(method, target, init);
     const body: unknown = JSON.parse((await answer.text()) || 'null');
