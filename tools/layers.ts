@@ -49,6 +49,8 @@ export const layers: readonly Layer[] = [
   { folder: 'stdio', level: 5, mayImport: ['sys', 'logger', 'execdriver', 'api/jobs', 'api/types', 'engine'] },
   { folder: 'layer', level: 5, mayImport: ['graphdriver', 'graphdb', 'sys'] },
   { folder: 'image', level: 6, mayImport: ['content', 'layer', 'reference', 'graphdb', 'api/types'] },
+  // Reads Dockerfiles and .dockerignore files, and does nothing else: the client reads them too, to send what is used only.
+  { folder: 'builder/dockerfile', level: 3, mayImport: ['reference'] },
   { folder: 'graph', level: 7, mayImport: ['image', 'layer', 'reference', 'graphdb'] },
   { folder: 'registryserver', level: 8, mayImport: ['content', 'reference', 'graphdb'] },
   { folder: 'daemon', level: 9, mayImport: ['*'] },

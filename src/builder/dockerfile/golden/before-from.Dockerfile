@@ -1,0 +1,3 @@
+RUN x
+ARG a
+FROM busybox

@@ -1,0 +1,5 @@
+FROM busybox
+FOO
+COPY a
+ENV
+RUN ok

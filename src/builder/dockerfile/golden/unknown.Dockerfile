@@ -1,0 +1,5 @@
+FROM busybox
+RNU x
+COYP a b
+FOO
+run ok
