@@ -8,6 +8,8 @@ export interface TableEntry {
   /** All names; the first is shown first in help. */
   readonly names: readonly [string, ...string[]];
   readonly summary: string;
+  /** Not shown in help: for programs. */
+  readonly hidden?: true;
   /** Shown in the list that everybody needs. */
   readonly common?: true;
   load(): Promise<Command>;
@@ -15,6 +17,7 @@ export interface TableEntry {
 
 export const GROUPS: Readonly<Record<string, string>> = {
   container: 'Manage containers',
+  context: 'Manage contexts',
   image: 'Manage images',
   jobs: 'Show and cancel what the daemon is doing',
   network: 'Manage networks',
@@ -154,6 +157,51 @@ export const COMMANDS: readonly TableEntry[] = [
     load: async () => (await import('./container/wait.ts')).wait,
   },
   {
+    names: ['context create'],
+    summary: 'Create a context',
+    load: async () => (await import('./context/commands.ts')).create,
+  },
+  {
+    names: ['context export'],
+    summary: 'Export a context to a tar archive FILE or a tar stream on STDOUT.',
+    load: async () => (await import('./context/commands.ts')).exportContext,
+  },
+  {
+    names: ['context import'],
+    summary: 'Import a context from a tar archive',
+    load: async () => (await import('./context/commands.ts')).importContext,
+  },
+  {
+    names: ['context inspect'],
+    summary: 'Display detailed information on one or more contexts',
+    load: async () => (await import('./context/commands.ts')).inspect,
+  },
+  {
+    names: ['context ls', 'context list'],
+    summary: 'List contexts',
+    load: async () => (await import('./context/commands.ts')).ls,
+  },
+  {
+    names: ['context rm', 'context remove'],
+    summary: 'Remove one or more contexts',
+    load: async () => (await import('./context/commands.ts')).rm,
+  },
+  {
+    names: ['context show'],
+    summary: 'Print the name of the current context',
+    load: async () => (await import('./context/commands.ts')).show,
+  },
+  {
+    names: ['context update'],
+    summary: 'Update a context',
+    load: async () => (await import('./context/commands.ts')).update,
+  },
+  {
+    names: ['context use'],
+    summary: 'Set the current docker context',
+    load: async () => (await import('./context/commands.ts')).use,
+  },
+  {
     names: ['image from-host'],
     summary: 'Make an image of programs of this host and the libraries they need',
     load: async () => (await import('./image/from-host.ts')).fromHost,
@@ -283,6 +331,12 @@ export const COMMANDS: readonly TableEntry[] = [
     names: ['secret rm', 'secret remove'],
     summary: 'Remove one or more secrets',
     load: async () => (await import('./secret/secret.ts')).rm,
+  },
+  {
+    names: ['system dial-stdio'],
+    summary: 'Proxy the stdio stream to the daemon connection',
+    hidden: true,
+    load: async () => (await import('./system/dial-stdio.ts')).dialStdio,
   },
   {
     names: ['system df'],

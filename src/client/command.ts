@@ -6,11 +6,16 @@ import type { ApiClient } from '#api/client/api-client.ts';
 import type { FlagTable } from './flags/flag-spec.ts';
 import { flagUsage } from './flags/flag-usage.ts';
 import { type ParsedFlags, parseFlags } from './flags/parse-flags.ts';
+import type { GlobalValues } from './global-flags.ts';
 import type { Io } from './terminal/io.ts';
 
 export interface CommandContext {
   readonly io: Io;
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** The flags before the command. */
+  readonly globals: GlobalValues;
+  /** The configuration file's keys; read on first use. */
+  config(): Readonly<Record<string, unknown>>;
   /** As typed: 'container ls', 'ps'. */
   readonly path: string;
   /** Made on first use; connects on its first request. */

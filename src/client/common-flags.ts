@@ -1,4 +1,6 @@
 /** Flags that many commands share, each with one wording. */
+import type { CommandContext } from './command.ts';
+import { textOf } from './config-file/config-file.ts';
 import { checkFilter } from './filters.ts';
 import { flag, list, text } from './flags/flag-spec.ts';
 
@@ -26,5 +28,20 @@ export const filterFlag = () =>
 export const quietFlag = (what: string) => flag(what, { shorthand: 'q' });
 
 export const noTruncFlag = () => flag("Don't truncate output");
+
+/** A listing's format: the flag's, else the configuration file's (`psFormat` …), which `--quiet` does without. */
+export function formatOr(
+  context: CommandContext,
+  values: { readonly format: string; readonly quiet?: boolean },
+  key: string,
+): { readonly format: string; readonly quiet: boolean } {
+  const { format, quiet = false } = values;
+  return { quiet, format: format === '' && !quiet ? textOf(context.config(), key) : format };
+}
+
+/** The flag's keys, else the configuration file's. */
+export function detachKeysOf(context: CommandContext, values: { readonly 'detach-keys': string }): string {
+  return values['detach-keys'] === '' ? textOf(context.config(), 'detachKeys') : values['detach-keys'];
+}
 
 export const detachKeysFlag = () => text('Override the key sequence for detaching a container');

@@ -4,7 +4,7 @@
  * itself decided.
  */
 import { ExitError, HelpAsked, PROGRAM, UsageError } from './command.ts';
-import { findCommand, type Found, GROUPS } from './command-table.ts';
+import { COMMANDS, findCommand, type Found, GROUPS } from './command-table.ts';
 import { describeFailure } from './failure.ts';
 import { FlagError, type ParsedFlags, parseFlags } from './flags/parse-flags.ts';
 import { GLOBAL_FLAGS, type GlobalValues } from './global-flags.ts';
@@ -41,13 +41,27 @@ export async function runCli(invocation: Invocation): Promise<number> {
     return 0;
   }
   const found = findCommand(words[0] === 'help' ? [...words.slice(1), '--help'] : words);
-  if (found === undefined) return unknownCommand(io, first, second);
+  if (found === undefined) return unknownCommand(invocation, globals.values, first, second);
   return runCommand(invocation, globals.values, found);
 }
 
-async function unknownCommand(io: Io, first: string, second: string | undefined): Promise<number> {
+async function unknownCommand(
+  invocation: Invocation,
+  globals: GlobalValues,
+  first: string,
+  second: string | undefined,
+): Promise<number> {
+  const { io, argv, environment } = invocation;
+  const { findPlugin, runPlugin } = await import('./plugins/plugins.ts');
+  const plugin = findPlugin(first, globals, environment);
+  if (plugin !== undefined) return runPlugin(plugin, argv, globals, environment);
+  const { insteadOf, nearest } = await import('./elsewhere.ts');
+  const hintAt = (words: string) => `Run '${PROGRAM} ${words}--help' for more information`;
   if (!Object.hasOwn(GROUPS, first)) {
-    io.err(`${PROGRAM}: unknown command: ${PROGRAM} ${first}\n\nRun '${PROGRAM} --help' for more information\n`);
+    const instead = insteadOf(first, PROGRAM);
+    const near = nearest(first, [...Object.keys(GROUPS), ...COMMANDS.flatMap(({ names }) => names).filter(isOneWord)]);
+    const meant = near === undefined ? '' : `\nDid you mean "${PROGRAM} ${near}"?\n`;
+    io.err(instead ?? `${PROGRAM}: unknown command: ${PROGRAM} ${first}\n${meant}\n${hintAt('')}\n`);
     return 1;
   }
   if (second === undefined || second === '--help' || second === '-h') {
@@ -55,22 +69,49 @@ async function unknownCommand(io: Io, first: string, second: string | undefined)
     return 0;
   }
   const usage = `Usage:  ${PROGRAM} ${first}`;
-  const hint = `Run '${PROGRAM} ${first} --help' for more information`;
+  const hint = hintAt(`${first} `);
   if (second.startsWith('-')) {
     io.err(`unknown flag: ${second}\n\n${usage}\n\n${hint}\n`);
     return EXIT_FLAG;
   }
-  io.err(`${PROGRAM}: unknown command: ${PROGRAM} ${first} ${second}\n\n${usage}\n\n${hint}\n`);
+  const group = COMMANDS.flatMap(({ names }) => names).filter((name) => name.startsWith(`${first} `));
+  const near = nearest(
+    second,
+    group.map((name) => name.slice(first.length + 1)),
+  );
+  const meant = near === undefined ? '' : `\nDid you mean "${PROGRAM} ${first} ${near}"?\n`;
+  io.err(`${PROGRAM}: unknown command: ${PROGRAM} ${first} ${second}\n${meant}\n${usage}\n\n${hint}\n`);
   return 1;
+}
+
+function isOneWord(name: string): boolean {
+  return !name.includes(' ');
 }
 
 async function runCommand(invocation: Invocation, globals: GlobalValues, found: Found): Promise<number> {
   const { io, environment } = invocation;
   const { entry, path, rest } = found;
   const command = await entry.load();
-  const { connect } = await import('./connect.ts');
+  const [{ connect }, { configDirectory, readConfigFile }] = await Promise.all([
+    import('./connect.ts'),
+    import('./config-file/config-file.ts'),
+  ]);
   let client: ReturnType<typeof connect> | undefined;
-  const context = { io, environment, path, client: () => (client ??= connect(globals, environment)) };
+  let json: ReturnType<typeof readConfigFile>['json'] | undefined;
+  const config = () => {
+    if (json !== undefined) return json;
+    const file = readConfigFile(configDirectory(environment, globals.config));
+    if (file.problem !== undefined) io.err(`WARNING: Error loading config file: ${file.problem}\n`);
+    return (json = file.json);
+  };
+  const context = {
+    io,
+    environment,
+    globals,
+    path,
+    config,
+    client: () => (client ??= connect(globals, environment, config())),
+  };
   try {
     return await command.execute(context, rest);
   } catch (error) {

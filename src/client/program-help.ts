@@ -38,7 +38,8 @@ export function programHelp(globalFlags: FlagTable): string {
 
 export function groupHelp(group: string): string {
   const lines: Line[] = [];
-  for (const { names, summary } of COMMANDS) {
+  for (const { names, summary, hidden } of COMMANDS) {
+    if (hidden === true) continue;
     const name = names.find((one) => one.startsWith(`${group} `));
     if (name !== undefined) lines.push([name.slice(group.length + 1), summary]);
   }

@@ -14,8 +14,18 @@ export interface TlsMaterial {
   readonly verify: boolean;
 }
 
+/** A daemon of another host, spoken to through that host's `docker` or `berth system dial-stdio`. */
+export interface SshRemote {
+  readonly hostname: string;
+  readonly user: string;
+  readonly port: number | undefined;
+  /** Of the daemon there; '' for that host's default. */
+  readonly socket: string;
+}
+
 export type HostAddress =
   | { readonly kind: 'unix'; readonly path: string; readonly shown: string }
+  | { readonly kind: 'ssh'; readonly remote: SshRemote; readonly shown: string }
   | {
       readonly kind: 'tcp';
       readonly hostname: string;
@@ -23,6 +33,9 @@ export type HostAddress =
       readonly tls: TlsMaterial | undefined;
       readonly shown: string;
     };
+
+/** What the runtime connects to by itself. */
+export type ReachableAddress = Exclude<HostAddress, { readonly kind: 'ssh' }>;
 
 const PORT = 2375;
 const PORT_TLS = 2376;
@@ -39,6 +52,7 @@ export function parseHost(text: string, tls?: TlsMaterial): HostAddress {
     case 'https':
       return tcp(shown, rest, scheme === 'https' ? (tls ?? { verify: true }) : tls);
     case 'ssh':
+      return { kind: 'ssh', remote: sshRemote(shown), shown };
     case 'npipe':
     case 'fd':
       throw notImplemented(`Cannot connect to "${shown}": ${scheme}:// is not there yet`);
@@ -50,6 +64,22 @@ export function parseHost(text: string, tls?: TlsMaterial): HostAddress {
 function split(text: string): readonly [string, string] {
   const at = text.indexOf('://');
   return [text.slice(0, at).toLowerCase(), text.slice(at + 3)];
+}
+
+/** `ssh://[USER@]HOST[:PORT][/SOCKET]`; what could be taken for an option of ssh is refused. */
+function sshRemote(shown: string): SshRemote {
+  const match = /^ssh:\/\/(?:([^@/\s:]+)@)?(\[[0-9a-fA-F:.%]+\]|[^:/@[\]\s?#]+)(?::(\d+))?(\/[^\s?#]*)?$/i.exec(shown);
+  const [, user = '', hostname = '', port, socket = ''] = match ?? [];
+  if (match === null || hostname.startsWith('-') || user.startsWith('-') || Number(port ?? 1) > 65535) {
+    throw invalidParameter(`unable to parse docker host \`${shown}\`: want ssh://[USER@]HOST[:PORT][/SOCKET]`);
+  }
+  const plain = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname;
+  return {
+    hostname: plain,
+    user,
+    port: port === undefined ? undefined : Number(port),
+    socket: socket === '/' ? '' : socket,
+  };
 }
 
 function tcp(shown: string, rest: string, tls: TlsMaterial | undefined): HostAddress {

@@ -17,7 +17,15 @@ describe('hosts', () => {
     test(text, () => expect(parseHost(text)).toMatchObject(expected));
   }
   test('TLS has its own port', () => expect(parseHost('tcp://h', { verify: true })).toMatchObject({ port: 2376 }));
-  for (const text of ['unix://', 'gopher://x', 'tcp://a b', 'tcp://h:99999', 'ssh://h']) {
+  for (const text of [
+    'unix://',
+    'gopher://x',
+    'tcp://a b',
+    'tcp://h:99999',
+    'ssh://',
+    'ssh://-oProxyCommand=x/',
+    'ssh://-l@h',
+  ]) {
     test(`refuses ${text}`, () => expect(() => parseHost(text)).toThrow());
   }
 });

@@ -3,7 +3,7 @@
  * typed errors, and knows nothing of any endpoint; those are in the files beside it.
  */
 import { ApiError, messageOfBody } from './api-error.ts';
-import type { HostAddress } from './address.ts';
+import type { HostAddress, ReachableAddress } from './address.ts';
 import { connectionFailure } from './connection-failure.ts';
 import { HijackedConnection } from './hijack.ts';
 
@@ -29,13 +29,18 @@ type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE';
 
 export class ApiClient {
   readonly address: HostAddress;
-  readonly #userAgent: string;
+  readonly #headers: Readonly<Record<string, string>>;
   #version: Promise<string> | undefined;
 
-  /** `version`: no negotiation, exactly this one (DOCKER_API_VERSION). */
-  constructor(options: { address: HostAddress; userAgent: string; version?: string }) {
+  /** `version`: no negotiation, exactly this one (DOCKER_API_VERSION); `headers`: sent with every request. */
+  constructor(options: {
+    address: HostAddress;
+    userAgent: string;
+    version?: string;
+    headers?: Readonly<Record<string, string>>;
+  }) {
     this.address = options.address;
-    this.#userAgent = options.userAgent;
+    this.#headers = { ...options.headers, 'User-Agent': options.userAgent };
     if (options.version !== undefined && options.version !== '') {
       this.#version = Promise.resolve(options.version.replace(/^v/, ''));
     }
@@ -72,9 +77,9 @@ export class ApiClient {
 
   /** A POST whose connection becomes a raw stream. */
   async hijack(path: string, options: { query?: Query; json?: unknown }): Promise<HijackedConnection> {
-    return HijackedConnection.open(this.address, {
+    return HijackedConnection.open(await reachable(this.address), {
       path: `/v${await this.version()}${path}${encodeQuery(options.query)}`,
-      headers: { 'User-Agent': this.#userAgent, 'Content-Type': 'application/json' },
+      headers: { ...this.#headers, 'Content-Type': 'application/json' },
       body: options.json === undefined ? '' : JSON.stringify(options.json),
     });
   }
@@ -91,8 +96,8 @@ export class ApiClient {
   }
 
   async #fetch(method: Method, target: string, options: RequestOptions): Promise<Response> {
-    const { address } = this;
-    const headers: Record<string, string> = { 'User-Agent': this.#userAgent };
+    const address = await reachable(this.address);
+    const headers: Record<string, string> = { ...this.#headers };
     if (options.json !== undefined) headers['Content-Type'] = 'application/json';
     else if (options.body !== undefined) headers['Content-Type'] = options.contentType ?? 'application/x-tar';
     const body = options.json === undefined ? options.body : JSON.stringify(options.json);
@@ -117,6 +122,11 @@ export class ApiClient {
       throw connectionFailure(address, error);
     }
   }
+}
+
+/** What the runtime can connect to: ssh is loaded only for those who use it. */
+export async function reachable(address: HostAddress): Promise<ReachableAddress> {
+  return address.kind === 'ssh' ? (await import('./ssh-tunnel.ts')).tunnelTo(address) : address;
 }
 
 /** Undefined, false and empty values are left out, as the stock client does; lists are repeated. */

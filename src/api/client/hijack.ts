@@ -4,7 +4,7 @@
  * goes on.
  */
 import { ApiError, messageOfBody } from './api-error.ts';
-import type { HostAddress } from './address.ts';
+import type { ReachableAddress } from './address.ts';
 import { connectionFailure } from './connection-failure.ts';
 
 export interface HijackRequest {
@@ -29,7 +29,7 @@ export class HijackedConnection {
   #wakeWriter: (() => void) | undefined;
   #socket: Bun.Socket | undefined;
 
-  static async open(address: HostAddress, request: HijackRequest): Promise<HijackedConnection> {
+  static async open(address: ReachableAddress, request: HijackRequest): Promise<HijackedConnection> {
     const connection = new HijackedConnection();
     await connection.#connect(address);
     await connection.write(encodeHead(request));
@@ -82,7 +82,7 @@ export class HijackedConnection {
     this.#socket?.terminate();
   }
 
-  async #connect(address: HostAddress): Promise<void> {
+  async #connect(address: ReachableAddress): Promise<void> {
     const socket: Bun.SocketHandler<undefined, 'uint8array'> = {
       binaryType: 'uint8array',
       data: (s, bytes) => {
@@ -185,7 +185,7 @@ function encodeHead(request: HijackRequest): Uint8Array {
   return Buffer.concat([new TextEncoder().encode(lines.join('\r\n')), body]);
 }
 
-function socketTls(address: Extract<HostAddress, { kind: 'tcp' }>): Bun.TLSOptions {
+function socketTls(address: Extract<ReachableAddress, { kind: 'tcp' }>): Bun.TLSOptions {
   const { tls } = address;
   return {
     ...(tls?.ca === undefined ? {} : { ca: tls.ca }),

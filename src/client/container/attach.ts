@@ -7,7 +7,7 @@ import {
   waitContainer,
 } from '#api/client/containers.ts';
 import { type CommandContext, defineCommand, ExitError } from '../command.ts';
-import { detachKeysFlag } from '../common-flags.ts';
+import { detachKeysFlag, detachKeysOf } from '../common-flags.ts';
 import { flag } from '../flags/flag-spec.ts';
 import { followTerminalSize } from '../terminal/resize.ts';
 import { runSession } from '../terminal/session.ts';
@@ -36,7 +36,7 @@ export const attach = defineCommand({
       stdin,
       stdout: true,
       stderr: true,
-      detachKeys: values['detach-keys'],
+      detachKeys: detachKeysOf(context, values),
     });
     using _size = Config.Tty
       ? followTerminalSize((height, width) => resizeContainer(client, Id, height, width))
@@ -48,7 +48,7 @@ export const attach = defineCommand({
       stdin,
       stdout: true,
       stderr: true,
-      detachKeys: values['detach-keys'],
+      detachKeys: detachKeysOf(context, values),
     });
     if (end === 'detached') throw new ExitError(1, 'read escape sequence');
     return exitCodeOf(exit);

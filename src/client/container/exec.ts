@@ -2,7 +2,7 @@
 import { inspectContainer } from '#api/client/containers.ts';
 import { createExec, inspectExec, resizeExec, startExecAttached, startExecDetached } from '#api/client/execs.ts';
 import { defineCommand, ExitError } from '../command.ts';
-import { detachKeysFlag } from '../common-flags.ts';
+import { detachKeysFlag, detachKeysOf } from '../common-flags.ts';
 import { flag, list, text } from '../flags/flag-spec.ts';
 import { followTerminalSize, terminalSize } from '../terminal/resize.ts';
 import { runSession } from '../terminal/session.ts';
@@ -41,7 +41,7 @@ export const exec = defineCommand({
       AttachStdin: stdin,
       AttachStdout: !detach,
       AttachStderr: !detach,
-      DetachKeys: values['detach-keys'],
+      DetachKeys: detachKeysOf(context, values),
       Env: readVariables(values['env-file'], values.env, context.environment),
       WorkingDir: values.workdir,
       Cmd: command,
@@ -53,7 +53,7 @@ export const exec = defineCommand({
     }
     using connection = await startExecAttached(client, Id, { Detach: false, Tty: tty, ConsoleSize });
     using _size = tty ? followTerminalSize((height, width) => resizeExec(client, Id, height, width)) : undefined;
-    const detachKeys = values['detach-keys'];
+    const detachKeys = detachKeysOf(context, values);
     const end = await runSession({ connection, tty, stdin, stdout: true, stderr: true, detachKeys });
     if (end === 'detached') throw new ExitError(1, 'read escape sequence');
     return (await inspectExec(client, Id)).ExitCode ?? 0;

@@ -3,7 +3,7 @@ import type { ContainerSummary, PortSummary } from '#api/types/container.ts';
 import { listContainers } from '#api/client/containers.ts';
 import { humanSize } from '#pkg/units/size.ts';
 import { defineCommand } from '../command.ts';
-import { filterFlag, formatFlag, noTruncFlag, quietFlag } from '../common-flags.ts';
+import { filterFlag, formatFlag, noTruncFlag, quietFlag, formatOr } from '../common-flags.ts';
 import { parseFilters } from '../filters.ts';
 import { flag, integer } from '../flags/flag-spec.ts';
 import { ago, ellipsis, goTime, shortId } from '../format/human.ts';
@@ -65,7 +65,7 @@ export const ls = defineCommand({
       errors: ERRORS,
       type: '*formatter.ContainerContext',
     };
-    context.io.out(printListing(listing, values));
+    context.io.out(printListing(listing, formatOr(context, values, 'psFormat')));
   },
 });
 

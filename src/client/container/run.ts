@@ -12,6 +12,7 @@ import {
 import { type CommandContext, defineCommand, ExitError } from '../command.ts';
 import type { ParsedFlags } from '../flags/parse-flags.ts';
 import { followTerminalSize, terminalSize } from '../terminal/resize.ts';
+import { detachKeysOf } from '../common-flags.ts';
 import { runSession, type SessionEnd } from '../terminal/session.ts';
 import { checkTerminal, forwardSignals } from './attach.ts';
 import { bodyOf, makeContainer } from './create.ts';
@@ -82,7 +83,7 @@ async function runAttached(context: CommandContext, input: Input, body: CreateBo
     stderr: body.AttachStderr === true,
   };
   const { tty } = values;
-  const detachKeys = values['detach-keys'];
+  const detachKeys = detachKeysOf(context, values);
   using _signals = values['sig-proxy'] ? forwardSignals(context, id) : undefined;
   let session: Promise<SessionEnd>;
   let exit: ReturnType<typeof exitCodeOf>;

@@ -7,7 +7,7 @@ import {
   waitContainer,
 } from '#api/client/containers.ts';
 import { type CommandContext, defineCommand, ExitError, PROGRAM } from '../command.ts';
-import { detachKeysFlag } from '../common-flags.ts';
+import { detachKeysFlag, detachKeysOf } from '../common-flags.ts';
 import { describeFailure } from '../failure.ts';
 import { flag } from '../flags/flag-spec.ts';
 import { followTerminalSize } from '../terminal/resize.ts';
@@ -27,7 +27,7 @@ export const start = defineCommand({
     if (!values.attach && !values.interactive) return startAll(context, positionals);
     const [container = ''] = positionals;
     if (positionals.length > 1) throw new ExitError(1, 'you cannot start and attach multiple containers at once');
-    return startAttached(context, container, values.interactive, values['detach-keys']);
+    return startAttached(context, container, values.interactive, detachKeysOf(context, values));
   },
 });
 

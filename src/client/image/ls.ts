@@ -3,7 +3,7 @@ import type { ImageSummary } from '#api/types/image.ts';
 import { listImages } from '#api/client/images.ts';
 import { humanSize } from '#pkg/units/size.ts';
 import { defineCommand } from '../command.ts';
-import { filterFlag, formatFlag, noTruncFlag, quietFlag } from '../common-flags.ts';
+import { filterFlag, formatFlag, noTruncFlag, quietFlag, formatOr } from '../common-flags.ts';
 import { parseFilters } from '../filters.ts';
 import { flag } from '../flags/flag-spec.ts';
 import { ago, goTime, shortId } from '../format/human.ts';
@@ -41,7 +41,10 @@ export const images = defineCommand({
     const rows = list.flatMap((image) => rowsOf(image, { whole: values['no-trunc'], now, withDigests }));
     const columns = ['Repository', 'Tag', ...(values.digests ? ['Digest'] : []), 'ID', 'CreatedSince', 'Size'];
     context.io.out(
-      printListing({ type: '*formatter.imageContext', rows, columns, headings: HEADINGS, quietField: 'ID' }, values),
+      printListing(
+        { type: '*formatter.imageContext', rows, columns, headings: HEADINGS, quietField: 'ID' },
+        formatOr(context, values, 'imagesFormat'),
+      ),
     );
   },
 });

@@ -1,7 +1,7 @@
 /** `network ls`. */
 import { listNetworks } from '#api/client/networks.ts';
 import { defineCommand } from '../command.ts';
-import { filterFlag, formatFlag, quietFlag } from '../common-flags.ts';
+import { filterFlag, formatFlag, quietFlag, formatOr } from '../common-flags.ts';
 import { parseFilters } from '../filters.ts';
 import { flag } from '../flags/flag-spec.ts';
 import { labelOf, printListing } from '../format/listing.ts';
@@ -50,7 +50,7 @@ export const ls = defineCommand({
     context.io.out(
       printListing(
         { type: '*network.networkContext', rows, columns: [...columns], headings: HEADINGS, quietField: 'ID' },
-        values,
+        formatOr(context, values, 'networksFormat'),
       ),
     );
   },

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { createSecret, listSecrets, removeSecret } from '#api/client/secrets.ts';
 import { defineCommand, ExitError } from '../command.ts';
-import { filterFlag, formatFlag, quietFlag } from '../common-flags.ts';
+import { filterFlag, formatFlag, quietFlag, formatOr } from '../common-flags.ts';
 import { toRecord } from '../container/variables.ts';
 import { forEachName } from '../each.ts';
 import { parseFilters } from '../filters.ts';
@@ -66,7 +66,9 @@ export const ls = defineCommand({
       UpdatedAt: ago(Date.parse(secret.UpdatedAt) / MS_PER_SECOND, now),
     }));
     const columns = ['ID', 'Name', 'Driver', 'CreatedAt', 'UpdatedAt'];
-    context.io.out(printListing({ rows, columns, headings: HEADINGS, quietField: 'ID' }, values));
+    context.io.out(
+      printListing({ rows, columns, headings: HEADINGS, quietField: 'ID' }, formatOr(context, values, 'secretFormat')),
+    );
   },
 });
 

@@ -1,7 +1,7 @@
 /** `volume ls`. */
 import { listVolumes } from '#api/client/volumes.ts';
 import { defineCommand } from '../command.ts';
-import { filterFlag, formatFlag, quietFlag } from '../common-flags.ts';
+import { filterFlag, formatFlag, quietFlag, formatOr } from '../common-flags.ts';
 import { parseFilters } from '../filters.ts';
 import { labelOf, printListing } from '../format/listing.ts';
 
@@ -45,7 +45,7 @@ export const ls = defineCommand({
     context.io.out(
       printListing(
         { type: '*formatter.volumeContext', rows, columns: ['Driver', 'Name'], headings: HEADINGS, quietField: 'Name' },
-        values,
+        formatOr(context, values, 'volumesFormat'),
       ),
     );
   },

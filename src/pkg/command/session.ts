@@ -1,0 +1,52 @@
+/** Programs that the user of the client asked for: ssh to another daemon, plugins of the client. They are not the daemon's. */
+
+export interface SessionEvents {
+  data(bytes: Uint8Array): void;
+  /** No more output: it has ended, or closed its end. */
+  end(): void;
+}
+
+export interface Session {
+  write(bytes: Uint8Array): void;
+  endInput(): void;
+  kill(): void;
+}
+
+/** Its input and output are ours, its messages go to our stderr. */
+export function startSession(program: string, args: readonly string[], events: SessionEvents): Session {
+  const child = Bun.spawn([program, ...args], { stdin: 'pipe', stdout: 'pipe', stderr: 'inherit' });
+  void (async () => {
+    try {
+      for await (const bytes of child.stdout) events.data(bytes);
+    } finally {
+      events.end();
+    }
+  })();
+  return {
+    write(bytes) {
+      void child.stdin.write(bytes);
+      void child.stdin.flush();
+    },
+    endInput: () => void child.stdin.end(),
+    kill: () => child.kill(),
+  };
+}
+
+const PASSED_ON = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
+
+/** With our terminal, input and output; signals are for it alone. Resolves with its exit code (128 + signal). */
+export async function runInForeground(
+  program: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<number> {
+  const child = Bun.spawn([program, ...args], { env: { ...environment }, stdio: ['inherit', 'inherit', 'inherit'] });
+  // The terminal sends Ctrl-C to both; other senders mean us, and we hand it on.
+  const handlers = PASSED_ON.map((signal) => [signal, () => signal !== 'SIGINT' && child.kill(signal)] as const);
+  for (const [signal, handler] of handlers) process.on(signal, handler);
+  try {
+    return await child.exited;
+  } finally {
+    for (const [signal, handler] of handlers) process.off(signal, handler);
+  }
+}
