@@ -77,6 +77,7 @@ export const proofs: Readonly<Record<string, Proof>> = {
   'GET /images/{name...}/get': LOAD,
   'GET /images/{name...}/json': LOAD,
   'GET /images/{name...}/history': ['api/routes.test.ts', 'images: history'],
+  'GET /images/{name...}/attestations': ['image/platforms.test.ts', 'the tree has a line'],
   'POST /images/{name...}/tag': TAGS,
   'DELETE /images/{name...}': TAGS,
   'GET /networks': FIXED,

@@ -1,11 +1,12 @@
 /** `history`: what an image was made of, newest first. */
 import type { ImageHistoryItem } from '#api/types/image.ts';
+import type { Platform } from '#content/descriptor.ts';
 import { dataLoss } from '#errdefs/errors.ts';
 import type { ImageStore } from './image-store.ts';
 
 /** Errors: not-found; data-loss when the configuration tells of more layers than there are. */
-export function imageHistory(store: ImageStore, nameOrId: string): ImageHistoryItem[] {
-  const image = store.resolve(nameOrId);
+export function imageHistory(store: ImageStore, nameOrId: string, platform?: Platform): ImageHistoryItem[] {
+  const image = store.resolve(nameOrId, platform);
   const layers = store.layers.chain(image.chainId).reverse();
   const rows: ImageHistoryItem[] = [];
   let next = 0;

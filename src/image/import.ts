@@ -1,10 +1,12 @@
 /** `import`: an image of one layer from a file system's tar. */
 import type { ProgressMessage } from '#api/types/image.ts';
+import type { Platform } from '#content/descriptor.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
 import { type DiffId } from '#layer/chain-id.ts';
 import { parseReference, type Reference, withDefaultTag, withTag } from '#reference/reference.ts';
 import { applyChanges } from './change.ts';
 import type { ImageStore } from './image-store.ts';
+import { hostPlatform, parsePlatform } from './platform.ts';
 import { spoolPlain } from './spool.ts';
 
 export interface ImportInput {
@@ -23,7 +25,7 @@ export interface ImportInput {
 /** Answers the image's id, which is also the last status told. Errors: invalid-parameter, data-loss, cancelled. */
 export async function importImage(store: ImageStore, input: ImportInput): Promise<string> {
   const reference = referenceOf(input.repo, input.tag);
-  const platform = parsePlatform(input.platform);
+  const platform = platformOf(input.platform);
   const config = applyChanges({}, input.changes);
   await using spooled = await spoolPlain(input.archive, { content: store.content, signal: input.signal });
   await using prepared = await store.layers.prepare(spooled.path, { signal: input.signal });
@@ -62,15 +64,15 @@ export function referenceOf(repo: string, tag: string): Reference | undefined {
   return tag === '' ? withDefaultTag(named) : withTag(named, tag);
 }
 
-const architectures: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
-
-function parsePlatform(text: string): { architecture: string; variant?: string; os: string } {
-  const host = architectures[process.arch] ?? process.arch;
-  if (text === '') return { architecture: host, os: 'linux' };
-  const [os = '', architecture = host, variant, ...more] = text.split('/');
-  if (more.length > 0 || !/^[a-z0-9_]+$/.test(os) || !/^[a-z0-9_]+$/.test(architecture)) {
-    throw invalidParameter(`"${text}" is an invalid component of a platform`);
+/** Errors: invalid-parameter. */
+function platformOf(text: string): Platform {
+  if (text === '') {
+    const { os, architecture } = hostPlatform();
+    return { architecture, os };
   }
+  const { os, architecture, variant } = parsePlatform(text);
   if (os !== 'linux') throw invalidParameter('operating system is not supported');
-  return variant === undefined ? { architecture, os } : { architecture, variant, os };
+  return variant === undefined || (architecture === 'arm64' && variant === 'v8')
+    ? { architecture, os }
+    : { architecture, variant, os };
 }

@@ -1,14 +1,30 @@
 /** `inspect` of an image. */
 import type { ContainerConfig } from '#api/types/container.ts';
 import type { ImageInspect } from '#api/types/image.ts';
+import type { Descriptor, Platform } from '#content/descriptor.ts';
 import type { ImageRunConfig } from './config.ts';
+import type { Image } from './image.ts';
 import type { ImageStore } from './image-store.ts';
+import {
+  type ContainersOf,
+  manifestSummaries,
+  storedDescriptor,
+  targetDescriptor,
+  wireDescriptor,
+} from './manifest-summary.ts';
 
 const NEVER = '0001-01-01T00:00:00Z';
 
+export interface InspectOptions {
+  readonly platform?: Platform | undefined;
+  /** With what is behind the name; answers the containers of an image. */
+  readonly manifests?: ContainersOf | undefined;
+}
+
 /** Errors: not-found. */
-export function inspectImage(store: ImageStore, nameOrId: string): ImageInspect {
-  const image = store.resolve(nameOrId);
+export function inspectImage(store: ImageStore, nameOrId: string, options: InspectOptions = {}): ImageInspect {
+  const image = store.resolve(nameOrId, options.platform);
+  const target = options.platform === undefined ? targetDescriptor(store, nameOrId, image) : ownManifest(store, image);
   const { config } = image;
   const run = wireConfig(config.config ?? {});
   const lastComment = config.history.at(-1)?.comment ?? '';
@@ -36,7 +52,15 @@ export function inspectImage(store: ImageStore, nameOrId: string): ImageInspect 
   if (config.container !== undefined) inspect.Container = config.container;
   if (config.variant !== undefined) inspect.Variant = config.variant;
   if (config['os.version'] !== undefined) inspect.OsVersion = config['os.version'];
+  if (target !== undefined) inspect.Descriptor = wireDescriptor(target);
+  if (options.manifests !== undefined) inspect.Manifests = manifestSummaries(store, image, options.manifests);
   return inspect;
+}
+
+/** Of a platform that was asked for: its own manifest, not the index. */
+function ownManifest(store: ImageStore, image: Image): Descriptor | undefined {
+  const digest = image.manifests.at(-1);
+  return digest === undefined ? undefined : storedDescriptor(store, digest);
 }
 
 /** An image's `config` with every field that a Config on the wire has. */

@@ -5,11 +5,15 @@ import { parseTimestamp } from '#pkg/units/duration.ts';
 import { familiarString, matchesReference, type Reference } from '#reference/reference.ts';
 import type { Image } from './image.ts';
 import type { ImageStore } from './image-store.ts';
+import { type ContainersOf, manifestSummaries, targetDescriptor, wireDescriptor } from './manifest-summary.ts';
+import { namedVariants } from './variants.ts';
 
 export interface ListInput {
   readonly all: boolean;
   readonly sharedSize: boolean;
   readonly filters: ReadonlyMap<string, readonly string[]>;
+  /** With what is behind each name; answers the containers of an image. */
+  readonly manifests?: ContainersOf | undefined;
 }
 
 const FILTERS = ['before', 'dangling', 'label', 'label!', 'reference', 'since', 'until'];
@@ -22,6 +26,7 @@ export function listImages(store: ImageStore, input: ListInput): ImageSummary[] 
   const matches = matcherOf(store, filters);
   const images = store.list();
   const parents = new Set(images.map((image) => image.parent));
+  const variants = new Lazy(() => namedVariants(store));
   const shared = input.sharedSize ? sharedSizes(store, images) : undefined;
   const rows: ImageSummary[] = [];
   for (const image of images) {
@@ -31,13 +36,18 @@ export function listImages(store: ImageStore, input: ListInput): ImageSummary[] 
       // Images in between are shown only when asked for: they are the parents of others.
       if (!input.all && parents.has(image.id)) continue;
       if (dangling === false || filters.has('reference')) continue;
+      // Platforms of a name are shown with it.
+      if (image.manifests.length > 0 && variants.value.has(image.id)) continue;
     } else if (dangling === true && names.tags.length > 0) continue;
+    const target = targetDescriptor(store, names.tags[0] ?? names.digests[0] ?? image.id, image);
     rows.push({
       Containers: -1,
       Created: Math.floor((image.created?.getTime() ?? 0) / 1000),
       Id: image.id,
       Labels: image.config.config?.Labels === undefined ? null : { ...image.config.config.Labels },
+      ...(input.manifests === undefined ? {} : { Manifests: manifestSummaries(store, image, input.manifests) }),
       ParentId: image.parent ?? '',
+      ...(target === undefined ? {} : { Descriptor: wireDescriptor(target) }),
       RepoDigests: names.digests,
       RepoTags: names.tags,
       SharedSize: shared?.get(image.id) ?? -1,
@@ -45,6 +55,20 @@ export function listImages(store: ImageStore, input: ListInput): ImageSummary[] 
     });
   }
   return rows.sort((a, b) => b.Created - a.Created);
+}
+
+class Lazy<T> {
+  readonly #make: () => T;
+  #made: { readonly value: T } | undefined;
+
+  constructor(make: () => T) {
+    this.#make = make;
+  }
+
+  get value(): T {
+    this.#made ??= { value: this.#make() };
+    return this.#made.value;
+  }
 }
 
 function danglingOf(values: readonly string[] | undefined): boolean | undefined {

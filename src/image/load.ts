@@ -2,22 +2,29 @@
  * `load`: images from an archive. Layers are unpacked in parallel while the archive still arrives; then everything is
  * checked, then layers, blobs, images and names are recorded, so that a truncated, wrong or hostile archive leaves nothing.
  */
+import * as fs from 'node:fs';
 import { digestOf } from '#content/content-store.ts';
-import { dataLoss } from '#errdefs/errors.ts';
+import type { Platform } from '#content/descriptor.ts';
+import { dataLoss, notFound } from '#errdefs/errors.ts';
 import type { LayerSource, PreparedLayer } from '#layer/register.ts';
 import type { LayerLease } from '#layer/layer-store.ts';
 import { familiarString } from '#reference/reference.ts';
-import { type ArchivedImage, readImages } from './archive-format.ts';
+import { readImages } from './archive-format.ts';
+import type { ArchivedImage, ArchivedName } from './archived.ts';
 import type { ImageStore } from './image-store.ts';
 import { collectUnused } from './collect.ts';
+import { formatPlatform, isPlatform } from './platform.ts';
 import { barMessage, type Tell } from './progress.ts';
 import { spoolArchive, type SpooledFile } from './spool.ts';
+import { platformOfConfig, primaryOf } from './variants.ts';
 
 const OPENING_BRACE = 0x7b;
 
 export interface LoadInput {
   readonly archive: AsyncIterable<Uint8Array>;
   readonly quiet: boolean;
+  /** Only these, of archives with several; empty: all. */
+  readonly platforms?: readonly Platform[];
   readonly tell: Tell;
   readonly signal?: AbortSignal | undefined;
 }
@@ -47,29 +54,64 @@ async function load(store: ImageStore, input: LoadInput): Promise<LoadedImage[]>
     signal: input.signal,
     arrived: (file) => early.offer(file),
   });
-  const images = readImages(spool);
+  const names = onlyPlatforms(readImages(spool), input.platforms ?? []);
   using lease = store.layers.lease();
+  using contentLease = store.content.lease({ purpose: 'load' });
   const kept = new Map<string, string>();
-  for (const image of images) await registerImage(store, image, { early, lease, input, kept });
-  await tellOfMovedNames(store, images, input.tell);
-  const { ids } = store.create(
-    images.map(({ configBytes, references }) => ({ image: { config: configBytes }, references })),
-  );
-  const loaded = images.map(({ references }, i) => ({ id: ids[i] ?? '', names: references.map(familiarString) }));
-  for (const { id, names } of loaded) {
-    const lines = names.length > 0 ? names.map((name) => `Loaded image: ${name}\n`) : [`Loaded image ID: ${id}\n`];
+  for (const { images } of names) {
+    for (const image of images) await registerImage(store, image, { early, lease, input, kept });
+  }
+  for (const { documents, extras } of names) {
+    for (const bytes of documents.values()) store.content.put(bytes, contentLease);
+    store.content.keep(
+      extras
+        .filter(({ file }) => fs.existsSync(file.ingest.path))
+        .map(({ file, digest }) => ({ file: file.ingest.path, digest })),
+      contentLease,
+    );
+  }
+  const named = names.map(({ target, images, references }) => ({
+    target,
+    images: images.map(({ configBytes, manifest }) => ({ config: configBytes, manifest })),
+    references: [...references],
+  }));
+  const primaries = named.map(({ target, images }) => {
+    const primary = primaryOf(store, target, images);
+    return typeof primary === 'string' ? primary : primary === undefined ? '' : digestOf(primary.config);
+  });
+  await tellOfMovedNames(store, names, primaries, input.tell);
+  store.createNamed(named);
+  const loaded = names.map(({ references }, i) => ({ id: primaries[i] ?? '', names: references.map(familiarString) }));
+  for (const { id, names: given } of loaded) {
+    const lines = given.length > 0 ? given.map((name) => `Loaded image: ${name}\n`) : [`Loaded image ID: ${id}\n`];
     for (const stream of lines) await input.tell({ stream });
   }
   return loaded;
 }
 
+/** Errors: not-found when nothing is left. */
+function onlyPlatforms(names: readonly ArchivedName[], platforms: readonly Platform[]): readonly ArchivedName[] {
+  if (platforms.length === 0) return names;
+  const wanted = ({ config }: ArchivedImage): boolean =>
+    platforms.some((platform) => isPlatform(platform, platformOfConfig(config)));
+  const left = names
+    .map((name) => ({ ...name, images: name.images.filter(wanted) }))
+    .filter(({ images }) => images.length > 0);
+  if (left.length > 0) return left;
+  throw notFound(`the archive has no image for ${platforms.map(formatPlatform).join(', ')}`);
+}
+
 /** Docker says which image loses its name. */
-async function tellOfMovedNames(store: ImageStore, images: readonly ArchivedImage[], tell: Tell): Promise<void> {
-  for (const { configBytes, references } of images) {
-    const id = digestOf(configBytes);
+async function tellOfMovedNames(
+  store: ImageStore,
+  names: readonly ArchivedName[],
+  ids: readonly string[],
+  tell: Tell,
+): Promise<void> {
+  for (const [i, { references }] of names.entries()) {
     for (const reference of references) {
       const old = store.lookup(reference);
-      if (old === undefined || old === id) continue;
+      if (old === undefined || old === ids[i]) continue;
       const name = familiarString(reference);
       const stream = `The image ${name} already exists, renaming the old one with ID ${old} to empty string\n`;
       await tell({ stream });

@@ -1,6 +1,6 @@
 /** What images need of the content store. */
 import type { ContentStore } from '#content/content-store.ts';
-import { isImageManifest } from '#content/descriptor.ts';
+import { isAttestation, isImageManifest } from '#content/descriptor.ts';
 import type { LayerStore } from '#layer/layer-store.ts';
 import { documentOf } from './variants.ts';
 
@@ -15,18 +15,19 @@ interface MarkedStore {
 
 /** Configurations, manifests, indexes with all of them that is here, and the tars that layers came as. */
 export function markImages(store: MarkedStore, mark: (digest: string) => void): void {
-  const tree = (digest: string, depth: number): void => {
+  const tree = (digest: string, depth: number, isStatement = false): void => {
     mark(digest);
     if (depth > DEPTH_MAX) return;
     const document = documentOf(store, digest);
     if (document === undefined) return;
     if (document.kind === 'index') {
-      for (const child of document.manifests) if (store.content.has(child.digest)) tree(child.digest, depth + 1);
+      for (const child of document.manifests)
+        if (store.content.has(child.digest)) tree(child.digest, depth + 1, isAttestation(child));
       return;
     }
     mark(document.config.digest);
     // The tars of an image's layers are the layer records' to say: they may be dropped.
-    if (!isImageManifest(document)) for (const layer of document.layers) mark(layer.digest);
+    if (isStatement || !isImageManifest(document)) for (const layer of document.layers) mark(layer.digest);
   };
   for (const { id, manifests } of store.parts()) {
     mark(id);

@@ -3,9 +3,12 @@
  * Layers and blobs that nothing needs any more go through `collect`, which the graph gives.
  */
 import type { ImageDeleteItem } from '#api/types/image.ts';
+import type { Platform } from '#content/descriptor.ts';
 import { type BerthError, conflict } from '#errdefs/errors.ts';
 import { canonicalName, familiarString, parseReference, type Reference, withDefaultTag } from '#reference/reference.ts';
 import type { ImageStore } from './image-store.ts';
+import { bestPlatform, hostPlatform } from './platform.ts';
+import { imagesOf, namedVariants, targetOf } from './variants.ts';
 
 /** A container made from an image. */
 export interface ImageUser {
@@ -18,6 +21,8 @@ export interface RemoveInput {
   readonly force: boolean;
   /** Keep untagged parents. */
   readonly noprune: boolean;
+  /** Only these of a name with several; the others and the name stay. */
+  readonly platforms?: readonly Platform[];
   readonly containersUsing: (imageId: string) => readonly ImageUser[];
   /** Removes what nothing needs; the ChainIds of removed layers, topmost first. */
   readonly collect: () => Promise<string[]>;
@@ -47,9 +52,61 @@ class Removal {
   }
 
   async run(): Promise<ImageDeleteItem[]> {
-    const { image: given, force } = this.#input;
+    const { image: given, force, platforms = [] } = this.#input;
     const { id } = this.#store.resolve(given);
     const references = this.#store.references(id);
+    if (platforms.length > 0 && (await this.#platforms(given, platforms))) return this.#rows;
+    const variants = new Set(
+      references.flatMap((name) => imagesOf(this.#store, this.#store.target(name))).map((v) => v.id),
+    );
+    await this.#all(given, id, references, force);
+    if (!this.#store.has(id)) await this.#leftVariants(variants);
+    return this.#rows;
+  }
+
+  /** Removes platforms of a name; false when that is all there is of it, and the name itself has to go. */
+  async #platforms(given: string, platforms: readonly Platform[]): Promise<boolean> {
+    const store = this.#store;
+    const named = store.resolve(given);
+    const wanted = new Set(platforms.map((platform) => store.resolve(given, platform).id));
+    const here = [...new Set([named.id, ...imagesOf(store, targetOf(store, given, named)).map((image) => image.id)])];
+    const left = here.filter((id) => !wanted.has(id));
+    if (left.length === 0) return false;
+    for (const id of wanted) {
+      const found = this.#conflictOf(id, { soft: !this.#input.force, references: false });
+      if (found !== undefined) throw found.error;
+    }
+    for (const id of wanted) {
+      for (const reference of store.references(id)) {
+        const target = store.target(reference);
+        const next = bestPlatform(
+          hostPlatform(),
+          imagesOf(store, target).filter((image) => left.includes(image.id)),
+          (image) => image.platform,
+        );
+        const heir = next?.id ?? left[0];
+        if (heir !== undefined) store.tag(heir, reference, target);
+      }
+      store.delete(id);
+      this.#input.onDelete?.(id);
+      this.#rows.push({ Deleted: id });
+    }
+    for (const chainId of await this.#input.collect()) this.#rows.push({ Deleted: chainId });
+    return true;
+  }
+
+  /** The other platforms of a name that is gone, unless somebody else needs them. */
+  async #leftVariants(ids: ReadonlySet<string>): Promise<void> {
+    const store = this.#store;
+    const named = namedVariants(store);
+    for (const id of ids) {
+      if (!store.has(id) || named.has(id) || store.references(id).length > 0) continue;
+      if (this.#conflictOf(id, { soft: true, references: true }) !== undefined) continue;
+      await this.#delete(id, { force: false, prune: !this.#input.noprune, quiet: true });
+    }
+  }
+
+  async #all(given: string, id: string, references: readonly Reference[], force: boolean): Promise<void> {
     const isName = !isIdPrefix(id, given);
     if (isName) {
       if (!force && isSingle(references)) {
@@ -62,14 +119,13 @@ class Removal {
         }
       }
       const left = this.#untagNamed(id, withDefaultTag(parseReference(given)));
-      if (left.length > 0) return this.#rows;
+      if (left.length > 0) return;
     } else if (isSingle(references)) {
       const found = this.#conflictOf(id, { soft: !force, references: false });
       if (found !== undefined) throw found.error;
       for (const reference of references) this.#untag(id, reference);
     }
     await this.#delete(id, { force, prune: !this.#input.noprune, quiet: isName });
-    return this.#rows;
   }
 
   /** Takes one name away, and with a repository's last tag its digests; the names that are left. */

@@ -1,244 +1,238 @@
 /**
  * `save`: one tar that is a docker-archive and an OCI image layout at once, as Docker writes it since 25, so that every
- * Docker, podman, skopeo and containerd reads it. Blobs are copied as they were kept; zstd layers are written inflated,
- * because Docker before 23 does not know them. Deterministic: times are zero.
+ * Docker, podman, skopeo and containerd reads it. Blobs and manifests are copied as they were kept, so that digests stay;
+ * but zstd layers of a single platform are written inflated, because Docker before 23 does not know them. Deterministic.
  */
-import * as fs from 'node:fs';
-import zlib from 'node:zlib';
-import { cancelled, dataLoss, kindOf } from '#errdefs/errors.ts';
 import { digestOf } from '#content/content-store.ts';
+import { isAttestation, MANIFEST_BYTES_MAX, MEDIA, type Platform } from '#content/descriptor.ts';
+import { notFound } from '#errdefs/errors.ts';
+import type { LayerLease } from '#layer/layer-store.ts';
 import type { Layer } from '#layer/records.ts';
-import { endOfArchive, formatEntry, padding, plainEntry } from '#pkg/archive/writer.ts';
-import { canonicalString, familiarName, parseReference, type Reference, withDefaultTag } from '#reference/reference.ts';
-import { type Image, noSuchImage } from './image.ts';
+import { canonicalString, familiarName, type Reference } from '#reference/reference.ts';
+import { ArchiveOutput, type ArchiveSink } from './archive-output.ts';
+import type { Image } from './image.ts';
 import type { ImageStore } from './image-store.ts';
+import { formatPlatform, isPlatform } from './platform.ts';
+import { type SelectedImage, selectImages } from './save-selection.ts';
+import { documentOf, imageOfPlatform, targetOf, variantsOf } from './variants.ts';
 
-export interface SaveInput {
+export interface SaveInput extends ArchiveSink {
   /** Names, ids, or bare repositories (all their tags). */
   readonly names: readonly string[];
-  readonly write: (bytes: Uint8Array) => Promise<void>;
-  readonly signal?: AbortSignal | undefined;
+  /** Only these, of names with several; empty: all that are here. */
+  readonly platforms?: readonly Platform[];
 }
 
-interface SavedImage {
-  readonly image: Image;
-  readonly references: Reference[];
-}
-
-interface SavedLayer {
-  readonly layer: Layer;
+/** A blob as it is written; `file` holds it, or zstd of it. */
+interface SavedBlob {
   readonly digest: string;
   readonly size: number;
   readonly mediaType: string;
+  readonly file: string;
+  readonly inflate: boolean;
 }
 
-const READ_BYTES = 1 << 20;
-const MEDIA = {
-  manifest: 'application/vnd.oci.image.manifest.v1+json',
-  index: 'application/vnd.oci.image.index.v1+json',
-  config: 'application/vnd.oci.image.config.v1+json',
-  tar: 'application/vnd.oci.image.layer.v1.tar',
-  gzip: 'application/vnd.oci.image.layer.v1.tar+gzip',
-} as const;
+interface Saved {
+  /** Of manifests, indexes and configurations. */
+  readonly small: Map<string, Buffer>;
+  readonly blobs: Map<string, SavedBlob>;
+  readonly lease: LayerLease;
+}
+
+/** A manifest or index that names lead to. */
+interface Top {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly size: number;
+}
 
 /** Everything is looked up before the first byte. Errors: not-found, invalid-parameter; cancelled. */
 export async function saveImages(store: ImageStore, input: SaveInput): Promise<void> {
-  const images = selectImages(store, input.names);
+  const selected = onePlatformOf(store, selectImages(store, input.names), input.platforms ?? []);
   using lease = store.layers.lease();
-  const layers = new Map<string, SavedLayer>();
-  const small = new Map<string, Buffer>();
+  using contentLease = store.content.lease({ purpose: 'save' });
+  const saved: Saved = { small: new Map(), blobs: new Map(), lease };
   const dockerManifest: unknown[] = [];
   const descriptors: unknown[] = [];
   const repositories: Record<string, Record<string, string>> = {};
-  for (const { image, references } of images) {
+  for (const { image, given, references } of selected) {
     if (image.chainId !== undefined) lease.add(image.chainId);
-    const stack = store.layers.chain(image.chainId).reverse().map(savedLayer);
-    for (const saved of stack) layers.set(saved.digest, saved);
-    const config = store.configBytes(image.id);
-    small.set(image.id, config);
-    const manifest = Buffer.from(JSON.stringify(ociManifest(image.id, config.length, stack)));
-    const digest = digestOf(manifest);
-    small.set(digest, manifest);
-    dockerManifest.push(dockerEntry(image.id, references, stack));
-    descriptors.push(...indexEntries(digest, manifest.length, references));
-    const top = stack.at(-1);
+    const whole = wantsWhole(input.platforms ?? []) ? wholeIndex(store, image, given, saved) : undefined;
+    const { top, stack } = whole ?? single(store, image, saved);
+    dockerManifest.push(dockerEntry(image, references, stack));
+    descriptors.push(...indexEntries(top, references));
     for (const reference of references) {
-      if (reference.tag === undefined || top === undefined) continue;
-      (repositories[familiarName(reference)] ??= {})[reference.tag] = top.layer.chainId.slice('sha256:'.length);
+      if (reference.tag === undefined || image.chainId === undefined) continue;
+      (repositories[familiarName(reference)] ??= {})[reference.tag] = image.chainId.slice('sha256:'.length);
     }
   }
+  for (const digest of saved.blobs.keys()) contentLease.add(digest);
   const output = new ArchiveOutput(input);
   await output.directory('blobs/');
   await output.directory('blobs/sha256/');
-  for (const digest of [...layers.keys(), ...small.keys()].sort((a, b) => (a < b ? -1 : 1))) {
-    const name = `blobs/sha256/${digest.slice('sha256:'.length)}`;
-    const bytes = small.get(digest);
-    const saved = layers.get(digest);
-    if (bytes !== undefined) await output.file(name, bytes);
-    else if (saved !== undefined) await output.layer(name, saved, store.content.path(saved.layer.blob.digest));
+  for (const digest of [...saved.blobs.keys(), ...saved.small.keys()].sort((a, b) => (a < b ? -1 : 1))) {
+    const bytes = saved.small.get(digest);
+    const blob = saved.blobs.get(digest);
+    if (bytes !== undefined) await output.file(blobName(digest), bytes);
+    else if (blob !== undefined) await output.blob(blobName(digest), blob);
   }
   const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
   await output.file('index.json', json({ schemaVersion: 2, mediaType: MEDIA.index, manifests: descriptors }));
   await output.file('manifest.json', json(dockerManifest));
   await output.file('oci-layout', json({ imageLayoutVersion: '1.0.0' }));
   if (Object.keys(repositories).length > 0) await output.file('repositories', json(repositories));
-  await output.write(endOfArchive);
+  await output.end();
 }
 
-/** One entry per image, in the order asked for; a name given twice counts once. */
-function selectImages(store: ImageStore, names: readonly string[]): SavedImage[] {
-  const selected = new Map<string, SavedImage>();
-  const add = (id: string, reference: Reference | undefined): void => {
-    const entry = selected.get(id) ?? { image: store.get(id), references: [] };
-    selected.set(id, entry);
-    if (reference?.tag === undefined || reference.digest !== undefined) return;
-    if (!entry.references.some((known) => canonicalString(known) === canonicalString(reference))) {
-      entry.references.push(reference);
+const wantsWhole = (platforms: readonly Platform[]): boolean => platforms.length === 0;
+
+/** Errors: not-found when a platform is not here. */
+function onePlatformOf(
+  store: ImageStore,
+  selected: readonly SelectedImage[],
+  platforms: readonly Platform[],
+): readonly SelectedImage[] {
+  if (platforms.length === 0) return selected;
+  return selected.flatMap((entry) =>
+    platforms.map((platform) => {
+      const { image } = entry;
+      const found = isPlatform(platform, image.platform) ? image : imageOfPlatform(store, entry.given, image, platform);
+      if (found.chainId === undefined && found.id !== image.id)
+        throw notFound(`no layers for ${formatPlatform(platform)}`);
+      return { ...entry, image: found };
+    }),
+  );
+}
+
+/** The index that a name stands for with all of it that is here; undefined when it is none, or not wholly kept. */
+function wholeIndex(
+  store: ImageStore,
+  image: Image,
+  given: string,
+  saved: Saved,
+): { readonly top: Top; readonly stack: readonly SavedBlob[] } | undefined {
+  const target = targetOf(store, given, image);
+  if (target === undefined || documentOf(store, target)?.kind !== 'index') return undefined;
+  const here = variantsOf(store, target).filter(
+    ({ descriptor, image: variant }) => variant !== undefined || isAttestation(descriptor),
+  );
+  const mine = { small: new Map<string, Buffer>(), blobs: new Map<string, SavedBlob>() };
+  let stack: SavedBlob[] | undefined;
+  for (const { descriptor, image: variant } of here) {
+    const blobs = keptBlobs(store, descriptor.digest);
+    if (blobs === undefined) {
+      if (variant === undefined) continue;
+      return undefined;
     }
-  };
-  for (const name of names) {
-    const image = resolveFor(store, name);
-    if (image.byName === undefined) add(image.id, undefined);
-    else for (const { id, reference } of image.byName) add(id, reference);
+    for (const blob of blobs.all) mine.blobs.set(blob.digest, blob);
+    mine.small.set(descriptor.digest, store.content.read(descriptor.digest, MANIFEST_BYTES_MAX));
+    if (variant?.chainId !== undefined) saved.lease.add(variant.chainId);
+    if (variant?.id === image.id) stack = blobs.layers;
   }
-  return [...selected.values()];
+  if (stack === undefined) return undefined;
+  const bytes = addIndexes(store, target, mine.small);
+  for (const [digest, small] of mine.small) saved.small.set(digest, small);
+  for (const [digest, blob] of mine.blobs) saved.blobs.set(digest, blob);
+  const { mediaType } = store.content.document(target) ?? { mediaType: MEDIA.index };
+  return { top: { mediaType, digest: target, size: bytes.length }, stack };
 }
 
-interface Resolved {
-  readonly id: string;
-  /** Undefined: it was named by its id. */
-  readonly byName: readonly { readonly id: string; readonly reference: Reference }[] | undefined;
+/** The index and those nested in it. */
+function addIndexes(store: ImageStore, digest: string, small: Map<string, Buffer>): Buffer {
+  const bytes = store.content.read(digest, MANIFEST_BYTES_MAX);
+  small.set(digest, bytes);
+  const document = store.content.document(digest);
+  if (document?.kind === 'index') {
+    for (const child of document.manifests) {
+      if (!small.has(child.digest) && documentOf(store, child.digest)?.kind === 'index')
+        addIndexes(store, child.digest, small);
+    }
+  }
+  return bytes;
 }
 
-function resolveFor(store: ImageStore, name: string): Resolved {
-  const resolved = resolveOrRefuse(store, name);
-  const bareId = name.startsWith('sha256:') ? name.slice('sha256:'.length) : name;
-  if (/^[0-9a-f]{1,64}$/.test(bareId) && resolved.id.startsWith(`sha256:${bareId}`)) {
-    const isAlsoName = bareId.length < 64 && !name.startsWith('sha256:') && store.lookup(parseReference(name));
-    if (isAlsoName !== resolved.id) return { id: resolved.id, byName: undefined };
-  }
-  const reference = parseReference(name);
-  if (reference.tag !== undefined || reference.digest !== undefined) {
-    return { id: resolved.id, byName: [{ id: resolved.id, reference }] };
-  }
-  // A bare repository means all its tags.
-  const repository = canonicalString(reference);
-  const byName = store
-    .list()
-    .flatMap((image) => store.references(image.id).map((known) => ({ id: image.id, reference: known })))
-    .filter(({ reference: known }) => canonicalString({ ...known, tag: undefined, digest: undefined }) === repository);
-  return {
-    id: resolved.id,
-    byName: byName.length > 0 ? byName : [{ id: resolved.id, reference: withDefaultTag(reference) }],
-  };
+/** What a manifest names, as files; undefined when something is not kept. */
+function keptBlobs(store: ImageStore, digest: string): { all: SavedBlob[]; layers: SavedBlob[] } | undefined {
+  const { content } = store;
+  const manifest = documentOf(store, digest);
+  if (manifest?.kind !== 'manifest') return undefined;
+  const all = [...manifest.layers, manifest.config].map(({ mediaType, digest: blob, size }) => ({
+    digest: blob,
+    size,
+    mediaType,
+    file: content.path(blob),
+    inflate: false,
+  }));
+  if (all.some((blob) => content.size(blob.digest) !== blob.size)) return undefined;
+  return { all, layers: all.slice(0, -1) };
 }
 
-/** Of a save Docker tells the name as it was given. */
-function resolveOrRefuse(store: ImageStore, name: string): Image {
-  try {
-    return store.resolve(name);
-  } catch (error) {
-    throw kindOf(error) === 'not-found' ? noSuchImage(name) : error;
+/** One platform: by its own manifest when that can be written as it is, else by one that is made here. */
+function single(
+  store: ImageStore,
+  image: Image,
+  saved: Saved,
+): { readonly top: Top; readonly stack: readonly SavedBlob[] } {
+  const config = store.configBytes(image.id);
+  saved.small.set(image.id, config);
+  for (const digest of [...image.manifests].reverse()) {
+    const kept = keptBlobs(store, digest);
+    if (kept === undefined || kept.layers.some(({ mediaType }) => mediaType.endsWith('zstd'))) continue;
+    for (const blob of kept.layers) saved.blobs.set(blob.digest, blob);
+    const bytes = store.content.read(digest, MANIFEST_BYTES_MAX);
+    saved.small.set(digest, bytes);
+    const mediaType = store.content.document(digest)?.mediaType ?? MEDIA.manifest;
+    return { top: { mediaType, digest, size: bytes.length }, stack: kept.layers };
   }
+  const stack = store.layers
+    .chain(image.chainId)
+    .reverse()
+    .map((layer) => savedLayer(store, layer));
+  for (const blob of stack) saved.blobs.set(blob.digest, blob);
+  const manifest = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: MEDIA.manifest,
+      config: { mediaType: MEDIA.config, digest: image.id, size: config.length },
+      layers: stack.map(descriptorOf),
+    }),
+  );
+  const digest = digestOf(manifest);
+  saved.small.set(digest, manifest);
+  return { top: { mediaType: MEDIA.manifest, digest, size: manifest.length }, stack };
 }
 
-function savedLayer(layer: Layer): SavedLayer {
+function savedLayer(store: ImageStore, layer: Layer): SavedBlob {
   const { blob } = layer;
+  const file = store.content.path(blob.digest);
   if (blob.compression === 'zstd') {
-    return { layer, digest: layer.diffId, size: layer.tarSize, mediaType: MEDIA.tar };
+    return { digest: layer.diffId, size: layer.tarSize, mediaType: MEDIA.layer, file, inflate: true };
   }
-  const mediaType = blob.compression === 'gzip' ? MEDIA.gzip : MEDIA.tar;
-  return { layer, digest: blob.digest, size: blob.size, mediaType };
+  const mediaType = blob.compression === 'gzip' ? MEDIA.layerGzip : MEDIA.layer;
+  return { digest: blob.digest, size: blob.size, mediaType, file, inflate: false };
 }
 
-const descriptorOf = ({ digest, size, mediaType }: SavedLayer) => ({ mediaType, digest, size });
-
-function ociManifest(configDigest: string, configSize: number, stack: readonly SavedLayer[]): unknown {
-  return {
-    schemaVersion: 2,
-    mediaType: MEDIA.manifest,
-    config: { mediaType: MEDIA.config, digest: configDigest, size: configSize },
-    layers: stack.map(descriptorOf),
-  };
-}
+const descriptorOf = ({ digest, size, mediaType }: SavedBlob) => ({ mediaType, digest, size });
 
 const blobName = (digest: string): string => `blobs/sha256/${digest.slice('sha256:'.length)}`;
 
-function dockerEntry(configDigest: string, references: readonly Reference[], stack: readonly SavedLayer[]): unknown {
+function dockerEntry(image: Image, references: readonly Reference[], stack: readonly SavedBlob[]): unknown {
   return {
-    Config: blobName(configDigest),
+    Config: blobName(image.id),
     // As Docker: null when the image was saved by its id.
     RepoTags: references.length === 0 ? null : references.map((r) => `${familiarName(r)}:${r.tag ?? ''}`),
     Layers: stack.map(({ digest }) => blobName(digest)),
-    LayerSources: Object.fromEntries(stack.map((saved) => [saved.layer.diffId, descriptorOf(saved)])),
+    LayerSources: Object.fromEntries(stack.map((blob, i) => [image.config.rootfs.diff_ids[i], descriptorOf(blob)])),
   };
 }
 
-function indexEntries(digest: string, size: number, references: readonly Reference[]): unknown[] {
-  const descriptor = { mediaType: MEDIA.manifest, digest, size };
-  if (references.length === 0) return [descriptor];
+function indexEntries(top: Top, references: readonly Reference[]): unknown[] {
+  if (references.length === 0) return [top];
   return references.map((reference) => ({
-    ...descriptor,
+    ...top,
     annotations: {
       'io.containerd.image.name': canonicalString(reference),
       'org.opencontainers.image.ref.name': reference.tag ?? '',
     },
   }));
-}
-
-class ArchiveOutput {
-  readonly #input: SaveInput;
-
-  constructor(input: SaveInput) {
-    this.#input = input;
-  }
-
-  async write(bytes: Uint8Array): Promise<void> {
-    if (this.#input.signal?.aborted === true) throw cancelled('the save was cancelled');
-    await this.#input.write(bytes);
-  }
-
-  async directory(name: string): Promise<void> {
-    await this.write(formatEntry(plainEntry(name, { type: 'directory' })));
-  }
-
-  async file(name: string, bytes: Buffer): Promise<void> {
-    const header = formatEntry(plainEntry(name, { type: 'file', size: bytes.length }));
-    await this.write(Buffer.concat([header, bytes, Buffer.alloc(padding(bytes.length))]));
-  }
-
-  async layer(name: string, saved: SavedLayer, file: string): Promise<void> {
-    await this.write(formatEntry(plainEntry(name, { type: 'file', size: saved.size })));
-    let size = 0;
-    for await (const piece of saved.layer.blob.compression === 'zstd' ? inflatedFile(file) : pieces(file)) {
-      size += piece.length;
-      await this.write(piece);
-    }
-    if (size !== saved.size) throw dataLoss(`the kept layer ${saved.digest} has ${size} bytes, not ${saved.size}`);
-    if (padding(size) > 0) await this.write(Buffer.alloc(padding(size)));
-  }
-}
-
-async function* pieces(file: string): AsyncGenerator<Uint8Array> {
-  await using handle = await fs.promises.open(file, 'r');
-  for (;;) {
-    // A fresh buffer each time: the reader may hold on to it.
-    const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(READ_BYTES), 0, READ_BYTES, null);
-    if (bytesRead === 0) return;
-    yield buffer.subarray(0, bytesRead);
-  }
-}
-
-async function* inflatedFile(file: string): AsyncGenerator<Uint8Array> {
-  const source = fs.createReadStream(file);
-  const inflate = zlib.createZstdDecompress();
-  source.on('error', (error) => inflate.destroy(error));
-  try {
-    for await (const chunk of source.pipe(inflate)) {
-      // as: a byte stream in binary mode yields buffers.
-      yield chunk as Buffer;
-    }
-  } finally {
-    source.destroy();
-  }
 }

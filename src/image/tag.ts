@@ -2,13 +2,15 @@
 import { invalidParameter } from '#errdefs/errors.ts';
 import { familiarString, parseReference, withDefaultTag, withTag } from '#reference/reference.ts';
 import type { ImageStore } from './image-store.ts';
+import { targetOf } from './variants.ts';
 
 /** Answers the familiar name and the image's id. Errors: not-found, invalid-parameter. */
 export function tagImage(store: ImageStore, image: string, repo: string, tag: string): { id: string; name: string } {
-  const { id } = store.resolve(image);
+  const source = store.resolve(image);
+  const { id } = source;
   const named = parseReference(repo);
   if (named.digest !== undefined) throw invalidParameter('refusing to create a tag with a digest reference');
   const reference = tag === '' ? withDefaultTag(named) : withTag(named, tag);
-  store.tag(id, reference);
+  store.tag(id, reference, targetOf(store, image, source));
   return { id, name: familiarString(reference) };
 }

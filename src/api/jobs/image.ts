@@ -1,26 +1,46 @@
 /** Jobs on images. */
 import type { ContainerConfig } from '#api/types/container.ts';
-import type { ImageDeleteItem, ImageHistoryItem, ImageInspect, ImageSummary } from '#api/types/image.ts';
+import type { Platform } from '#api/types/descriptor.ts';
+import type {
+  AttestationStatement,
+  ImageDeleteItem,
+  ImageHistoryItem,
+  ImageInspect,
+  ImageSummary,
+} from '#api/types/image.ts';
 import { defineJob } from '#engine/engine.ts';
 import type { Filters } from './container.ts';
 import type { OutputStream } from './streams.ts';
 
 export const imageList = defineJob<
-  { all: boolean; sharedSize: boolean; digests: boolean; filters: Filters },
+  { all: boolean; sharedSize: boolean; manifests: boolean; filters: Filters },
   ImageSummary[]
 >('image.list');
-export const imageInspect = defineJob<{ image: string }, ImageInspect>('image.inspect');
-export const imageHistory = defineJob<{ image: string }, ImageHistoryItem[]>('image.history');
-export const imageTag = defineJob<{ image: string; repo: string; tag: string }, void>('image.tag');
-export const imageRemove = defineJob<{ image: string; force: boolean; noprune: boolean }, ImageDeleteItem[]>(
-  'image.remove',
+export const imageInspect = defineJob<
+  { image: string; platform: Platform | undefined; manifests: boolean },
+  ImageInspect
+>('image.inspect');
+export const imageHistory = defineJob<{ image: string; platform: Platform | undefined }, ImageHistoryItem[]>(
+  'image.history',
 );
+export const imageTag = defineJob<{ image: string; repo: string; tag: string }, void>('image.tag');
+export const imageRemove = defineJob<
+  { image: string; force: boolean; noprune: boolean; platforms: readonly Platform[] },
+  ImageDeleteItem[]
+>('image.remove');
+export const imageAttestations = defineJob<
+  { image: string; platform: Platform | undefined; types: readonly string[]; statement: boolean },
+  AttestationStatement[]
+>('image.attestations');
 /** Progress is JSON objects, one a line, as docker shows them. */
 export const imageLoad = defineJob<
-  { archive: AsyncIterable<Uint8Array>; quiet: boolean; progress: OutputStream },
+  { archive: AsyncIterable<Uint8Array>; quiet: boolean; platforms: readonly Platform[]; progress: OutputStream },
   void
 >('image.load');
-export const imageSave = defineJob<{ names: readonly string[]; output: OutputStream }, void>('image.save');
+export const imageSave = defineJob<
+  { names: readonly string[]; platforms: readonly Platform[]; output: OutputStream },
+  void
+>('image.save');
 export const imageImport = defineJob<
   {
     archive: AsyncIterable<Uint8Array>;

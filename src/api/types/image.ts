@@ -1,6 +1,6 @@
 /** Images on the wire, Docker API ≤ 1.51. Field order is dockerd's; `?` marks what dockerd leaves out when empty. */
 import type { ContainerConfig, GraphDriverState } from './container.ts';
-import type { Descriptor } from './descriptor.ts';
+import type { Descriptor, Platform } from './descriptor.ts';
 
 export interface ImageSummary {
   Containers: number;
@@ -9,7 +9,10 @@ export interface ImageSummary {
   Id: string;
   Labels: Record<string, string> | null;
   ParentId: string;
+  /** Of what its names stand for; API ≥ 1.48. */
   Descriptor?: Descriptor;
+  /** API ≥ 1.47, when asked for. */
+  Manifests?: ImageManifestSummary[];
   RepoDigests: string[];
   RepoTags: string[];
   /** -1: not asked for. */
@@ -48,7 +51,29 @@ export interface ImageInspect {
   GraphDriver: GraphDriverState;
   RootFS: RootFs;
   Metadata: { LastTagTime: string };
+  /** API ≥ 1.48. */
   Descriptor?: Descriptor;
+  /** API ≥ 1.48, when asked for. */
+  Manifests?: ImageManifestSummary[];
+}
+
+export interface ImageManifestSummary {
+  /** Digest of the manifest. */
+  ID: string;
+  Descriptor: Descriptor;
+  /** Whether all of it is on this host. */
+  Available: boolean;
+  /** Content: of the blobs; Total: and of the unpacked files. */
+  Size: { Content: number; Total: number };
+  Kind: 'image' | 'attestation' | 'unknown';
+  ImageData?: { Platform: Platform; Containers: string[]; Size: { Unpacked: number } };
+  AttestationData?: { For: string };
+}
+
+export interface AttestationStatement {
+  Descriptor: Descriptor;
+  PredicateType: string;
+  Statement?: unknown;
 }
 
 export interface ImageHistoryItem {

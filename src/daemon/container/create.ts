@@ -19,13 +19,14 @@ import { newState } from '#container/state.ts';
 import { withSystemdMode } from '#container/systemd-mode.ts';
 import type { UserNamespace } from '#container/user-namespace.ts';
 import { rootSizeOf, checkConfig, checkHostConfig, containerOfMode, networkWishes } from '#container/validate.ts';
-import { invalidParameter, messageOf, notFound } from '#errdefs/errors.ts';
+import { invalidParameter, messageOf } from '#errdefs/errors.ts';
 import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { log } from '#pkg/log/log.ts';
 import { generateName } from '#pkg/names/names.ts';
 import { Rollback } from '#pkg/rollback/rollback.ts';
 import type { Image } from '#image/image.ts';
+import { parsePlatform } from '#image/platform.ts';
 import { validateLogConfig } from '#logger/log-target.ts';
 import type { Services } from '../services.ts';
 import { userNamespaceOf } from '../userns/resolve.ts';
@@ -83,19 +84,7 @@ function checkWritableCgroups(host: HostConfig, userns: UserNamespace | undefine
 
 function resolveImage(services: Services, reference: string, platform: string): Image {
   if (reference === '') throw invalidParameter('no image specified');
-  const image = services.images.resolve(reference);
-  if (platform !== '') {
-    const [os, architecture] = platform.split('/');
-    const matches =
-      os === image.config.os && (architecture === undefined || architecture === image.config.architecture);
-    if (!matches) {
-      throw notFound(
-        `image with reference ${reference} was found but its platform (${image.config.os}/${image.config.architecture}) ` +
-          `does not match the specified platform (${platform})`,
-      );
-    }
-  }
-  return image;
+  return services.images.resolve(reference, platform === '' ? undefined : parsePlatform(platform));
 }
 
 /** What dockerd fills in at create and inspect shows. */

@@ -15,11 +15,21 @@ import { publishImageEvent, removeNamed, usersOf } from './remove.ts';
 
 export function installImageJobs(services: Services): void {
   const { engine, images } = services;
-  engine.register(image.imageList, ({ all, sharedSize, filters }) =>
-    withContainers(services, listImages(images, { all, sharedSize, filters })),
+  const containersOf = (id: string): string[] => usersOf(services, id).map((user) => user.id);
+  engine.register(image.imageList, ({ all, sharedSize, manifests, filters }) =>
+    withContainers(
+      services,
+      listImages(images, { all, sharedSize, filters, manifests: manifests ? containersOf : undefined }),
+    ),
   );
-  engine.register(image.imageInspect, (input) => inspectImage(images, input.image));
-  engine.register(image.imageHistory, (input) => imageHistory(images, input.image));
+  engine.register(image.imageInspect, ({ image: name, platform, manifests }) =>
+    inspectImage(images, name, { platform, manifests: manifests ? containersOf : undefined }),
+  );
+  engine.register(image.imageHistory, (input) => imageHistory(images, input.image, input.platform));
+  engine.register(image.imageAttestations, async (input) => {
+    const { attestationsOf } = await import('#image/attestations.ts');
+    return attestationsOf(images, input);
+  });
   engine.register(image.imageTag, ({ image: source, repo, tag }) => {
     const { id, name } = tagImage(images, source, repo, tag);
     publishImageEvent(services, 'tag', id, name);
@@ -30,12 +40,12 @@ export function installImageJobs(services: Services): void {
 
 function installTransfers(services: Services, images: ImageStore): void {
   const { engine } = services;
-  engine.register(image.imageLoad, async ({ archive, quiet, progress }, { signal }) => {
-    const loaded = await loadImages(images, { archive, quiet, tell: progressTo(progress), signal });
+  engine.register(image.imageLoad, async ({ archive, quiet, platforms, progress }, { signal }) => {
+    const loaded = await loadImages(images, { archive, quiet, platforms, tell: progressTo(progress), signal });
     for (const { id, names } of loaded) publishImageEvent(services, 'load', id, names[0] ?? id);
   });
-  engine.register(image.imageSave, async ({ names, output }, { signal }) => {
-    await saveImages(images, { names, write: (bytes) => output.write(bytes), signal });
+  engine.register(image.imageSave, async ({ names, platforms, output }, { signal }) => {
+    await saveImages(images, { names, platforms, write: (bytes) => output.write(bytes), signal });
     for (const name of names) publishImageEvent(services, 'save', images.resolve(name).id, name);
   });
   engine.register(image.imageImport, async (input, { signal }) => {

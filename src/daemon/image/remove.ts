@@ -1,12 +1,18 @@
 /** `rmi` with what the daemon knows: which containers have the image, and whom to tell. */
 import type { ImageDeleteItem } from '#api/types/image.ts';
+import type { Platform } from '#content/descriptor.ts';
 import { isRunningOrRestarting } from '#container/state.ts';
 import { type ImageUser, removeImage } from '#image/remove.ts';
 import type { Services } from '../services.ts';
 
 export function removeNamed(
   services: Services,
-  input: { readonly image: string; readonly force: boolean; readonly noprune: boolean },
+  input: {
+    readonly image: string;
+    readonly force: boolean;
+    readonly noprune: boolean;
+    readonly platforms?: readonly Platform[];
+  },
 ): Promise<ImageDeleteItem[]> {
   return removeImage(services.images, {
     ...input,

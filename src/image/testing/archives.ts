@@ -204,3 +204,64 @@ export async function openStores(options: TestStoreOptions = {}): Promise<TestSt
     },
   };
 }
+
+export interface TestPlatform {
+  /** `linux/arm64`. */
+  readonly platform: string;
+  readonly image: TestImage;
+  /** A document that speaks of this platform's image. */
+  readonly attestation?: string;
+}
+
+/** An OCI image layout of one index with several platforms, as buildx writes it; the digest of the index. */
+export function platformLayout(name: string, platforms: readonly TestPlatform[]): { archive: Buffer; digest: string } {
+  const members = new Map<string, Buffer>();
+  const blob = (bytes: Buffer, mediaType: string) => {
+    members.set(`blobs/sha256/${sha256(bytes)}`, bytes);
+    return { mediaType, digest: `sha256:${sha256(bytes)}`, size: bytes.length };
+  };
+  const manifestOf = (config: Buffer, layers: readonly unknown[]) =>
+    blob(
+      Buffer.from(
+        JSON.stringify({
+          schemaVersion: 2,
+          mediaType: 'application/vnd.oci.image.manifest.v1+json',
+          config: blob(config, 'application/vnd.oci.image.config.v1+json'),
+          layers,
+        }),
+      ),
+      'application/vnd.oci.image.manifest.v1+json',
+    );
+  const manifests: unknown[] = [];
+  for (const { platform, image, attestation } of platforms) {
+    const [os = '', architecture = '', variant] = platform.split('/');
+    const config = configOf({ ...image, more: { ...image.more, os, architecture, variant } });
+    const mediaType = 'application/vnd.oci.image.layer.v1.tar+gzip';
+    const manifest = manifestOf(
+      config,
+      image.layers.map((layer) => blob(packed(layer, 'gzip'), mediaType)),
+    );
+    manifests.push({ ...manifest, platform: { os, architecture, ...(variant === undefined ? {} : { variant }) } });
+    if (attestation === undefined) continue;
+    const statement = {
+      ...blob(Buffer.from(attestation), 'application/vnd.in-toto+json'),
+      annotations: { 'in-toto.io/predicate-type': 'https://spdx.dev/Document' },
+    };
+    manifests.push({
+      ...manifestOf(Buffer.from('{"architecture":"unknown","os":"unknown"}'), [statement]),
+      annotations: {
+        'vnd.docker.reference.digest': manifest.digest,
+        'vnd.docker.reference.type': 'attestation-manifest',
+      },
+      platform: { os: 'unknown', architecture: 'unknown' },
+    });
+  }
+  const index = blob(
+    Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests })),
+    'application/vnd.oci.image.index.v1+json',
+  );
+  const named = { ...index, annotations: { 'io.containerd.image.name': name } };
+  members.set('oci-layout', Buffer.from('{"imageLayoutVersion":"1.0.0"}'));
+  members.set('index.json', Buffer.from(JSON.stringify({ schemaVersion: 2, manifests: [named] })));
+  return { archive: tarOf([...members].map(([path, bytes]) => file(path, bytes))), digest: index.digest };
+}

@@ -138,8 +138,9 @@ describe.each(['overlay', 'vfs'])('at once, %s', (driver) => {
       expect(filesOf(stores, 'example.com/one:1')).toEqual(oneFiles);
       expect(filesOf(stores, 'two')).toEqual(['app', ...oneFiles]);
       expect(stores.driver.list().length).toBe(3);
+      // Two configurations, three layers, and the three manifests of the layouts.
       stores.content.collect();
-      expect(stores.content.list().length).toBe(5);
+      expect(stores.content.list().length).toBe(8);
       for (const { id } of stores.images.list()) stores.images.delete(id);
       await stores.graph.collect();
       expect(stores.driver.list()).toEqual([]);

@@ -1,5 +1,6 @@
 /** Routes of images. */
 import {
+  imageAttestations,
   imageHistory,
   imageImport,
   imageInspect,
@@ -10,9 +11,11 @@ import {
   imageSave,
   imageTag,
 } from '#api/jobs/image.ts';
+import type { Platform } from '#api/types/descriptor.ts';
 import type { ImageInspect, ImageSummary } from '#api/types/image.ts';
 import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
 import { decodeFilters } from '#pkg/filters/filters.ts';
+import { decodePlatform, decodePlatforms } from '../decode/platform.ts';
 import { quote } from '../query.ts';
 import { notYet, type Route, type RouteContext, route } from '../route.ts';
 import { progressError, streamJob } from './streaming.ts';
@@ -41,19 +44,37 @@ async function list(ctx: RouteContext): Promise<void> {
   const images = await ctx.run(imageList, {
     all: query.flag('all'),
     sharedSize: query.flag('shared-size'),
-    digests: query.flag('digests'),
+    manifests: ctx.minor >= 47 && query.flag('manifests'),
     filters,
   });
   ctx.sendJson(200, forOlderClients(images, ctx.minor));
 }
 
 async function inspect(ctx: RouteContext): Promise<void> {
-  const image = await ctx.run(imageInspect, { image: ctx.param('name') });
+  const { query, minor } = ctx;
+  const platform = minor >= 49 ? decodePlatform(query.text('platform')) : undefined;
+  const manifests = minor >= 48 && query.flag('manifests');
+  if (platform !== undefined && manifests) {
+    throw invalidParameter('conflicting options: manifests and platform options cannot both be set');
+  }
+  const image = await ctx.run(imageInspect, { image: ctx.param('name'), platform, manifests });
   ctx.sendJson(200, withVirtualSize(image, ctx.minor));
 }
 
 async function history(ctx: RouteContext): Promise<void> {
-  ctx.sendJson(200, await ctx.run(imageHistory, { image: ctx.param('name') }));
+  const platform = ctx.minor >= 48 ? decodePlatform(ctx.query.text('platform')) : undefined;
+  ctx.sendJson(200, await ctx.run(imageHistory, { image: ctx.param('name'), platform }));
+}
+
+async function attestations(ctx: RouteContext): Promise<void> {
+  const { query } = ctx;
+  const input = {
+    image: ctx.param('name'),
+    platform: decodePlatform(query.text('platform')),
+    types: query.all('type').filter((type) => type !== ''),
+    statement: query.flag('statement'),
+  };
+  ctx.sendJson(200, await ctx.run(imageAttestations, input));
 }
 
 async function tag(ctx: RouteContext): Promise<void> {
@@ -66,21 +87,27 @@ async function remove(ctx: RouteContext): Promise<void> {
   const image = ctx.param('name');
   if (image.trim() === '') throw invalidParameter('image name cannot be blank');
   const { query } = ctx;
-  const input = { image, force: query.flag('force'), noprune: query.flag('noprune') };
+  const platforms = ctx.minor >= 50 ? decodePlatforms(query.all('platforms')) : [];
+  const input = { image, force: query.flag('force'), noprune: query.flag('noprune'), platforms };
   ctx.sendJson(200, await ctx.run(imageRemove, input));
 }
 
 async function load(ctx: RouteContext): Promise<void> {
+  const platforms = platformsOf(ctx);
   const progress = ctx.exchange.stream(200, 'application/json');
-  const input = { archive: ctx.exchange.body, quiet: ctx.query.flag('quiet'), progress };
+  const input = { archive: ctx.exchange.body, quiet: ctx.query.flag('quiet'), platforms, progress };
   await streamJob(progress, () => ctx.run(imageLoad, input), progressError);
 }
 
 async function save(ctx: RouteContext, names: readonly string[]): Promise<void> {
   if (names.length === 0) throw invalidParameter('no image names were given');
+  const platforms = platformsOf(ctx);
   const output = ctx.exchange.stream(200, 'application/x-tar');
-  await streamJob(output, () => ctx.run(imageSave, { names, output }));
+  await streamJob(output, () => ctx.run(imageSave, { names, platforms, output }));
 }
+
+const platformsOf = (ctx: RouteContext): Platform[] =>
+  ctx.minor >= 48 ? decodePlatforms(ctx.query.all('platform')) : [];
 
 /** Pull, or import from the body (`fromSrc=-`) or from elsewhere. X-Registry-Auth has no use before pulling is there. */
 async function create(ctx: RouteContext): Promise<void> {
@@ -118,7 +145,7 @@ export const imageRoutes: readonly Route[] = [
   route('POST', '/images/load', 24, 'load images', load),
   route('GET', '/images/{name...}/get', 24, 'save an image', (ctx) => save(ctx, [ctx.param('name')])),
   route('GET', '/images/{name...}/json', 24, 'inspect an image', inspect),
-  notYet('GET', '/images/{name...}/attestations', 51, 'list the attestations of an image'),
+  route('GET', '/images/{name...}/attestations', 51, 'list the attestations of an image', attestations),
   route('GET', '/images/{name...}/history', 24, 'show the history of an image', history),
   notYet('POST', '/images/{name...}/push', 24, 'push an image'),
   route('POST', '/images/{name...}/tag', 24, 'tag an image', tag),
