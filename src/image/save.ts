@@ -222,7 +222,9 @@ function dockerEntry(image: Image, references: readonly Reference[], stack: read
     // As Docker: null when the image was saved by its id.
     RepoTags: references.length === 0 ? null : references.map((r) => `${familiarName(r)}:${r.tag ?? ''}`),
     Layers: stack.map(({ digest }) => blobName(digest)),
-    LayerSources: Object.fromEntries(stack.map((blob, i) => [image.config.rootfs.diff_ids[i], descriptorOf(blob)])),
+    LayerSources: Object.fromEntries(
+      stack.map((blob, i) => [String(image.config.rootfs.diff_ids[i]), descriptorOf(blob)] as const),
+    ),
   };
 }
 

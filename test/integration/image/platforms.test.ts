@@ -72,13 +72,13 @@ test('the tree has a line for each platform; the API tells of attestations and w
       { Kind: 'attestation', Available: true },
     ],
   });
-  expect(await get(`/images/${NAME}/attestations?statement=1`)).toEqual([
-    expect.objectContaining({ PredicateType: 'https://spdx.dev/Document', Statement: JSON.parse(STATEMENT) }),
+  expect(await get(`/images/${NAME}/attestations?statement=1`)).toMatchObject([
+    { PredicateType: 'https://spdx.dev/Document', Statement: { predicateType: 'https://spdx.dev/Document' } },
   ]);
   expect(await get(`/images/${NAME}/attestations?type=other`)).toEqual([]);
   const platform = encodeURIComponent(JSON.stringify({ os: 'linux', architecture: other.slice(6) }));
   expect(await get(`/images/${NAME}/attestations?platform=${platform}`)).toEqual([]);
-  expect(await get(`/images/${NAME}/json?platform=x`)).toMatchObject({ message: expect.stringContaining('platform') });
+  expect(await get(`/images/${NAME}/json?platform=x`)).toEqual({ message: 'failed to parse platform: it is not JSON' });
 });
 
 test('save keeps the index, its digest and all platforms; of one platform when asked; skopeo reads both', async () => {
