@@ -163,7 +163,7 @@ function checkRefused(host: HostConfig): void {
 }
 
 /** '80/tcp' → { HostIp, HostPort }: a port, a range from which one is taken, or '' for any. */
-function checkPortBindings(host: HostConfig): void {
+export function checkPortBindings(host: Pick<HostConfig, 'PortBindings'>): void {
   for (const [spec, bindings] of Object.entries(host.PortBindings ?? {})) {
     checkPort(spec);
     for (const { HostIp: ip, HostPort: port } of bindings ?? []) {

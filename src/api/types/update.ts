@@ -1,5 +1,6 @@
 /** `POST /containers/{id}/update` on the wire: dockerd's fields, and what we change beyond them. */
 import type { HealthConfig, RestartBackoff } from './container.ts';
+import type { PortMap } from './network.ts';
 import type { Resources, RestartPolicy } from './host-config.ts';
 
 /** Our own part of the body. What is absent stays. */
@@ -13,6 +14,10 @@ export interface BerthUpdate {
   RestartBackoff?: RestartBackoff;
   /** null takes away. */
   LogOptions?: Record<string, string | null>;
+  /** Published from now on. */
+  PublishAdd?: PortMap;
+  /** No longer published: `[IP:][HOSTPORT:]PORT[/PROTOCOL]`. */
+  PublishRemove?: string[];
   /** The revision that the change was made for: another one is a conflict. */
   Revision?: number;
 }

@@ -1,4 +1,4 @@
-/** `update`: docker's flags, and what can be changed beyond them: environment, labels, healthcheck, back-off, log options. */
+/** `update`: docker's flags, and what can be changed beyond them: ports, environment, labels, healthcheck, back-off, log options. */
 import { updateContainer } from '#api/client/containers.ts';
 import type { RestartBackoff } from '#api/types/container.ts';
 import type { BerthUpdate, ContainerUpdateRequest } from '#api/types/update.ts';
@@ -8,6 +8,7 @@ import { bytes, duration, integer, list, nanoDecimal, text, unsigned } from '../
 import type { ParsedFlags } from '../flags/parse-flags.ts';
 import { restartOf } from './create-body.ts';
 import { HEALTH_FLAGS, healthOf } from './health-options.ts';
+import { parsePublished } from './port-option.ts';
 import { checkVariable, toRecord } from './variables.ts';
 
 const flags = {
@@ -34,6 +35,8 @@ const flags = {
   'restart-first-wait': duration('Wait before the first restart by the policy; doubled for each further one'),
   'restart-max-wait': duration('Longest wait before a restart by the policy'),
   'restart-steady-after': duration('The waits begin anew after so long a run'),
+  'publish-add': list("Publish a container's port(s) to the host while it runs"),
+  'publish-rm': list('Take published ports back: [IP:][HOSTPORT:]PORT[/PROTOCOL]'),
   revision: integer('Refuse the change when the container has another revision'),
   ...HEALTH_FLAGS,
 };
@@ -45,6 +48,7 @@ export const update = defineCommand({
   flags,
   examples: [
     'berth update --cpus 1.5 --memory 512m --memory-swap 1g web',
+    'berth update --publish-add 8081:80 --publish-rm 8080:80 web',
     'berth update --env MODE=fast --label tier=1 web',
   ],
   run: async (context, input) => {
@@ -95,11 +99,14 @@ function ownOf({ values, given }: Input, environment: Readonly<Record<string, st
   const labels = changes(values.label, values['unset-label']);
   const logs = changes(values['log-opt'], values['unset-log-opt']);
   const backoff = backoffOf(values);
+  const { bindings } = parsePublished(values['publish-add']);
   return {
     ...(env.length === 0 ? {} : { Env: env }),
     ...(labels === undefined ? {} : { Labels: labels }),
     ...(logs === undefined ? {} : { LogOptions: logs }),
     ...(healthcheck === undefined ? {} : { Healthcheck: healthcheck }),
+    ...(values['publish-add'].length === 0 ? {} : { PublishAdd: bindings }),
+    ...(values['publish-rm'].length === 0 ? {} : { PublishRemove: [...values['publish-rm']] }),
     ...(Object.keys(backoff).length === 0 ? {} : { RestartBackoff: backoff }),
     ...(given.has('revision') ? { Revision: values.revision } : {}),
   };

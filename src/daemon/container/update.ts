@@ -2,6 +2,7 @@
  * `POST /containers/{id}/update`: checked, recorded with the way back, put in force, and only then told. All or nothing:
  * a limit that the kernel refuses takes back those before it, and the record is what it was.
  */
+import type { PortMap } from '#api/types/network.ts';
 import type { BerthUpdate, ContainerUpdateRequest, ContainerUpdateResponse } from '#api/types/update.ts';
 import { fitResources } from '#container/fit-resources.ts';
 import type { ContainerRecord, PendingUpdate } from '#container/record.ts';
@@ -9,7 +10,8 @@ import { checkResources } from '#container/resources.ts';
 import { checkRestartPolicy } from '#container/restart-policy.ts';
 import { isRunning } from '#container/state.ts';
 import { changedLimits, mergeOwn, mergeUpdate, unchangeable } from '#container/update.ts';
-import { checkConfig } from '#container/validate.ts';
+import { changedBindings } from '#container/published-ports.ts';
+import { checkConfig, checkPortBindings } from '#container/validate.ts';
 import { BerthError, conflict, kindOf, messageOf } from '#errdefs/errors.ts';
 import type { Resources } from '#libcontainer/spec.ts';
 import { validateLogConfig } from '#logger/log-target.ts';
@@ -17,6 +19,7 @@ import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import type { Services } from '../services.ts';
 import type { Held } from './containers.ts';
 import { publishContainerEvent } from './event.ts';
+import { changePorts } from './update-ports.ts';
 
 /** Errors: invalid-parameter, conflict; nothing has changed then. */
 export async function updateContainer(
@@ -39,11 +42,26 @@ export async function updateContainer(
     const before = stateBefore(held.record);
     const next = nextOf(held.record, asked);
     const changes = changedLimits(next.hostConfig, asked);
-    await inForce(services, held, { next, limits: changes, before });
+    const ports = portsInForce(services, { ...held.record, ...next });
+    try {
+      const endpoints = ports === undefined ? {} : { endpoints: ports.endpoints };
+      await inForce(services, held, { next: { ...next, ...endpoints }, limits: changes, before });
+    } catch (error) {
+      ports?.goBack();
+      throw error;
+    }
+    all.push(...lostPorts(held.record, asked.Berth?.PublishAdd));
     await services.updateHooks.run({ before, record: held.record });
     publishContainerEvent(services.events, held.record, 'update');
     return { Warnings: all.length === 0 ? null : all, Revision: held.record.revision ?? 0 };
   });
+}
+
+/** As `create` takes them: there is nothing to publish from. */
+function lostPorts({ state, endpoints, hostConfig }: ContainerRecord, add: PortMap | undefined): string[] {
+  if (add === undefined || !isRunning(state) || endpoints.some((endpoint) => endpoint.leads === true)) return [];
+  const mode = hostConfig.NetworkMode;
+  return [`Published ports are not in force: network "${mode}" of the container leads nowhere or is the host's`];
 }
 
 /** Whole, so that going back leaves nothing of the update. */
@@ -51,7 +69,8 @@ function stateBefore({ config, hostConfig, revision = 0, restartBackoff = {} }: 
   return { config, hostConfig, revision, restartBackoff };
 }
 
-type Next = Pick<ContainerRecord, 'config' | 'hostConfig' | 'revision' | 'restartBackoff'>;
+type Next = Pick<ContainerRecord, 'config' | 'hostConfig' | 'revision' | 'restartBackoff'> &
+  Partial<Pick<ContainerRecord, 'endpoints'>>;
 
 function nextOf(record: ContainerRecord, asked: ContainerUpdateRequest): Next {
   const { id, revision = 0 } = record;
@@ -79,7 +98,32 @@ function ownOf(record: ContainerRecord, asked: BerthUpdate) {
     const { Type: type, Config: options } = own.hostConfig.LogConfig;
     validateLogConfig({ type, options: options ?? {} });
   }
-  return { ...own, config: checkConfig(own.config) };
+  const published = withPorts(own, record, asked);
+  return { ...own, ...published, config: checkConfig(published.config) };
+}
+
+function withPorts(
+  own: Pick<ContainerRecord, 'config' | 'hostConfig'>,
+  { endpoints }: ContainerRecord,
+  { PublishAdd: add = {}, PublishRemove: remove = [] }: BerthUpdate,
+): Pick<ContainerRecord, 'config' | 'hostConfig'> {
+  if (Object.keys(add).length === 0 && remove.length === 0) return own;
+  checkPortBindings({ PortBindings: add });
+  const inForce = endpoints.flatMap(({ ports }) => ports ?? []);
+  const PortBindings = changedBindings(own.hostConfig.PortBindings, { add, remove }, inForce);
+  const exposed = Object.keys(PortBindings).map((key) => [key, {}]);
+  return {
+    config: { ...own.config, ExposedPorts: { ...own.config.ExposedPorts, ...Object.fromEntries(exposed) } },
+    hostConfig: { ...own.hostConfig, PortBindings },
+  };
+}
+
+function portsInForce(services: Services, next: ContainerRecord): ReturnType<typeof changePorts> {
+  try {
+    return changePorts(services, next);
+  } catch (error) {
+    throw cannotUpdate(next.id, error);
+  }
 }
 
 async function inForce(

@@ -160,6 +160,8 @@ function listOfTexts(value: unknown, place: { struct: string; path: string }): s
 
 const portBinding = struct<PortBinding>('nat.PortBinding', { HostIp: text, HostPort: text });
 
+export const portMap = map(list(portBinding, 'nat.PortBinding'), '[]nat.PortBinding');
+
 export const resourcesShape: Shape<Resources> = {
   CpuShares: int64,
   Memory: int64,
@@ -218,7 +220,7 @@ const hostConfigShape: Shape<HostConfig> = {
   ContainerIDFile: text,
   LogConfig: struct<LogConfig>('container.LogConfig', { Type: text, Config: textMap }),
   NetworkMode: text,
-  PortBindings: map(list(portBinding, 'nat.PortBinding'), '[]nat.PortBinding'),
+  PortBindings: portMap,
   RestartPolicy: restartPolicy,
   AutoRemove: flag,
   VolumeDriver: text,

@@ -1,7 +1,7 @@
 /** The body of POST /containers/{id}/update: dockerd's fields beside our own part. */
 import type { RestartBackoff } from '#api/types/container.ts';
 import type { BerthUpdate, ContainerUpdateRequest } from '#api/types/update.ts';
-import { health, resourcesShape, restartPolicy } from './container-create.ts';
+import { health, portMap, resourcesShape, restartPolicy } from './container-create.ts';
 import { type Decode, int64, list, map, nullable, omitEmpty, optional, struct, text } from './fields.ts';
 
 const backoff = struct<RestartBackoff>('berth.RestartBackoff', {
@@ -21,6 +21,8 @@ const berth = struct<BerthUpdate>('berth.Update', {
   Healthcheck: optional(health),
   RestartBackoff: optional(backoff),
   LogOptions: given(map(nullable(text))),
+  PublishAdd: given(portMap),
+  PublishRemove: given(list(text)),
   Revision: optional(int64),
 });
 

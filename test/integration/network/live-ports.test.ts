@@ -1,0 +1,109 @@
+/** `berth update --publish-add/--publish-rm`: ports of a container that runs, changed while it does. */
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import * as net from 'node:net';
+import { eventually } from '../../support/command.ts';
+import { TestDaemon } from '../../support/daemon.ts';
+
+const IMG = 'berth.test/busybox:1';
+const serve = [IMG, 'nc', '-ll', '-p', '80', '-e', 'echo', 'hello'];
+let d: TestDaemon;
+beforeAll(async () => {
+  d = await TestDaemon.start();
+}, 60_000);
+afterAll(() => d[Symbol.asyncDispose](), 60_000);
+
+async function answerOf(port: number): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const socket = net.connect(port, '127.0.0.1');
+  let text = '';
+  socket.on('data', (bytes) => {
+    text += bytes.toString();
+  });
+  socket.on('end', () => resolve(text));
+  socket.on('error', reject);
+  return promise;
+}
+const answers = (port: number) => eventually(`an answer at ${port}`, () => answerOf(port));
+const isRefused = async (port: number) => (await answerOf(port).catch(() => 'refused')) === 'refused';
+
+/** Free ports of the host, for a moment. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => net.createServer().listen(0, '127.0.0.1'));
+  await Promise.all(servers.map((one) => new Promise((resolve) => one.once('listening', resolve))));
+  const ports = servers.map((one) => (one.address() as net.AddressInfo).port); // as: it listens on TCP
+  await Promise.all(servers.map((one) => new Promise((resolve) => one.close(resolve))));
+  return ports;
+}
+
+const update = async (...args: string[]) => {
+  const r = await d.berth(['update', ...args]);
+  if (r.code !== 0) throw new Error(r.stderr);
+  return r.stdout;
+};
+
+test('ports come and go while the process goes on, and hold over a kill of the daemon and a restart', async () => {
+  const [a = 0, b = 0] = await freePorts(2);
+  await d.must(['run', '-d', '--name', 'web', '-p', `127.0.0.1:${a}:80`, ...serve]);
+  await answers(a);
+  const pid = await d.must(['inspect', '-f', '{{.State.Pid}}', 'web']);
+  await update('--publish-add', `127.0.0.1:${b}:80`, 'web');
+  expect(await answers(b)).toBe('hello\n');
+  expect(await d.must(['port', 'web', '80'])).toBe(`127.0.0.1:${a}\n127.0.0.1:${b}`);
+  await update('--publish-rm', `${a}:80`, 'web');
+  expect(await isRefused(a)).toBe(true);
+  expect(await answers(b)).toBe('hello\n');
+  expect(await d.must(['inspect', '-f', '{{.State.Pid}}', 'web'])).toBe(pid);
+  await d.restart();
+  expect(await answers(b)).toBe('hello\n');
+  expect(await isRefused(a)).toBe(true);
+  // The port is free for others again, and in one step another takes its place.
+  await d.must(['run', '-d', '--name', 'other', '-p', `127.0.0.1:${a}:80`, ...serve]);
+  await d.must(['rm', '-f', 'other']);
+  await update('--publish-rm', '80', '--publish-add', `127.0.0.1:${a}:80`, 'web');
+  expect(await answers(a)).toBe('hello\n');
+  expect(await isRefused(b)).toBe(true);
+  await d.must(['restart', '-t', '0', 'web']);
+  expect(await answers(a)).toBe('hello\n');
+  await d.must(['rm', '-f', 'web']);
+}, 60_000);
+
+test('an update that fails leaves every port as it was', async () => {
+  const [a = 0, b = 0] = await freePorts(2);
+  await d.must(['run', '-d', '--name', 'web', '-p', `127.0.0.1:${a}:80`, '-p', '127.0.0.1::81', ...serve]);
+  await answers(a);
+  const before = await d.must(['port', 'web']);
+  const busy = net.createServer().listen(b, '127.0.0.1');
+  await new Promise((resolve) => busy.once('listening', resolve));
+  const taken = await d.berth(['update', '--publish-rm', '80', '--publish-add', `127.0.0.1:${b}:80`, 'web']);
+  expect(taken.code).toBe(1);
+  expect(taken.stderr).toContain('address already in use');
+  expect(await answers(a)).toBe('hello\n');
+  expect(await d.must(['port', 'web'])).toBe(before);
+  for (const [flag, value, words] of [
+    ['--publish-rm', '99', 'port 99 is not published'],
+    ['--publish-rm', 'x', 'invalid published port "x"'],
+    ['--publish-add', `127.0.0.1:${a}:80`, 'is already published'],
+    ['--publish-add', '1-3:1-2', 'invalid ranges specified'],
+  ] as const) {
+    const r = await d.berth(['update', flag, value, 'web']);
+    expect([value, r.code === 0, r.stderr]).toEqual([value, false, expect.stringContaining(words)]);
+  }
+  // Limits that the kernel refuses take the ports back with them.
+  const both = await d.berth(['update', '--publish-rm', '81', '--cpuset-cpus', '0-1000', 'web']);
+  expect(both.code).toBe(1);
+  expect(await d.must(['port', 'web'])).toBe(before);
+  expect((await d.request('POST', '/containers/web/update', { Berth: { PublishRemove: ['9'] } })).status).toBe(400);
+  busy.close();
+  await d.must(['rm', '-f', 'web']);
+}, 60_000);
+
+test('of a container that does not run the next start has them; without an own network it is told', async () => {
+  const [a = 0] = await freePorts(1);
+  await d.must(['create', '--name', 'later', ...serve]);
+  await update('--publish-add', `127.0.0.1:${a}:80`, 'later');
+  await d.must(['start', 'later']);
+  expect(await answers(a)).toBe('hello\n');
+  await d.must(['run', '-d', '--name', 'alone', '--network', 'none', IMG, 'sleep', '1000']);
+  expect(await update('--publish-add', '80', 'alone')).toContain('Published ports are not in force');
+  await d.must(['rm', '-f', 'later', 'alone']);
+}, 60_000);
