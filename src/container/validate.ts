@@ -10,6 +10,7 @@ import type { NetworkingConfig } from '#api/types/network.ts';
 import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
 import { parseBytes } from '#pkg/units/size.ts';
 import { normaliseCapabilities } from './capabilities.ts';
+import { egressOf } from './network-policy.ts';
 import { wishOf } from './network-wish.ts';
 import type { NetworkWish } from './network-wish.ts';
 import { checkResources, type CpuFacts } from './resources.ts';
@@ -119,6 +120,9 @@ function checkModes(host: HostConfig, config: ContainerConfig): void {
     throw invalidParameter('conflicting options: hostname and the UTS mode');
   }
   const network = parseNetworkMode(host.NetworkMode);
+  if (egressOf(config.Labels) !== undefined && (network.kind === 'container' || network.kind === 'host')) {
+    throw invalidParameter('conflicting options: an egress policy and the network mode');
+  }
   if (network.kind === 'container') {
     if (config.Hostname !== '') throw invalidParameter('conflicting options: hostname and the network mode');
     if ((host.Dns ?? []).length > 0) throw invalidParameter('conflicting options: dns and the network mode');

@@ -61,6 +61,8 @@ import { registriesReader } from './image/registries.ts';
 import { seccompDefaultOf } from './container/seccomp.ts';
 import { installJobs } from './jobs.ts';
 import { NameService } from './network/name-service.ts';
+import { Egress } from './network/egress.ts';
+import { reconfigureEgress } from './network/egress-update.ts';
 import { openNetworks } from './network/open.ts';
 import { restore } from './restore/restore.ts';
 import type { BuildFacts, DaemonSettings, Isolation, Services } from './services.ts';
@@ -123,9 +125,11 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   runtimes.configure(config);
   undo.defer(() => closeAll(new Set(runtimes.drivers.values())));
   const startedAt = rfc3339(nowNs());
-  const networks = openNetworks({ config, suffix, db, startedAt });
-  undo.defer(() => networks.close());
   const names = new NameService();
+  const networks = openNetworks({ config, suffix, db, startedAt, repaired: () => names.repaired() });
+  undo.defer(() => networks.close());
+  const egress = new Egress(networks.firewall);
+  undo.defer(() => egress.close());
   undo.defer(() => names.close());
   const pump = await pumpStarting;
   undo.defer(() => pump.close());
@@ -207,6 +211,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     runtimes,
     networks: networks.networks,
     names,
+    egress,
     bridge: networks.bridge,
     startedAt,
     randomInt: (bound) => randomInt(bound),
@@ -223,6 +228,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   undo.defer(() => services.health.stop());
   services.updateHooks.add('logs', (change) => reconfigureLog(services, change));
   services.updateHooks.add('health', ({ record }) => services.health.reconfigure(record));
+  services.updateHooks.add('egress', (change) => reconfigureEgress(services, change));
   services.updateHooks.add('oom', ({ record }) => rewatchOom(services, record));
   installJobs(services, options.jobMetrics ?? new JobMetrics());
   await restore(services);

@@ -7,6 +7,7 @@ import type { PublishPolicy } from '#container/network-policy.ts';
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import type { ImageSettings } from '#config/images.ts';
 import type { LogArchiveBudget } from '#config/log-archive.ts';
+import type { EgressView } from '#networkdriver/dns/egress.ts';
 import type { Engine } from '#engine/engine.ts';
 import type { ExecDriver } from '#execdriver/driver.ts';
 import type { Events } from '#events/events.ts';
@@ -42,6 +43,7 @@ import type { HealthWatch } from './health/health-watch.ts';
 import type { Endings } from './why/endings.ts';
 import type { KilledProcess } from './why/kernel-log.ts';
 import type { HostSystem } from './host-facts.ts';
+import type { NetworkRecord } from './network/record.ts';
 import type { Networks } from './network/registry.ts';
 import type { Runtimes } from './runtimes.ts';
 import type { Tasks } from './tasks.ts';
@@ -110,6 +112,31 @@ export interface Names {
   changed(services: Services): void;
 }
 
+type EgressServices = Pick<Services, 'containers' | 'networks' | 'events'>;
+
+/** What containers may reach outside their networks (network/egress.ts). */
+export interface EgressControl {
+  /** What follows from a container's label for these endpoints; `fresh`: those that are new. Errors: invalid-parameter. */
+  apply(
+    services: EgressServices,
+    record: ContainerRecord,
+    endpoints: readonly StoredEndpoint[],
+    fresh?: readonly StoredEndpoint[],
+  ): void;
+  applyNetwork(services: EgressServices, record: NetworkRecord): void;
+  /** A container's or a network's. Idempotent. */
+  end(id: string): void;
+  /** What names have led to is no longer open; names that are still allowed open it again. */
+  forgetKnown(endpoints: readonly StoredEndpoint[]): void;
+  /** What the DNS server needs to judge a container's questions. */
+  viewOf(services: EgressServices, record: ContainerRecord): EgressView | undefined;
+  refusedName(services: EgressServices, container: string, name: string): void;
+  /** Before the firewall's tables are written for the first time. */
+  restore(services: EgressServices, alive: readonly ContainerRecord[]): void;
+  /** After they are there. */
+  sweep(): void;
+}
+
 export interface Services {
   readonly engine: Engine;
   readonly settings: DaemonSettings;
@@ -164,6 +191,7 @@ export interface Services {
   readonly seccompDefault: SeccompDefault;
   readonly networks: Networks;
   readonly names: Names;
+  readonly egress: EgressControl;
   /** The default bridge as it is now; undefined with `--bridge none`. */
   readonly bridge: () => BridgeFacts | undefined;
   /** When the daemon started, RFC 3339. */

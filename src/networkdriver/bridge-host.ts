@@ -16,6 +16,8 @@ export class BridgeHost implements Disposable {
   readonly netlink = new NetlinkSocket();
   readonly firewall: Firewall;
   readonly ports = new HostPorts();
+  /** Called when others had emptied the tables and they are there again. */
+  repaired: () => void = () => undefined;
   #guardian: FirewallGuardian | undefined;
 
   /** Touches nothing. Errors: unavailable when libnftables is missing. */
@@ -49,7 +51,10 @@ export class BridgeHost implements Disposable {
     if (!this.firewall.judges && (this.firewall.wantsJudging || hasBounce(this.netlink, bounceOf(this.suffix))))
       this.#makeBounce();
     this.firewall.apply();
-    this.#guardian ??= new FirewallGuardian(this.firewall.table, () => this.firewall.apply());
+    this.#guardian ??= new FirewallGuardian(this.firewall.table, () => {
+      this.firewall.apply();
+      this.repaired();
+    });
   }
 
   [Symbol.dispose](): void {

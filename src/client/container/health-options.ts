@@ -1,7 +1,7 @@
 /** `--health-*` of create and run: docker's, and probes and actions that only this engine has. */
 import type { HealthConfig } from '#api/types/container.ts';
 import { ExitError, PROGRAM } from '../command.ts';
-import { duration, type FlagValues, flag, integer, text } from '../flags/flag-spec.ts';
+import { duration, type FlagValues, flag, integer, list, text } from '../flags/flag-spec.ts';
 
 export const HEALTH_FLAGS = {
   'health-cmd': text('Command to run to check health'),
@@ -21,8 +21,24 @@ export const HEALTH_FLAGS = {
   'no-healthcheck': flag('Disable any container-specified HEALTHCHECK'),
 };
 
+/** What may be reached, and by whom: labels of containers, options of networks. They can be changed at any time. */
+export const LIVE_POLICY_FLAGS = {
+  egress: text('What no --egress-allow allows: "allow" or "deny"', { typeName: 'default' }),
+  'egress-allow': list('Reachable outside: NAME, *.NAME, ADDRESS, NETWORK or host, with [:PORT[-PORT]][/PROTOCOL]'),
+  'egress-deny': list('Not reachable outside, before what is allowed'),
+  'publish-policy': text('Published ports are reachable ("docker"), or where the host lets them in ("host-firewall")', {
+    typeName: 'policy',
+  }),
+};
+
+export const POLICY_FLAGS = {
+  ...LIVE_POLICY_FLAGS,
+  'spoof-protection': flag('Drop packets with addresses of others', { initial: true }),
+};
+
 /** Of create and run: what is kept in labels. */
 export const EXTENSION_FLAGS = {
+  ...POLICY_FLAGS,
   'health-on-failure': text('What to do once the container turns unhealthy ("none", "restart", "stop", "kill")', {
     typeName: 'action',
   }),
@@ -79,11 +95,26 @@ export function healthOf(values: Values): HealthConfig | undefined {
   };
 }
 
+/** Only what was asked for. */
+export function policyWords(
+  values: FlagValues<typeof LIVE_POLICY_FLAGS> & { readonly 'spoof-protection'?: boolean },
+): Record<string, string> {
+  const words = {
+    'berth.egress': values.egress,
+    'berth.egress.allow': values['egress-allow'].join(','),
+    'berth.egress.deny': values['egress-deny'].join(','),
+    'berth.publish-policy': values['publish-policy'],
+    'berth.spoof-protection': values['spoof-protection'] === false ? 'false' : '',
+  };
+  return Object.fromEntries(Object.entries(words).filter(([, word]) => word !== ''));
+}
+
 /** What the API has no field for travels as labels. */
 export function extensionLabels(values: FlagValues<typeof EXTENSION_FLAGS>): Record<string, string> {
   return {
     ...(values['health-on-failure'] === '' ? {} : { [HEALTH_ON_FAILURE_LABEL]: values['health-on-failure'] }),
     ...(values.systemd === '' ? {} : { [SYSTEMD_LABEL]: values.systemd }),
+    ...policyWords(values),
     ...(values['restart-backoff'] === '' ? {} : { [RESTART_BACKOFF_LABEL]: values['restart-backoff'] }),
   };
 }

@@ -3,6 +3,7 @@ import { ApiError } from '#api/client/api-error.ts';
 import { createNetwork, inspectNetwork } from '#api/client/networks.ts';
 import type { IpamPool, NetworkCreateResponse } from '#api/types/network.ts';
 import { defineCommand, ExitError } from '../command.ts';
+import { POLICY_FLAGS, policyWords } from '../container/health-options.ts';
 import { toRecord } from '../container/variables.ts';
 import { flag, list, text } from '../flags/flag-spec.ts';
 
@@ -27,6 +28,7 @@ export const create = defineCommand({
     label: list('Set metadata on a network'),
     opt: list('Set driver specific options', { shorthand: 'o', typeName: 'map' }),
     scope: text("Control the network's scope"),
+    ...POLICY_FLAGS,
     subnet: list('Subnet in CIDR format that represents a network segment', { typeName: 'strings' }),
   },
   examples: ['berth network create app', 'berth network create --subnet 10.20.0.0/24 --internal db'],
@@ -52,7 +54,7 @@ export const create = defineCommand({
           auxiliary: toRecord(values['aux-address']),
         }),
       },
-      Options: toRecord(values.opt),
+      Options: { ...toRecord(values.opt), ...policyWords(values) },
       Labels: toRecord(values.label),
     };
     let created: NetworkCreateResponse;

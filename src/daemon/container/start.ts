@@ -19,7 +19,7 @@ import { checkJournal } from '#logger/journald/options.ts';
 import { dup } from '#sys/files.ts';
 import { allocateEndpoints, joinEndpoints } from '../network/endpoints.ts';
 import { linkedHosts } from '../network/links.ts';
-import { hasNames } from '../network/name-service.ts';
+import { isServed } from '../network/name-service.ts';
 import type { OpenedSecrets } from '../secret/use.ts';
 import type { Services } from '../services.ts';
 import type { Held } from './containers.ts';
@@ -198,7 +198,7 @@ function specOf(
           record,
           endpoints,
           links: linkedHosts(services, record),
-          named: hasNames(endpoints),
+          named: isServed(services, record, endpoints),
           ...(record.userns === undefined ? {} : { owner: rootOf(record.userns) }),
           defaults: settings,
         })

@@ -111,9 +111,10 @@ function withPorts(
   checkPortBindings({ PortBindings: add });
   const inForce = endpoints.flatMap(({ ports }) => ports ?? []);
   const PortBindings = changedBindings(own.hostConfig.PortBindings, { add, remove }, inForce);
-  const exposed = Object.keys(PortBindings).map((key) => [key, {}]);
+  const exposed: NonNullable<ContainerRecord['config']['ExposedPorts']> = {};
+  for (const key of Object.keys(PortBindings)) exposed[key] = {};
   return {
-    config: { ...own.config, ExposedPorts: { ...own.config.ExposedPorts, ...Object.fromEntries(exposed) } },
+    config: { ...own.config, ExposedPorts: { ...own.config.ExposedPorts, ...exposed } },
     hostConfig: { ...own.hostConfig, PortBindings },
   };
 }

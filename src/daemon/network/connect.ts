@@ -20,7 +20,7 @@ import { containerDirectory } from '../container/paths.ts';
 import type { Services } from '../services.ts';
 import { allocateEndpoint, gatewayEndpoint, publishPorts } from './endpoints.ts';
 import { linkedHosts } from './links.ts';
-import { hasNames } from './name-service.ts';
+import { isServed } from './name-service.ts';
 import { isPredefined } from './names.ts';
 import type { Network } from './registry.ts';
 
@@ -87,6 +87,8 @@ async function joinRunning(services: Services, held: Held, network: Network, wis
   const record = { ...held.record, networks: { ...held.record.networks, [name]: wish } };
   const before = held.record.endpoints;
   const leads = gatewayEndpoint(record, before) === undefined && gatewayEndpoint(record, [endpoint]) !== undefined;
+  undo.defer('take the egress policy back', async () => services.egress.apply(services, held.record, before));
+  services.egress.apply(services, record, [...before, endpoint], [endpoint]);
   await inside(held.record.state.pid, async (gate) => {
     undo.defer('take the link back', () => network.driver.leave(endpoint));
     await network.driver.join(endpoint, gate, { interface: endpoint.interface ?? '', defaultRoute: leads });
@@ -96,7 +98,7 @@ async function joinRunning(services: Services, held: Held, network: Network, wis
   held.update({ networks: record.networks, endpoints: [...record.endpoints, endpoint] });
   failpoint('connect.recorded');
   undo.commit();
-  if (!hasNames(before)) services.names.serveRunning(services, held.record);
+  if (!isServed(services, held.record, before)) services.names.serveRunning(services, held.record);
   services.names.refresh(services, held.record);
   refreshFiles(services, held.record);
   publishNetworkEvent(services, held.record, endpoint, 'connect');
@@ -148,9 +150,10 @@ export async function disconnectNetwork(
     failpoint('disconnect.recorded');
     network.driver.unpublish(endpoint, endpoint.ports ?? []);
     await network.driver.leave(endpoint);
+    services.egress.apply(services, held.record, held.record.endpoints);
     await network.driver.release(endpoint);
     await moveGateway(services, held);
-    if (!hasNames(held.record.endpoints)) services.names.end(record.id);
+    if (!isServed(services, held.record, held.record.endpoints)) services.names.end(record.id);
     services.names.refresh(services, held.record);
     refreshFiles(services, held.record);
     publishNetworkEvent(services, held.record, endpoint, 'disconnect');
@@ -174,13 +177,13 @@ async function moveGateway(services: Services, held: Held): Promise<void> {
 }
 
 /** What a running container reads in its /etc/hosts, in place. */
-function refreshFiles(services: Services, record: ContainerRecord): void {
+export function refreshFiles(services: Services, record: ContainerRecord): void {
   rewriteFiles({
     directory: containerDirectory(services, record.id),
     record,
     endpoints: record.endpoints,
     links: linkedHosts(services, record),
-    named: hasNames(record.endpoints),
+    named: isServed(services, record, record.endpoints),
     defaults: services.settings,
   });
 }

@@ -40,7 +40,13 @@ export async function createNetwork(services: Services, request: NetworkCreateRe
     removing: false,
   };
   checkBridgeName(services, record);
-  await networks.add(record);
+  const network = await networks.add(record);
+  try {
+    services.egress.applyNetwork(services, record);
+  } catch (error) {
+    await networks.remove(network).gone;
+    throw error;
+  }
   failpoint('network.made');
   services.events.publish({
     type: 'network',

@@ -110,6 +110,8 @@ export async function joinEndpoints(
   gate: NetworkGate,
   undo: Rollback,
 ): Promise<StoredEndpoint[]> {
+  undo.defer('end egress policy', async () => services.egress.end(record.id));
+  services.egress.apply(services, record, endpoints, endpoints);
   const leading = gatewayEndpoint(record, endpoints);
   for (const endpoint of endpoints) {
     const { interface: name = '' } = endpoint;
@@ -159,8 +161,17 @@ function driverOf(services: Services, endpoint: StoredEndpoint): Network['driver
   return services.networks.get(endpoint.networkId)?.driver;
 }
 
+function endEgress(services: Services, record: ContainerRecord): void {
+  try {
+    services.egress.end(record.id);
+  } catch (err) {
+    log.error('egress policy not taken back', { container: record.id, err });
+  }
+}
+
 /** Failing to release must not keep the container from ending: the driver's restore cleans up later. */
 export async function releaseEndpoints(services: Services, record: ContainerRecord): Promise<void> {
+  endEgress(services, record);
   for (const endpoint of record.endpoints) {
     try {
       await driverOf(services, endpoint)?.release(endpoint);

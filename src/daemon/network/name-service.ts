@@ -4,6 +4,7 @@
  */
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import { isRunning } from '#container/state.ts';
+import { judgesNames } from '#libcontainer/firewall/egress-policy.ts';
 import { DnsServer } from '#networkdriver/dns/dns.ts';
 import type { NamedEndpoint, NamedNetwork, View } from '#networkdriver/dns/tables.ts';
 import { log } from '#pkg/log/log.ts';
@@ -13,15 +14,27 @@ import { nameserversOf } from '../container/generated-files.ts';
 import type { Names, Services } from '../services.ts';
 import { dnsNamesOf } from './dns-names.ts';
 import { linkedHosts } from './links.ts';
+import { policiesOf } from './egress.ts';
 import { isPredefined } from './names.ts';
 
-type Wanted = Pick<Services, 'containers' | 'networks' | 'settings' | 'live'>;
+type Wanted = Pick<Services, 'containers' | 'networks' | 'settings' | 'live' | 'egress' | 'events'>;
 
 /** Containers on networks of users have names for each other; on the default bridge they have none, as with Docker. */
-export function hasNames(endpoints: readonly StoredEndpoint[]): boolean {
+function hasNames(endpoints: readonly StoredEndpoint[]): boolean {
   return endpoints.some(
     ({ network, address, address6 }) => !isPredefined(network) && (address ?? address6) !== undefined,
   );
+}
+
+/** It has names, or a policy that judges those of others. */
+export function isServed(
+  services: Pick<Services, 'networks'>,
+  record: Pick<ContainerRecord, 'config'>,
+  endpoints: readonly StoredEndpoint[],
+): boolean {
+  if (hasNames(endpoints)) return true;
+  const somewhere = endpoints.some(({ address, address6 }) => (address ?? address6) !== undefined);
+  return somewhere && policiesOf(services, record, endpoints).some(judgesNames);
 }
 
 export class NameService implements Names {
@@ -30,12 +43,14 @@ export class NameService implements Names {
 
   /** At the gate of a start: before the container's program runs its names can be asked for. */
   serve(services: Wanted, record: ContainerRecord, endpoints: readonly StoredEndpoint[], namespace: number): void {
-    if (hasNames(endpoints)) this.#dns.serve(record.id, namespace, viewOf(services, { ...record, endpoints }));
+    if (!isServed(services, record, endpoints)) return;
+    this.#dns.denied = ({ container, name }) => services.egress.refusedName(services, container, name);
+    this.#dns.serve(record.id, namespace, viewOf(services, { ...record, endpoints }));
   }
 
   /** A container that runs already: after a restart of the daemon, or since it has come onto such a network. */
   serveRunning(services: Wanted, record: ContainerRecord): void {
-    if (!hasNames(record.endpoints)) return;
+    if (!isServed(services, record, record.endpoints)) return;
     const namespace = open(`/proc/${record.state.pid}/ns/net`, O.RDONLY);
     try {
       this.serve(services, record, record.endpoints, namespace);
@@ -65,6 +80,11 @@ export class NameService implements Names {
     });
   }
 
+  /** The firewall's tables were emptied by others. */
+  repaired(): void {
+    this.#dns.repaired();
+  }
+
   close(): void {
     this.#dns.close();
   }
@@ -72,11 +92,14 @@ export class NameService implements Names {
 
 function viewOf(services: Wanted, record: ContainerRecord): View {
   const own = record.endpoints.filter(({ network }) => !isPredefined(network));
-  const inside = own.every(({ networkId }) => services.networks.get(networkId)?.record.internal === true);
+  const egress = services.egress.viewOf(services, record);
+  const inside =
+    own.length > 0 && own.every(({ networkId }) => services.networks.get(networkId)?.record.internal === true);
   return {
     networks: own.map(({ networkId }) => networkId),
     links: linksOf(services, record),
     upstream: inside ? [] : nameserversOf(record, services.settings),
+    ...(egress === undefined ? {} : { egress }),
   };
 }
 

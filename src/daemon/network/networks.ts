@@ -136,6 +136,7 @@ export function removeNetwork(services: Services, reference: string): void {
   if (active.length > 0) {
     throw forbidden(`error while removing network: network ${name} has active endpoints (${active.join(', ')})`);
   }
+  services.egress.end(id);
   const { gone } = services.networks.remove(network);
   // The kernel takes its time for the bridge; a start of the daemon finishes what is cut off.
   services.tasks.spawn('network-remove', () => gone, { network: name });

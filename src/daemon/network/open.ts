@@ -3,6 +3,7 @@ import type { DaemonConfig } from '#config/daemon-config.ts';
 import type { NetworkDefaults } from '#config/network-defaults.ts';
 import { notImplemented } from '#errdefs/errors.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
+import type { Firewall } from '#libcontainer/firewall/firewall.ts';
 import { subnet6Of, subnetOf } from '#libcontainer/netlink/ip.ts';
 import { BridgeDriver, type BridgeFacts, type BridgeOptions } from '#networkdriver/bridge.ts';
 import { BridgeHost } from '#networkdriver/bridge-host.ts';
@@ -17,6 +18,8 @@ export interface OpenNetworks {
   readonly networks: Networks;
   /** The default bridge as it is now; undefined with `--bridge none`. */
   readonly bridge: () => BridgeFacts | undefined;
+  /** Of all bridges; made when it is first asked for. */
+  readonly firewall: () => Firewall;
   close(): Promise<void>;
 }
 
@@ -25,11 +28,17 @@ export function openNetworks(options: {
   readonly suffix: string | undefined;
   readonly db: GraphDb;
   readonly startedAt: string;
+  /** Others had emptied the firewall's tables, and they are there again. */
+  readonly repaired: () => void;
 }): OpenNetworks {
   const { config, suffix, db, startedAt } = options;
   // Loading libnftables is not needed by a daemon without bridges.
   let shared: BridgeHost | undefined;
-  const host = (): BridgeHost => (shared ??= new BridgeHost(suffix, config.networkDefaults.pools));
+  const host = (): BridgeHost => {
+    shared ??= new BridgeHost(suffix, config.networkDefaults.pools);
+    shared.repaired = options.repaired;
+    return shared;
+  };
   const plain = (name: 'host' | 'none'): Network => ({
     record: predefined(name, name === 'none' ? 'null' : name, startedAt),
     driver: new PlainDriver(name, networkIdOf(name)),
@@ -56,6 +65,7 @@ export function openNetworks(options: {
   return {
     networks,
     bridge: () => bridge?.facts(),
+    firewall: () => host().firewall,
     close: async () => {
       await networks.close();
       shared?.[Symbol.dispose]();

@@ -128,10 +128,9 @@ async function foundProcesses(services: Services): Promise<Map<string, Found>> {
 
 async function restoreNetworks(services: Services, found: ReadonlyMap<string, Found>): Promise<void> {
   const { unfinished } = services.networks.load();
-  const alive = services.containers
-    .all()
-    .filter((record) => isRunning(record.state) && found.has(record.id))
-    .flatMap((record) => record.endpoints);
+  const running = services.containers.all().filter((record) => isRunning(record.state) && found.has(record.id));
+  services.egress.restore(services, running);
+  const alive = running.flatMap((record) => record.endpoints);
   for (const { record, driver } of services.networks.all()) {
     try {
       await driver.restore(alive.filter((endpoint) => endpoint.networkId === record.id));
@@ -141,6 +140,7 @@ async function restoreNetworks(services: Services, found: ReadonlyMap<string, Fo
       log.error('a network is not usable', { network: record.name, err });
     }
   }
+  services.egress.sweep();
   for (const network of unfinished) await services.networks.finishRemoval(network);
 }
 

@@ -31,6 +31,39 @@ const knownSets = {
   known6: `type ipv6_addr . ipv6_addr . inet_proto . inet_service; flags timeout; size ${KNOWN_MAX};`,
 } as const;
 
+export const knownSetNames: readonly string[] = Object.keys(knownSets);
+
+/** Keys of elements whose first part is one of these addresses, from nft's JSON of a set. */
+export function knownOf(json: unknown, ips: ReadonlySet<string>): string[] {
+  return setElements(json).flatMap((element: unknown) => {
+    const parts = concatOf(element);
+    const [from] = parts;
+    return from !== undefined && ips.has(from) ? [parts.map(checkedWord).join(' . ')] : [];
+  });
+}
+
+const field = (value: unknown, name: string): unknown =>
+  typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
+
+function setElements(json: unknown): unknown[] {
+  const objects = field(json, 'nftables');
+  if (!Array.isArray(objects)) return [];
+  return objects.flatMap((object: unknown) => {
+    const elements = field(field(object, 'set'), 'elem');
+    return Array.isArray(elements) ? (elements as unknown[]) : []; // as: of unknown shape, looked at by whoever reads it
+  });
+}
+
+function concatOf(element: unknown): string[] {
+  const concat = field(field(field(element, 'elem'), 'val') ?? element, 'concat');
+  return Array.isArray(concat) ? concat.map(String) : [];
+}
+
+function checkedWord(word: string): string {
+  if (!/^[0-9a-z.:]+$/.test(word)) throw new RangeError(`element ${JSON.stringify(word)}`);
+  return word;
+}
+
 /** Never flushed: what names led to stays reachable while the tables are written anew. */
 export const knownText = (table: string): string =>
   Object.entries(knownSets)
@@ -40,7 +73,10 @@ export const knownText = (table: string): string =>
 /** Refusals are told to the daemon, but not more of them than somebody can read. */
 const REFUSALS_PER_SECOND = 20;
 
-/** Without policies there is nothing on the way of packets. Neighbours are asked for by packets to the host. */
+/**
+ * Without policies there is nothing on the way of packets. TCP is refused by a reset: what ICMP says is believed after a
+ * second only. Neighbours are asked for by packets to the host.
+ */
 export const egressChains = (logGroup: number): string => `
   chain egress {
     icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } return
@@ -50,6 +86,7 @@ export const egressChains = (logGroup: number): string => `
   }
   chain refuse {
     limit rate ${REFUSALS_PER_SECOND}/second burst ${REFUSALS_PER_SECOND} packets log group ${logGroup} snaplen 64 queue-threshold 1
+    meta l4proto tcp reject with tcp reset
     reject with icmpx admin-prohibited
   }
   chain input {
@@ -72,18 +109,18 @@ export const policyIdsOf = (chains: readonly string[]): string[] =>
 
 function matchOf({ target, ports }: EgressEntry): string[] {
   if (target.kind === 'name') return [];
-  const to =
-    target.kind === 'host'
-      ? 'fib daddr type local'
-      : `${target.network.includes(':') ? 'ip6' : 'ip'} daddr ${checkedNetwork(target.network)}`;
-  if (ports === undefined) return [to];
-  return [`${to} ${portsText(ports)}`];
+  const on = (what: string): string => (ports === undefined ? '' : ` ${portsText(ports, what)}`);
+  if (target.kind === 'network') {
+    return [`${target.network.includes(':') ? 'ip6' : 'ip'} daddr ${checkedNetwork(target.network)}${on('th dport')}`];
+  }
+  // Ports that the host has published lead on: they are known by where they were meant to go.
+  return [`fib daddr type local${on('th dport')}`, `ct status dnat${on('ct original proto-dst')}`];
 }
 
-function portsText({ protocol, first, last }: EgressPorts): string {
+function portsText({ protocol, first, last }: EgressPorts, what: string): string {
   const protocols = protocol === undefined ? '{ tcp, udp, sctp }' : protocol;
   const all = first === 0 && last === 65_535;
-  return `meta l4proto ${protocols}${all ? '' : ` th dport ${wholePort(first)}-${wholePort(last)}`}`;
+  return `meta l4proto ${protocols}${all ? '' : ` ${what} ${wholePort(first)}-${wholePort(last)}`}`;
 }
 
 function wholePort(port: number): number {

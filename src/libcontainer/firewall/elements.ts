@@ -69,3 +69,52 @@ export function portBatch(table: string, port: FirewallPort, verb: 'add' | 'dele
     end: batch('end', MESSAGE.batchEnd),
   };
 }
+
+const ELEMENT_TIMEOUT = 4;
+const NFPROTO_INET = 1;
+const PROTOCOL_NUMBERS = { tcp: 6, udp: 17, sctp: 132 } as const;
+
+/** An address that a name has led a container to. */
+export interface KnownAddress {
+  readonly from: string;
+  readonly to: string;
+  /** Undefined: all ports, and what has none. */
+  readonly port?: { readonly protocol: keyof typeof PROTOCOL_NUMBERS; readonly number: number };
+  readonly seconds: number;
+}
+
+/**
+ * Makes the addresses reachable for so long from now on. Each is added, deleted and added again, since adding alone leaves
+ * the time of one that is there as it is.
+ */
+export function knownBatch(table: string, addresses: readonly KnownAddress[]): ElementBatch {
+  const newElement = (SUBSYSTEM_NFTABLES << 8) | MESSAGE.newSetElement;
+  const deleteElement = (SUBSYSTEM_NFTABLES << 8) | MESSAGE.deleteSetElement;
+  const requests = addresses.flatMap(({ from, to, port, seconds }): Request[] => {
+    const [source, target] = [addressBytes(from), addressBytes(to)];
+    const service =
+      port === undefined
+        ? []
+        : [padded(Uint8Array.of(PROTOCOL_NUMBERS[port.protocol]), 4), padded(u16(port.number), 4)];
+    const set = `known${source.length === 4 ? '4' : '6'}${port === undefined ? 'any' : ''}`;
+    const timeout = new Uint8Array(8);
+    new DataView(timeout.buffer).setBigUint64(0, BigInt(seconds) * 1000n);
+    const key = nested(ELEMENT_KEY, [attribute(DATA_VALUE, concat([source, target, ...service]))]);
+    const request = (type: number, element: readonly Uint8Array[]): Request => ({
+      name: `element of "${set}"`,
+      type,
+      flags: type === newElement ? NLM.CREATE : 0,
+      header: header(NFPROTO_INET),
+      attributes: [
+        textAttribute(LIST.table, table),
+        textAttribute(LIST.set, set),
+        nested(LIST.elements, [nested(LIST_ELEMENT, element)]),
+      ],
+    });
+    const add = request(newElement, [key, attribute(ELEMENT_TIMEOUT, timeout)]);
+    return [add, request(deleteElement, [key]), add];
+  });
+  return { begin: batch('begin', MESSAGE.batchBegin), requests, end: batch('end', MESSAGE.batchEnd) };
+}
+
+const u16 = (value: number): Uint8Array => Uint8Array.of(value >> 8, value & 255);

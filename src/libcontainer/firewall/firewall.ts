@@ -3,11 +3,20 @@
  * or a flush by others) through libnftables in this process, by the element otherwise. One context is kept: making it
  * costs more than a call.
  */
+import { addressBytes, addressText } from '#libcontainer/netlink/ip.ts';
 import { NETLINK_NETFILTER, NetlinkError, NetlinkSocket } from '#libcontainer/netlink/socket.ts';
 import { log } from '#pkg/log/log.ts';
 import { portBatch } from './elements.ts';
 import { decodeChains } from './foreign.ts';
-import { chainDeletion, egressDeletion, egressText, type FirewallEgress, policyIdsOf } from './egress-text.ts';
+import {
+  chainDeletion,
+  egressDeletion,
+  egressText,
+  type FirewallEgress,
+  knownOf,
+  knownSetNames,
+  policyIdsOf,
+} from './egress-text.ts';
 import type { Bounce } from './host-firewall-text.ts';
 import { NftablesSession } from './session.ts';
 import {
@@ -40,8 +49,6 @@ export class Firewall implements Disposable {
   readonly #published = new Map<string, FirewallPublished>();
   readonly #egress = new Map<string, FirewallEgress>();
   #bounce: Bounce | undefined;
-  /** Called after the tables were written anew, since others may have emptied them. */
-  rewritten: () => void = () => undefined;
   /** The group of nfnetlink_log that refused packets are told to. */
   readonly logGroup: number;
   readonly #session = new NftablesSession();
@@ -88,7 +95,6 @@ export class Firewall implements Disposable {
       ...(this.#bounce === undefined ? {} : { bounce: this.#bounce }),
     };
     this.#session.run('write the firewall table', wholeText(this.table, state));
-    this.rewritten();
   }
 
   get judges(): boolean {
@@ -148,6 +154,18 @@ export class Firewall implements Disposable {
       log.info('an egress policy was not in the table any more', { table: this.table, err });
       this.apply();
     }
+  }
+
+  /** What names had led these addresses to: it was another's, or by another policy. */
+  forgetKnown(ips: readonly string[]): void {
+    if (this.#egress.size === 0) return;
+    const from = new Set(ips.map((ip) => addressText(addressBytes(ip))));
+    const gone = knownSetNames.flatMap((set) =>
+      knownOf(this.#session.json(`list set inet ${this.table} ${set}`), from).map(
+        (key) => `delete element inet ${this.table} ${set} { ${key} }\n`,
+      ),
+    );
+    if (gone.length > 0) this.#session.run('forget addresses of names', gone.join(''));
   }
 
   /** Chains of policies that nobody knows any more: a daemon was killed between a policy's end and its removal. */

@@ -2,9 +2,10 @@
 import * as dgram from 'node:dgram';
 import * as net from 'node:net';
 import { log } from '#pkg/log/log.ts';
+import { EgressNames } from './egress.ts';
 import { Forwarder, framed, TcpMessages } from './forward.ts';
 import { answerTo, parseQuestion, RCODE } from './message.ts';
-import type { DnsCommand } from './protocol.ts';
+import type { DnsCommand, DnsDenial } from './protocol.ts';
 import { NameTables } from './tables.ts';
 
 declare const self: Worker;
@@ -14,6 +15,7 @@ const CONNECTION_IDLE_MS = 10_000;
 
 const tables = new NameTables();
 const forwarder = new Forwarder();
+const egress = new EgressNames();
 const serving = new Map<string, { readonly udp: dgram.Socket; readonly tcp: net.Server }>();
 
 /** Undefined: what was asked is no question. Never rejects. */
@@ -22,8 +24,31 @@ async function resolve(container: string, query: Uint8Array, tcp: boolean): Prom
   if (question === undefined) return undefined;
   const known = tables.answer(container, query, question);
   if (known !== undefined) return known;
+  if (!egress.isAllowed(tables.egressOf(container), question.name)) {
+    const denial: DnsDenial = { container, name: question.name };
+    self.postMessage(denial);
+    return answerTo(query, question, { code: RCODE.nameError });
+  }
   const answer = await forwarder.ask(query, question, tables.upstreamOf(container), tcp);
-  return answer ?? answerTo(query, question, { code: RCODE.serverFailure });
+  if (answer === undefined || !open(container, question.name, answer)) {
+    return answerTo(query, question, { code: RCODE.serverFailure });
+  }
+  return answer;
+}
+
+/** Before the container knows an address it can reach it. False: it could not. */
+function open(container: string, name: string, answer: Uint8Array): boolean {
+  // As it is by now: the policy may have changed while others were asked.
+  const view = tables.egressOf(container);
+  if (view === undefined) return true;
+  if (!egress.isAllowed(view, name)) return false;
+  try {
+    egress.learn(container, view, name, answer);
+    return true;
+  } catch (err) {
+    log.error('what a name leads to cannot be opened', { container, name, err });
+    return false;
+  }
 }
 
 function serve(container: string, udpFd: number, tcpFd: number): void {
@@ -71,11 +96,17 @@ self.onmessage = ({ data }: MessageEvent<DnsCommand>) => {
       return tables.setNetworks(data.networks);
     case 'serve':
       tables.setView(data.container, data.view);
+      egress.again(data.container, data.view.egress);
       return serve(data.container, data.udp, data.tcp);
     case 'view':
-      return tables.setView(data.container, data.view);
+      tables.setView(data.container, data.view);
+      return egress.again(data.container, data.view.egress);
     case 'end':
       tables.forget(data.container);
+      egress.forget(data.container);
       return end(data.container);
+    case 'repaired':
+      for (const container of serving.keys()) egress.again(container, tables.egressOf(container));
+      return;
   }
 };

@@ -8,7 +8,7 @@ import { isErrno } from '#sys/errno.ts';
 import { close } from '#sys/files.ts';
 import { O, SOCKET } from '#sys/numbers.ts';
 import { bindSocket, listen } from '#sys/sockets.ts';
-import type { DnsCommand } from './protocol.ts';
+import type { DnsCommand, DnsDenial } from './protocol.ts';
 import { DNS_ADDRESS, rewriteDns } from './rewrite.ts';
 import type { NamedNetwork, View } from './tables.ts';
 
@@ -21,6 +21,8 @@ const UDP: SocketKind = { family: SOCKET.AF_INET, type: SOCKET.DGRAM | O.NONBLOC
 const TCP: SocketKind = { family: SOCKET.AF_INET, type: SOCKET.STREAM | O.NONBLOCK, protocol: 0 };
 
 export class DnsServer {
+  /** Told of each name that a policy refuses. */
+  denied: (denial: DnsDenial) => void = () => undefined;
   readonly #served = new Set<string>();
   #worker: Worker | undefined;
 
@@ -60,6 +62,11 @@ export class DnsServer {
     if (this.#served.delete(container)) this.#send({ op: 'end', container });
   }
 
+  /** The firewall tables were emptied by others. */
+  repaired(): void {
+    if (this.#worker !== undefined) this.#send({ op: 'repaired' });
+  }
+
   close(): void {
     this.#worker?.terminate();
     this.#worker = undefined;
@@ -69,6 +76,8 @@ export class DnsServer {
     if (this.#worker === undefined) {
       this.#worker = new Worker(new URL('./dns-worker.ts', import.meta.url));
       this.#worker.onerror = (event) => log.error('the DNS worker failed', { message: event.message });
+      // as: the Worker sends nothing else.
+      this.#worker.onmessage = ({ data }) => this.denied(data as DnsDenial);
       this.#worker.unref();
     }
     this.#worker.postMessage(command);

@@ -119,6 +119,33 @@ export function readAnswer(bytes: Uint8Array):
   return { id: view.getUint16(0), code, truncated, ttlSeconds: code === RCODE.ok && !truncated ? leastTtl(view) : 0 };
 }
 
+/** Addresses that an answer leads to, aliases followed by whoever made it, and for how long. Never throws. */
+export function readAddresses(bytes: Uint8Array): {
+  readonly addresses: readonly Uint8Array[];
+  readonly ttlSeconds: number;
+} {
+  const addresses: Uint8Array[] = [];
+  const nothing = { addresses: [], ttlSeconds: 0 };
+  if (bytes.length < HEADER_BYTES) return nothing;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  let at = skipName(view, HEADER_BYTES);
+  if (at === undefined || view.getUint16(4) !== 1) return nothing;
+  at += 4;
+  let least = Number.MAX_SAFE_INTEGER;
+  for (let i = view.getUint16(6); i > 0; i--) {
+    const data = skipName(view, at);
+    if (data === undefined || data + 10 > view.byteLength) return nothing;
+    const [type, length] = [view.getUint16(data), view.getUint16(data + 8)];
+    at = data + 10 + length;
+    if (at > view.byteLength) return nothing;
+    if ((type === TYPE.A && length === 4) || (type === TYPE.AAAA && length === 16)) {
+      addresses.push(bytes.slice(data + 10, at));
+    }
+    least = Math.min(least, view.getUint32(data + 4));
+  }
+  return { addresses, ttlSeconds: addresses.length === 0 ? 0 : least };
+}
+
 /** The shortest life of its records; 0 when there is none or the message is not as it should be. */
 function leastTtl(view: DataView): number {
   const records = view.getUint16(6);

@@ -1,4 +1,4 @@
-/** What the main thread tells the DNS Worker. Descriptors are numbers: both are one process. */
+/** What the main thread and the DNS Worker tell each other. Descriptors are numbers: both are one process. */
 import type { NamedNetwork, View } from './tables.ts';
 
 export type DnsCommand =
@@ -12,4 +12,12 @@ export type DnsCommand =
       readonly view: View;
     }
   | { readonly op: 'view'; readonly container: string; readonly view: View }
-  | { readonly op: 'end'; readonly container: string };
+  | { readonly op: 'end'; readonly container: string }
+  /** Others had emptied the firewall tables: what names led to is opened again. */
+  | { readonly op: 'repaired' };
+
+/** What the Worker tells the main thread: a name that the container's egress policies do not allow. */
+export interface DnsDenial {
+  readonly container: string;
+  readonly name: string;
+}

@@ -3,6 +3,7 @@
  * networks only; with several addresses of one name each answer begins with the next one.
  */
 import { addressBytes } from '#libcontainer/netlink/ip.ts';
+import type { EgressView } from './egress.ts';
 import { answerTo, nameBytes, type Question, RCODE, reversedAddress, TYPE } from './message.ts';
 
 export interface NamedEndpoint {
@@ -24,6 +25,8 @@ export interface View {
   readonly links: readonly NamedEndpoint[];
   /** Servers for every other name; none: there is no way out. */
   readonly upstream: readonly string[];
+  /** What of other names it may ask for. */
+  readonly egress?: EgressView;
 }
 
 interface Found {
@@ -80,6 +83,10 @@ export class NameTables {
 
   upstreamOf(container: string): readonly string[] {
     return this.#views.get(container)?.upstream ?? [];
+  }
+
+  egressOf(container: string): EgressView | undefined {
+    return this.#views.get(container)?.egress;
   }
 
   /** An answer from what is known here; undefined: others have to be asked. */

@@ -86,7 +86,7 @@ test('an update that fails leaves every port as it was', async () => {
     ['--publish-add', '1-3:1-2', 'invalid ranges specified'],
   ] as const) {
     const r = await d.berth(['update', flag, value, 'web']);
-    expect([value, r.code === 0, r.stderr]).toEqual([value, false, expect.stringContaining(words)]);
+    expect([value, r.code === 0, r.stderr.includes(words) || r.stderr]).toEqual([value, false, true]);
   }
   // Limits that the kernel refuses take the ports back with them.
   const both = await d.berth(['update', '--publish-rm', '81', '--cpuset-cpus', '0-1000', 'web']);
