@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { changedBindings, portChanges } from './published-ports.ts';
+import { changedBindings, leavingLast, portChanges } from './published-ports.ts';
 
 const binding = (HostPort: string, HostIp = '') => ({ HostIp, HostPort });
 const now = { '80/tcp': [binding('8080'), binding('')], '53/udp': [binding('5353', '127.0.0.1')] };
@@ -37,6 +37,15 @@ test('what is published stays, what is new comes after it, the same twice is ref
   expect(() => changedBindings(now, { add: { '80/tcp': [binding('8080')] }, remove: [] }, [])).toThrow(
     'port 8080:80/tcp is already published',
   );
+});
+
+test('of several that any port would do for, the one that is named goes', () => {
+  const two = { '80/tcp': [binding(''), binding('')] };
+  const ports = [1001, 1002].map((hostPort) => ({ protocol: 'tcp', hostIp: '0.0.0.0', hostPort, port: 80 }));
+  const bindings = changedBindings(two, { add: {}, remove: ['1001:80'] }, ports);
+  expect(bindings).toEqual({ '80/tcp': [binding('')] });
+  const any = { protocol: 'tcp', hostIp: '', hostPort: 0, hostPortEnd: 0, port: 80 };
+  expect(portChanges([any], leavingLast(ports, ['1001:80'])).gone.map(({ hostPort }) => hostPort)).toEqual([1001]);
 });
 
 test('ports that are asked for again are not touched', () => {

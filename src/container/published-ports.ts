@@ -66,8 +66,16 @@ export function changedBindings(
   for (const [key, hosts] of single(asked.add)) {
     const present = bindings.get(key) ?? [];
     for (const { HostIp, HostPort } of hosts) {
-      const same = present.some((one) => one.HostIp === HostIp && one.HostPort === HostPort && HostPort !== '');
-      if (same) throw conflict(`port ${HostIp === '' ? '' : `${HostIp}:`}${HostPort}:${key} is already published`);
+      const asked = present.some((one) => one.HostIp === HostIp && one.HostPort === HostPort && HostPort !== '');
+      const given = inForce.some(
+        (one) =>
+          `${one.port}/${one.protocol}` === key &&
+          String(one.hostPort) === HostPort &&
+          (HostIp === '' || HostIp === one.hostIp) &&
+          present.some((binding) => holds(binding, one.hostPort)),
+      );
+      if (asked || given)
+        throw conflict(`port ${HostIp === '' ? '' : `${HostIp}:`}${HostPort}:${key} is already published`);
     }
     bindings.set(key, [...present, ...hosts]);
   }
@@ -84,7 +92,16 @@ function meant(wanted: Wanted, bindings: readonly PortBinding[], inForce: readon
   const asAsked = ofAddress.filter((one) => one.HostPort === hostPort);
   if (asAsked.length > 0) return asAsked;
   const given = inForce.filter((one) => `${one.port}/${one.protocol}` === key && String(one.hostPort) === hostPort);
-  return ofAddress.filter((one) => given.some((port) => holds(one, port.hostPort)));
+  // Of several that any port would do for, one.
+  return ofAddress.filter((one) => given.some((port) => holds(one, port.hostPort))).slice(0, 1);
+}
+
+/** In an order in which ports that are named to go are kept last, of those that are as good as each other. */
+export function leavingLast<P extends InForce>(inForce: readonly P[], remove: readonly string[]): P[] {
+  const wanted = remove.map(parseWanted);
+  const leaves = (port: P): boolean =>
+    wanted.some(({ key, hostPort }) => key === `${port.port}/${port.protocol}` && hostPort === String(port.hostPort));
+  return [...inForce.filter((port) => !leaves(port)), ...inForce.filter(leaves)];
 }
 
 const isAny = (ip: string): boolean => ip === '0.0.0.0' || ip === '::';

@@ -3,7 +3,7 @@
  * back, what is new is published. A failure leaves everything as it was.
  */
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
-import { portChanges } from '#container/published-ports.ts';
+import { leavingLast, portChanges } from '#container/published-ports.ts';
 import { isRunning } from '#container/state.ts';
 import { systemError, messageOf } from '#errdefs/errors.ts';
 import type { PublishedPort } from '#networkdriver/driver.ts';
@@ -17,13 +17,17 @@ export interface ChangedPorts {
   readonly goBack: () => void;
 }
 
-/** `next`: the record as it will be. Undefined: nothing changes. Errors: system, in Docker's words. */
-export function changePorts(services: Services, next: ContainerRecord): ChangedPorts | undefined {
+/** `next`: the record as it will be; `removed`: what was named to go. Undefined: nothing changes. Errors: system, in Docker's words. */
+export function changePorts(
+  services: Services,
+  next: ContainerRecord,
+  removed: readonly string[],
+): ChangedPorts | undefined {
   const endpoint = next.endpoints.find((one) => one.leads === true);
   const driver = endpoint === undefined ? undefined : services.networks.get(endpoint.networkId)?.driver;
   if (endpoint === undefined || driver === undefined || !isRunning(next.state)) return undefined;
   const requests = judgedAsAsked(services, next, endpoint, portRequestsOf(next));
-  const { kept, gone, added } = portChanges(requests, endpoint.ports ?? []);
+  const { kept, gone, added } = portChanges(requests, leavingLast(endpoint.ports ?? [], removed));
   if (gone.length === 0 && added.length === 0) return undefined;
   driver.unpublish(endpoint, gone);
   const publishBack = (): void => {

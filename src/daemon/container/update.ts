@@ -42,7 +42,7 @@ export async function updateContainer(
     const before = stateBefore(held.record);
     const next = nextOf(held.record, asked);
     const changes = changedLimits(next.hostConfig, asked);
-    const ports = portsInForce(services, { ...held.record, ...next });
+    const ports = portsInForce(services, { ...held.record, ...next }, asked.Berth?.PublishRemove);
     try {
       const endpoints = ports === undefined ? {} : { endpoints: ports.endpoints };
       await inForce(services, held, { next: { ...next, ...endpoints }, limits: changes, before });
@@ -119,9 +119,13 @@ function withPorts(
   };
 }
 
-function portsInForce(services: Services, next: ContainerRecord): ReturnType<typeof changePorts> {
+function portsInForce(
+  services: Services,
+  next: ContainerRecord,
+  removed: readonly string[] = [],
+): ReturnType<typeof changePorts> {
   try {
-    return changePorts(services, next);
+    return changePorts(services, next, removed);
   } catch (error) {
     throw cannotUpdate(next.id, error);
   }
