@@ -37,6 +37,7 @@ export const layers: readonly Layer[] = [
       'libcontainer/netlink',
       'libcontainer/firewall',
       'libcontainer/namespaces',
+      'plugins',
     ],
   },
   { folder: 'execdriver', level: 4, mayImport: ['sys', 'libcontainer'] },

@@ -86,7 +86,7 @@ export const proofs: Readonly<Record<string, Proof>> = {
   'DELETE /networks/{id}': ['cli/user-networks.test.ts', 'create, list, inspect and remove'],
   'POST /networks/{id}/connect': ['cli/user-networks.test.ts', 'containers of one network reach'],
   'POST /networks/{id}/disconnect': ['cli/user-networks.test.ts', 'containers of one network reach'],
-  'POST /networks/prune': ['cli/user-networks.test.ts', 'prune takes what no container'],
+  'POST /networks/prune': ['cli/user-networks.test.ts', 'prune takes what no running container'],
   'GET /volumes': VOLUME_LIST,
   'GET /volumes/{name}': VOLUME_LIST,
   'POST /volumes/create': ['volumes/volumes.test.ts', 'create: a name twice'],

@@ -15,6 +15,16 @@ test('nothing given is what Docker does', () => {
     options: {},
     ipForward: true,
     publishPolicy: 'docker',
+    ipv6: false,
+    bip6: '',
+    fixedCidr6: '',
+    gateway4: '',
+    gateway6: '',
+    iptables: true,
+    ip6tables: true,
+    directRouting: false,
+    acceptMark: '',
+    hostGateways: [],
   });
 });
 
@@ -33,6 +43,10 @@ test('options by driver', () => {
 
 test.each([
   [{ mtu: 10 }, 'invalid value for "mtu": 10'],
+  [{ 'default-gateway': 'x' }, 'invalid value for "default-gateway": "x"'],
+  [{ bip6: '10.0.0.1/8' }, 'invalid value for "bip6"'],
+  [{ 'host-gateway-ips': ['10.0.0.1', '10.0.0.2'] }, 'want one address of each family'],
+  [{ 'bridge-accept-fwmark': '0x1;' }, 'want MARK or MARK/MASK'],
   [{ ip: 'x' }, 'invalid value for "ip": "x"'],
   [{ 'fixed-cidr': '10.0.0.0' }, 'invalid value for "fixed-cidr"'],
   [{ 'default-address-pools': [{ base: '10.0.0.0', size: 24 }] }, 'base must be an IPv4 network'],

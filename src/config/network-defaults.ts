@@ -1,8 +1,8 @@
 /**
- * daemon.json keys of networks: the default bridge's own (`icc`, `ip`, `ip-masq`, `mtu`, `fixed-cidr`), and what new
- * networks get when their request does not say (`default-address-pools`, `default-network-opts`).
+ * daemon.json keys of networks: the default bridge's own (`icc`, `ip`, `ip-masq`, `mtu`, `ipv6`, `fixed-cidr` …), what
+ * holds for all (`iptables`, `allow-direct-routing` …), and what new networks get when their request does not say (`default-address-pools`, `default-network-opts`).
  */
-import { isIPv4 } from 'node:net';
+import { isIPv4, isIPv6 } from 'node:net';
 import { invalidParameter } from '#errdefs/errors.ts';
 import type { ConfigValue } from './values.ts';
 
@@ -31,6 +31,23 @@ export interface NetworkDefaults {
   readonly ipForward: boolean;
   /** `host-firewall`: published ports are reachable as far as the host's input chains say. */
   readonly publishPolicy: 'docker' | 'host-firewall';
+  /** Of the default bridge. */
+  readonly ipv6: boolean;
+  /** The default bridge's IPv6 address and network; '': chosen. */
+  readonly bip6: string;
+  readonly fixedCidr6: string;
+  /** Instead of the default bridge's own address. */
+  readonly gateway4: string;
+  readonly gateway6: string;
+  /** False: no rules of ours for IPv4, for IPv6. */
+  readonly iptables: boolean;
+  readonly ip6tables: boolean;
+  /** Published ports are reached by the containers' own addresses as well. */
+  readonly directRouting: boolean;
+  /** '': none. */
+  readonly acceptMark: string;
+  /** What `host-gateway` stands for; empty: the container's gateway. */
+  readonly hostGateways: readonly string[];
 }
 
 type Values = ReadonlyMap<string, ConfigValue>;
@@ -51,7 +68,27 @@ export function networkDefaultsOf(values: Values): NetworkDefaults {
   if (fixedCidr !== '' && !isNetwork(fixedCidr)) {
     throw invalidParameter(`invalid value for "fixed-cidr": "${fixedCidr}": want A.B.C.D/LENGTH`);
   }
+  const acceptMark = textOf(values, 'bridge-accept-fwmark');
+  if (acceptMark !== '' && !/^(0x[0-9a-f]{1,8}|\d{1,10})(\/(0x[0-9a-f]{1,8}|\d{1,10}))?$/i.test(acceptMark)) {
+    throw invalidParameter(`invalid value for "bridge-accept-fwmark": "${acceptMark}": want MARK or MARK/MASK`);
+  }
+  const bip6 = checked(values, 'bip6', isNetwork6, 'ADDRESS/LENGTH of IPv6');
+  const fixedCidr6 = checked(values, 'fixed-cidr-v6', isNetwork6, 'ADDRESS/LENGTH of IPv6');
+  const hostGateways = values.get('host-gateway-ips');
   return {
+    ipv6: values.get('ipv6') === true,
+    bip6,
+    fixedCidr6,
+    gateway4: checked(values, 'default-gateway', isIPv4, 'an IPv4 address'),
+    gateway6: checked(values, 'default-gateway-v6', isIPv6, 'an IPv6 address'),
+    iptables: values.get('iptables') !== false,
+    ip6tables: values.get('iptables') !== false && values.get('ip6tables') !== false,
+    directRouting: values.get('allow-direct-routing') === true,
+    acceptMark,
+    hostGateways: hostGatewaysOf(
+      // as: a list of strings by its type.
+      Array.isArray(hostGateways) ? (hostGateways as readonly string[]) : [textOf(values, 'host-gateway-ip')],
+    ),
     pools: poolsOf(values.get('default-address-pools')),
     interContainer: values.get('icc') !== false,
     masquerade: values.get('ip-masq') !== false,
@@ -73,6 +110,28 @@ function publishPolicyOf(text: string): NetworkDefaults['publishPolicy'] {
   if (text === '' || text === 'docker') return 'docker';
   if (text === 'host-firewall') return text;
   throw invalidParameter(`invalid value for "publish-policy": "${text}": want docker or host-firewall`);
+}
+
+function checked(values: Values, key: string, fits: (text: string) => boolean, want: string): string {
+  const text = textOf(values, key);
+  if (text === '' || fits(text)) return text;
+  throw invalidParameter(`invalid value for "${key}": "${text}": want ${want}`);
+}
+
+/** At most one of each family. */
+function hostGatewaysOf(given: readonly string[]): string[] {
+  const ips = given.flatMap((text) => text.split(',')).filter((text) => text !== '');
+  const fours = ips.filter(isIPv4);
+  const sixes = ips.filter(isIPv6);
+  if (fours.length + sixes.length !== ips.length || fours.length > 1 || sixes.length > 1) {
+    throw invalidParameter(`invalid value for "host-gateway-ips": "${ips.join(',')}": want one address of each family`);
+  }
+  return [...fours, ...sixes];
+}
+
+function isNetwork6(text: string): boolean {
+  const [base = '', length = '', more] = text.split('/');
+  return isIPv6(base) && /^\d{1,3}$/.test(length) && Number(length) <= 128 && more === undefined;
 }
 
 function isNetwork(text: string): boolean {

@@ -1,7 +1,8 @@
 /** What a user asks of a container's connection to one network: read from the wire and checked. Pure. */
-import { isIPv4, isIPv6 } from 'node:net';
+import { isIP, isIPv4, isIPv6 } from 'node:net';
 import type { EndpointSettings } from '#api/types/network.ts';
-import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
+import { invalidParameter } from '#errdefs/errors.ts';
+import { checkEndpointOptions } from './endpoint-options.ts';
 
 /** What the user asked of a container's connection to one network; '' is nothing. */
 export interface NetworkWish {
@@ -15,6 +16,8 @@ export interface NetworkWish {
   readonly mac: string;
   readonly driverOpts: Readonly<Record<string, string>> | null;
   readonly gwPriority: number;
+  /** Absent in documents of older builds. */
+  readonly linkLocal?: readonly string[];
 }
 
 export const noWish: NetworkWish = {
@@ -35,9 +38,10 @@ export function wishOf(networkId: string, settings: EndpointSettings | null, mac
   const { IPv4Address: ip = '', IPv6Address: ip6 = '', LinkLocalIPs: linkLocal } = settings?.IPAMConfig ?? {};
   if (ip !== '' && !isIPv4(ip)) throw invalidParameter(`invalid IPv4 address: ${ip}`);
   if (ip6 !== '' && !isIPv6(ip6)) throw invalidParameter(`invalid IPv6 address: ${ip6}`);
-  if ((linkLocal ?? []).length > 0) throw notImplemented('LinkLocalIPs is not supported yet');
-  const [option] = Object.keys(settings?.DriverOpts ?? {});
-  if (option !== undefined) throw notImplemented(`DriverOpts "${option}" is not supported yet`);
+  for (const address of linkLocal ?? []) {
+    if (isIP(address) === 0) throw invalidParameter(`invalid link-local IP address: ${address}`);
+  }
+  checkEndpointOptions(settings?.DriverOpts ?? {});
   const wanted = (settings?.MacAddress ?? '') === '' ? mac : (settings?.MacAddress ?? '');
   if (wanted !== '' && !MAC.test(wanted)) throw invalidParameter(`invalid MAC address: ${wanted}`);
   return {
@@ -49,5 +53,6 @@ export function wishOf(networkId: string, settings: EndpointSettings | null, mac
     mac: wanted.replaceAll('-', ':').toLowerCase(),
     driverOpts: settings?.DriverOpts ?? null,
     gwPriority: settings?.GwPriority ?? 0,
+    ...((linkLocal ?? []).length === 0 ? {} : { linkLocal: linkLocal ?? [] }),
   };
 }

@@ -51,8 +51,12 @@ export interface StoredEndpoint {
     readonly judged?: boolean;
   }[];
   readonly unguarded?: boolean;
-  /** The default routes of the container lead through it. */
+  /** A default route of the container leads through it. */
   readonly leads?: boolean;
+  /** Of which families; absent in a document of older builds: of both. */
+  readonly leading?: { readonly four: boolean; readonly six: boolean };
+  readonly linkLocal?: readonly string[];
+  readonly defaultLink?: boolean;
 }
 
 export interface ContainerRecord {

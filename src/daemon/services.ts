@@ -21,7 +21,7 @@ import type { KernelLimits } from '#libcontainer/cgroups/kernel-limits.ts';
 import type { LogReader } from '#logger/read.ts';
 import type { LogSearch } from '#logger/search/log-search.ts';
 import type { Shipping } from '#logger/ship/shipping.ts';
-import type { BridgeFacts } from '#networkdriver/bridge.ts';
+import type { BridgeFacts } from '#networkdriver/bridge-options.ts';
 import type { ArchivePool } from '#pkg/archive/pool.ts';
 import type { ArchiveStreams } from '#pkg/archive/copy-streams.ts';
 import type { Pump } from '#stdio/pump.ts';

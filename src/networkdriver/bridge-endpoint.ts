@@ -37,8 +37,8 @@ export function linkLocalOf(mac: string): string {
 export function toFirewall({ address, address6 }: Endpoint, ports: readonly PublishedPort[]): FirewallPublished[] {
   return ports.flatMap(({ protocol, hostIp, hostPort, port, judged }) => {
     const target = hostIp.includes(':') ? address6 : address;
-    return target === undefined
-      ? []
-      : [{ protocol, hostIp, hostPort, ip: target.ip, port, ...(judged === true ? { judged } : {}) }];
+    if (target === undefined) return [];
+    const kind = { ...(judged === true ? { judged } : {}), ...(hostPort === 0 ? { routed: true } : {}) };
+    return [{ protocol, hostIp, hostPort, ip: target.ip, port, ...kind }];
   });
 }

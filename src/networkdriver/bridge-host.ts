@@ -1,12 +1,16 @@
 /** What all bridges of a daemon share: the host's netlink socket, our nftables tables and their guardian, host ports. */
-import { Firewall } from '#libcontainer/firewall/firewall.ts';
+import { Firewall, type Rules } from '#libcontainer/firewall/firewall.ts';
 import { FirewallGuardian } from '#libcontainer/firewall/guardian.ts';
+import type { FirewallPolicy } from '#libcontainer/firewall/tables.ts';
 import type { Subnet } from '#libcontainer/netlink/ip.ts';
 import { NetlinkSocket } from '#libcontainer/netlink/socket.ts';
 import { bounceOf, ensureBounce, hasBounce } from './bounce.ts';
 import { networksInUse } from './bridge-link.ts';
+import type { Families } from './driver.ts';
 import { HostPorts } from './host-ports.ts';
+import { NoFirewall } from './no-firewall.ts';
 import { type AddressPoolOption, choosePool, defaultPools } from './pools.ts';
+import { PortProxy } from './proxy/proxy.ts';
 
 export class BridgeHost implements Disposable {
   /** Six hex digits for any but the default data root: names of links and of the tables carry them. */
@@ -14,17 +18,33 @@ export class BridgeHost implements Disposable {
   /** Networks that are given unasked. */
   readonly pools: readonly AddressPoolOption[];
   readonly netlink = new NetlinkSocket();
-  readonly firewall: Firewall;
-  readonly ports = new HostPorts();
   /** Called when others had emptied the tables and they are there again. */
   repaired: () => void = () => undefined;
+  readonly firewall: Rules;
+  /** Families whose published ports no rule leads: the proxy does. */
+  readonly proxied: Families;
+  readonly proxy = new PortProxy();
+  readonly ports: HostPorts;
   #guardian: FirewallGuardian | undefined;
 
-  /** Touches nothing. Errors: unavailable when libnftables is missing. */
-  constructor(suffix: string | undefined, pools: readonly AddressPoolOption[] = []) {
+  /** `policy` 'none': no rules of ours. Touches nothing else. Errors: unavailable when libnftables is missing. */
+  constructor(
+    suffix: string | undefined,
+    pools: readonly AddressPoolOption[] = [],
+    policy: FirewallPolicy | 'none' = {},
+  ) {
     this.suffix = suffix;
     this.pools = pools.length === 0 ? defaultPools : pools;
-    this.firewall = new Firewall(suffix === undefined ? {} : { suffix });
+    const none = policy === 'none';
+    this.proxied = { four: none, six: none || policy.ip6 === false };
+    this.firewall = none
+      ? new NoFirewall(suffix)
+      : new Firewall({ policy, ...(suffix === undefined ? {} : { suffix }) });
+    this.ports = new HostPorts((hostIp) => this.isProxied(hostIp));
+  }
+
+  isProxied(hostIp: string): boolean {
+    return hostIp.includes(':') ? this.proxied.six : this.proxied.four;
   }
 
   /** The first default pool that overlaps neither these nor what this host reaches. Errors: unavailable. */
@@ -51,6 +71,7 @@ export class BridgeHost implements Disposable {
     if (!this.firewall.judges && (this.firewall.wantsJudging || hasBounce(this.netlink, bounceOf(this.suffix))))
       this.#makeBounce();
     this.firewall.apply();
+    if (this.proxied.four) return;
     this.#guardian ??= new FirewallGuardian(this.firewall.table, () => {
       this.firewall.apply();
       this.repaired();
@@ -61,6 +82,7 @@ export class BridgeHost implements Disposable {
     this.#guardian?.[Symbol.dispose]();
     this.firewall[Symbol.dispose]();
     this.netlink[Symbol.dispose]();
+    this.proxy[Symbol.dispose]();
     this.ports.close();
   }
 }

@@ -37,6 +37,10 @@ export interface BridgeConfig {
   readonly given: boolean;
   /** --bip: the bridge's address and network. */
   readonly bip?: string;
+  /** False: the network has no IPv4. Default true. */
+  readonly ipv4?: boolean;
+  /** The host has no IPv4 address on the bridge; containers have those of the network of --bip all the same. */
+  readonly withoutAddress?: boolean;
   readonly pools?: readonly AddressPoolOption[];
   readonly mtu?: number;
   /** Leave net.ipv4.ip_forward as it is. */
@@ -45,7 +49,8 @@ export interface BridgeConfig {
 
 export interface BridgeState {
   readonly index: number;
-  readonly address: BridgeAddress;
+  /** Undefined: no IPv4. */
+  readonly address: BridgeAddress | undefined;
   /** Further addresses of the bridge. */
   readonly others: readonly string[];
   /** The bridge is new: whoever cannot go on takes it away again. */
@@ -66,8 +71,12 @@ export function ensureBridge(host: NetlinkSocket, config: BridgeConfig): BridgeS
   const link = found ?? makeBridge(host, config);
   try {
     const state = { ...addressed(host, { config, link, bip }), made: found === undefined };
+    // Nobody else is on a bridge that is just being made: its link-local address need not wait two seconds for a claim.
+    if (hasIpv6()) {
+      for (const key of ['accept_dad', 'accept_ra'])
+        writeFileSync(`/proc/sys/net/ipv6/conf/${config.bridge}/${key}`, '0');
+    }
     if (!link.up) host.run(setLinkUp(link.index));
-    if (hasIpv6()) writeFileSync(`/proc/sys/net/ipv6/conf/${config.bridge}/accept_ra`, '0');
     if (config.keepForwarding !== true) forward();
     return state;
   } catch (error) {
@@ -111,6 +120,8 @@ interface Addressing {
 
 /** The bridge's own address: --bip, else the one that it has, else the first of a free pool. */
 function addressed(host: NetlinkSocket, { config, link, bip }: Addressing): Omit<BridgeState, 'made'> {
+  if (config.ipv4 === false) return { index: link.index, address: undefined, others: [] };
+  if (config.withoutAddress === true && bip !== undefined) return { index: link.index, address: bip, others: [] };
   const present = host.dump(listAddresses, decodeAddress).filter((a) => a.index === link.index);
   const wanted = present.find((a) => bip === undefined || (a.ip === bip.gateway && a.prefixLength === lengthOf(bip)));
   if (wanted !== undefined) {

@@ -10,99 +10,51 @@ import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { messageOf, systemError } from '#errdefs/errors.ts';
 import { closeForeign, openForeign } from '#libcontainer/firewall/foreign.ts';
-import type { FirewallPort } from '#libcontainer/firewall/tables.ts';
+import type { Family, FirewallBridge, FirewallPort } from '#libcontainer/firewall/tables.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
-import {
-  ipv4Bytes,
-  ipv4Number,
-  macText,
-  type Subnet,
-  type Subnet6,
-  subnet6Text,
-  subnetText,
-} from '#libcontainer/netlink/ip.ts';
+import { subnet6Text, subnetText } from '#libcontainer/netlink/ip.ts';
 import {
   addAddress,
-  addLoopbackRoute,
-  addRoute,
   createVeth,
   deleteLink,
   getLink,
   listLinks,
   setLinkUp,
   setMaster,
-  withoutLinkLocal,
 } from '#libcontainer/netlink/rtnetlink.ts';
 import { decodeLink } from '#libcontainer/netlink/rtnetlink-decode.ts';
 import { isNetlinkErrno, NetlinkSocket } from '#libcontainer/netlink/socket.ts';
 import { log } from '#pkg/log/log.ts';
-import { broadcastOf, forgetUdp, linkLocalOf, toFirewall } from './bridge-endpoint.ts';
+import { type Addresses, LocalAddresses } from './addresses.ts';
+import { linkLocalOf, toFirewall } from './bridge-endpoint.ts';
 import { BridgeHost } from './bridge-host.ts';
-import { type BridgeConfig, type BridgeState, ensureBridge, hasIpv6 } from './bridge-link.ts';
-import type {
-  Endpoint,
-  EndpointAddress,
-  EndpointRequest,
-  JoinOptions,
-  NetworkDriver,
-  PortRequest,
-  PublishedPort,
+import type { BridgeFacts, BridgeOptions, GatewayMode } from './bridge-options.ts';
+import { type BridgeState, ensureBridge } from './bridge-link.ts';
+import { BridgePorts } from './bridge-ports.ts';
+import {
+  BOTH,
+  type Endpoint,
+  type EndpointRequest,
+  type Families,
+  type JoinOptions,
+  type NetworkDriver,
+  type PortRequest,
+  type PublishedPort,
 } from './driver.ts';
-import { AddressPool } from './ipam.ts';
-import { AddressPool6 } from './ipam6.ts';
+import { defaultRoutes, endpointAddresses, insideRequests, ipsOf, macOf } from './inside.ts';
 import { isLinkName, linkNameOf } from './link-name.ts';
 import { deleteLinkAside } from './link-aside.ts';
 import { containerNameservers, hostNameservers } from './nameservers.ts';
 
-export interface BridgeOptions extends BridgeConfig {
-  readonly networkId: string;
-  /** Shared with other bridges; by default one of its own. */
-  readonly host?: BridgeHost;
-  /** For a host of its own. */
-  readonly suffix?: string;
-  /** Parts of the IPv4 network: addresses that are given unasked, and addresses that never are. */
-  readonly range?: Subnet;
-  readonly reserved?: readonly string[];
-  readonly ipv6?: {
-    readonly subnet: Subnet6;
-    readonly gateway: string;
-    readonly range?: Subnet6;
-    readonly reserved?: readonly string[];
-  };
-  /** Containers of the network may talk to each other. Default true. */
-  readonly interContainer?: boolean;
-  /** Default true. */
-  readonly masquerade?: boolean;
-  /** Nothing leads in or out. */
-  readonly internal?: boolean;
-  /** Address of the host on which ports are published that name none. */
-  readonly hostBinding?: string;
-}
-
-/** What /networks and inspect show. */
-export interface BridgeFacts {
-  readonly name: string;
-  readonly subnet: string;
-  readonly gateway: string;
-  readonly interContainer: boolean;
-  readonly masquerade: boolean;
-  readonly hostBinding: string;
-  readonly mtu: number;
-  /** What of the host keeps packets from it. */
-  readonly warnings: readonly string[];
-}
-
 interface Ready extends BridgeState {
-  readonly pool: AddressPool;
-  readonly pool6: AddressPool6 | undefined;
+  readonly addresses: Addresses;
 }
 
 const ANY_ADDRESS = '0.0.0.0';
 /** The kernel's, of a bridge. */
 const MTU_DEFAULT = 1500;
 const INSIDE = 'eth0';
-const FIRST: JoinOptions = { interface: INSIDE, defaultRoute: true };
-const LOOPBACK_INDEX = 1;
+const FIRST: JoinOptions = { interface: INSIDE, defaultRoute: BOTH };
 /** The first free index of a new namespace. */
 const INSIDE_INDEX = 2;
 
@@ -112,64 +64,97 @@ export class BridgeDriver implements NetworkDriver {
   readonly #host: BridgeHost;
   #ready: Ready | undefined;
   #warnings: readonly string[] = [];
-  /** 127.0.0.1 and ::1 of the host lead to the bridge only once a port asks for it. */
-  #loopback = false;
+  readonly #ports: BridgePorts;
+  /** Ids of the endpoints that are there. */
+  readonly #endpoints = new Set<string>();
 
   /** Touches nothing. Errors: unavailable when libnftables is missing. */
   constructor(options: BridgeOptions) {
     this.#options = options;
     this.#host = options.host ?? new BridgeHost(options.suffix);
+    this.#ports = new BridgePorts(this.#host, options);
   }
 
   /** Errors: conflict when the name belongs to a link that is no bridge, or its addresses contradict --bip. */
   async ensure(): Promise<void> {
-    const { bridge, internal = false, interContainer = true, masquerade = true, ipv6 } = this.#options;
+    const { bridge, ipv6, mode4 = 'nat' } = this.#options;
     const { netlink } = this.#host;
-    const state = ensureBridge(netlink, { pools: this.#host.pools, ...this.#options });
+    const withoutAddress = this.#options.withoutAddress === true || mode4 === 'isolated';
+    const state = ensureBridge(netlink, { pools: this.#host.pools, ...this.#options, withoutAddress });
     // The pools outlive a repeated call: they know what is allocated.
     const known = this.#ready;
-    const same = known !== undefined && subnetText(known.address.subnet) === subnetText(state.address.subnet);
+    const same = known !== undefined && networkOf(known) === networkOf(state);
     try {
       if (ipv6 !== undefined) this.#ensureIpv6(state.index, ipv6);
-      this.#host.firewall.setBridge({
-        name: bridge,
-        subnets: [subnetText(state.address.subnet), ...(ipv6 === undefined ? [] : [subnet6Text(ipv6.subnet)])],
-        interContainer,
-        internal,
-        masquerade,
-      });
+      this.#host.firewall.setBridge(this.#rules(state));
       this.#host.apply();
     } catch (error) {
       this.#host.firewall.forgetBridge(bridge);
       if (state.made) netlink.run(deleteLink({ index: state.index }));
       throw error;
     }
-    this.#ready = same ? { ...state, pool: known.pool, pool6: known.pool6 } : { ...state, ...this.#pools(state) };
+    this.#ready = { ...state, addresses: same ? known.addresses : this.#addresses(state) };
     this.#openForeign();
   }
 
-  #ensureIpv6(index: number, { subnet, gateway }: NonNullable<BridgeOptions['ipv6']>): void {
-    try {
-      this.#host.netlink.run(addAddress({ index, ip: gateway, prefixLength: subnet.prefixLength }));
-    } catch (error) {
-      if (!isNetlinkErrno(error, 'EEXIST')) throw error;
-    }
-    writeFileSync('/proc/sys/net/ipv6/conf/all/forwarding', '1');
+  #rules({ address }: BridgeState): FirewallBridge {
+    const { bridge, internal = false, interContainer = true, masquerade = true, ipv6 } = this.#options;
+    const { mode4 = 'nat', mode6 = 'nat', sourceAddresses = [], trusted = [] } = this.#options;
+    const families = (mode: GatewayMode): Family[] => [
+      ...(mode4 === mode ? ['four' as const] : []),
+      ...(mode6 === mode ? ['six' as const] : []),
+    ];
+    return {
+      name: bridge,
+      subnets: [
+        ...(address === undefined ? [] : [subnetText(address.subnet)]),
+        ...(ipv6 === undefined ? [] : [subnet6Text(ipv6.subnet)]),
+      ],
+      interContainer,
+      internal,
+      masquerade: masquerade && mode4.startsWith('nat'),
+      masquerade6: masquerade && mode6.startsWith('nat'),
+      open: families('nat-unprotected'),
+      routed: families('routed'),
+      sourceAddresses: masquerade
+        ? sourceAddresses.filter((ip) => (ip.includes(':') ? mode6 : mode4).startsWith('nat'))
+        : [],
+      trusted,
+    };
   }
 
-  #pools(state: BridgeState): Pick<Ready, 'pool' | 'pool6'> {
-    const { range, reserved = [], ipv6 } = this.#options;
-    return {
-      pool: new AddressPool(state.address.subnet, [state.address.gateway, ...state.others, ...reserved], range),
-      pool6:
-        ipv6 === undefined
-          ? undefined
-          : new AddressPool6(ipv6.subnet, [ipv6.gateway, ...(ipv6.reserved ?? [])], ipv6.range),
-    };
+  #ensureIpv6(index: number, { subnet, gateway }: NonNullable<BridgeOptions['ipv6']>): void {
+    if (this.#options.mode6 !== 'isolated') {
+      try {
+        this.#host.netlink.run(addAddress({ index, ip: gateway, prefixLength: subnet.prefixLength }));
+      } catch (error) {
+        if (!isNetlinkErrno(error, 'EEXIST')) throw error;
+      }
+    }
+    if (this.#options.keepForwarding !== true) writeFileSync('/proc/sys/net/ipv6/conf/all/forwarding', '1');
+  }
+
+  #addresses({ address, others }: BridgeState): Addresses {
+    const { addresses, range, reserved = [], ipv6, gateway4, gateway6 } = this.#options;
+    if (addresses !== undefined) return addresses;
+    const given = (ip: string | undefined): string[] => (ip === undefined ? [] : [ip]);
+    return new LocalAddresses(
+      address === undefined
+        ? undefined
+        : {
+            subnet: address.subnet,
+            reserved: [address.gateway, ...others, ...reserved, ...given(gateway4)],
+            ...(range === undefined ? {} : { range }),
+          },
+      ipv6 === undefined
+        ? undefined
+        : { ...ipv6, reserved: [ipv6.gateway, ...(ipv6.reserved ?? []), ...given(gateway6)] },
+    );
   }
 
   /** Firewalls of others refuse what they do not know: what can be opened is, the rest is told. */
   #openForeign(): void {
+    if (this.#host.proxied.four) return;
     const { bridge } = this.#options;
     let dropping: readonly string[] = [];
     try {
@@ -181,14 +166,25 @@ export class BridgeDriver implements NetworkDriver {
     for (const chain of dropping) log.warn('a firewall of others drops packets of the bridge', { bridge, chain });
   }
 
+  #closeForeign(): void {
+    if (this.#host.proxied.four) return;
+    const { bridge } = this.#options;
+    try {
+      closeForeign(this.#host.firewall.table, bridge);
+    } catch (err) {
+      log.warn('rules of a bridge stay in the firewall of others', { bridge, err });
+    }
+  }
+
   /** Preconditions: ensured. */
   facts(): BridgeFacts {
     const { address } = this.#state();
-    const { interContainer = true, masquerade = true, hostBinding = '', mtu = MTU_DEFAULT } = this.#options;
+    const { interContainer = true, masquerade = true, hostBinding = '', mtu = MTU_DEFAULT, ipv6 } = this.#options;
     return {
       name: this.#options.bridge,
-      subnet: subnetText(address.subnet),
-      gateway: address.gateway,
+      subnet: address === undefined ? '' : subnetText(address.subnet),
+      gateway: address?.gateway ?? '',
+      ipv6: ipv6 === undefined ? undefined : { subnet: subnet6Text(ipv6.subnet), gateway: ipv6.gateway },
       interContainer,
       masquerade,
       hostBinding: hostBinding === '' ? ANY_ADDRESS : hostBinding,
@@ -199,93 +195,64 @@ export class BridgeDriver implements NetworkDriver {
 
   /** Errors: conflict when a wanted address is taken; unavailable when all are. */
   async allocate(containerId: string, request: EndpointRequest = {}): Promise<Endpoint> {
-    const { pool, pool6, address } = this.#state();
-    const { internal = false, ipv6 } = this.#options;
-    if (request.ip !== undefined) pool.reserve(request.ip);
-    const ip = request.ip ?? pool.allocate();
-    const mac = request.mac ?? macText(Uint8Array.of(0x02, 0x42, ...ipv4Bytes(ipv4Number(ip))));
-    let ip6: string | undefined;
-    try {
-      if (pool6 !== undefined) {
-        if (request.ip6 !== undefined) pool6.reserve(request.ip6);
-        ip6 = request.ip6 ?? pool6.allocate();
-      }
-    } catch (error) {
-      pool.release(ip);
-      throw error;
-    }
-    return {
+    const { addresses } = this.#state();
+    const given = await addresses.allocate(request);
+    const endpoint: Endpoint = {
       id: randomBytes(32).toString('hex'),
       networkId: this.#options.networkId,
       containerId,
-      address: {
-        ip,
-        prefixLength: address.subnet.prefixLength,
-        gateway: internal ? '' : address.gateway,
-        mac,
-      },
-      ...(ip6 === undefined || ipv6 === undefined
-        ? {}
-        : {
-            address6: {
-              ip: ip6,
-              prefixLength: ipv6.subnet.prefixLength,
-              gateway: internal ? '' : ipv6.gateway,
-              mac,
-            },
-          }),
+      ...endpointAddresses(given, macOf(request, given), this.#gateways()),
+      ...(request.linkLocal === undefined ? {} : { linkLocal: request.linkLocal }),
       nameservers: containerNameservers(hostNameservers()),
       interface: INSIDE,
       ...(request.unguarded === true ? { unguarded: true } : {}),
     };
+    this.#endpoints.add(endpoint.id);
+    return endpoint;
   }
 
-  async join(endpoint: Endpoint, gate: NetworkGate, options: JoinOptions = FIRST): Promise<void> {
+  #gateways(): { readonly four: string; readonly six: string } {
+    const { internal = false, gateway4, gateway6, ipv6 } = this.#options;
+    if (internal) return { four: '', six: '' };
+    return { four: gateway4 ?? this.#state().address?.gateway ?? '', six: gateway6 ?? ipv6?.gateway ?? '' };
+  }
+
+  async join(endpoint: Endpoint, gate: NetworkGate, options: JoinOptions = FIRST): Promise<undefined> {
     const { index: master } = this.#state();
-    const { address, address6 } = endpoint;
-    ok(address !== undefined, 'an endpoint of a bridge has an address');
     const link = this.#link(endpoint);
     try {
       using inside = new NetlinkSocket(gate.netlink);
-      if (endpoint.unguarded !== true) this.#host.firewall.addPort(this.#guarded(endpoint, address));
-      const index = this.#makePair({ link, master, address, gate, inside, name: options.interface });
-      const { ip, prefixLength } = address;
-      inside.run(
-        ...(hasIpv6() && address6 === undefined ? [withoutLinkLocal(index)] : []),
-        setLinkUp(LOOPBACK_INDEX),
-        addAddress({ index, ip, prefixLength, broadcast: broadcastOf(address) }),
-        ...(address6 === undefined
-          ? []
-          : [addAddress({ index, ip: address6.ip, prefixLength: address6.prefixLength })]),
-        setLinkUp(index),
-        ...[address, address6]
-          .map((a) => a?.gateway ?? '')
-          .filter((gateway) => gateway !== '' && options.defaultRoute)
-          .map((gateway) => addRoute({ index, gateway })),
-      );
+      const port = this.#guarded(endpoint);
+      if (endpoint.unguarded !== true) this.#host.firewall.addPort(port);
+      const index = this.#makePair({ link, master, mac: port.mac, gate, inside, name: options.interface });
+      inside.run(...insideRequests(index, endpoint, options.defaultRoute));
     } catch (cause) {
       throw systemError(`Cannot connect container to network "bridge": ${messageOf(cause)}`, { cause });
     }
   }
 
   /** All addresses that may come out of the link, the kernel's own link-local one included. */
-  #guarded({ id, address6 }: Endpoint, { ip, mac }: EndpointAddress): FirewallPort {
+  #guarded(endpoint: Endpoint): FirewallPort {
+    const { id, address, address6 } = endpoint;
+    const mac = (address ?? address6)?.mac;
+    ok(mac !== undefined, 'an endpoint of a bridge has an address');
     const link = linkNameOf(id, this.#host.suffix);
-    return { link, mac, ips: [ip, ...(address6 === undefined ? [] : [address6.ip, linkLocalOf(mac)])] };
+    const own = [...ipsOf(endpoint), ...(endpoint.linkLocal ?? [])];
+    return { link, mac, ips: [...own, ...(address6 === undefined ? [] : [linkLocalOf(mac)])] };
   }
 
   /** Both ends; the index of the inner one. */
   #makePair(pair: {
     readonly link: string;
     readonly master: number;
-    readonly address: EndpointAddress;
+    readonly mac: string;
     readonly gate: NetworkGate;
     readonly inside: NetlinkSocket;
     readonly name: string;
   }): number {
-    const { link, master, address, gate, inside, name } = pair;
+    const { link, master, mac, gate, inside, name } = pair;
     const mtu = this.#options.mtu;
-    const peer = { name, mac: address.mac, namespace: gate.namespace };
+    const peer = { name, mac, namespace: gate.namespace };
     const request = { name: link, master, ...(mtu === undefined ? {} : { mtu }) };
     const { netlink } = this.#host;
     if (name === INSIDE) {
@@ -301,68 +268,18 @@ export class BridgeDriver implements NetworkDriver {
     return decodeLink(inside.get(getLink({ name }))).index;
   }
 
-  async lead(endpoint: Endpoint, gate: NetworkGate): Promise<void> {
+  async lead(endpoint: Endpoint, gate: NetworkGate, families: Families = BOTH): Promise<void> {
     using inside = new NetlinkSocket(gate.netlink);
     const { index } = decodeLink(inside.get(getLink({ name: endpoint.interface ?? INSIDE })));
-    inside.run(
-      ...[endpoint.address, endpoint.address6]
-        .map((address) => address?.gateway ?? '')
-        .filter((gateway) => gateway !== '')
-        .map((gateway) => addRoute({ index, gateway })),
-    );
+    inside.run(...defaultRoutes(index, endpoint, families));
   }
 
-  publish(endpoint: Endpoint, requests: readonly PortRequest[]): readonly PublishedPort[] {
-    const { address, address6 } = endpoint;
-    const taken: PublishedPort[] = [];
-    try {
-      for (const request of requests) {
-        for (const hostIp of this.#hostIpsOf(request.hostIp, address6 !== undefined)) {
-          const target = hostIp.includes(':') ? address6 : address;
-          if (target === undefined) continue;
-          // One port of the host for both families, when any will do.
-          const same = taken.find((t) => t.port === request.port && t.protocol === request.protocol);
-          const any = request.hostPort === 0 && request.hostIp === '' && same !== undefined;
-          const wanted = any ? { ...request, hostPort: same.hostPort, hostPortEnd: same.hostPort } : request;
-          taken.push(this.#host.ports.take(wanted, hostIp, target.ip));
-        }
-      }
-      if (taken.length > 0) this.#openLoopback(address6 !== undefined);
-      if (taken.some((port) => port.judged === true)) this.#host.judge();
-      this.#host.firewall.publish(toFirewall(endpoint, taken));
-    } catch (error) {
-      for (const port of taken) this.#host.ports.release(port);
-      throw error;
-    }
-    return taken;
-  }
-
-  #hostIpsOf(hostIp: string, v6: boolean): string[] {
-    if (hostIp !== '') return [hostIp];
-    const { hostBinding } = this.#options;
-    if (hostBinding !== undefined && hostBinding !== '') return [hostBinding];
-    return v6 ? [ANY_ADDRESS, '::'] : [ANY_ADDRESS];
-  }
-
-  /** The kernel may lead packets to 127.0.0.1 and ::1 out to this bridge; forged ones are dropped in our chain `raw`. */
-  #openLoopback(v6: boolean): void {
-    if (this.#loopback) return;
-    const { bridge } = this.#options;
-    writeFileSync(`/proc/sys/net/ipv4/conf/${bridge}/route_localnet`, '1');
-    if (v6) {
-      try {
-        this.#host.netlink.run(addLoopbackRoute(this.#state().index));
-      } catch (error) {
-        if (!isNetlinkErrno(error, 'EEXIST')) throw error;
-      }
-    }
-    this.#loopback = true;
+  publish(endpoint: Endpoint, requests: readonly PortRequest[], families: Families = BOTH): readonly PublishedPort[] {
+    return this.#ports.publish(endpoint, requests, { families, index: this.#state().index });
   }
 
   unpublish(endpoint: Endpoint, ports: readonly PublishedPort[]): void {
-    this.#host.firewall.unpublish(toFirewall(endpoint, ports));
-    for (const port of ports) this.#host.ports.release(port);
-    if (ports.some(({ protocol }) => protocol === 'udp')) forgetUdp(endpoint);
+    this.#ports.unpublish(endpoint, ports);
   }
 
   /** The link goes from the bridge at once; deleting it takes the kernel tens of milliseconds, beside us. */
@@ -381,42 +298,30 @@ export class BridgeDriver implements NetworkDriver {
 
   /** The link is the kernel's to take, with the namespace. */
   async release(endpoint: Endpoint): Promise<void> {
-    const { address, address6, ports = [] } = endpoint;
-    this.unpublish(endpoint, ports);
+    this.unpublish(endpoint, endpoint.ports ?? []);
     this.#host.firewall.removePort(this.#link(endpoint));
-    if (address !== undefined) this.#state().pool.release(address.ip);
-    if (address6 !== undefined) this.#state().pool6?.release(address6.ip);
+    this.#endpoints.delete(endpoint.id);
+    await this.#state().addresses.release(ipsOf(endpoint));
   }
 
   async restore(alive: readonly Endpoint[]): Promise<void> {
     // Before the table is written: running containers stay guarded throughout.
-    const { firewall, ports } = this.#host;
-    firewall.setPorts(
-      alive.flatMap((endpoint) =>
-        endpoint.address === undefined || endpoint.unguarded === true
-          ? []
-          : [this.#guarded(endpoint, endpoint.address)],
-      ),
-    );
-    firewall.setPublished(alive.flatMap((endpoint) => toFirewall(endpoint, endpoint.ports ?? [])));
+    const { firewall } = this.#host;
+    firewall.setPorts(alive.filter((e) => ipsOf(e).length > 0 && e.unguarded !== true).map((e) => this.#guarded(e)));
+    firewall.setPublished(alive.flatMap((endpoint) => toFirewall(endpoint, this.#ports.ruled(endpoint.ports ?? []))));
     await this.ensure();
-    const { pool, pool6, index } = this.#state();
+    const { addresses, index } = this.#state();
     for (const endpoint of alive) {
-      for (const [addresses, of] of [
-        [pool, endpoint.address],
-        [pool6, endpoint.address6],
-      ] as const) {
-        if (of === undefined) continue;
+      this.#endpoints.add(endpoint.id);
+      for (const ip of ipsOf(endpoint)) {
         try {
-          addresses?.reserve(of.ip);
+          await addresses.reserve(ip);
         } catch (err) {
           // The container goes on with the address that it has; it is given to nobody else.
-          const { containerId: container } = endpoint;
-          log.warn('address of a running container is not of the bridge', { container, ip: of.ip, err });
+          log.warn('address of a running container is not of the bridge', { container: endpoint.containerId, ip, err });
         }
       }
-      for (const port of endpoint.ports ?? []) ports.restore(port);
-      if ((endpoint.ports ?? []).length > 0) this.#openLoopback(endpoint.address6 !== undefined);
+      this.#ports.restore(endpoint, index);
     }
     this.#sweep(new Set(alive.map((endpoint) => this.#link(endpoint))), index);
   }
@@ -440,11 +345,7 @@ export class BridgeDriver implements NetworkDriver {
     const { netlink, firewall } = this.#host;
     firewall.forgetBridge(bridge);
     firewall.apply();
-    try {
-      closeForeign(firewall.table, bridge);
-    } catch (err) {
-      log.warn('rules of a bridge stay in the firewall of others', { bridge, err });
-    }
+    this.#closeForeign();
     this.#ready = undefined;
     let index: number;
     try {
@@ -458,8 +359,12 @@ export class BridgeDriver implements NetworkDriver {
     await deleteLinkAside(index);
   }
 
-  /** Lets go; bridge, table and links of running containers stay. */
+  /**
+   * Lets go; bridge, table and links of running containers stay. The accept in the firewall of others stays while a
+   * container needs it: those go on without a daemon.
+   */
   async close(): Promise<void> {
+    if (this.#ready !== undefined && this.#endpoints.size === 0) this.#closeForeign();
     if (this.#options.host === undefined) this.#host[Symbol.dispose]();
   }
 
@@ -472,3 +377,6 @@ export class BridgeDriver implements NetworkDriver {
     return this.#ready;
   }
 }
+
+const networkOf = ({ address }: Pick<BridgeState, 'address'>): string =>
+  address === undefined ? '' : subnetText(address.subnet);

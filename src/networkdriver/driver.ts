@@ -21,6 +21,7 @@ export interface EndpointAddress {
 export interface PublishedPort {
   readonly protocol: 'tcp' | 'udp' | 'sctp';
   readonly hostIp: string;
+  /** 0: no port of the host leads to it, it is reached by the container's own address. */
   readonly hostPort: number;
   readonly port: number;
   /** The firewall of the host has its say (publish-policy host-firewall). */
@@ -52,6 +53,10 @@ export interface Endpoint {
   readonly ports?: readonly PublishedPort[];
   /** Its packets may have any sender. */
   readonly unguarded?: boolean;
+  /** Further addresses of its link, good on this link only. */
+  readonly linkLocal?: readonly string[];
+  /** Its default routes lead out of the link without a gateway. */
+  readonly defaultLink?: boolean;
 }
 
 /** What a user asks of an endpoint. */
@@ -60,13 +65,24 @@ export interface EndpointRequest {
   readonly ip6?: string;
   readonly mac?: string;
   readonly unguarded?: boolean;
+  readonly linkLocal?: readonly string[];
+  /** Options of the endpoint, by their whole names; only plugins are told. */
+  readonly options?: Readonly<Record<string, string>>;
 }
+
+/** IPv4, IPv6. */
+export interface Families {
+  readonly four: boolean;
+  readonly six: boolean;
+}
+
+export const BOTH: Families = { four: true, six: true };
 
 export interface JoinOptions {
   /** 'eth0' */
   readonly interface: string;
-  /** The default routes lead through this network. */
-  readonly defaultRoute: boolean;
+  /** Which default routes lead through this network. */
+  readonly defaultRoute: Families;
 }
 
 export interface NetworkDriver {
@@ -76,17 +92,22 @@ export interface NetworkDriver {
   ensure(): Promise<void>;
   /** Errors: conflict when an address is taken, unavailable when all are. */
   allocate(containerId: string, request?: EndpointRequest): Promise<Endpoint>;
-  join(endpoint: Endpoint, gate: NetworkGate, options?: JoinOptions): Promise<void>;
-  /** Makes a joined endpoint the one that the default routes lead through. */
-  lead(endpoint: Endpoint, gate: NetworkGate): Promise<void>;
-  /** Leads ports of the host to the endpoint: all or none. Errors: conflict when one is taken. */
-  publish(endpoint: Endpoint, ports: readonly PortRequest[]): readonly PublishedPort[];
+  /** An endpoint that is another one for having joined is told by its new self. */
+  join(endpoint: Endpoint, gate: NetworkGate, options?: JoinOptions): Promise<Endpoint | undefined>;
+  /** Makes a joined endpoint the one that these default routes lead through. */
+  lead(endpoint: Endpoint, gate: NetworkGate, families?: Families): Promise<void>;
+  /** Leads ports of the host to the endpoint's addresses of these families (default both): all or none. Errors: conflict, system. */
+  publish(endpoint: Endpoint, ports: readonly PortRequest[], families?: Families): readonly PublishedPort[];
   unpublish(endpoint: Endpoint, ports: readonly PublishedPort[]): void;
+  /** `leave` needs the gate: nothing of the link is on the host. */
+  readonly leavesFromInside?: boolean;
   /** Takes the link out of a namespace that lives on. */
-  leave(endpoint: Endpoint): Promise<void>;
+  leave(endpoint: Endpoint, gate?: NetworkGate): Promise<void>;
   release(endpoint: Endpoint): Promise<void>;
   /** Tells the driver at start-up which endpoints are alive; everything else of this driver is removed. */
   restore(alive: readonly Endpoint[]): Promise<void>;
+  /** Asks who has a word in it whether the network may go. */
+  agreeToRemoval?(): Promise<void>;
   /** Takes the network's own things off the host. Preconditions: no endpoint is left. */
   remove(): Promise<void>;
   close(): Promise<void>;

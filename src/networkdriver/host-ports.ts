@@ -17,6 +17,12 @@ const EPHEMERAL = { first: 49_153, last: 65_535 } as const;
 export class HostPorts {
   /** Descriptor, or -1 for a protocol whose sockets cannot be bound here. */
   readonly #held = new Map<string, number>();
+  /** Whether a port's socket will listen: then ended connections must not keep the port from the next one. */
+  readonly #listens: (hostIp: string) => boolean;
+
+  constructor(listens: (hostIp: string) => boolean = () => false) {
+    this.#listens = listens;
+  }
 
   /**
    * Takes one port of the request on `hostIp`. Errors: system, in Docker's words, when it is allocated to another
@@ -40,7 +46,7 @@ export class HostPorts {
 
   #takeAny({ protocol, port }: PortRequest, hostIp: string, target: string): PublishedPort {
     if (protocol !== 'sctp') {
-      const bound = bindPort(protocol, hostIp, 0);
+      const bound = bindPort(protocol, hostIp, 0, this.#listens(hostIp));
       const taken = { protocol, hostIp, hostPort: bound.port };
       if (!this.#isAllocated(taken)) {
         this.#held.set(keyOf(taken), bound.fd);
@@ -79,7 +85,7 @@ export class HostPorts {
       return;
     }
     try {
-      this.#held.set(keyOf(port), bindPort(protocol, hostIp, hostPort).fd);
+      this.#held.set(keyOf(port), bindPort(protocol, hostIp, hostPort, this.#listens(hostIp)).fd);
     } catch (cause) {
       const why = isErrno(cause, 'EADDRINUSE')
         ? 'address already in use'
@@ -88,6 +94,12 @@ export class HostPorts {
           : String(cause);
       throw systemError(`failed to bind host port for ${shown}:${hostPort}:${target}/${protocol}: ${why}`, { cause });
     }
+  }
+
+  /** The socket that holds a port; undefined where none can. */
+  socketOf(port: PublishedPort): number | undefined {
+    const fd = this.#held.get(keyOf(port));
+    return fd === undefined || fd < 0 ? undefined : fd;
   }
 
   /** After a restart of the daemon: what leads to a running container stays, whoever may have taken the port meanwhile. */

@@ -37,7 +37,7 @@ export class PlainDriver implements NetworkDriver {
   }
 
   /** Called for a new namespace only, which the host's is not. */
-  async join(_endpoint: Endpoint, gate: NetworkGate): Promise<void> {
+  async join(_endpoint: Endpoint, gate: NetworkGate): Promise<undefined> {
     if (this.name === 'none') loopbackUp(gate);
   }
 

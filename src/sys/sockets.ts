@@ -7,7 +7,7 @@ import { Arena } from './arena.ts';
 import { call, check, must, transfer } from './call.ts';
 import { errnoNumber, SysError } from './errno.ts';
 import { ioctl } from './files.ts';
-import { IOCTL, NR, SOCKET } from './numbers.ts';
+import { IOCTL, NR, O, SOCKET } from './numbers.ts';
 
 const EAGAIN = -errnoNumber('EAGAIN');
 const EINPROGRESS = -errnoNumber('EINPROGRESS');
@@ -230,10 +230,13 @@ export function bindPort(
   protocol: 'tcp' | 'udp',
   ip: string,
   port: number,
+  listens = false,
 ): { readonly fd: number; readonly port: number } {
   const v6 = ip.includes(':');
-  const fd = socket(v6 ? SOCKET.AF_INET6 : SOCKET.AF_INET, protocol === 'tcp' ? SOCKET.STREAM : SOCKET.DGRAM);
+  const type = (protocol === 'tcp' ? SOCKET.STREAM : SOCKET.DGRAM) | (listens ? O.NONBLOCK : 0);
+  const fd = socket(v6 ? SOCKET.AF_INET6 : SOCKET.AF_INET, type);
   return closingOnError(fd, () => {
+    if (listens && protocol === 'tcp') setsockopt(fd, SOCKET.SOL_SOCKET, 2, 1); // SO_REUSEADDR
     if (v6) setsockopt(fd, 41, 26, 1); // IPPROTO_IPV6, IPV6_V6ONLY
     return { fd, port: bindSocket(fd, ip, port) };
   });

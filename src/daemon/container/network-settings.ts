@@ -74,7 +74,9 @@ export function portSummariesOf(record: ContainerRecord): PortSummary[] {
     const [port = '', type = 'tcp'] = spec.split('/');
     const own = { PrivatePort: Number(port), Type: type };
     if (hosts === null) return [own];
-    return hosts.map(({ HostIp, HostPort }) => ({ IP: HostIp, ...own, PublicPort: Number(HostPort) }));
+    return hosts.map(({ HostIp, HostPort }) =>
+      HostPort === '' ? own : { IP: HostIp, ...own, PublicPort: Number(HostPort) },
+    );
   });
 }
 

@@ -7,7 +7,7 @@ import { leavingLast, portChanges } from '#container/published-ports.ts';
 import { isRunning } from '#container/state.ts';
 import { systemError, messageOf } from '#errdefs/errors.ts';
 import type { PublishedPort } from '#networkdriver/driver.ts';
-import { judgedAsAsked } from '../network/endpoints.ts';
+import { driverOf, judgedAsAsked, leadingOf } from '../network/gateways.ts';
 import { portRequestsOf } from '../network/ports.ts';
 import type { Services } from '../services.ts';
 
@@ -23,19 +23,49 @@ export function changePorts(
   next: ContainerRecord,
   removed: readonly string[],
 ): ChangedPorts | undefined {
-  const endpoint = next.endpoints.find((one) => one.leads === true);
-  const driver = endpoint === undefined ? undefined : services.networks.get(endpoint.networkId)?.driver;
-  if (endpoint === undefined || driver === undefined || !isRunning(next.state)) return undefined;
+  if (!isRunning(next.state)) return undefined;
+  const changed = new Map<StoredEndpoint, ChangedEndpoint>();
+  const goBack = (): void => {
+    for (const one of [...changed.values()].reverse()) one.goBack();
+  };
+  // Each family may have a network of its own that leads out.
+  for (const endpoint of next.endpoints.filter(({ leads }) => leads === true)) {
+    try {
+      const one = changeEndpoint(services, next, endpoint, removed);
+      if (one !== undefined) changed.set(endpoint, one);
+    } catch (error) {
+      goBack();
+      throw error;
+    }
+  }
+  if (changed.size === 0) return undefined;
+  return { endpoints: next.endpoints.map((one) => changed.get(one)?.endpoint ?? one), goBack };
+}
+
+interface ChangedEndpoint {
+  readonly endpoint: StoredEndpoint;
+  readonly goBack: () => void;
+}
+
+function changeEndpoint(
+  services: Services,
+  next: ContainerRecord,
+  endpoint: StoredEndpoint,
+  removed: readonly string[],
+): ChangedEndpoint | undefined {
+  const driver = driverOf(services, endpoint);
+  if (driver === undefined) return undefined;
+  const families = leadingOf(endpoint);
   const requests = judgedAsAsked(services, next, endpoint, portRequestsOf(next));
   const { kept, gone, added } = portChanges(requests, leavingLast(endpoint.ports ?? [], removed));
   if (gone.length === 0 && added.length === 0) return undefined;
   driver.unpublish(endpoint, gone);
   const publishBack = (): void => {
-    driver.publish(endpoint, gone.map(asBefore));
+    driver.publish(endpoint, gone.map(asBefore), families);
   };
   let ports: readonly PublishedPort[];
   try {
-    ports = driver.publish(endpoint, added);
+    ports = driver.publish(endpoint, added, families);
   } catch (cause) {
     publishBack();
     throw systemError(`driver failed programming external connectivity on endpoint ${next.name}: ${messageOf(cause)}`, {
@@ -43,7 +73,7 @@ export function changePorts(
     });
   }
   return {
-    endpoints: next.endpoints.map((one) => (one === endpoint ? { ...one, ports: [...kept, ...ports] } : one)),
+    endpoint: { ...endpoint, ports: [...kept, ...ports] },
     goBack: () => {
       driver.unpublish(endpoint, ports);
       publishBack();

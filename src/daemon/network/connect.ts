@@ -1,13 +1,14 @@
 /** connect and disconnect, of containers that run and of those that do not. */
 import type { EndpointSettings } from '#api/types/network.ts';
 import type { NetworkWish } from '#container/network-wish.ts';
-import type { ContainerRecord } from '#container/record.ts';
+import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import { wishOf } from '#container/network-wish.ts';
 import { isRunning } from '#container/state.ts';
 import { containerOfMode } from '#container/validate.ts';
 import { conflict, forbidden, invalidParameter } from '#errdefs/errors.ts';
 import { ROUTE_SOCKET, socketsInside } from '#libcontainer/namespaces/inside.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
+import type { NetworkDriver } from '#networkdriver/driver.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { log } from '#pkg/log/log.ts';
 import { Rollback } from '#pkg/rollback/rollback.ts';
@@ -18,7 +19,8 @@ import { publishNetworkEvent } from '../container/event.ts';
 import { rewriteFiles } from '../container/generated-files.ts';
 import { containerDirectory } from '../container/paths.ts';
 import type { Services } from '../services.ts';
-import { allocateEndpoint, gatewayEndpoint, publishPorts } from './endpoints.ts';
+import { allocateEndpoint, joinEndpoint } from './endpoints.ts';
+import { gatewaysOf, moveGateways } from './gateways.ts';
 import { linkedHosts } from './links.ts';
 import { isServed } from './name-service.ts';
 import { isPredefined } from './names.ts';
@@ -82,32 +84,28 @@ async function joinRunning(services: Services, held: Held, network: Network, wis
     onUndoFailed: (step, err) =>
       log.error('undo failed', { job: 'network.connect', container: held.record.id, step, err }),
   });
-  const index = firstFreeInterface(held.record.endpoints.map((endpoint) => endpoint.interface ?? ''));
-  let endpoint = await allocateEndpoint(services, held.record, { name, wish, index }, undo);
-  const record = { ...held.record, networks: { ...held.record.networks, [name]: wish } };
   const before = held.record.endpoints;
-  const leads = gatewayEndpoint(record, before) === undefined && gatewayEndpoint(record, [endpoint]) !== undefined;
+  const taken = before.map((endpoint) => endpoint.interface ?? '');
+  const record = { ...held.record, networks: { ...held.record.networks, [name]: wish } };
+  let endpoint = await allocateEndpoint(services, record, { name, wish, taken }, undo);
+  const gateways = gatewaysOf(record, [...before, endpoint]);
+  const { pid } = record.state;
   undo.defer('take the egress policy back', async () => services.egress.apply(services, held.record, before));
   services.egress.apply(services, record, [...before, endpoint], [endpoint]);
-  await inside(held.record.state.pid, async (gate) => {
-    undo.defer('take the link back', () => network.driver.leave(endpoint));
-    await network.driver.join(endpoint, gate, { interface: endpoint.interface ?? '', defaultRoute: leads });
+  await inside(pid, async (gate) => {
+    undo.defer('take the link back', () => leaveRunning(network.driver, endpoint, pid));
+    endpoint = await joinEndpoint(services, record, endpoint, { gateways, gate });
   });
   failpoint('connect.joined');
-  if (leads) endpoint = { ...publishPorts(services, record, endpoint, undo), leads };
-  held.update({ networks: record.networks, endpoints: [...record.endpoints, endpoint] });
+  const joined = { ...record, endpoints: [...before, endpoint] };
+  const endpoints = await moveGateways(services, joined, (work) => inside(pid, work), undo);
+  held.update({ networks: record.networks, endpoints });
   failpoint('connect.recorded');
   undo.commit();
   if (!isServed(services, held.record, before)) services.names.serveRunning(services, held.record);
   services.names.refresh(services, held.record);
   refreshFiles(services, held.record);
   publishNetworkEvent(services, held.record, endpoint, 'connect');
-}
-
-function firstFreeInterface(taken: readonly string[]): number {
-  let index = 0;
-  while (taken.includes(`eth${index}`)) index++;
-  return index;
 }
 
 /** Works in the namespace of a running container by a socket that was made there. */
@@ -123,6 +121,12 @@ async function inside(pid: number, work: (gate: NetworkGate) => Promise<void>): 
   } finally {
     close(namespace);
   }
+}
+
+function leaveRunning(driver: NetworkDriver, endpoint: StoredEndpoint, pid: number): Promise<void> {
+  return driver.leavesFromInside === true
+    ? inside(pid, (gate) => driver.leave(endpoint, gate))
+    : driver.leave(endpoint);
 }
 
 export async function disconnectNetwork(
@@ -149,10 +153,10 @@ export async function disconnectNetwork(
     held.update({ networks, endpoints: record.endpoints.filter((one) => one !== endpoint) });
     failpoint('disconnect.recorded');
     network.driver.unpublish(endpoint, endpoint.ports ?? []);
-    await network.driver.leave(endpoint);
+    await leaveRunning(network.driver, endpoint, record.state.pid);
     services.egress.apply(services, held.record, held.record.endpoints);
     await network.driver.release(endpoint);
-    await moveGateway(services, held);
+    await moveAway(services, held);
     if (!isServed(services, held.record, held.record.endpoints)) services.names.end(record.id);
     services.names.refresh(services, held.record);
     refreshFiles(services, held.record);
@@ -160,19 +164,15 @@ export async function disconnectNetwork(
   });
 }
 
-/** The default route went with its network: another one leads out now, and takes the ports over. */
-async function moveGateway(services: Services, held: Held): Promise<void> {
+/** The default routes went with their network: another one leads out now, and takes the ports over. */
+async function moveAway(services: Services, held: Held): Promise<void> {
   const { record } = held;
-  const next = gatewayEndpoint(record, record.endpoints);
-  if (next === undefined || (next.ports ?? []).length > 0 || record.endpoints.some((e) => e.leads === true)) return;
   await using undo = new Rollback({
     onUndoFailed: (step, err) =>
       log.error('undo failed', { job: 'network.disconnect', container: record.id, step, err }),
   });
-  const driver = services.networks.get(next.networkId)?.driver;
-  await inside(record.state.pid, async (gate) => driver?.lead(next, gate));
-  const leading = { ...publishPorts(services, record, next, undo), leads: true };
-  held.update({ endpoints: record.endpoints.map((endpoint) => (endpoint === next ? leading : endpoint)) });
+  const endpoints = await moveGateways(services, record, (work) => inside(record.state.pid, work), undo);
+  held.update({ endpoints });
   undo.commit();
 }
 

@@ -1,13 +1,19 @@
 /** Creates a network: everything is chosen and checked, recorded, and then made on the host. */
 import { randomBytes } from 'node:crypto';
-import type { IpamPool, NetworkCreateRequest, NetworkCreateResponse } from '#api/types/network.ts';
-import { conflict, forbidden, invalidParameter, notFound, notImplemented } from '#errdefs/errors.ts';
+import type { Ipam, IpamPool, NetworkCreateRequest, NetworkCreateResponse } from '#api/types/network.ts';
+import { conflict, forbidden, invalidParameter, notImplemented } from '#errdefs/errors.ts';
+import { directOptionsOf } from '#networkdriver/direct/options.ts';
+import { findPlugin } from '#networkdriver/remote/find.ts';
+import { IpamPlugin, type PluginPool } from '#networkdriver/remote/ipam.ts';
 import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
+import { log } from '#pkg/log/log.ts';
+import { Rollback } from '#pkg/rollback/rollback.ts';
 import type { Services } from '../services.ts';
-import { completeIpam } from './ipam.ts';
+import { isDirect } from './drivers.ts';
+import { completeIpam, type IpamContext } from './ipam.ts';
 import { isPredefined } from './names.ts';
-import { bridgeNameOf, checkBridgeOptions, OPTION } from './options.ts';
+import { bridgeNameOf, checkBridgeOptions, checkCommonOptions, flagOption, OPTION } from './options.ts';
 import type { NetworkRecord } from './record.ts';
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
@@ -17,29 +23,40 @@ export async function createNetwork(services: Services, request: NetworkCreateRe
   const { Name: name } = request;
   checkRequest(request);
   if (networks.byName(name) !== undefined) throw conflict(`network with name ${name} already exists`);
-  const options = { ...services.settings.networkOptions['bridge'], ...request.Options };
-  checkBridgeOptions(options);
-  const enableIPv6 = request.EnableIPv6;
-  const ipam = completeIpam(
-    { ...request.IPAM, Driver: request.IPAM.Driver === '' ? 'default' : request.IPAM.Driver },
-    { ipv6: enableIPv6, choose: networks.choose, taken: takenPools(services) },
-  );
+  const driver = ['', 'default'].includes(request.Driver) ? 'bridge' : request.Driver;
+  const options = { ...services.settings.networkOptions[driver], ...request.Options };
+  checkCommonOptions(options);
+  if (driver === 'bridge') checkBridgeOptions(options, request.Internal);
+  else if (isDirect(driver)) directOptionsOf(driver, options);
+  else await findPlugin(driver, 'NetworkDriver');
+  const enableIPv4 = request.EnableIPv4 && flagOption(options, OPTION.enableIpv4, true);
+  const enableIPv6 = request.EnableIPv6 || flagOption(options, OPTION.enableIpv6, false);
+  if (!enableIPv4 && !enableIPv6) throw invalidParameter('IPv4 or IPv6 must be enabled');
+  await using undo = new Rollback({
+    onUndoFailed: (step, err) => log.error('undo failed', { job: 'network.create', network: name, step, err }),
+  });
+  const context = { ipv4: enableIPv4, ipv6: enableIPv6, choose: networks.choose, taken: takenPools(services) };
+  const { ipam, pools } = await ipamOf(request.IPAM, context, undo);
+  if (pools === undefined && driver === 'bridge' && (ipam.Config ?? []).length === 0) {
+    throw invalidParameter('a bridge network needs addresses: IPAM driver "null" gives none');
+  }
   const record: NetworkRecord = {
     id: randomBytes(32).toString('hex'),
     name,
     createdAt: rfc3339(nowNs()),
-    driver: 'bridge',
-    enableIPv4: true,
+    driver,
+    enableIPv4,
     enableIPv6,
     internal: request.Internal,
     attachable: request.Attachable,
     options,
     labels: request.Labels ?? {},
     ipam,
+    ...(pools === undefined ? {} : { pools }),
     userSubnets: (request.IPAM.Config ?? []).flatMap((pool) => pool.Subnet ?? []),
     removing: false,
   };
-  checkBridgeName(services, record);
+  if (driver === 'bridge') checkBridgeName(services, record);
   const network = await networks.add(record);
   try {
     services.egress.applyNetwork(services, record);
@@ -47,6 +64,7 @@ export async function createNetwork(services: Services, request: NetworkCreateRe
     await networks.remove(network).gone;
     throw error;
   }
+  undo.commit();
   failpoint('network.made');
   services.events.publish({
     type: 'network',
@@ -55,6 +73,22 @@ export async function createNetwork(services: Services, request: NetworkCreateRe
     attributes: { name, type: record.driver },
   });
   return { Id: record.id, Warning: '' };
+}
+
+async function ipamOf(
+  asked: Ipam,
+  context: IpamContext,
+  undo: Rollback,
+): Promise<{ readonly ipam: Ipam; readonly pools?: readonly PluginPool[] }> {
+  const driver = asked.Driver === '' ? 'default' : asked.Driver;
+  const ipam = { ...asked, Driver: driver };
+  if (driver === 'default') return { ipam: completeIpam(ipam, context) };
+  if (driver === 'null') return { ipam: { ...ipam, Config: [] } };
+  await findPlugin(driver, 'IpamDriver');
+  const plugin = new IpamPlugin(driver);
+  const { config, pools } = await plugin.requestPools(ipam, context);
+  undo.defer('release the pools', () => plugin.releasePools(pools));
+  return { ipam: { ...ipam, Config: config }, pools };
 }
 
 function checkRequest(request: NetworkCreateRequest): void {
@@ -66,16 +100,11 @@ function checkRequest(request: NetworkCreateRequest): void {
   }
   if (request.Ingress) throw notImplemented('Ingress is not supported: it belongs to swarm');
   if (request.Scope !== '' && request.Scope !== 'local') throw forbidden('This node is not a swarm manager.');
-  if (!request.EnableIPv4) throw notImplemented('EnableIPv4: networks without IPv4 are not supported yet');
   if (driver === 'overlay')
     throw forbidden(
       'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.',
     );
   if (['host', 'null'].includes(driver)) throw forbidden(`only one instance of "${driver}" network is allowed`);
-  if (['macvlan', 'ipvlan'].includes(driver)) throw notImplemented(`network driver "${driver}" is not supported yet`);
-  if (!['', 'bridge', 'default'].includes(driver)) {
-    throw notFound(`plugin "${driver}" not found`);
-  }
 }
 
 /** A bridge that somebody made by hand may be used; one of another network may not. */
@@ -83,7 +112,10 @@ function checkBridgeName(services: Services, record: NetworkRecord): void {
   const name = bridgeNameOf(record);
   const taken = [
     services.bridge()?.name,
-    ...services.networks.userNetworks().map((other) => bridgeNameOf(other.record)),
+    ...services.networks
+      .userNetworks()
+      .filter((other) => other.record.driver === 'bridge')
+      .map((other) => bridgeNameOf(other.record)),
   ];
   if (taken.includes(name)) {
     throw forbidden(

@@ -7,7 +7,7 @@ import { egressOf } from '#container/network-policy.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
 import { type Denial, DenialListener } from '#libcontainer/firewall/denials.ts';
 import { type EgressPolicy, judgesNames } from '#libcontainer/firewall/egress-policy.ts';
-import type { Firewall } from '#libcontainer/firewall/firewall.ts';
+import type { Rules } from '#libcontainer/firewall/firewall.ts';
 import type { FirewallEgress } from '#libcontainer/firewall/egress-text.ts';
 import { linkLocalOf } from '#networkdriver/bridge-endpoint.ts';
 import type { EgressView } from '#networkdriver/dns/egress.ts';
@@ -49,14 +49,14 @@ export function policiesOf(
 }
 
 export class Egress implements EgressControl {
-  readonly #firewall: () => Firewall;
+  readonly #firewall: () => Rules;
   /** Of containers and networks whose policies are in force. */
   readonly #inForce = new Set<string>();
   readonly #told = new Map<string, number>();
   #listener: DenialListener | undefined;
 
   /** `firewall` is asked for with the first policy. */
-  constructor(firewall: () => Firewall) {
+  constructor(firewall: () => Rules) {
     this.#firewall = firewall;
   }
 

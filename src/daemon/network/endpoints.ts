@@ -2,19 +2,22 @@
  * The endpoints of one container through a start: which networks it wants, their endpoints in order (eth0 first), the
  * default route, published ports, and their release.
  */
-import { egressOf, isUnguarded, publishPolicyOf } from '#container/network-policy.ts';
+import { egressOf, isUnguarded } from '#container/network-policy.ts';
 import type { NetworkWish } from '#container/network-wish.ts';
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import { containerOfMode } from '#container/validate.ts';
-import { invalidParameter, messageOf, notFound, systemError } from '#errdefs/errors.ts';
+import { interfaceNameOf, sysctlsOf } from '#container/endpoint-options.ts';
+import { invalidParameter, messageOf, notFound } from '#errdefs/errors.ts';
+import { writeSysctlsInside } from '#libcontainer/namespaces/inside.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
 import { log } from '#pkg/log/log.ts';
-import type { PortRequest } from '#networkdriver/driver.ts';
 import type { Rollback } from '#pkg/rollback/rollback.ts';
 import type { Services } from '../services.ts';
 import { networkNameOf } from '../container/event.ts';
+import { driverOf, familiesOf, type Gateways, gatewaysOf, publishPorts } from './gateways.ts';
+import { nextInterface, wantedInterfaces } from './interfaces.ts';
 import { isPredefined } from './names.ts';
-import { portRequestsOf } from './ports.ts';
+import type { NetworkRecord } from './record.ts';
 import type { Network } from './registry.ts';
 
 /** The networks that a container is to be on, by name; eth0's first. */
@@ -41,8 +44,12 @@ export async function allocateEndpoints(
   undo: Rollback,
 ): Promise<StoredEndpoint[]> {
   const endpoints: StoredEndpoint[] = [];
-  for (const [name, wish] of wishesOf(record)) {
-    endpoints.push(await allocateEndpoint(services, record, { name, wish, index: endpoints.length }, undo));
+  const wishes = wishesOf(record);
+  const wanted = wantedInterfaces(wishes.map(([, wish]) => wish));
+  for (const [name, wish] of wishes) {
+    const own = interfaceNameOf(wish.driverOpts);
+    const taken = [...wanted.filter((other) => other !== own), ...endpoints.map((one) => one.interface ?? '')];
+    endpoints.push(await allocateEndpoint(services, record, { name, wish, taken }, undo));
   }
   return endpoints;
 }
@@ -50,22 +57,25 @@ export async function allocateEndpoints(
 export async function allocateEndpoint(
   services: Services,
   record: ContainerRecord,
-  { name, wish, index }: { readonly name: string; readonly wish: NetworkWish; readonly index: number },
+  asked: { readonly name: string; readonly wish: NetworkWish; readonly taken: readonly string[] },
   undo: Rollback,
 ): Promise<StoredEndpoint> {
+  const { name, wish, taken } = asked;
   const { record: network, driver } = networkFor(services, record, name, wish);
-  checkAddresses(network.name, network.userSubnets, wish);
+  checkAddresses(network, wish);
   const endpoint = await driver.allocate(record.id, {
     ...(wish.ip === '' ? {} : { ip: wish.ip }),
     ...(wish.ip6 === '' ? {} : { ip6: wish.ip6 }),
     ...(wish.mac === '' ? {} : { mac: wish.mac }),
     ...(unguarded(record, network.options) ? { unguarded: true } : {}),
+    ...(wish.linkLocal === undefined ? {} : { linkLocal: wish.linkLocal }),
+    ...(wish.driverOpts === null ? {} : { options: wish.driverOpts }),
   });
   undo.defer(`release endpoint of ${network.name}`, () => driver.release(endpoint));
   return {
     ...endpoint,
     network: network.name,
-    ...(endpoint.interface === undefined ? {} : { interface: `eth${index}` }),
+    ...(endpoint.interface === undefined ? {} : { interface: nextInterface(network, wish, taken) }),
   };
 }
 
@@ -75,7 +85,7 @@ function unguarded({ config }: ContainerRecord, options: Readonly<Record<string,
   return egressOf(config.Labels) === undefined && egressOf(options) === undefined;
 }
 
-function checkAddresses(name: string, userSubnets: readonly string[], { ip, ip6 }: NetworkWish): void {
+function checkAddresses({ name, userSubnets }: NetworkRecord, { ip, ip6 }: NetworkWish): void {
   if (ip === '' && ip6 === '') return;
   if (isPredefined(name)) {
     throw invalidParameter('user specified IP address is supported on user defined networks only');
@@ -91,17 +101,6 @@ function checkAddresses(name: string, userSubnets: readonly string[], { ip, ip6 
   }
 }
 
-/** The endpoint that the default route leads through: by priority, then by name, as with Docker. */
-export function gatewayEndpoint(
-  record: ContainerRecord,
-  endpoints: readonly StoredEndpoint[],
-): StoredEndpoint | undefined {
-  const priority = (endpoint: StoredEndpoint): number => record.networks[endpoint.network]?.gwPriority ?? 0;
-  return endpoints
-    .filter(({ address }) => address !== undefined && address.gateway !== '')
-    .sort((a, b) => priority(b) - priority(a) || (a.network < b.network ? -1 : 1))[0];
-}
-
 /** At the gate: links, addresses, routes, then ports. Returns the endpoints with what was published. */
 export async function joinEndpoints(
   services: Services,
@@ -112,53 +111,47 @@ export async function joinEndpoints(
 ): Promise<StoredEndpoint[]> {
   undo.defer('end egress policy', async () => services.egress.end(record.id));
   services.egress.apply(services, record, endpoints, endpoints);
-  const leading = gatewayEndpoint(record, endpoints);
-  for (const endpoint of endpoints) {
-    const { interface: name = '' } = endpoint;
-    await driverOf(services, endpoint)?.join(endpoint, gate, { interface: name, defaultRoute: endpoint === leading });
-  }
+  const gateways = gatewaysOf(record, endpoints);
+  const joined: StoredEndpoint[] = [];
+  for (const endpoint of endpoints) joined.push(await joinEndpoint(services, record, endpoint, { gateways, gate }));
   undo.defer('end name service', async () => services.names.end(record.id));
-  services.names.serve(services, record, endpoints, gate.namespace);
-  if (leading === undefined) return [...endpoints];
-  const published = { ...publishPorts(services, record, leading, undo), leads: true };
-  return endpoints.map((endpoint) => (endpoint === leading ? published : endpoint));
+  services.names.serve(services, record, joined, gate.namespace);
+  // A plugin tells its gateway when it has been joined.
+  const changed = joined.some((endpoint, index) => endpoint !== endpoints[index]);
+  const leading = changed ? gatewaysOf(record, joined) : gateways;
+  for (const endpoint of changed ? joined : []) {
+    const families = familiesOf(leading, endpoint);
+    if (families.four || families.six) await driverOf(services, endpoint)?.lead(endpoint, gate, families);
+  }
+  return joined.map((endpoint) =>
+    publishPorts(services, record, endpoint, { families: familiesOf(leading, endpoint), undo }),
+  );
 }
 
-export function publishPorts(
+export async function joinEndpoint(
   services: Services,
   record: ContainerRecord,
   endpoint: StoredEndpoint,
-  undo: Rollback,
-): StoredEndpoint {
-  const driver = driverOf(services, endpoint);
-  const requests = judgedAsAsked(services, record, endpoint, portRequestsOf(record));
-  if (requests.length === 0 || driver === undefined) return endpoint;
+  { gateways, gate }: { readonly gateways: Gateways; readonly gate: NetworkGate },
+): Promise<StoredEndpoint> {
+  const { interface: name = '' } = endpoint;
+  const defaultRoute = familiesOf(gateways, endpoint);
+  const changed = await driverOf(services, endpoint)?.join(endpoint, gate, { interface: name, defaultRoute });
+  setInterfaceSysctls(record, endpoint, gate.namespace);
+  return changed === undefined ? endpoint : { ...endpoint, ...changed };
+}
+
+/** Errors: invalid-parameter for one that the kernel does not take. */
+function setInterfaceSysctls(record: ContainerRecord, endpoint: StoredEndpoint, namespace: number): void {
+  const options = record.networks[endpoint.network]?.driverOpts ?? null;
+  if (options === null || endpoint.interface === undefined) return;
+  const entries = sysctlsOf(options, endpoint.interface);
+  if (entries.length === 0) return;
   try {
-    const ports = driver.publish(endpoint, requests);
-    undo.defer('take published ports back', async () => driver.unpublish(endpoint, ports));
-    return { ...endpoint, ports };
+    writeSysctlsInside(namespace, entries);
   } catch (cause) {
-    throw systemError(
-      `driver failed programming external connectivity on endpoint ${record.name} (${endpoint.id}): ${messageOf(cause)}`,
-      { cause },
-    );
+    throw invalidParameter(`Cannot set sysctls of "${endpoint.interface}": ${messageOf(cause)}`, { cause });
   }
-}
-
-/** By the publish-policy of the container, its network, or the daemon. */
-export function judgedAsAsked(
-  services: Pick<Services, 'networks' | 'settings'>,
-  record: ContainerRecord,
-  endpoint: StoredEndpoint,
-  requests: readonly PortRequest[],
-): readonly PortRequest[] {
-  const options = services.networks.get(endpoint.networkId)?.record.options;
-  const policy = publishPolicyOf(services.settings.publishPolicy, record.config.Labels, options);
-  return policy === 'docker' ? requests : requests.map((request) => ({ ...request, judged: true }));
-}
-
-function driverOf(services: Services, endpoint: StoredEndpoint): Network['driver'] | undefined {
-  return services.networks.get(endpoint.networkId)?.driver;
 }
 
 function endEgress(services: Services, record: ContainerRecord): void {

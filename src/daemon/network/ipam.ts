@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { isIPv4, isIPv6 } from 'node:net';
 import type { Ipam, IpamPool } from '#api/types/network.ts';
-import { forbidden, invalidParameter, notFound } from '#errdefs/errors.ts';
+import { forbidden, invalidParameter } from '#errdefs/errors.ts';
 import {
   contains,
   contains6,
@@ -19,6 +19,7 @@ import {
 } from '#libcontainer/netlink/ip.ts';
 
 export interface IpamContext {
+  readonly ipv4: boolean;
   readonly ipv6: boolean;
   /** Pools of all other networks. */
   readonly taken: readonly IpamPool[];
@@ -29,9 +30,6 @@ export interface IpamContext {
 const ULA_PREFIX_LENGTH = 64;
 
 export function completeIpam(ipam: Ipam, context: IpamContext): Ipam {
-  if (ipam.Driver !== 'default') {
-    throw notFound(`plugin "${ipam.Driver}" not found`);
-  }
   const asked = (ipam.Config ?? []).map((pool) => checkedPool(pool, context));
   const fours = asked.filter((pool) => isFour(pool));
   const sixes = asked.filter((pool) => !isFour(pool));
@@ -40,9 +38,14 @@ export function completeIpam(ipam: Ipam, context: IpamContext): Ipam {
   if (sixes.length > 0 && !context.ipv6) {
     throw invalidParameter('invalid network config:\ninvalid subnet: IPv6 has not been enabled for this network');
   }
-  const four = fours[0] ?? { Subnet: subnetText(context.choose(takenFours(context.taken))) };
+  if (fours.length > 0 && !context.ipv4) {
+    throw invalidParameter('invalid network config:\ninvalid subnet: IPv4 has not been enabled for this network');
+  }
+  const four = context.ipv4
+    ? (fours[0] ?? { Subnet: subnetText(context.choose(takenFours(context.taken))) })
+    : undefined;
   const six = sixes[0] ?? (context.ipv6 ? { Subnet: localSubnet6() } : undefined);
-  return { ...ipam, Config: [withGateway(four), ...(six === undefined ? [] : [withGateway(six)])] };
+  return { ...ipam, Config: [four, six].filter((pool) => pool !== undefined).map(withGateway) };
 }
 
 const isFour = (pool: IpamPool): boolean => !(pool.Subnet ?? '').includes(':');

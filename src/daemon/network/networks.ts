@@ -27,7 +27,14 @@ function describe(services: Wanted, { record }: Network, withContainers: boolean
     IPAM:
       bridge === undefined
         ? { ...record.ipam, Config: isPredefined(record.name) ? null : record.ipam.Config }
-        : { Driver: 'default', Options: null, Config: [{ Subnet: bridge.subnet, Gateway: bridge.gateway }] },
+        : {
+            Driver: 'default',
+            Options: null,
+            Config: [
+              { Subnet: bridge.subnet, Gateway: bridge.gateway },
+              ...(bridge.ipv6 === undefined ? [] : [{ Subnet: bridge.ipv6.subnet, Gateway: bridge.ipv6.gateway }]),
+            ],
+          },
     Internal: record.internal,
     Attachable: record.attachable,
     Ingress: false,
@@ -109,15 +116,9 @@ function testOf(services: Wanted, key: string, values: readonly string[]): Test 
 const hasLabel = (labels: Readonly<Record<string, string>>, wanted: string): boolean =>
   matchesLabels(new Map([['label', [wanted]]]), labels);
 
-/** No container, running or not, is meant to be on it. */
-function isUnused(services: Wanted, network: { readonly Name: string; readonly Id: string }): boolean {
-  return !services.containers
-    .all()
-    .some((record) =>
-      Object.entries(record.networks).some(
-        ([name, { networkId }]) => networkId === network.Id || (networkId === '' && name === network.Name),
-      ),
-    );
+/** No running container is on it: as dockerd counts. */
+function isUnused(services: Wanted, network: { readonly Id: string }): boolean {
+  return Object.keys(endpointsOn(services, network.Id)).length === 0;
 }
 
 /** By id, unique prefix or name. Errors: not-found. */
@@ -126,7 +127,7 @@ export function inspectNetwork(services: Wanted, reference: string): NetworkInsp
 }
 
 /** Errors: not-found; forbidden for one that is in use or there from the start. */
-export function removeNetwork(services: Services, reference: string): void {
+export async function removeNetwork(services: Services, reference: string): Promise<void> {
   const network = services.networks.resolve(reference);
   const { id, name, driver } = network.record;
   if (isPredefined(name)) throw forbidden(`${name} is a pre-defined network and cannot be removed`);
@@ -136,6 +137,7 @@ export function removeNetwork(services: Services, reference: string): void {
   if (active.length > 0) {
     throw forbidden(`error while removing network: network ${name} has active endpoints (${active.join(', ')})`);
   }
+  await network.driver.agreeToRemoval?.();
   services.egress.end(id);
   const { gone } = services.networks.remove(network);
   // The kernel takes its time for the bridge; a start of the daemon finishes what is cut off.
@@ -143,14 +145,14 @@ export function removeNetwork(services: Services, reference: string): void {
   services.events.publish({ type: 'network', action: 'destroy', id, attributes: { name, type: driver } });
 }
 
-export function pruneNetworks(services: Services, filters: Filters): NetworkPruneReport {
+export async function pruneNetworks(services: Services, filters: Filters): Promise<NetworkPruneReport> {
   const tests = [...filters].map(([key, values]) => pruneTestOf(key, values));
   const deleted: string[] = [];
   for (const network of services.networks.userNetworks()) {
     const shown = describe(services, network, false);
     if (!isUnused(services, shown) || !tests.every((test) => test(shown))) continue;
     try {
-      removeNetwork(services, shown.Id);
+      await removeNetwork(services, shown.Id);
       deleted.push(shown.Name);
     } catch (err) {
       if (!(err instanceof BerthError)) throw err;

@@ -1,16 +1,14 @@
 /** Makes the drivers of networks from their records. */
 import type { DaemonConfig } from '#config/daemon-config.ts';
-import type { NetworkDefaults } from '#config/network-defaults.ts';
-import { notImplemented } from '#errdefs/errors.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
-import type { Firewall } from '#libcontainer/firewall/firewall.ts';
-import { subnet6Of, subnetOf } from '#libcontainer/netlink/ip.ts';
-import { BridgeDriver, type BridgeFacts, type BridgeOptions } from '#networkdriver/bridge.ts';
+import { type Rules, tableNameOf } from '#libcontainer/firewall/firewall.ts';
+import { BridgeDriver } from '#networkdriver/bridge.ts';
+import type { BridgeFacts } from '#networkdriver/bridge-options.ts';
 import { BridgeHost } from '#networkdriver/bridge-host.ts';
-import type { NetworkDriver } from '#networkdriver/driver.ts';
 import { PlainDriver } from '#networkdriver/plain.ts';
+import { defaultBridgeOptions } from './default-bridge.ts';
+import { makeDriver } from './drivers.ts';
 import { networkIdOf } from './names.ts';
-import { bridgeNameOf, flagOption, OPTION } from './options.ts';
 import type { NetworkRecord } from './record.ts';
 import { type Network, Networks } from './registry.ts';
 
@@ -19,7 +17,7 @@ export interface OpenNetworks {
   /** The default bridge as it is now; undefined with `--bridge none`. */
   readonly bridge: () => BridgeFacts | undefined;
   /** Of all bridges; made when it is first asked for. */
-  readonly firewall: () => Firewall;
+  readonly firewall: () => Rules;
   close(): Promise<void>;
 }
 
@@ -34,8 +32,11 @@ export function openNetworks(options: {
   const { config, suffix, db, startedAt } = options;
   // Loading libnftables is not needed by a daemon without bridges.
   let shared: BridgeHost | undefined;
+  const { networkDefaults: defaults } = config;
   const host = (): BridgeHost => {
-    shared ??= new BridgeHost(suffix, config.networkDefaults.pools);
+    const { pools, iptables, ip6tables, directRouting, acceptMark } = defaults;
+    const policy = { ip6: ip6tables, directRouting, ...(acceptMark === '' ? {} : { acceptMark }) };
+    shared ??= new BridgeHost(suffix, pools, iptables ? policy : 'none');
     shared.repaired = options.repaired;
     return shared;
   };
@@ -46,19 +47,29 @@ export function openNetworks(options: {
   const first = [plain('host'), plain('none')];
   let bridge: BridgeDriver | undefined;
   if (config.bridge !== 'none') {
+    const name = config.bridge ?? (suffix === undefined ? 'berth0' : `berth-${suffix}`);
     bridge = new BridgeDriver({
       networkId: networkIdOf('bridge'),
       host: host(),
-      bridge: config.bridge ?? (suffix === undefined ? 'berth0' : `berth-${suffix}`),
+      bridge: name,
       given: config.bridge !== undefined,
       ...(config.bip === undefined ? {} : { bip: config.bip }),
-      ...defaultBridgeOptions(config.networkDefaults),
+      ...defaultBridgeOptions(defaults, name),
     });
-    first.unshift({ record: predefined('bridge', 'bridge', startedAt), driver: bridge });
+    first.unshift({
+      record: { ...predefined('bridge', 'bridge', startedAt), enableIPv6: defaults.ipv6 },
+      driver: bridge,
+    });
   }
-  const networks = new Networks({
+  const context = {
+    host,
+    defaults,
+    owner: tableNameOf(suffix),
+    drivers: () => networks.all().map(({ driver }) => driver),
+  };
+  const networks: Networks = new Networks({
     db,
-    make: (record) => driverOf(record, host, config.networkDefaults),
+    make: (record) => makeDriver(record, context),
     choose: (taken) => host().chooseSubnet(taken),
     predefined: first,
   });
@@ -88,55 +99,5 @@ function predefined(name: string, driver: string, createdAt: string): NetworkRec
     ipam: { Driver: 'default', Options: null, Config: [] },
     userSubnets: [],
     removing: false,
-  };
-}
-
-/** Keys of daemon.json that are about the default bridge. */
-function defaultBridgeOptions(defaults: NetworkDefaults): Partial<BridgeOptions> {
-  const { interContainer, masquerade, hostBinding, mtu, fixedCidr, ipForward } = defaults;
-  return {
-    interContainer,
-    masquerade,
-    hostBinding,
-    keepForwarding: !ipForward,
-    ...(mtu === undefined ? {} : { mtu }),
-    ...(fixedCidr === '' ? {} : { range: subnetOf(fixedCidr) }),
-  };
-}
-
-function driverOf(record: NetworkRecord, host: () => BridgeHost, defaults: NetworkDefaults): NetworkDriver {
-  if (record.driver !== 'bridge') throw notImplemented(`network driver "${record.driver}" is not supported`);
-  return new BridgeDriver({ ...bridgeOptionsOf(record), keepForwarding: !defaults.ipForward, host: host() });
-}
-
-function bridgeOptionsOf(record: NetworkRecord): BridgeOptions {
-  const { options, ipam, internal } = record;
-  const pools = ipam.Config ?? [];
-  const four = pools.find((pool) => !(pool.Subnet ?? '').includes(':'));
-  const six = pools.find((pool) => (pool.Subnet ?? '').includes(':'));
-  const mtu = options[OPTION.mtu];
-  const reserved = (pool: typeof four) => Object.values(pool?.AuxiliaryAddresses ?? {});
-  return {
-    networkId: record.id,
-    bridge: bridgeNameOf(record),
-    given: false,
-    bip: `${four?.Gateway ?? ''}/${(four?.Subnet ?? '').split('/')[1] ?? ''}`,
-    internal,
-    reserved: reserved(four),
-    interContainer: flagOption(options, OPTION.interContainer, true),
-    masquerade: flagOption(options, OPTION.masquerade, true),
-    hostBinding: options[OPTION.hostBinding] ?? '',
-    ...(mtu === undefined ? {} : { mtu: Number(mtu) }),
-    ...(four?.IPRange === undefined ? {} : { range: subnetOf(four.IPRange) }),
-    ...(six?.Subnet === undefined
-      ? {}
-      : {
-          ipv6: {
-            subnet: subnet6Of(six.Subnet),
-            gateway: six.Gateway ?? '',
-            reserved: reserved(six),
-            ...(six.IPRange === undefined ? {} : { range: subnet6Of(six.IPRange) }),
-          },
-        }),
   };
 }

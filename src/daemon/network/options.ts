@@ -1,6 +1,9 @@
 /** Options of bridge networks, by Docker's names: what each must be. */
+import { isIPv4, isIPv6 } from 'node:net';
+import { checkInterfaceName } from '#container/endpoint-options.ts';
 import { checkNetworkPolicy, EGRESS, PUBLISH_POLICY, SPOOF_PROTECTION } from '#container/network-policy.ts';
-import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
+import { invalidParameter } from '#errdefs/errors.ts';
+import type { GatewayMode } from '#networkdriver/bridge-options.ts';
 
 const PREFIX = 'com.docker.network';
 export const OPTION = {
@@ -13,6 +16,12 @@ export const OPTION = {
   gatewayMode6: `${PREFIX}.bridge.gateway_mode_ipv6`,
   defaultBridge: `${PREFIX}.bridge.default_bridge`,
   containerPrefix: `${PREFIX}.container_iface_prefix`,
+  inhibitIpv4: `${PREFIX}.bridge.inhibit_ipv4`,
+  trusted: `${PREFIX}.bridge.trusted_host_interfaces`,
+  hostIpv4: `${PREFIX}.host_ipv4`,
+  hostIpv6: `${PREFIX}.host_ipv6`,
+  enableIpv4: `${PREFIX}.enable_ipv4`,
+  enableIpv6: `${PREFIX}.enable_ipv6`,
 } as const;
 
 /** Ours, beyond Docker's. */
@@ -36,38 +45,61 @@ export function bridgeNameOf(record: { readonly id: string; readonly options: Op
   return record.options[OPTION.name] ?? `br-${record.id.slice(0, 12)}`;
 }
 
-/** Errors: invalid-parameter naming the option and its value; not-implemented for what is not there. */
-export function checkBridgeOptions(options: Options): void {
-  for (const [key, value] of Object.entries(options)) checkOption(key, value);
-  checkNetworkPolicy(options, 'network option');
+const gatewayModes: readonly GatewayMode[] = ['nat', 'nat-unprotected', 'routed', 'isolated'];
+
+/** Preconditions: checked. */
+export function gatewayMode(options: Options, key: string): GatewayMode {
+  return gatewayModes.find((mode) => mode === options[key]) ?? 'nat';
 }
 
-function checkOption(key: string, value: string): void {
-  const bad = (want: string) => invalidParameter(`invalid value for network option "${key}": "${value}": want ${want}`);
-  switch (key) {
-    case OPTION.name:
-      if (!/^[a-zA-Z0-9_.-]{1,15}$/.test(value)) throw bad('a link name of at most 15 characters');
-      return;
-    case OPTION.interContainer:
-    case OPTION.masquerade:
-    case OPTION.defaultBridge:
-      if (truths[value] === undefined) throw bad('true or false');
-      return;
-    case OPTION.hostBinding:
-      if (!/^\d+\.\d+\.\d+\.\d+$/.test(value)) throw bad('an IPv4 address');
-      return;
-    case OPTION.mtu:
-      if (!/^\d+$/.test(value) || Number(value) < 68 || Number(value) > 65_535) throw bad('68 to 65535');
-      return;
-    case OPTION.gatewayMode4:
-    case OPTION.gatewayMode6:
-      if (value !== 'nat') throw notImplemented(`network option "${key}": mode "${value}" is not supported yet`);
-      return;
-    case OPTION.containerPrefix:
-      throw notImplemented(`network option "${key}" is not supported yet`);
-    default:
-      if (key.startsWith('berth.') && !OWN.includes(key)) throw invalidParameter(`unknown network option "${key}"`);
-      // Docker's bridge driver ignores what it does not know, labels of other tools among it.
-      if (key.startsWith(`${PREFIX}.bridge.`)) throw invalidParameter(`unknown network option "${key}"`);
+/** What options of any network mean, and what is wrong with a value; a network of any driver may have them. */
+const commonChecks: Readonly<Record<string, readonly [want: string, fits: (value: string) => boolean]>> = {
+  [OPTION.mtu]: ['68 to 65535', (value) => /^\d+$/.test(value) && Number(value) >= 68 && Number(value) <= 65_535],
+  [OPTION.enableIpv4]: ['true or false', (value) => truths[value] !== undefined],
+  [OPTION.enableIpv6]: ['true or false', (value) => truths[value] !== undefined],
+};
+
+const bridgeChecks: typeof commonChecks = {
+  [OPTION.name]: ['a link name of at most 15 characters', (value) => /^[a-zA-Z0-9_.-]{1,15}$/.test(value)],
+  [OPTION.interContainer]: ['true or false', (value) => truths[value] !== undefined],
+  [OPTION.masquerade]: ['true or false', (value) => truths[value] !== undefined],
+  [OPTION.defaultBridge]: ['true or false', (value) => truths[value] !== undefined],
+  [OPTION.inhibitIpv4]: ['true or false', (value) => truths[value] !== undefined],
+  [OPTION.hostBinding]: ['an IPv4 address', isIPv4],
+  [OPTION.hostIpv4]: ['an IPv4 address', isIPv4],
+  [OPTION.hostIpv6]: ['an IPv6 address', isIPv6],
+  [OPTION.gatewayMode4]: [gatewayModes.join(', '), (value) => gatewayModes.some((mode) => mode === value)],
+  [OPTION.gatewayMode6]: [gatewayModes.join(', '), (value) => gatewayModes.some((mode) => mode === value)],
+  [OPTION.trusted]: [
+    'link names with colons between them',
+    (value) => value.split(':').every((link) => /^[a-zA-Z0-9_.-]{1,15}$/.test(link)),
+  ],
+};
+
+/** Errors: invalid-parameter naming the option and its value. */
+export function checkBridgeOptions(options: Options, internal: boolean): void {
+  checkNetworkPolicy(options, 'network option');
+  for (const [key, value] of Object.entries(options)) {
+    checkOption(key, value, bridgeChecks[key]);
+    // Docker's bridge driver ignores what it does not know, labels of other tools among it.
+    const strange = key.startsWith(`${PREFIX}.bridge.`) && bridgeChecks[key] === undefined;
+    if (strange || (key.startsWith('berth.') && !OWN.includes(key))) {
+      throw invalidParameter(`unknown network option "${key}"`);
+    }
+    if ([OPTION.gatewayMode4, OPTION.gatewayMode6].some((mode) => mode === key) && value === 'isolated' && !internal) {
+      throw invalidParameter(`network option "${key}": mode "isolated" is for internal networks only`);
+    }
   }
+}
+
+/** Those that are for every driver. Errors: invalid-parameter. */
+export function checkCommonOptions(options: Options): void {
+  for (const [key, value] of Object.entries(options)) checkOption(key, value, undefined);
+}
+
+function checkOption(key: string, value: string, own: (typeof commonChecks)[string] | undefined): void {
+  if (key === OPTION.containerPrefix) checkInterfaceName(key, `${value}0`);
+  const check = own ?? commonChecks[key];
+  if (check === undefined || check[1](value)) return;
+  throw invalidParameter(`invalid value for network option "${key}": "${value}": want ${check[0]}`);
 }

@@ -49,7 +49,8 @@ export function portMapOf(record: ContainerRecord, endpoints: readonly StoredEnd
   for (const spec of specs) for (const { port, protocol } of portsOfSpec(spec)) map[`${port}/${protocol}`] ??= null;
   for (const { port, protocol, hostIp, hostPort } of endpoints.flatMap((endpoint) => endpoint.ports ?? [])) {
     const key = `${port}/${protocol}`;
-    map[key] = [...(map[key] ?? []), { HostIp: hostIp, HostPort: String(hostPort) }];
+    // A routed one has no port of the host.
+    map[key] = [...(map[key] ?? []), { HostIp: hostIp, HostPort: hostPort === 0 ? '' : String(hostPort) }];
   }
   return map;
 }

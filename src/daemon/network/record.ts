@@ -1,6 +1,7 @@
 /** A network as one document of graphdb; the three that are there from the start have one that is never stored. */
 import type { Ipam } from '#api/types/network.ts';
 import { dataLoss } from '#errdefs/errors.ts';
+import type { PluginPool } from '#networkdriver/remote/ipam.ts';
 
 export const NETWORK_KIND = 'network';
 
@@ -18,6 +19,8 @@ export interface NetworkRecord {
   readonly labels: Readonly<Record<string, string>>;
   /** Complete: what the user left open has been chosen. */
   readonly ipam: Ipam;
+  /** Those that an IPAM plugin has given. */
+  readonly pools?: readonly PluginPool[];
   /** Which of the subnets the user named: only on those may an endpoint ask for an address. */
   readonly userSubnets: readonly string[];
   /** Its removal has begun: nobody sees it any more, a start of the daemon finishes it. */

@@ -3,6 +3,7 @@ import { BerthError, conflict, notFound } from '#errdefs/errors.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
 import type { Subnet } from '#libcontainer/netlink/ip.ts';
 import type { NetworkDriver } from '#networkdriver/driver.ts';
+import { IpamPlugin } from '#networkdriver/remote/ipam.ts';
 import { log } from '#pkg/log/log.ts';
 import { isPredefined } from './names.ts';
 import { decodeNetwork, NETWORK_KIND, type NetworkRecord } from './record.ts';
@@ -93,6 +94,7 @@ export class Networks {
     } catch (error) {
       this.#byId.delete(record.id);
       this.#db.transaction(() => this.#db.delete(NETWORK_KIND, record.id));
+      await network.driver.close();
       throw error;
     }
     return network;
@@ -109,6 +111,7 @@ export class Networks {
   async finishRemoval({ record, driver }: Network): Promise<void> {
     await driver.remove();
     await driver.close();
+    if (record.pools !== undefined) await new IpamPlugin(record.ipam.Driver).releasePools(record.pools);
     this.#db.transaction(() => this.#db.delete(NETWORK_KIND, record.id));
   }
 

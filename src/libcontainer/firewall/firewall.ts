@@ -22,6 +22,7 @@ import { NftablesSession } from './session.ts';
 import {
   deleteText,
   type FirewallBridge,
+  type FirewallPolicy,
   type FirewallPort,
   type FirewallPublished,
   publishedText,
@@ -32,6 +33,9 @@ import {
 /** Groups of nfnetlink_log are the host's: each daemon has one of its own. */
 const LOG_GROUP = { ofDefault: 20_053, first: 20_100, count: 40_000 } as const;
 
+/** Of both tables: `berth`, or with the data root's six digits. */
+export const tableNameOf = (suffix: string | undefined): string => (suffix === undefined ? 'berth' : `berth-${suffix}`);
+
 const keyOf = (port: FirewallPublished): string => JSON.stringify(port);
 
 /** Names of the chains of one table, from nft's JSON. */
@@ -41,7 +45,30 @@ function chainNames(json: unknown, table: string): string[] {
     .map(({ name }) => name);
 }
 
-export class Firewall implements Disposable {
+/** What a network driver does with the rules of the host; `NoFirewall` where they are not ours to write. */
+export interface Rules extends Disposable {
+  readonly table: string;
+  setBridge(bridge: FirewallBridge): void;
+  forgetBridge(name: string): void;
+  setPorts(ports: readonly FirewallPort[]): void;
+  setPublished(ports: readonly FirewallPublished[]): void;
+  apply(): void;
+  addPort(port: FirewallPort): void;
+  removePort(link: string): void;
+  publish(ports: readonly FirewallPublished[]): void;
+  unpublish(ports: readonly FirewallPublished[]): void;
+  readonly wantsJudging: boolean;
+  readonly judges: boolean;
+  readonly logGroup: number;
+  setBounce(bounce: Bounce): void;
+  setEgress(policies: readonly FirewallEgress[]): void;
+  putEgress(egress: FirewallEgress): void;
+  removeEgress(id: string): void;
+  sweepEgress(): void;
+  forgetKnown(ips: readonly string[]): void;
+}
+
+export class Firewall implements Rules {
   /** Name of both tables: `berth`, or with the data root's six digits. */
   readonly table: string;
   readonly #bridges = new Map<string, FirewallBridge>();
@@ -53,11 +80,13 @@ export class Firewall implements Disposable {
   readonly logGroup: number;
   readonly #session = new NftablesSession();
   readonly #netfilter: NetlinkSocket;
+  readonly #policy: FirewallPolicy;
   #disposed = false;
 
   /** Writes nothing. Errors: unavailable when libnftables is missing. */
-  constructor(options: { readonly suffix?: string } = {}) {
-    this.table = options.suffix === undefined ? 'berth' : `berth-${options.suffix}`;
+  constructor(options: { readonly suffix?: string; readonly policy?: FirewallPolicy } = {}) {
+    this.table = tableNameOf(options.suffix);
+    this.#policy = options.policy ?? {};
     const { suffix } = options;
     this.logGroup =
       suffix === undefined ? LOG_GROUP.ofDefault : LOG_GROUP.first + (Number.parseInt(suffix, 16) % LOG_GROUP.count);
@@ -93,6 +122,7 @@ export class Firewall implements Disposable {
       egress: [...this.#egress.values()],
       logGroup: this.logGroup,
       ...(this.#bounce === undefined ? {} : { bounce: this.#bounce }),
+      policy: this.#policy,
     };
     this.#session.run('write the firewall table', wholeText(this.table, state));
   }
@@ -206,7 +236,7 @@ export class Firewall implements Disposable {
   /** All or none. Preconditions: nobody else has these ports of the host. */
   publish(ports: readonly FirewallPublished[]): void {
     if (ports.length === 0) return;
-    this.#session.run('publish ports', publishedText(this.table, ports, 'add'));
+    this.#session.run('publish ports', publishedText(this.table, ports, { verb: 'add', policy: this.#policy }));
     this.setPublished(ports);
   }
 
@@ -214,8 +244,11 @@ export class Firewall implements Disposable {
   unpublish(ports: readonly FirewallPublished[]): void {
     const present = ports.filter((port) => this.#published.delete(keyOf(port)));
     if (present.length === 0) return;
+    const remaining = [...this.#published.values()];
+    const text = publishedText(this.table, present, { verb: 'delete', policy: this.#policy, remaining });
+    if (text === '') return;
     try {
-      this.#session.run('take ports back', publishedText(this.table, present, 'delete'));
+      this.#session.run('take ports back', text);
     } catch (err) {
       log.info('published ports were not in the table any more', { table: this.table, err });
       this.apply();

@@ -29,7 +29,7 @@ describe('the whole text', () => {
       family,
       name,
     ]);
-    expect(sets.length).toBe(15);
+    expect(sets.length).toBe(27);
     for (const [kind, family, name] of sets) {
       expect(text).toContain(`flush ${kind} ${family} berth-00ff00 ${name}\n`);
     }
@@ -38,7 +38,7 @@ describe('the whole text', () => {
     for (const line of [
       'add element inet berth-00ff00 bridges { "berth0" }',
       'add element inet berth-00ff00 icc { "berth0" . "berth0" }',
-      'add element inet berth-00ff00 masq { "berth0" }',
+      'add element inet berth-00ff00 masq4 { "berth0" }',
       'add element inet berth-00ff00 hairpin4 { "berth0" . 172.17.0.0/16 }',
       'add element inet berth-00ff00 hairpin6 { "berth0" . fd00:1::/64 }',
       'add element inet berth-00ff00 pub4any { tcp . 8080 : 172.17.0.2 . 80 }',
@@ -79,7 +79,7 @@ test('deleting is declared first', () => {
 
 test('a port that the firewall of the host judges is in the sets of those, of its family alone', () => {
   const judged = { ...published, hostIp: '192.0.2.1', judged: true };
-  const text = publishedText('berth', [judged], 'delete');
+  const text = publishedText('berth', [judged], { verb: 'delete' });
   expect(text.trim().split('\n')).toEqual([
     'delete element inet berth pub4 { 192.0.2.1 . tcp . 8080 }',
     'delete element inet berth judged4 { 192.0.2.1 . tcp . 8080 }',

@@ -22,7 +22,19 @@ export interface FirewallBridge {
   readonly internal: boolean;
   /** What leaves the host has the host's address. */
   readonly masquerade: boolean;
+  /** The same of IPv6, where that is another. */
+  readonly masquerade6?: boolean;
+  /** Every port may be reached by its container's address, from everywhere but other networks of ours. */
+  readonly open?: readonly Family[];
+  /** Containers are reached by their own addresses: at published ports, and for a ping. */
+  readonly routed?: readonly Family[];
+  /** Instead of masquerading: what leaves the host has this address. */
+  readonly sourceAddresses?: readonly string[];
+  /** Links of the host from which every port may be reached. */
+  readonly trusted?: readonly string[];
 }
+
+export type Family = 'four' | 'six';
 
 /** A bridge port and the only addresses that may come out of it. */
 export interface FirewallPort {
@@ -43,6 +55,18 @@ export interface FirewallPublished {
   readonly port: number;
   /** Packets from other machines must be what the host's input chains accept. */
   readonly judged?: boolean;
+  /** No port of the host leads to it: it is reached by the container's own address. */
+  readonly routed?: boolean;
+}
+
+/** What holds for all bridges. */
+export interface FirewallPolicy {
+  /** False: IPv6 is left alone. Default true. */
+  readonly ip6?: boolean;
+  /** Published ports are reached by the containers' own addresses as well. */
+  readonly directRouting?: boolean;
+  /** Packets with this mark may come in: '0x1' or '0x1/0x3'. */
+  readonly acceptMark?: string;
 }
 
 export interface FirewallState {
@@ -54,6 +78,7 @@ export interface FirewallState {
   readonly egress?: readonly FirewallEgress[];
   /** Where refusals are told. */
   readonly logGroup?: number;
+  readonly policy?: FirewallPolicy;
 }
 
 /** Names reach nft's grammar: nothing else may. */
@@ -76,7 +101,17 @@ const inetSets = {
   bridges: 'type ifname;',
   icc: 'type ifname . ifname;',
   internal: 'type ifname;',
-  masq: 'type ifname;',
+  masq4: 'type ifname;',
+  masq6: 'type ifname;',
+  open4: 'type ifname;',
+  open6: 'type ifname;',
+  ping4: 'type ifname;',
+  ping6: 'type ifname;',
+  trusted: 'type ifname . ifname;',
+  routed4: 'type ipv4_addr . inet_proto . inet_service;',
+  routed6: 'type ipv6_addr . inet_proto . inet_service;',
+  direct4: 'type ipv4_addr . inet_proto . inet_service;',
+  direct6: 'type ipv6_addr . inet_proto . inet_service;',
   hairpin4: 'type ifname . ipv4_addr; flags interval;',
   hairpin6: 'type ifname . ipv6_addr; flags interval;',
 } as const;
@@ -86,6 +121,8 @@ const inetMaps = {
   pub4any: 'type inet_proto . inet_service : ipv4_addr . inet_service;',
   pub6: 'type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service;',
   pub6any: 'type inet_proto . inet_service : ipv6_addr . inet_service;',
+  snat4: 'type ifname : ipv4_addr;',
+  snat6: 'type ifname : ipv6_addr;',
 } as const;
 
 const guardSets = {
@@ -100,13 +137,23 @@ interface Parts {
   readonly bounce: Bounce | undefined;
   readonly egress: boolean;
   readonly logGroup: number;
+  readonly policy: FirewallPolicy;
 }
 
-const inetChains = ({ bounce, egress, logGroup }: Parts): string => `
+const MARK = /^(0x[0-9a-f]{1,8}|\d{1,10})(\/(0x[0-9a-f]{1,8}|\d{1,10}))?$/i;
+
+/** `1` or `0x1/0x3` as nft reads it. Throws RangeError for what is none. */
+function markMatch(mark: string): string {
+  if (!MARK.test(mark)) throw new RangeError(`mark ${JSON.stringify(mark)} cannot be written`);
+  const [value = '', mask] = mark.split('/');
+  return mask === undefined ? `meta mark ${value}` : `meta mark & ${mask} == ${value}`;
+}
+
+const inetChains = ({ bounce, egress, logGroup, policy: { ip6 = true, acceptMark } }: Parts): string => `
   chain raw {
     type filter hook prerouting priority raw;
     iifname != "lo" ip daddr 127.0.0.0/8 drop
-    iifname != "lo" ip6 daddr ::1 drop
+    ${ip6 ? 'iifname != "lo" ip6 daddr ::1 drop' : ''}
   }
   chain publish {
     dnat ip to ip daddr . meta l4proto . th dport map @pub4
@@ -126,14 +173,19 @@ ${bounce === undefined ? '' : judgedChain}${egress ? egressChains(logGroup) : ''
   }
   chain postrouting {
     type nat hook postrouting priority srcnat;
+    ${ip6 ? '' : 'meta nfproto ipv6 return'}
     oifname @bridges ip saddr 127.0.0.0/8 masquerade
     oifname @bridges ip6 saddr ::1 masquerade
     ct status dnat oifname . ip saddr @hairpin4 masquerade
     ct status dnat oifname . ip6 saddr @hairpin6 masquerade
-    iifname @masq oifname != @bridges masquerade
+    oifname != @bridges snat ip to iifname map @snat4
+    oifname != @bridges snat ip6 to iifname map @snat6
+    meta nfproto ipv4 iifname @masq4 oifname != @bridges masquerade
+    meta nfproto ipv6 iifname @masq6 oifname != @bridges masquerade
   }
   chain forward {
     type filter hook forward priority filter;
+    ${ip6 ? '' : 'meta nfproto ipv6 accept'}
     ct state established,related accept
     iifname . oifname @icc accept
     ${egress ? 'iifname @bridges jump egress' : ''}
@@ -141,6 +193,17 @@ ${bounce === undefined ? '' : judgedChain}${egress ? egressChains(logGroup) : ''
     oifname @internal drop
     iifname @bridges oifname != @bridges accept
     oifname @bridges ct status dnat accept
+    ip daddr . meta l4proto . th dport @routed4 accept
+    ip6 daddr . meta l4proto . th dport @routed6 accept
+    oifname @ping4 icmp type echo-request accept
+    oifname @ping6 icmpv6 type echo-request accept
+    iifname @bridges oifname @bridges drop
+    ${acceptMark === undefined ? '' : `oifname @bridges ${markMatch(acceptMark)} accept`}
+    iifname . oifname @trusted accept
+    oifname @open4 meta nfproto ipv4 accept
+    oifname @open6 meta nfproto ipv6 accept
+    ip daddr . meta l4proto . th dport @direct4 accept
+    ip6 daddr . meta l4proto . th dport @direct6 accept
     oifname @bridges drop
     iifname @bridges drop
   }
@@ -186,11 +249,26 @@ function bridgeElements(bridges: readonly FirewallBridge[]): Elements[] {
     bridges.flatMap((b) =>
       b.subnets.filter((subnet) => isIpv6(subnet) === v6).map((subnet) => `${quoted(b.name)} . ${address(subnet)}`),
     );
+  const source = (v6: boolean) =>
+    bridges.flatMap((b) =>
+      (b.sourceAddresses ?? []).filter((ip) => isIpv6(ip) === v6).map((ip) => `${quoted(b.name)} : ${address(ip)}`),
+    );
   return [
     { set: 'bridges', elements: names(bridges) },
     { set: 'icc', elements: names(bridges.filter((b) => b.interContainer)).map((name) => `${name} . ${name}`) },
     { set: 'internal', elements: names(bridges.filter((b) => b.internal)) },
-    { set: 'masq', elements: names(bridges.filter((b) => b.masquerade && !b.internal)) },
+    { set: 'masq4', elements: names(bridges.filter((b) => b.masquerade && !b.internal)) },
+    { set: 'masq6', elements: names(bridges.filter((b) => (b.masquerade6 ?? b.masquerade) && !b.internal)) },
+    { set: 'open4', elements: names(bridges.filter((b) => b.open?.includes('four') === true)) },
+    { set: 'open6', elements: names(bridges.filter((b) => b.open?.includes('six') === true)) },
+    { set: 'ping4', elements: names(bridges.filter((b) => b.routed?.includes('four') === true)) },
+    { set: 'ping6', elements: names(bridges.filter((b) => b.routed?.includes('six') === true)) },
+    {
+      set: 'trusted',
+      elements: bridges.flatMap((b) => (b.trusted ?? []).map((link) => `${quoted(link)} . ${quoted(b.name)}`)),
+    },
+    { set: 'snat4', elements: source(false) },
+    { set: 'snat6', elements: source(true) },
     { set: 'hairpin4', elements: hairpin(false) },
     { set: 'hairpin6', elements: hairpin(true) },
   ];
@@ -217,19 +295,22 @@ interface PublishedElement {
   readonly value?: string;
 }
 
-/** Where a published port is: in the map that translates, and where it is judged also in the sets of those. */
-function publishedElements(port: FirewallPublished): PublishedElement[] {
+/** What the tables have of a published port: where it leads, and what may come to the container itself. */
+function publishedElements(port: FirewallPublished, directRouting: boolean): PublishedElement[] {
   const v6 = isIpv6(port.ip);
+  const own = `${address(port.ip)} . ${port.protocol} . ${wholePort(port.port)}`;
+  if (port.routed === true) return [{ table: 'inet', set: v6 ? 'routed6' : 'routed4', key: own }];
   const any = port.hostIp === (v6 ? '::' : '0.0.0.0');
   const service = `${port.protocol} . ${wholePort(port.hostPort)}`;
   const key = any ? service : `${address(port.hostIp)} . ${service}`;
   const name = `${v6 ? '6' : '4'}${any ? 'any' : ''}`;
-  return [
+  const led: PublishedElement[] = [
     { table: 'inet', set: `pub${name}`, key, value: `${address(port.ip)} . ${wholePort(port.port)}` },
     ...(port.judged === true
       ? (['inet', v6 ? 'ip6' : 'ip'] as const).map((table) => ({ table, set: `judged${name}`, key }))
       : []),
   ];
+  return directRouting ? [...led, { table: 'inet', set: v6 ? 'direct6' : 'direct4', key: own }] : led;
 }
 
 function wholePort(port: number): number {
@@ -237,16 +318,31 @@ function wholePort(port: number): number {
   return port;
 }
 
+export interface PublishedChange {
+  readonly verb: 'add' | 'delete';
+  readonly policy?: FirewallPolicy;
+  /** All that are published after a deletion: several ports of the host may lead to one of a container. */
+  readonly remaining?: readonly FirewallPublished[];
+}
+
 /** One transaction that adds or takes away published ports. Preconditions for taking away: all are there. */
-export function publishedText(tableName: string, ports: readonly FirewallPublished[], verb: 'add' | 'delete'): string {
+export function publishedText(
+  tableName: string,
+  ports: readonly FirewallPublished[],
+  { verb, policy = {}, remaining = [] }: PublishedChange,
+): string {
   const table = checked(tableName);
-  return ports
-    .flatMap(publishedElements)
-    .map(
-      ({ table: family, set, key, value }) =>
-        `${verb} element ${family} ${table} ${set} { ${key}${verb === 'add' && value !== undefined ? ` : ${value}` : ''} }\n`,
-    )
-    .join('');
+  const direct = policy.directRouting === true;
+  const shared = direct || ports.some(({ routed }) => routed === true);
+  const elements = (some: readonly FirewallPublished[]) => some.flatMap((port) => publishedElements(port, direct));
+  const kept = new Set(shared ? elements(remaining).map(({ set, key }) => `${set} ${key}`) : []);
+  const lines = elements(ports)
+    .filter(({ set, key }) => !kept.has(`${set} ${key}`))
+    .map(({ table: family, set, key, value }) => {
+      const leading = verb === 'add' && value !== undefined ? ` : ${value}` : '';
+      return `${verb} element ${family} ${table} ${set} { ${key}${leading} }\n`;
+    });
+  return [...new Set(lines)].join('');
 }
 
 const declare = (family: string, table: string, kind: 'set' | 'map', sets: Readonly<Record<string, string>>): string =>
@@ -281,10 +377,13 @@ export function wholeText(tableName: string, state: FirewallState): string {
     egress.length === 0 ? '' : knownText(table),
     declare('bridge', table, 'set', guardSets),
     bounce === undefined ? '' : bounceText(table, bounce),
-    `table inet ${table} {${inetChains({ bounce, egress: egress.length > 0, logGroup })}}\n`,
+    `table inet ${table} {${inetChains({ bounce, egress: egress.length > 0, logGroup, policy: state.policy ?? {} })}}\n`,
     `table bridge ${table} {${guardChains}}\n`,
     fill('inet', table, bridgeElements(state.bridges)),
-    publishedText(table, state.published, 'add'),
+    publishedText(table, state.published, {
+      verb: 'add',
+      ...(state.policy === undefined ? {} : { policy: state.policy }),
+    }),
     fill('bridge', table, portElements(state.ports)),
     ...egress.map((one) => egressText(table, one, quoted)),
   ].join('');

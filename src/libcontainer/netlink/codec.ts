@@ -3,7 +3,16 @@
  * (little-endian on every architecture that we run on), everything is aligned to four bytes.
  */
 
-export const NLM = { REQUEST: 1, MULTI: 2, ACK: 4, DUMP_INTR: 0x10, DUMP: 0x300, EXCL: 0x200, CREATE: 0x400 } as const;
+export const NLM = {
+  REQUEST: 1,
+  MULTI: 2,
+  ACK: 4,
+  DUMP_INTR: 0x10,
+  DUMP: 0x300,
+  REPLACE: 0x100,
+  EXCL: 0x200,
+  CREATE: 0x400,
+} as const;
 const ERROR = 2;
 const DONE = 3;
 const NESTED = 0x8000;
@@ -37,6 +46,9 @@ export function u32Attribute(type: number, value: number): Attribute {
 }
 
 export const u8Attribute = (type: number, value: number): Attribute => attribute(type, Uint8Array.of(value));
+
+export const u16Attribute = (type: number, value: number): Attribute =>
+  attribute(type, new Uint8Array(Uint16Array.of(value).buffer));
 
 export const u32 = (value: number): Uint8Array => new Uint8Array(Uint32Array.of(value).buffer);
 

@@ -13,6 +13,8 @@ export interface Link {
   readonly mtu: number;
   /** Index of the bridge it is in, 0 for none. */
   readonly master: number;
+  /** A note on it; '' for none. */
+  readonly alias: string;
 }
 
 export function decodeLink(payload: Uint8Array): Link {
@@ -28,6 +30,7 @@ export function decodeLink(payload: Uint8Array): Link {
     mac: macText(attributes.get(IFLA.ADDRESS) ?? new Uint8Array()),
     mtu: u32Of(attributes.get(IFLA.MTU)),
     master: u32Of(attributes.get(IFLA.MASTER)),
+    alias: textOf(attributes.get(IFLA.IFALIAS) ?? new Uint8Array()),
   };
 }
 

@@ -4,7 +4,17 @@ export const RTM_ROUTE = { NEW: 24, DEL: 25, GET: 26 } as const;
 export const RTM_NEIGHBOUR = { NEW: 28 } as const;
 export const IFF_UP = 1;
 export const AF = { INET: 2, BRIDGE: 7, INET6: 10 } as const;
-export const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, MASTER: 10, LINKINFO: 18, AF_SPEC: 26, NET_NS_FD: 28 } as const;
+export const IFLA = {
+  ADDRESS: 1,
+  IFNAME: 3,
+  MTU: 4,
+  LINK: 5,
+  MASTER: 10,
+  LINKINFO: 18,
+  IFALIAS: 20,
+  AF_SPEC: 26,
+  NET_NS_FD: 28,
+} as const;
 export const IFLA_QUEUES = { TX: 31, RX: 32 } as const;
 export const IFLA_INFO = { KIND: 1, DATA: 2 } as const;
 export const VETH_INFO_PEER = 1;

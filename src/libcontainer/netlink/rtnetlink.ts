@@ -41,7 +41,7 @@ const LOOPBACK6_BITS = 128;
 const LOOPBACK_METRIC = 1024;
 
 /** struct ifinfomsg. `up` undefined leaves the flag. */
-function linkHeader(index: number, up?: boolean, family = 0): Uint8Array {
+export function linkHeader(index: number, up?: boolean, family = 0): Uint8Array {
   const bytes = new Uint8Array(16);
   const view = new DataView(bytes.buffer);
   view.setUint8(0, family);
@@ -53,7 +53,7 @@ function linkHeader(index: number, up?: boolean, family = 0): Uint8Array {
   return bytes;
 }
 
-const linkInfo = (kind: string, more: readonly Attribute[] = []): Attribute =>
+export const linkInfo = (kind: string, more: readonly Attribute[] = []): Attribute =>
   nested(IFLA.LINKINFO, [textAttribute(IFLA_INFO.KIND, kind), ...more]);
 
 export interface VethRequest {
@@ -169,10 +169,12 @@ export interface RouteRequest {
   readonly destination?: { readonly ip: string; readonly prefixLength: number };
   readonly gateway?: string;
   readonly metric?: number;
+  /** In place of the route that there is to the same destination. */
+  readonly replace?: boolean;
 }
 
 /** struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags. */
-export function addRoute({ index, destination, gateway, metric }: RouteRequest): Request {
+export function addRoute({ index, destination, gateway, metric, replace = false }: RouteRequest): Request {
   const some = gateway ?? destination?.ip ?? '0.0.0.0';
   const family = some.includes(':') ? AF.INET6 : AF.INET;
   const scope = gateway === undefined && family === AF.INET ? ROUTE.scopeLink : ROUTE.scopeUniverse;
@@ -180,10 +182,10 @@ export function addRoute({ index, destination, gateway, metric }: RouteRequest):
   return {
     name: `add route ${destination === undefined ? 'default' : `"${destination.ip}/${length}"`}`,
     type: RTM_ROUTE.NEW,
-    flags: NLM.CREATE | NLM.EXCL,
+    flags: NLM.CREATE | (replace ? NLM.REPLACE : NLM.EXCL),
     header: Uint8Array.of(family, length, 0, 0, TABLE_MAIN, ROUTE.protocolBoot, scope, ROUTE.typeUnicast, 0, 0, 0, 0),
     attributes: [
-      ...(destination === undefined ? [] : [attribute(RTA.DST, addressBytes(destination.ip))]),
+      ...(destination === undefined || length === 0 ? [] : [attribute(RTA.DST, addressBytes(destination.ip))]),
       ...(gateway === undefined ? [] : [attribute(RTA.GATEWAY, addressBytes(gateway))]),
       ...(metric === undefined ? [] : [u32Attribute(RTA.PRIORITY, metric)]),
       u32Attribute(RTA.OIF, index),

@@ -133,14 +133,20 @@ test('static addresses, IPv6, internal networks', async () => {
   await eventually('the bridges are gone', async () => !(await must('network', 'ls', '-q', '--filter', 'type=custom')));
 });
 
-test('prune takes what no container is on, by label and age', async () => {
+test('prune takes what no running container is on, by label and age', async () => {
   for (const name of ['p1', 'p2', 'p3']) await must('network', 'create', '--label', `is=${name}`, name);
   await must('create', '--name', 'holds', '--network', 'p1', IMG, 'true');
+  await must('network', 'create', '--label', 'is=kept', 'p4');
+  await must('run', '-d', '--name', 'runs', '--network', 'p4', IMG, 'sleep', '1000');
   expect(await must('network', 'prune', '-f', '--filter', 'until=1h')).toBe('');
   expect(await must('network', 'prune', '-f', '--filter', 'label=is=p2')).toContain('Deleted Networks:\np2');
-  expect(await must('network', 'prune', '-f')).toContain('Deleted Networks:\np3');
+  expect(await must('network', 'prune', '-f')).toContain('Deleted Networks:\np1\np3');
+  await must('rm', '-f', 'runs');
+  await must('network', 'rm', 'p4');
+  // As dockerd: only a running container holds a network.
+  const gone = await docker('start', 'holds');
+  expect([gone.code, gone.stderr]).toEqual([1, expect.stringContaining('not found')]);
   await must('rm', 'holds');
-  await must('network', 'rm', 'p1');
 });
 
 test('berth network: the same by our own command line', async () => {

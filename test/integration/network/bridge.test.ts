@@ -1,7 +1,8 @@
 /** The bridge driver with real links, rules and packets, in a network namespace of its own. */
 import { afterEach, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { BridgeDriver, type BridgeOptions } from '#networkdriver/bridge.ts';
+import { BridgeDriver } from '#networkdriver/bridge.ts';
+import type { BridgeOptions } from '#networkdriver/bridge-options.ts';
 import type { Endpoint } from '#networkdriver/driver.ts';
 import { linkNameOf } from '#networkdriver/link-name.ts';
 import { driverContract } from '#networkdriver/testing/contract.ts';
