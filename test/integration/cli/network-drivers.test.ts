@@ -26,6 +26,11 @@ afterAll(async () => {
 const docker = (...args: string[]) => d.docker(args);
 const must = (...args: string[]) => d.must(args);
 const inspect = async (name: string, format: string) => must('inspect', '-f', format, name);
+const refusal = async (code: number, words: string, ...args: string[]): Promise<void> => {
+  const refused = await docker(...args);
+  expect(refused.code).toBe(code);
+  expect(refused.stderr).toContain(words);
+};
 const linksOf = () => fs.readdirSync('/sys/class/net');
 
 test('macvlan: containers are machines of the parent’s network, live connect and disconnect included', async () => {
@@ -83,15 +88,13 @@ test('macvlan without a parent leads nowhere, and its own link goes with it', as
 });
 
 test('macvlan modes, and what cannot be', async () => {
-  const create = (...args: string[]) => docker('network', 'create', '-d', 'macvlan', ...args, 'bad');
   for (const [args, words] of [
     [['-o', 'parent=nosuch0'], 'the requested parent interface nosuch0 was not found on the Docker host'],
     [['-o', 'parent=lo'], 'loopback interface is not a valid macvlan parent link'],
     [['-o', 'macvlan_mode=nosuch'], "requested macvlan mode 'nosuch' is not valid"],
     [['-o', 'macvlan_mod=vepa'], 'unknown macvlan option "macvlan_mod"'],
   ] as const) {
-    const refused = await create(...args);
-    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining(words)]);
+    await refusal(1, words, 'network', 'create', '-d', 'macvlan', ...args, 'bad');
   }
   for (const mode of ['bridge', 'vepa', 'private', 'passthru']) {
     await must(
@@ -167,10 +170,9 @@ test('IPv6 alone, and neither', async () => {
   await must('network', 'connect', 'four', 's1');
   expect(await must('exec', 's1', 'ip', 'route')).toContain('default via 10.214.4.1 dev eth1');
   expect(await must('exec', 's1', 'ip', '-6', 'route')).toContain('default via fd00:214:4::1 dev eth0');
-  expect((await must('port', 's1', '80')).split('\n').sort()).toEqual([
-    expect.stringMatching(/^0\.0\.0\.0:\d+$/),
-    expect.stringMatching(/^\[::\]:\d+$/),
-  ]);
+  const ports = await must('port', 's1', '80');
+  expect(ports).toMatch(/^0\.0\.0\.0:\d+$/m);
+  expect(ports).toMatch(/^\[::\]:\d+$/m);
   await must('rm', '-f', 's1');
   await must('network', 'rm', 'six', 'four');
   expect((await docker('network', 'create', '--ipv4=false', 'none6')).stderr).toContain('IPv4 or IPv6 must be enabled');
@@ -211,8 +213,7 @@ test('names and sysctls of interfaces, link-local addresses, prefix of a network
     [`${option('sysctls')}=net.ipv4.conf.IFNAME.nosuch=1`, 'Cannot set sysctls of "eth0"'],
     ['driver-opt=com.docker.network.nosuch=1', 'com.docker.network.nosuch'],
   ] as const) {
-    const refused = await docker('run', '--rm', '--network', `name=n2,${options}`, IMG, 'true');
-    expect([refused.code, refused.stderr]).toEqual([125, expect.stringContaining(words)]);
+    await refusal(125, words, 'run', '--rm', '--network', `name=n2,${options}`, IMG, 'true');
   }
   await must('network', 'rm', 'n1', 'n2');
 });
@@ -247,8 +248,7 @@ test('options of bridges: values are checked by name, modes are shown', async ()
     ['com.docker.network.host_ipv4=x', 'want an IPv4 address'],
     ['com.docker.network.container_iface_prefix=a/', 'invalid value for'],
   ] as const) {
-    const refused = await docker('network', 'create', '-o', option, 'bad');
-    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining(words)]);
+    await refusal(1, words, 'network', 'create', '-o', option, 'bad');
   }
   await must('network', 'create', '-o', `${key('gateway_mode_ipv4')}=routed`, '--subnet', '10.214.10.0/24', 'routed');
   await must('run', '-d', '--name', 'rt', '--network', 'routed', '-p', '8080:80', IMG, 'sleep', '1000');
