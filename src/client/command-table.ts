@@ -2,18 +2,7 @@
  * Every command once: its names, what it does, and the file that has it. A command's file is loaded only when it is
  * run or asked for help, so that `berth ps` does not pay for `berth run`.
  */
-import type { Command } from './command.ts';
-
-export interface TableEntry {
-  /** All names; the first is shown first in help. */
-  readonly names: readonly [string, ...string[]];
-  readonly summary: string;
-  /** Not shown in help: for programs. */
-  readonly hidden?: true;
-  /** Shown in the list that everybody needs. */
-  readonly common?: true;
-  load(): Promise<Command>;
-}
+import type { CommandTable, Found, TableEntry } from './command.ts';
 
 export const GROUPS: Readonly<Record<string, string>> = {
   container: 'Manage containers',
@@ -28,6 +17,11 @@ export const GROUPS: Readonly<Record<string, string>> = {
 };
 
 export const COMMANDS: readonly TableEntry[] = [
+  {
+    names: ['completion'],
+    summary: 'Generate the autocompletion script for the specified shell',
+    load: async () => (await import('./completion/command.ts')).completion,
+  },
   {
     names: ['container attach', 'attach'],
     summary: 'Attach local standard input, output, and error streams to a running container',
@@ -273,6 +267,16 @@ export const COMMANDS: readonly TableEntry[] = [
     load: async () => (await import('./system/jobs.ts')).cancelJobs,
   },
   {
+    names: ['install'],
+    summary: 'Put Berth on this machine: program, units, completion, manual pages',
+    load: async () => (await import('./install/install.ts')).install,
+  },
+  {
+    names: ['uninstall'],
+    summary: 'Take away what install put on this machine',
+    load: async () => (await import('./install/install.ts')).uninstall,
+  },
+  {
     names: ['network connect'],
     summary: 'Connect a container to a network',
     load: async () => (await import('./network/connect.ts')).connect,
@@ -422,13 +426,6 @@ export const COMMANDS: readonly TableEntry[] = [
   },
 ];
 
-export interface Found {
-  readonly entry: TableEntry;
-  /** The name as typed. */
-  readonly path: string;
-  readonly rest: readonly string[];
-}
-
 /** The longest name that the words begin with. */
 export function findCommand(words: readonly string[]): Found | undefined {
   for (const length of [2, 1]) {
@@ -438,3 +435,5 @@ export function findCommand(words: readonly string[]): Found | undefined {
   }
   return undefined;
 }
+
+export const COMMAND_TABLE: CommandTable = { groups: GROUPS, entries: COMMANDS, find: findCommand };

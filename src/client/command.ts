@@ -16,6 +16,8 @@ export interface CommandContext {
   readonly globals: GlobalValues;
   /** The configuration file's keys; read on first use. */
   config(): Readonly<Record<string, unknown>>;
+  /** All commands: help, completion and manual pages tell of them. */
+  readonly table: CommandTable;
   /** As typed: 'container ls', 'ps'. */
   readonly path: string;
   /** Made on first use; connects on its first request. */
@@ -53,9 +55,39 @@ export interface CommandDefinition<F extends FlagTable> {
 
 export interface Command {
   readonly flags: FlagTable;
+  readonly operands: string;
+  /** false: what follows the first operand is another program's. */
+  readonly interspersed: boolean;
+  readonly examples: readonly string[];
   execute(context: CommandContext, argv: readonly string[]): Promise<number>;
   help(path: string, summary: string, aliases: readonly string[]): string;
   usage(path: string): string;
+}
+
+export interface TableEntry {
+  /** All names; the first is shown first in help. */
+  readonly names: readonly [string, ...string[]];
+  readonly summary: string;
+  /** Not shown in help: for programs. */
+  readonly hidden?: true;
+  /** Shown in the list that everybody needs. */
+  readonly common?: true;
+  load(): Promise<Command>;
+}
+
+export interface Found {
+  readonly entry: TableEntry;
+  /** The name as typed. */
+  readonly path: string;
+  readonly rest: readonly string[];
+}
+
+export interface CommandTable {
+  /** Name → summary of each group. */
+  readonly groups: Readonly<Record<string, string>>;
+  readonly entries: readonly TableEntry[];
+  /** The longest name that the words begin with. */
+  find(words: readonly string[]): Found | undefined;
 }
 
 export const PROGRAM = 'berth';
@@ -67,6 +99,9 @@ export function defineCommand<F extends FlagTable>(definition: CommandDefinition
     ['Usage: ', PROGRAM, path, ...(hasOptions ? ['[OPTIONS]'] : []), operands].filter((w) => w !== '').join(' ');
   return {
     flags,
+    operands,
+    interspersed: definition.interspersed ?? true,
+    examples,
     usage,
     async execute(context, argv) {
       const input = parseFlags(flags, argv, { interspersed: definition.interspersed ?? true });

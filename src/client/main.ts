@@ -3,8 +3,8 @@
  * become docker's words and exit codes here and nowhere else: 125 for a bad flag, 1 for the rest, or what the command
  * itself decided.
  */
-import { ExitError, HelpAsked, PROGRAM, UsageError } from './command.ts';
-import { COMMANDS, findCommand, type Found, GROUPS } from './command-table.ts';
+import { type CommandContext, ExitError, type Found, HelpAsked, PROGRAM, UsageError } from './command.ts';
+import { COMMAND_TABLE, COMMANDS, findCommand, GROUPS } from './command-table.ts';
 import { describeFailure } from './failure.ts';
 import { FlagError, type ParsedFlags, parseFlags } from './flags/parse-flags.ts';
 import { GLOBAL_FLAGS, type GlobalValues } from './global-flags.ts';
@@ -38,6 +38,11 @@ export async function runCli(invocation: Invocation): Promise<number> {
   const [first, second] = words[0] === 'help' ? words.slice(1) : words;
   if (globals.help || first === undefined) {
     io.out((await import('./program-help.ts')).programHelp(GLOBAL_FLAGS));
+    return 0;
+  }
+  if (first === '__complete') {
+    const { answerShell } = await import('./completion/command.ts');
+    await answerShell(await contextOf(invocation, globals.values, first), words.slice(1));
     return 0;
   }
   const found = findCommand(words[0] === 'help' ? [...words.slice(1), '--help'] : words);
@@ -88,10 +93,9 @@ function isOneWord(name: string): boolean {
   return !name.includes(' ');
 }
 
-async function runCommand(invocation: Invocation, globals: GlobalValues, found: Found): Promise<number> {
+/** What a command is given; connects, and reads the configuration file, on first use. */
+async function contextOf(invocation: Invocation, globals: GlobalValues, path: string): Promise<CommandContext> {
   const { io, environment } = invocation;
-  const { entry, path, rest } = found;
-  const command = await entry.load();
   const [{ connect }, { configDirectory, readConfigFile }] = await Promise.all([
     import('./connect.ts'),
     import('./config-file/config-file.ts'),
@@ -104,14 +108,21 @@ async function runCommand(invocation: Invocation, globals: GlobalValues, found: 
     if (file.problem !== undefined) io.err(`WARNING: Error loading config file: ${file.problem}\n`);
     return (json = file.json);
   };
-  const context = {
+  return {
     io,
     environment,
     globals,
+    table: COMMAND_TABLE,
     path,
     config,
     client: () => (client ??= connect(globals, environment, config())),
   };
+}
+
+async function runCommand(invocation: Invocation, globals: GlobalValues, found: Found): Promise<number> {
+  const { io } = invocation;
+  const { entry, path, rest } = found;
+  const [command, context] = await Promise.all([entry.load(), contextOf(invocation, globals, path)]);
   try {
     return await command.execute(context, rest);
   } catch (error) {
