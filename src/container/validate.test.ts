@@ -107,7 +107,11 @@ describe('NetworkingConfig', () => {
     ['mine', { mine: { IPAMConfig: { IPv4Address: '1.2.3' } } }, 'invalid IPv4 address: 1.2.3'],
     ['mine', { mine: { IPAMConfig: { IPv6Address: 'x' } } }, 'invalid IPv6 address: x'],
     ['mine', { mine: { MacAddress: 'x' } }, 'invalid MAC address: x'],
-    ['mine', { mine: { DriverOpts: { ifname: 'x' } } }, 'DriverOpts "ifname" is not supported yet'],
+    [
+      'mine',
+      { mine: { DriverOpts: { 'com.docker.network.nosuch': 'x' } } },
+      'DriverOpts "com.docker.network.nosuch" is not supported',
+    ],
   ])('%s %j is refused', (mode, asked, words) => {
     const EndpointsConfig = Object.fromEntries(Object.entries(asked).map(([name, one]) => [name, endpoint(one)]));
     expect(() => networkWishes({ EndpointsConfig }, mode, '')).toThrow(words);
