@@ -134,6 +134,16 @@ export class Catalogue {
     if (tag !== undefined) this.#addTag(repository, tag, { digest, atMs: pushedMs });
   }
 
+  /** A manifest of a cache was asked for: it counts as new. May be forgotten by a power failure. */
+  noteUse(name: string, digest: string, atMs: number): void {
+    const repository = this.repository(name);
+    const record = repository?.manifests.get(digest);
+    if (repository === undefined || record === undefined) return;
+    const used = { ...record, pushedMs: atMs };
+    this.#db.put(MANIFEST, `${name}@${digest}`, used);
+    repository.manifests.set(digest, used);
+  }
+
   putTag(name: string, tag: string, record: TagRecord): void {
     this.#db.put(TAG, `${name}:${tag}`, record);
     this.#addTag(this.#made(name), tag, record);

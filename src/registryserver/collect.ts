@@ -18,7 +18,7 @@ const BATCH = 200;
 
 export interface CollectReport {
   readonly dryRun: boolean;
-  /** Manifests without a tag, when these are collected. */
+  /** Without a tag, when these are collected; of a cache, those that nobody asks for. */
   readonly manifests: number;
   readonly blobs: number;
   readonly bytes: number;
@@ -33,10 +33,10 @@ export async function collect(registry: Registry, options: { readonly dryRun: bo
   const drop = (digest: string): unknown => dropped.set(digest, (dropped.get(digest) ?? 0) + 1);
   let manifests = 0;
   for (const repository of [...registry.catalogue.repositories()]) {
-    const untagged = registry.options.collectUntagged ? untaggedOf(repository, oldMs) : [];
-    const going = new Set(untagged);
-    manifests += untagged.length;
-    for (const digest of untagged) {
+    const going = new Set(registry.options.collectUntagged ? untaggedOf(repository, oldMs) : []);
+    for (const digest of registry.cache?.unusedOf(repository) ?? []) going.add(digest);
+    manifests += going.size;
+    for (const digest of going) {
       const record = repository.manifests.get(digest);
       for (const needed of [digest, ...(record?.blobs ?? []), ...(record?.manifests ?? [])]) drop(needed);
       if (!dryRun) registry.catalogue.deleteManifest(repository.name, digest);

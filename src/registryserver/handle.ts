@@ -4,12 +4,13 @@
  */
 import { log } from '#pkg/log/log.ts';
 import { type Access, type Action, TOKEN_PATH } from './auth/authorizer.ts';
+import type { Cache } from './cache/cache.ts';
 import { collect } from './collect.ts';
 import { COMMON_HEADERS, failureResponse, RegistryError } from './errors.ts';
 import { parseTarget, type Target } from './names.ts';
 import type { Registry } from './registry.ts';
 import { deleteBlob, getBlob, refuseUnlessDeletable } from './serve-blobs.ts';
-import { listReferrers, listRepositories, listTags } from './serve-lists.ts';
+import { listReferrers, listRepositories, listTags, tagsResponse } from './serve-lists.ts';
 import { deleteManifest, getManifest, putManifest } from './serve-manifests.ts';
 import { askUpload, beginUpload, cancelUpload, patchUpload, putUpload } from './serve-uploads.ts';
 
@@ -53,7 +54,14 @@ function route(registry: Registry, request: Request): Answer {
   if (path === '/v2/_berth/collect') return collectNow(registry, request, query);
   const target = parseTarget(path.slice('/v2/'.length));
   if (target === undefined) throw new RegistryError('UNSUPPORTED', 'there is no such endpoint', { status: 404 });
-  return registryTarget(registry, target, request, query);
+  return registryTarget(registry, mirrored(registry, target, query), request, query);
+}
+
+/** containerd and others say of a mirror's repository whose it is: `?ns=docker.io`. */
+function mirrored(registry: Registry, target: Target, query: URLSearchParams): Target {
+  const namespace = query.get('ns');
+  if (namespace === null || registry.cache === undefined || !('name' in target)) return target;
+  return { ...target, name: registry.cache.nameOf(target.name, namespace) };
 }
 
 function decoded(path: string): string {
@@ -71,6 +79,9 @@ function registryTarget(registry: Registry, target: Target, request: Request, qu
   const go = (): Answer => {
     if (readOnly && !isRead(request)) {
       throw new RegistryError('UNSUPPORTED', 'the operation is unsupported: this registry is read-only');
+    }
+    if ('name' in target && registry.cache?.covers(target.name) === true) {
+      return cached(registry, registry.cache, target, request, query);
     }
     return answer(registry, target, request, query);
   };
@@ -112,6 +123,24 @@ function blob(registry: Registry, { name, digest }: Of<'blob'>, request: Request
   if (request.method !== 'DELETE') throw wrongMethod('GET, HEAD, DELETE');
   refuseUnlessDeletable(registry);
   return deleteBlob(registry, name, digest);
+}
+
+/** A repository of another registry: read through, and nothing but deleted by us. */
+function cached(registry: Registry, cache: Cache, target: Target, request: Request, query: URLSearchParams): Answer {
+  const isBlob = target.kind === 'blob';
+  if (request.method === 'DELETE' && (isBlob || target.kind === 'manifest')) {
+    return answer(registry, target, request, query);
+  }
+  if (!isRead(request) || target.kind === 'upload') {
+    throw new RegistryError(
+      'UNSUPPORTED',
+      'the operation is unsupported: this repository is a cache of another registry',
+    );
+  }
+  if (isBlob) return cache.blob(target.name, target.digest, request);
+  if (target.kind === 'manifest') return cache.manifest(target.name, target.reference, request);
+  if (target.kind === 'tags') return cache.tags(target.name).then((tags) => tagsResponse(target.name, tags, query));
+  return answer(registry, target, request, query);
 }
 
 type Of<K extends Target['kind']> = Extract<Target, { kind: K }>;

@@ -13,17 +13,24 @@ export interface Hasher {
 export class PieceWriter {
   readonly #handle: fs.promises.FileHandle;
   readonly #hasher: Hasher | undefined;
+  readonly #written: (end: number) => void;
   #free: Buffer[] = [];
   #piece: Buffer | undefined;
   #length = 0;
   #position: number;
   #pending: Promise<void> = Promise.resolve();
 
-  /** `position`: where the file ends now. Without a hasher nothing is hashed. */
-  constructor(handle: fs.promises.FileHandle, position: number, hasher: Hasher | undefined) {
+  /** `position`: where the file ends now. Without a hasher nothing is hashed. `written` hears where the file ends. */
+  constructor(
+    handle: fs.promises.FileHandle,
+    position: number,
+    hasher: Hasher | undefined,
+    written: (end: number) => void = () => undefined,
+  ) {
     this.#handle = handle;
     this.#position = position;
     this.#hasher = hasher;
+    this.#written = written;
   }
 
   /** Bytes that are in the file for certain once `flush` has returned. */
@@ -70,5 +77,6 @@ export class PieceWriter {
       done += bytesWritten;
     }
     this.#free.push(piece);
+    this.#written(position + length);
   }
 }

@@ -6,6 +6,7 @@ import type { ContentStore } from '#content/content-store.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
 import type { Authorizer } from './auth/authorizer.ts';
 import { BlobStore } from './blob-store.ts';
+import type { Cache } from './cache/cache.ts';
 import { Catalogue } from './catalogue.ts';
 import { Uploads } from './uploads.ts';
 
@@ -33,6 +34,8 @@ export class Registry {
   readonly blobs: BlobStore;
   readonly catalogue: Catalogue;
   readonly uploads: Uploads;
+  /** Repositories of other registries, if there are any. */
+  cache: Cache | undefined;
 
   constructor(options: RegistryOptions) {
     this.options = options;

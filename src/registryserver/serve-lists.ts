@@ -4,6 +4,7 @@ import type { ManifestRecord, Repository } from './catalogue.ts';
 import { MEDIA } from './manifest.ts';
 import { nameUnknown } from './names.ts';
 import type { Registry } from './registry.ts';
+import { SortedNames } from './sorted-names.ts';
 
 const PAGE_DEFAULT = 1000;
 const PAGE_MAX = 10_000;
@@ -12,8 +13,19 @@ const REFERRERS_PAGE = 500;
 export function listTags(registry: Registry, name: string, query: URLSearchParams): Response {
   const repository = registry.catalogue.repository(name);
   if (repository === undefined) throw nameUnknown(name);
+  return tagPage(name, repository.tagNames, query);
+}
+
+/** Of tags that are not ours. */
+export function tagsResponse(name: string, tags: readonly string[], query: URLSearchParams): Response {
+  const sorted = new SortedNames();
+  for (const tag of tags) sorted.add(tag);
+  return tagPage(name, sorted, query);
+}
+
+function tagPage(name: string, tags: SortedNames, query: URLSearchParams): Response {
   const count = pageSize(query, PAGE_MAX);
-  const { names, more } = repository.tagNames.page(query.get('last') ?? undefined, count);
+  const { names, more } = tags.page(query.get('last') ?? undefined, count);
   return json({ name, tags: names }, linkTo(`/v2/${name}/tags/list`, names, more, count));
 }
 

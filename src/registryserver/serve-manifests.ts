@@ -8,16 +8,16 @@ import type { ManifestRecord, Repository } from './catalogue.ts';
 import type { Registry } from './registry.ts';
 import { isKnownTo } from './serve-blobs.ts';
 
-const unknown = (reference: string) =>
+export const manifestUnknown = (reference: string): RegistryError =>
   new RegistryError('MANIFEST_UNKNOWN', 'manifest unknown', { detail: { reference: reference.slice(0, 256) } });
 
 /** The digest that a tag or digest means here. Errors: MANIFEST_UNKNOWN, NAME_UNKNOWN, DIGEST_INVALID. */
 export function resolve(repository: Repository | undefined, name: string, reference: string): string {
   if (reference.includes(':')) checkDigest(reference);
-  else if (!isTag(reference)) throw unknown(reference);
+  else if (!isTag(reference)) throw manifestUnknown(reference);
   if (repository === undefined) throw nameUnknown(name);
   const digest = isDigest(reference) ? reference : repository.tags.get(reference)?.digest;
-  if (digest === undefined || !repository.manifests.has(digest)) throw unknown(reference);
+  if (digest === undefined || !repository.manifests.has(digest)) throw manifestUnknown(reference);
   return digest;
 }
 
@@ -25,7 +25,7 @@ export function getManifest(registry: Registry, name: string, reference: string,
   const repository = registry.catalogue.repository(name);
   const digest = resolve(repository, name, reference);
   const record = repository?.manifests.get(digest);
-  if (record === undefined) throw unknown(reference);
+  if (record === undefined) throw manifestUnknown(reference);
   return manifestResponse(registry, digest, record, request);
 }
 
@@ -104,7 +104,7 @@ export function deleteManifest(registry: Registry, name: string, reference: stri
   const repository = registry.catalogue.repository(name);
   if (isTag(reference) && !isDigest(reference)) {
     if (repository === undefined) throw nameUnknown(name);
-    if (!registry.catalogue.deleteTag(name, reference)) throw unknown(reference);
+    if (!registry.catalogue.deleteTag(name, reference)) throw manifestUnknown(reference);
   } else registry.catalogue.deleteManifest(name, resolve(repository, name, reference));
   return new Response(null, { status: 202, headers: COMMON_HEADERS });
 }
