@@ -37,7 +37,7 @@ async function drive(d: TestDaemon, name: string): Promise<void> {
   else await d.docker(['run', '--rm', '--name', 'target', IMG, 'sh', '-c', 'echo x'], { limitMs });
 }
 
-// Those of the registry server are passed by another process: test/fault/registry.test.ts.
+// Those of the registry server are passed by another process: test/fault/registry-server.test.ts.
 for (const name of failpointNames.filter((point) => !point.startsWith('registry.')))
   test(`kill -9 at ${name}`, async () => {
     await using d = await TestDaemon.start({ image: !name.startsWith('load.') });
