@@ -97,10 +97,10 @@ async function run(line: DaemonCommandLine, config: DaemonConfig): Promise<void>
   const server = new ApiServer({ engine, version: VERSION });
   const metricsServer = new ApiServer({ engine, version: VERSION, metricsOf: server });
   try {
+    await using _registry = await openRegistry(config);
     using _pidFile = writePidFile(config.pidfile);
     using listeners = await openListeners(config, server.accept, sockets);
     using _metrics = openMetricsListener(config, metricsServer.accept);
-    await using _registry = await openRegistry(config);
     process.on('SIGHUP', () => reload(line, daemon));
     notify(process.env, 'READY=1');
     log.info('API listens', { addresses: listeners.addresses });

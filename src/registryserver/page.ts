@@ -85,12 +85,19 @@ function tagBlock(registry: Registry, repository: Repository, digest: string, ta
   const pushed = new Date(record.pushedMs).toISOString().replace('T', ' ').slice(0, 19);
   const facts = [
     ['Digest', `<code>${digest}</code>`],
-    ['Type', `<code>${escapeHtml(record.artifactType ?? record.mediaType)}</code>`],
+    ['Type', kindOf(record)],
     ['Pushed', `${pushed} UTC`],
     ['Size', humanSize(manifestBytes(registry, repository, digest))],
   ];
   const rows = facts.map(([what, value]) => `<tr><th>${what}</th><td>${value}</td></tr>`).join('');
   return `<h2>${tags.map(escapeHtml).join(', ')}</h2><table>${rows}</table>${contents(registry, repository, record)}`;
+}
+
+function kindOf(record: ManifestRecord): string {
+  if (record.manifests.length > 0) return `index of ${record.manifests.length} manifests`;
+  const type = record.artifactType ?? record.mediaType;
+  const isImage = /^application\/vnd\.(?:oci\.image\.config|docker\.container\.image)\.v1\+json$/.test(type);
+  return isImage ? 'image' : `artifact <code>${escapeHtml(type)}</code>`;
 }
 
 function contents(registry: Registry, repository: Repository, record: ManifestRecord): string {
