@@ -23,6 +23,7 @@ const INFO = ['api/routes.test.ts', 'info has every key'] as const;
 const JOBS = ['api/routes.test.ts', 'jobs are listed and cancelled'] as const;
 const FIXED = ['api/routes.test.ts', 'networks and volumes'] as const;
 
+const BETWEEN_HOSTS: Proof = ['image/between-hosts.test.ts', 'only missing layers travel'];
 const SECRETS = ['volumes/secrets.test.ts', 'create, ls, inspect, rm'] as const;
 const VOLUME_LIST = ['volumes/volumes.test.ts', 'ls filters and inspect'] as const;
 
@@ -95,6 +96,9 @@ export const proofs: Readonly<Record<string, Proof>> = {
   'POST /berth/volumes/{name}/import': ['volumes/transfer.test.ts', 'export and import'],
   'POST /berth/volumes/{name}/rename': ['volumes/transfer.test.ts', 'rename'],
   'POST /berth/volumes/{name}/clone': ['volumes/transfer.test.ts', 'clone'],
+  'GET /berth/images/layers': BETWEEN_HOSTS,
+  'POST /berth/images/missing': BETWEEN_HOSTS,
+  'POST /berth/images/export': BETWEEN_HOSTS,
   'GET /berth/secrets': SECRETS,
   'POST /berth/secrets/create': SECRETS,
   'GET /berth/secrets/{name}': SECRETS,

@@ -237,6 +237,11 @@ export const COMMANDS: readonly TableEntry[] = [
     load: async () => (await import('./image/pull.ts')).pull,
   },
   {
+    names: ['image push', 'push'],
+    summary: 'Upload an image to a registry, or to another host over ssh',
+    load: async () => (await import('./image/push.ts')).push,
+  },
+  {
     names: ['image rm', 'image remove', 'rmi'],
     summary: 'Remove one or more images',
     load: async () => (await import('./image/rm.ts')).rmi,

@@ -25,6 +25,8 @@ export interface LoadInput {
   readonly quiet: boolean;
   /** Only these, of archives with several; empty: all. */
   readonly platforms?: readonly Platform[];
+  /** Layers that are here already may be missing in the archive. */
+  readonly partial?: boolean;
   readonly tell: Tell;
   readonly signal?: AbortSignal | undefined;
 }
@@ -53,6 +55,7 @@ async function load(store: ImageStore, input: LoadInput): Promise<LoadedImage[]>
     inflate: (file, to, options) => store.layers.inflate(file, to, options),
     signal: input.signal,
     arrived: (file) => early.offer(file),
+    partial: input.partial,
   });
   const names = onlyPlatforms(readImages(spool), input.platforms ?? []);
   using lease = store.layers.lease();
@@ -65,8 +68,8 @@ async function load(store: ImageStore, input: LoadInput): Promise<LoadedImage[]>
     for (const bytes of documents.values()) store.content.put(bytes, contentLease);
     store.content.keep(
       extras
-        .filter(({ file }) => fs.existsSync(file.ingest.path))
-        .map(({ file, digest }) => ({ file: file.ingest.path, digest })),
+        .map(({ file, digest }) => ({ file: file.ingest.path, digest }))
+        .filter(({ file, digest }) => fs.existsSync(file) && file !== store.content.path(digest)),
       contentLease,
     );
   }
@@ -141,7 +144,8 @@ async function registerImage(store: ImageStore, image: ArchivedImage, registrati
     lease,
     signal: input.signal,
     keep: (files) => {
-      store.content.keep(files);
+      // What was here already stays where it is.
+      store.content.keep(files.filter(({ file, digest }) => file !== store.content.path(digest)));
       for (const { file, digest } of files) kept.set(file, store.content.path(digest));
     },
   });

@@ -21,6 +21,8 @@ export interface SaveInput extends ArchiveSink {
   readonly names: readonly string[];
   /** Only these, of names with several; empty: all that are here. */
   readonly platforms?: readonly Platform[];
+  /** Layers that the reader has already: they are left out of the file, and everything else says that they belong to it. */
+  readonly without?: ReadonlySet<string>;
 }
 
 /** A blob as it is written; `file` holds it, or zstd of it. */
@@ -48,25 +50,11 @@ interface Top {
 
 /** Everything is looked up before the first byte. Errors: not-found, invalid-parameter; cancelled. */
 export async function saveImages(store: ImageStore, input: SaveInput): Promise<void> {
-  const selected = onePlatformOf(store, selectImages(store, input.names), input.platforms ?? []);
   using lease = store.layers.lease();
   using contentLease = store.content.lease({ purpose: 'save' });
-  const saved: Saved = { small: new Map(), blobs: new Map(), lease };
-  const dockerManifest: unknown[] = [];
-  const descriptors: unknown[] = [];
-  const repositories: Record<string, Record<string, string>> = {};
-  for (const { image, given, references } of selected) {
-    if (image.chainId !== undefined) lease.add(image.chainId);
-    const whole = wantsWhole(input.platforms ?? []) ? wholeIndex(store, image, given, saved) : undefined;
-    const { top, stack } = whole ?? single(store, image, saved);
-    dockerManifest.push(dockerEntry(image, references, stack));
-    descriptors.push(...indexEntries(top, references));
-    for (const reference of references) {
-      if (reference.tag === undefined || image.chainId === undefined) continue;
-      (repositories[familiarName(reference)] ??= {})[reference.tag] = image.chainId.slice('sha256:'.length);
-    }
-  }
+  const { saved, dockerManifest, descriptors, repositories } = lookUp(store, input, lease);
   for (const digest of saved.blobs.keys()) contentLease.add(digest);
+  for (const digest of input.without ?? []) saved.blobs.delete(digest);
   const output = new ArchiveOutput(input);
   await output.directory('blobs/');
   await output.directory('blobs/sha256/');
@@ -82,6 +70,45 @@ export async function saveImages(store: ImageStore, input: SaveInput): Promise<v
   await output.file('oci-layout', json({ imageLayoutVersion: '1.0.0' }));
   if (Object.keys(repositories).length > 0) await output.file('repositories', json(repositories));
   await output.end();
+}
+
+/** The layers that a save of these would write, each once. Errors: not-found, invalid-parameter. */
+export function savedLayers(
+  store: ImageStore,
+  input: Pick<SaveInput, 'names' | 'platforms'>,
+): { readonly digest: string; readonly size: number }[] {
+  using lease = store.layers.lease();
+  const { saved } = lookUp(store, input, lease);
+  return [...saved.blobs.values()]
+    .filter(({ digest }) => !saved.small.has(digest))
+    .map(({ digest, size }) => ({ digest, size }));
+}
+
+interface LookedUp {
+  readonly saved: Saved;
+  readonly dockerManifest: unknown[];
+  readonly descriptors: unknown[];
+  readonly repositories: Record<string, Record<string, string>>;
+}
+
+function lookUp(store: ImageStore, input: Pick<SaveInput, 'names' | 'platforms'>, lease: LayerLease): LookedUp {
+  const selected = onePlatformOf(store, selectImages(store, input.names), input.platforms ?? []);
+  const saved: Saved = { small: new Map(), blobs: new Map(), lease };
+  const dockerManifest: unknown[] = [];
+  const descriptors: unknown[] = [];
+  const repositories: Record<string, Record<string, string>> = {};
+  for (const { image, given, references } of selected) {
+    if (image.chainId !== undefined) lease.add(image.chainId);
+    const whole = wantsWhole(input.platforms ?? []) ? wholeIndex(store, image, given, saved) : undefined;
+    const { top, stack } = whole ?? single(store, image, saved);
+    dockerManifest.push(dockerEntry(image, references, stack));
+    descriptors.push(...indexEntries(top, references));
+    for (const reference of references) {
+      if (reference.tag === undefined || image.chainId === undefined) continue;
+      (repositories[familiarName(reference)] ??= {})[reference.tag] = image.chainId.slice('sha256:'.length);
+    }
+  }
+  return { saved, dockerManifest, descriptors, repositories };
 }
 
 const wantsWhole = (platforms: readonly Platform[]): boolean => platforms.length === 0;

@@ -26,9 +26,9 @@ const MAGIC_LENGTH = 6;
 export interface SpooledFile {
   /** In the archive, clean. */
   readonly name: string;
-  readonly ingest: Ingest;
+  readonly ingest: { readonly path: string } & AsyncDisposable;
   readonly size: number;
-  /** -1 for an empty file. */
+  /** -1 for an empty file, and for one that was here before. */
   readonly firstByte: number;
 }
 
@@ -39,6 +39,8 @@ export interface SpoolOptions {
   readonly signal?: AbortSignal | undefined;
   /** A file is complete. */
   readonly arrived?: (file: SpooledFile) => void;
+  /** Blobs that the archive leaves out are taken from the content store. */
+  readonly partial?: boolean | undefined;
 }
 
 /** The files of an archive; disposing removes those that were not kept. */
@@ -46,6 +48,12 @@ export class Spool implements AsyncDisposable {
   readonly #files = new Map<string, SpooledFile>();
   readonly #links = new Map<string, string>();
   readonly #replaced: SpooledFile[] = [];
+  readonly #kept: ContentStore | undefined;
+
+  /** `kept`: where blobs are that the archive leaves out. */
+  constructor(kept: ContentStore | undefined) {
+    this.#kept = kept;
+  }
 
   /** By its name, through links inside the archive. */
   file(name: string): SpooledFile | undefined {
@@ -55,7 +63,15 @@ export class Spool implements AsyncDisposable {
       if (file !== undefined) return file;
       current = this.#links.get(current);
     }
-    return undefined;
+    return this.#keptFile(name);
+  }
+
+  #keptFile(name: string): SpooledFile | undefined {
+    const digest = /^blobs\/sha256\/([0-9a-f]{64})$/.exec(name)?.[1];
+    const size = digest === undefined ? undefined : this.#kept?.size(`sha256:${digest}`);
+    if (this.#kept === undefined || digest === undefined || size === undefined) return undefined;
+    const ingest = { path: this.#kept.path(`sha256:${digest}`), [Symbol.asyncDispose]: () => Promise.resolve() };
+    return { name, ingest, size, firstByte: -1 };
   }
 
   /** A small file's content; undefined when there is none. Errors: data-loss when it is too long. */
@@ -99,7 +115,7 @@ export class Spool implements AsyncDisposable {
 /** Reads the whole archive. Errors: data-loss for what is none or is truncated; cancelled. */
 export async function spoolArchive(archive: AsyncIterable<Uint8Array>, options: SpoolOptions): Promise<Spool> {
   await using made = new AsyncDisposableStack();
-  const spool = made.use(new Spool());
+  const spool = made.use(new Spool(options.partial === true ? options.content : undefined));
   const sink = made.use(new SpoolSink(spool, options));
   const parser = new TarParser(sink);
   for await (const chunk of inflated(archive, options)) {
@@ -174,7 +190,7 @@ class SpoolSink implements TarSink, AsyncDisposable {
     const { name, ingest } = current;
     const file = { name, ingest, size: ingest.size, firstByte: this.#firstByte };
     this.#spool.add(file);
-    const sealing = this.#seal(file).finally(() => this.#sealing.delete(sealing));
+    const sealing = this.#seal(file, ingest).finally(() => this.#sealing.delete(sealing));
     this.#sealing.add(sealing);
   }
 
@@ -198,9 +214,9 @@ class SpoolSink implements TarSink, AsyncDisposable {
     this.#current = undefined;
   }
 
-  async #seal(file: SpooledFile): Promise<void> {
+  async #seal(file: SpooledFile, ingest: Ingest): Promise<void> {
     try {
-      await file.ingest.seal();
+      await ingest.seal();
       this.#options.arrived?.(file);
     } catch (error) {
       this.#failure ??= error instanceof BerthError ? error : systemError(messageOf(error), { cause: error });

@@ -4,11 +4,10 @@
  */
 import { log } from '#pkg/log/log.ts';
 import { type Access, type Action, TOKEN_PATH } from './auth/authorizer.ts';
-import type { Cache } from './cache/cache.ts';
 import { collect } from './collect.ts';
 import { COMMON_HEADERS, failureResponse, RegistryError } from './errors.ts';
 import { parseTarget, type Target } from './names.ts';
-import type { Registry } from './registry.ts';
+import type { ReadThrough, Registry } from './registry.ts';
 import { deleteBlob, getBlob, refuseUnlessDeletable } from './serve-blobs.ts';
 import { listReferrers, listRepositories, listTags, tagsResponse } from './serve-lists.ts';
 import { deleteManifest, getManifest, putManifest } from './serve-manifests.ts';
@@ -126,7 +125,13 @@ function blob(registry: Registry, { name, digest }: Of<'blob'>, request: Request
 }
 
 /** A repository of another registry: read through, and nothing but deleted by us. */
-function cached(registry: Registry, cache: Cache, target: Target, request: Request, query: URLSearchParams): Answer {
+function cached(
+  registry: Registry,
+  cache: ReadThrough,
+  target: Target,
+  request: Request,
+  query: URLSearchParams,
+): Answer {
   const isBlob = target.kind === 'blob';
   if (request.method === 'DELETE' && (isBlob || target.kind === 'manifest')) {
     return answer(registry, target, request, query);

@@ -6,8 +6,7 @@ import type { ContentStore } from '#content/content-store.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
 import type { Authorizer } from './auth/authorizer.ts';
 import { BlobStore } from './blob-store.ts';
-import type { Cache } from './cache/cache.ts';
-import { Catalogue } from './catalogue.ts';
+import { Catalogue, type Repository } from './catalogue.ts';
 import { Uploads } from './uploads.ts';
 
 export interface RegistryLimits {
@@ -29,13 +28,25 @@ export interface RegistryOptions {
   readonly now: () => number;
 }
 
+/** Repositories whose content comes from other registries (`cache/cache.ts`). */
+export interface ReadThrough {
+  covers(name: string): boolean;
+  /** The name here of a repository that is asked for as one of another registry. */
+  nameOf(name: string, namespace: string): string;
+  manifest(name: string, reference: string, request: Request): Promise<Response>;
+  blob(name: string, digest: string, request: Request): Promise<Response>;
+  tags(name: string): Promise<readonly string[]>;
+  /** Manifests that nobody has asked for for long. */
+  unusedOf(repository: Repository): readonly string[];
+}
+
 export class Registry {
   readonly options: RegistryOptions;
   readonly blobs: BlobStore;
   readonly catalogue: Catalogue;
   readonly uploads: Uploads;
   /** Repositories of other registries, if there are any. */
-  cache: Cache | undefined;
+  cache: ReadThrough | undefined;
 
   constructor(options: RegistryOptions) {
     this.options = options;

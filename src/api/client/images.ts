@@ -1,9 +1,12 @@
 /** Endpoints of images. An image's name may hold slashes and colons, which its routes take as they are. */
 import type {
   ImageDeleteItem,
+  ImageExportRequest,
   ImageHistoryItem,
   ImageInspect,
   ImageSummary,
+  LayerBlob,
+  MissingBlobs,
   ProgressMessage,
 } from '#api/types/image.ts';
 import { type ApiClient, encodeFilters } from './api-client.ts';
@@ -42,8 +45,11 @@ export async function* loadImages(
   client: ApiClient,
   archive: Archive,
   quiet: boolean,
+  /** Berth's own: layers that the daemon has may be missing. */
+  partial = false,
 ): AsyncGenerator<ProgressMessage, void, undefined> {
-  const response = await client.request('POST', '/images/load', { query: { quiet }, body: archive });
+  const query = { quiet, 'berth-partial': partial };
+  const response = await client.request('POST', '/images/load', { query, body: archive });
   yield* jsonLines<ProgressMessage>(response.body);
 }
 
@@ -52,6 +58,28 @@ export async function saveImages(
   names: readonly string[],
 ): Promise<ReadableStream<Uint8Array> | null> {
   const response = await client.request('GET', '/images/get', { query: { names } });
+  return response.body;
+}
+
+/** Berth's own: the layers that a save of these would write. `platform` is '' or an OCI platform as JSON. */
+export function layersOf(client: ApiClient, names: readonly string[], platform: string): Promise<LayerBlob[]> {
+  return client.json('GET', '/berth/images/layers', { query: { names, platform } });
+}
+
+/** Berth's own: which of these the daemon has not; it keeps the others for a while. */
+export async function missingBlobs(client: ApiClient, digests: readonly string[]): Promise<readonly string[]> {
+  const json: MissingBlobs = { Digests: [...digests] };
+  const answer = await client.json<MissingBlobs>('POST', '/berth/images/missing', { json });
+  return answer.Digests;
+}
+
+/** Berth's own: `save` without some layers. */
+export async function exportImages(
+  client: ApiClient,
+  o: { readonly names: readonly string[]; readonly platform: string; readonly without: readonly string[] },
+): Promise<ReadableStream<Uint8Array> | null> {
+  const json: ImageExportRequest = { Names: [...o.names], Without: [...o.without] };
+  const response = await client.request('POST', '/berth/images/export', { query: { platform: o.platform }, json });
   return response.body;
 }
 

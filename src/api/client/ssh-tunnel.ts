@@ -53,6 +53,8 @@ interface Ends {
   readonly session: ReturnType<typeof startSession>;
   /** Bytes that the socket did not take yet. */
   waiting: Uint8Array[];
+  /** Whoever reads from ssh waits here until the socket has taken them. */
+  taken: PromiseWithResolvers<void> | undefined;
   ended: boolean;
 }
 
@@ -65,31 +67,46 @@ function listen(socket: string, ssh: string, args: readonly string[]): void {
           data: (bytes) => push(end, bytes),
           end: () => {
             end.data.ended = true;
-            push(end, new Uint8Array());
+            void push(end, new Uint8Array());
           },
         });
-        end.data = { session, waiting: [], ended: false };
+        end.data = { session, waiting: [], taken: undefined, ended: false };
       },
-      data: (end, bytes) => end.data.session.write(bytes),
-      drain: (end) => push(end, new Uint8Array()),
+      // An image may be larger than our memory, and the line slower than the daemon.
+      data(end, bytes) {
+        end.pause();
+        end.data.session.write(bytes).then(
+          () => end.resume(),
+          () => end.end(),
+        );
+      },
+      drain: (end) => void push(end, new Uint8Array()),
       end: (end) => end.data.session.endInput(),
-      close: (end) => end.data.session.kill(),
+      close(end) {
+        end.data.taken?.resolve();
+        end.data.session.kill();
+      },
     },
     allowHalfOpen: true,
   });
   server.unref();
 }
 
-function push(end: Bun.Socket<Ends>, bytes: Uint8Array): void {
+/** A promise when the socket has not taken all of it. */
+function push(end: Bun.Socket<Ends>, bytes: Uint8Array): void | Promise<void> {
   const { data } = end;
   if (bytes.length > 0) data.waiting.push(Uint8Array.from(bytes));
   for (let first = data.waiting[0]; first !== undefined; first = data.waiting[0]) {
     const written = end.write(first);
     if (written < first.length) {
       data.waiting[0] = first.subarray(Math.max(0, written));
-      return;
+      data.taken ??= Promise.withResolvers();
+      return data.taken.promise;
     }
     data.waiting.shift();
   }
+  data.taken?.resolve();
+  data.taken = undefined;
   if (data.ended) end.end();
+  return undefined;
 }

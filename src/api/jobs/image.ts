@@ -7,6 +7,7 @@ import type {
   ImageHistoryItem,
   ImageInspect,
   ImageSummary,
+  LayerBlob,
 } from '#api/types/image.ts';
 import { defineJob } from '#engine/engine.ts';
 import type { Filters } from './container.ts';
@@ -34,13 +35,27 @@ export const imageAttestations = defineJob<
 >('image.attestations');
 /** Progress is JSON objects, one a line, as docker shows them. */
 export const imageLoad = defineJob<
-  { archive: AsyncIterable<Uint8Array>; quiet: boolean; platforms: readonly Platform[]; progress: OutputStream },
+  {
+    archive: AsyncIterable<Uint8Array>;
+    quiet: boolean;
+    platforms: readonly Platform[];
+    /** Layers that are here already may be missing in the archive. */
+    partial: boolean;
+    progress: OutputStream;
+  },
   void
 >('image.load');
+/** `without`: layers that are left out, because the reader has them. */
 export const imageSave = defineJob<
-  { names: readonly string[]; platforms: readonly Platform[]; output: OutputStream },
+  { names: readonly string[]; platforms: readonly Platform[]; without: readonly string[]; output: OutputStream },
   void
 >('image.save');
+/** The layers that a save would write. */
+export const imageLayers = defineJob<{ names: readonly string[]; platforms: readonly Platform[] }, LayerBlob[]>(
+  'image.layers',
+);
+/** Which of these blobs are not here; the others are not collected for some time. */
+export const imageMissing = defineJob<{ digests: readonly string[] }, string[]>('image.missing');
 export const imageImport = defineJob<
   {
     archive: AsyncIterable<Uint8Array>;

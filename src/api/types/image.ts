@@ -103,3 +103,21 @@ export interface ProgressMessage {
   error?: string;
   aux?: unknown;
 }
+
+/** Berth's own: a layer as `save` writes it. */
+export interface LayerBlob {
+  Digest: string;
+  Size: number;
+}
+
+/** Body of `POST /berth/images/export`. */
+export interface ImageExportRequest {
+  Names: string[];
+  /** Digests of layers that are left out. */
+  Without: string[];
+}
+
+/** Body of `POST /berth/images/missing`, and its answer. */
+export interface MissingBlobs {
+  Digests: string[];
+}

@@ -8,7 +8,7 @@ import { inspectImage } from '#image/inspect.ts';
 import { listImages } from '#image/list.ts';
 import { loadImages } from '#image/load.ts';
 import { progressTo } from '#image/progress.ts';
-import { saveImages } from '#image/save.ts';
+import { savedLayers, saveImages } from '#image/save.ts';
 import { tagImage } from '#image/tag.ts';
 import type { Services } from '../services.ts';
 import { publishImageEvent, removeNamed, usersOf } from './remove.ts';
@@ -40,14 +40,19 @@ export function installImageJobs(services: Services): void {
 
 function installTransfers(services: Services, images: ImageStore): void {
   const { engine } = services;
-  engine.register(image.imageLoad, async ({ archive, quiet, platforms, progress }, { signal }) => {
-    const loaded = await loadImages(images, { archive, quiet, platforms, tell: progressTo(progress), signal });
+  engine.register(image.imageLoad, async ({ progress, ...input }, { signal }) => {
+    const loaded = await loadImages(images, { ...input, tell: progressTo(progress), signal });
     for (const { id, names } of loaded) publishImageEvent(services, 'load', id, names[0] ?? id);
   });
-  engine.register(image.imageSave, async ({ names, platforms, output }, { signal }) => {
-    await saveImages(images, { names, platforms, write: (bytes) => output.write(bytes), signal });
+  engine.register(image.imageSave, async ({ names, platforms, without, output }, { signal }) => {
+    const write = (bytes: Uint8Array): Promise<void> => output.write(bytes);
+    await saveImages(images, { names, platforms, without: new Set(without), write, signal });
     for (const name of names) publishImageEvent(services, 'save', images.resolve(name).id, name);
   });
+  engine.register(image.imageLayers, (input) =>
+    savedLayers(images, input).map(({ digest, size }) => ({ Digest: digest, Size: size })),
+  );
+  engine.register(image.imageMissing, ({ digests }) => missingBlobs(images, digests));
   engine.register(image.imageImport, async (input, { signal }) => {
     const id = await importImage(images, { ...input, tell: progressTo(input.progress), signal });
     publishImageEvent(services, 'import', id, id);
@@ -63,4 +68,17 @@ function installTransfers(services: Services, images: ImageStore): void {
 function withContainers<T extends { Id: string; Containers: number }>(services: Services, rows: T[]): T[] {
   if (rows.every((row) => row.Containers === -1)) return rows;
   return rows.map((row) => ({ ...row, Containers: usersOf(services, row.Id).length }));
+}
+
+/** What is here is meant to be used by a load that follows, and must be here then. */
+const HELD_FOR_LOAD_MS = 3600_000;
+
+function missingBlobs({ content }: ImageStore, digests: readonly string[]): string[] {
+  const here = digests.filter((digest) => content.has(digest));
+  if (here.length > 0) {
+    const key = `transfer ${[...here].sort((a, b) => (a < b ? -1 : 1)).join(' ')}`;
+    using lease = content.lease({ purpose: 'transfer', key, keepMs: HELD_FOR_LOAD_MS });
+    for (const digest of here) lease.add(digest);
+  }
+  return digests.filter((digest) => !content.has(digest));
 }

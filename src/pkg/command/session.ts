@@ -1,13 +1,15 @@
 /** Programs that the user of the client asked for: ssh to another daemon, plugins of the client. They are not the daemon's. */
 
 export interface SessionEvents {
-  data(bytes: Uint8Array): void;
+  /** While a promise that it returned is pending, nothing more is read. */
+  data(bytes: Uint8Array): void | Promise<void>;
   /** No more output: it has ended, or closed its end. */
   end(): void;
 }
 
 export interface Session {
-  write(bytes: Uint8Array): void;
+  /** Resolves when the program has room for more. */
+  write(bytes: Uint8Array): Promise<void>;
   endInput(): void;
   kill(): void;
 }
@@ -17,15 +19,15 @@ export function startSession(program: string, args: readonly string[], events: S
   const child = Bun.spawn([program, ...args], { stdin: 'pipe', stdout: 'pipe', stderr: 'inherit' });
   void (async () => {
     try {
-      for await (const bytes of child.stdout) events.data(bytes);
+      for await (const bytes of child.stdout) await events.data(bytes);
     } finally {
       events.end();
     }
   })();
   return {
-    write(bytes) {
-      void child.stdin.write(bytes);
-      void child.stdin.flush();
+    async write(bytes) {
+      await child.stdin.write(bytes);
+      await child.stdin.flush();
     },
     endInput: () => void child.stdin.end(),
     kill: () => child.kill(),

@@ -10,7 +10,7 @@ import type { Repository } from '../catalogue.ts';
 import { RegistryError } from '../errors.ts';
 import { readManifest } from '../manifest.ts';
 import { blobUnknown, isDigest, isTag } from '../names.ts';
-import type { Registry } from '../registry.ts';
+import type { ReadThrough, Registry } from '../registry.ts';
 import { blobHeaders, getBlob } from '../serve-blobs.ts';
 import { manifestResponse, manifestUnknown, recordOf } from '../serve-manifests.ts';
 import { Download } from './download.ts';
@@ -45,7 +45,7 @@ interface Source {
   readonly path: string;
 }
 
-export class Cache implements Disposable {
+export class Cache implements ReadThrough, Disposable {
   readonly #options: CacheOptions;
   readonly #stop = new AbortController();
   readonly #downloads = new Map<string, Download>();

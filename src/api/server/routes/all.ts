@@ -7,6 +7,7 @@ import { containerFileRoutes } from './container-files.ts';
 import { diskUsageRoutes } from './disk-usage.ts';
 import { execRoutes } from './exec.ts';
 import { imageRoutes } from './images.ts';
+import { imageTransferRoutes } from './image-transfer.ts';
 import { metricsRoutes } from './metrics.ts';
 import { logRoutes } from './logs.ts';
 import { networkRoutes } from './networks.ts';
@@ -30,6 +31,7 @@ export function allRoutes(
     ...containerFileRoutes,
     ...execRoutes,
     ...imageRoutes,
+    ...imageTransferRoutes,
     ...networkRoutes,
     ...volumeRoutes,
     ...secretRoutes,

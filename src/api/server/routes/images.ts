@@ -95,7 +95,9 @@ async function remove(ctx: RouteContext): Promise<void> {
 async function load(ctx: RouteContext): Promise<void> {
   const platforms = platformsOf(ctx);
   const progress = ctx.exchange.stream(200, 'application/json');
-  const input = { archive: ctx.exchange.body, quiet: ctx.query.flag('quiet'), platforms, progress };
+  const { query } = ctx;
+  const partial = query.flag('berth-partial');
+  const input = { archive: ctx.exchange.body, quiet: query.flag('quiet'), platforms, partial, progress };
   await streamJob(progress, () => ctx.run(imageLoad, input), progressError);
 }
 
@@ -103,7 +105,7 @@ async function save(ctx: RouteContext, names: readonly string[]): Promise<void> 
   if (names.length === 0) throw invalidParameter('no image names were given');
   const platforms = platformsOf(ctx);
   const output = ctx.exchange.stream(200, 'application/x-tar');
-  await streamJob(output, () => ctx.run(imageSave, { names, platforms, output }));
+  await streamJob(output, () => ctx.run(imageSave, { names, platforms, without: [], output }));
 }
 
 const platformsOf = (ctx: RouteContext): Platform[] =>
