@@ -5,7 +5,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { ContentStore } from '#content/content-store.ts';
-import { messageOf, systemError, unavailable } from '#errdefs/errors.ts';
+import { messageOf, notImplemented, systemError, unavailable } from '#errdefs/errors.ts';
 import { GraphDb } from '#graphdb/graphdb.ts';
 import { log } from '#pkg/log/log.ts';
 import { type Authorizer, openToAll } from './auth/authorizer.ts';
@@ -40,6 +40,8 @@ export class RegistryServer implements AsyncDisposable {
 
   /** Errors: invalid-parameter for files that are wrong; unavailable when the address or the root is in use. */
   static async start(config: RegistryConfig): Promise<RegistryServer> {
+    const [proxy] = config.proxies;
+    if (proxy !== undefined) throw notImplemented(`Cannot cache "${proxy.url}": the cache has no client yet`);
     const authorizer = await authorizerOf(config);
     const tls = tlsOf(config);
     fs.mkdirSync(config.root, { recursive: true, mode: 0o710 });
