@@ -69,3 +69,20 @@ export class Epoll implements Disposable {
     must('close', NR.close, this.fd);
   }
 }
+
+/** Blocks this thread until `fd` is ready (or has failed); false when `stop` became readable first. */
+export function waitFor(fd: number, events: number, stop: number): boolean {
+  const pollfds = new Uint8Array(16);
+  const view = new DataView(pollfds.buffer);
+  view.setInt32(0, fd, true);
+  view.setInt16(4, events, true);
+  view.setInt32(8, stop, true);
+  view.setInt16(12, EPOLL.IN, true);
+  must('ppoll', NR.ppoll, pollfds, 2, 0, 0, 8);
+  return view.getInt16(14, true) === 0;
+}
+
+/** Makes an eventfd readable. */
+export function ring(eventFd: number): void {
+  must('write', NR.write, eventFd, new Uint8Array(BigUint64Array.of(1n).buffer), 8);
+}

@@ -11,6 +11,7 @@ import type {
 import type { ContainerUpdateRequest, ContainerUpdateResponse } from '#api/types/update.ts';
 import type { ExecCreateRequest, ExecInspect, ExecStartRequest } from '#api/types/exec.ts';
 import type { Why } from '#api/types/why.ts';
+import type { BodyInput } from '#pkg/http-body/lent.ts';
 import { defineJob } from '#engine/engine.ts';
 import type { Connection, OutputStream } from './streams.ts';
 
@@ -141,7 +142,7 @@ export interface ArchivePutInput {
   readonly noOverwriteDirNonDir: boolean;
   /** Everything becomes the container's user's. */
   readonly copyUidGid: boolean;
-  readonly archive: AsyncIterable<Uint8Array>;
+  readonly archive: BodyInput;
 }
 export const containerArchivePut = defineJob<ArchivePutInput, void>('container.archive-put');
 export const containerChanges = defineJob<{ container: string }, ContainerChange[]>('container.changes');

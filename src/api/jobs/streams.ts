@@ -1,9 +1,12 @@
 /** What streaming jobs read from and write to. The API server makes them over a connection, tests over memory. */
+import type { LentOutput } from '#pkg/http-body/lent.ts';
 
 /** Output that goes to the client as it comes. `write` resolves when there is room again. */
 export interface OutputStream {
   /** Takes the bytes before it returns: the caller may use their memory again at once. */
   write(bytes: Uint8Array): Promise<void>;
+  /** For another thread to write what follows; undefined where there is no socket for that. Nobody else writes then. */
+  lend?(): Promise<LentOutput | undefined>;
   /** Sends the response head now although there is no byte yet (follow, events). */
   flush(): void;
   /** Aborted when the client has gone. */

@@ -42,6 +42,15 @@ export class ByteQueue implements AsyncIterable<Uint8Array> {
     this.#notify();
   }
 
+  /** What is queued, for another reader. */
+  takeAll(): Uint8Array[] {
+    const all = this.#chunks;
+    this.#chunks = [];
+    this.#queued = 0;
+    this.#resume();
+    return all;
+  }
+
   /** Nobody reads any more: forgets what is queued and lets the rest flow into nothing. */
   discard(): void {
     this.#discarding = true;

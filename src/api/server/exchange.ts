@@ -7,6 +7,7 @@
  */
 import { ByteQueue, type Flow } from './byte-queue.ts';
 import { HttpError, type RequestHead } from './head.ts';
+import type { BodyInput, LentInput } from '#pkg/http-body/lent.ts';
 import { HijackedConnection } from './hijacked-connection.ts';
 import { reasonOf } from './httpstatus.ts';
 import { ResponseStream } from './response-stream.ts';
@@ -27,6 +28,8 @@ export interface ExchangePort {
   answered(keep: boolean): void;
   /** From now on the bytes of the connection go to `input`. */
   hijacked(input: ByteQueue): void;
+  /** Lends the socket to whoever reads the body that goes to `input`. */
+  lend(input: ByteQueue): Promise<LentInput | undefined>;
 }
 
 export type Headers = Readonly<Record<string, string>>;
@@ -81,13 +84,14 @@ export class Exchange {
   }
 
   /** The request's body as it comes; asks for it where the client waits to be asked. */
-  get body(): AsyncIterable<Uint8Array> {
+  get body(): BodyInput {
     this.#bodyRead = true;
     if (this.head.expectContinue && !this.#bodyComplete && !this.#continueSent) {
       this.#continueSent = true;
       this.#port.queue().write(CONTINUE);
     }
-    return this.#body;
+    const queue = this.#body;
+    return { [Symbol.asyncIterator]: () => queue[Symbol.asyncIterator](), lend: () => this.#port.lend(queue) };
   }
 
   /** The whole body. Errors: HttpError 413 beyond `max` bytes. */
@@ -131,6 +135,7 @@ export class Exchange {
       chunked: this.head.minor === 1,
       silent: this.head.method === 'HEAD',
       queue: this.#port.queue(),
+      transport: this.#port.transport(),
       closed: () => this.closed,
       begin: (chunked) => {
         this.#begin('streaming');

@@ -3,6 +3,7 @@
  * nothing can be smuggled past a proxy in front of us (Transfer-Encoding with Content-Length, bare LF or CR, folded
  * lines, several lengths, a missing Host).
  */
+import type { Framing } from '#pkg/http-body/body-decoder.ts';
 
 /** The request cannot be understood: answered with `status`, then the connection ends. */
 export class HttpError extends Error {
@@ -14,8 +15,6 @@ export class HttpError extends Error {
     this.status = status;
   }
 }
-
-export type Framing = { kind: 'none' } | { kind: 'length'; length: number } | { kind: 'chunked' };
 
 export interface RequestHead {
   readonly method: string;

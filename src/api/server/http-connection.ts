@@ -3,7 +3,10 @@
  * States: head → (exchange with its body) → head …, or hijacked, or closing: our direction is ended, what still comes
  * is dropped, and the peer has CLOSE_GRACE_MS to end its own.
  */
-import { BodyDecoder } from './body.ts';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { log } from '#pkg/log/log.ts';
+import { BodyDecoder, BodyError } from '#pkg/http-body/body-decoder.ts';
+import type { BodyRest, LentInput } from '#pkg/http-body/lent.ts';
 import type { ByteQueue, Flow } from './byte-queue.ts';
 import { Exchange, type ExchangePort } from './exchange.ts';
 import { HEAD_BYTES_MAX, HttpError, parseHead, type RequestHead } from './head.ts';
@@ -46,6 +49,8 @@ export class HttpConnection implements TransportSink {
   #peerEnded = false;
   #pausedForPending = false;
   #pauses = 0;
+  /** Another thread reads the body from the socket. */
+  #lent = false;
   /** How far the pending bytes were searched for the end of a head. */
   #searched = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -68,6 +73,12 @@ export class HttpConnection implements TransportSink {
       return;
     }
     if (this.#state !== 'http' || this.#broken) return;
+    if (this.#lent) {
+      // A paused transport has no data. Bytes of a body that is read elsewhere would be out of order.
+      log.error('bytes came over a connection that is lent', { bytes: bytes.length });
+      this.terminate();
+      return;
+    }
     this.#pending.append(bytes);
     this.#advance();
     if (this.#exchange !== undefined && this.#pending.length > PENDING_MAX && !this.#pausedForPending) {
@@ -212,7 +223,45 @@ export class HttpConnection implements TransportSink {
       mayKeepAlive: () => !this.#options.stopping() && !this.#broken,
       answered: (keep) => this.#answered(keep),
       hijacked: (input) => this.#hijack(input),
+      lend: (input) => this.#lend(input),
     };
+  }
+
+  /** Undefined: there is no socket to lend, or nothing to come. */
+  async #lend(input: ByteQueue): Promise<LentInput | undefined> {
+    const body = this.#body;
+    if (this.#transport.fd < 0 || body === undefined || this.#lent) return undefined;
+    this.#flow.pause();
+    // What the transport had in hand when it was told to pause comes in this turn of the loop.
+    await nextTurn();
+    await nextTurn();
+    if (this.#state !== 'http' || this.#body !== body || this.#broken || this.#peerEnded) {
+      this.#flow.resume();
+      return undefined;
+    }
+    this.#lent = true;
+    return {
+      fd: this.#transport.fd,
+      position: body.position,
+      queued: input.takeAll(),
+      giveBack: (rest) => this.#takeBack(rest),
+    };
+  }
+
+  #takeBack(rest: BodyRest | undefined): void {
+    this.#lent = false;
+    if (this.#state !== 'http') return;
+    const exchange = this.#exchange;
+    if (rest === undefined || exchange === undefined) {
+      this.terminate();
+      return;
+    }
+    const body = BodyDecoder.from(rest.position, (bytes) => this.#bodyBytes(exchange, bytes));
+    this.#body = body.done ? undefined : body;
+    if (body.done) exchange.bodyComplete();
+    this.#pending.append(Buffer.from(rest.bytes));
+    this.#advance();
+    this.#flow.resume();
   }
 
   #answered(keep: boolean): void {
@@ -243,7 +292,7 @@ export class HttpConnection implements TransportSink {
 
   /** What was sent is not HTTP as we take it: says so once, then ends. */
   #refuse(error: unknown): void {
-    const refusal = error instanceof HttpError ? error : new HttpError(500, 'internal error');
+    const refusal = refusalOf(error);
     this.#body = undefined;
     this.#broken = true;
     this.#pending.clear();
@@ -296,4 +345,9 @@ export class HttpConnection implements TransportSink {
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
+}
+
+function refusalOf(error: unknown): HttpError {
+  if (error instanceof HttpError) return error;
+  return error instanceof BodyError ? new HttpError(error.status, error.message) : new HttpError(500, 'internal error');
 }

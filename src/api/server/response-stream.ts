@@ -3,6 +3,8 @@
  * become an error answer; one that broke off later has no last chunk.
  */
 import type { OutputStream } from '#api/jobs/streams.ts';
+import type { LentOutput } from '#pkg/http-body/lent.ts';
+import type { Transport } from './transport.ts';
 import type { WriteQueue } from './write-queue.ts';
 
 const LAST_CHUNK = Buffer.from('0\r\n\r\n');
@@ -11,6 +13,7 @@ interface StreamParts {
   readonly chunked: boolean;
   readonly silent: boolean;
   readonly queue: WriteQueue;
+  readonly transport: Transport;
   readonly closed: () => AbortSignal;
   readonly begin: (chunked: boolean) => Buffer;
   readonly end: (whole: boolean) => void;
@@ -45,6 +48,16 @@ export class ResponseStream implements OutputStream {
     this.flush();
     if (!silent) queue.write(chunked ? framed(bytes) : bytes);
     return queue.room();
+  }
+
+  /** As OutputStream has it. */
+  async lend(): Promise<LentOutput | undefined> {
+    const { queue, transport, chunked, silent } = this.#parts;
+    if (this.#ended || silent || transport.fd < 0) return undefined;
+    this.flush();
+    await queue.flushed();
+    await transport.settled();
+    return this.#ended || this.closed.aborted ? undefined : { fd: transport.fd, chunked };
   }
 
   /** Whole. */

@@ -42,7 +42,7 @@ export async function getArchive(services: Services, input: ArchiveGetInput, sig
     located.name === ''
       ? ({ kind: 'pack-tree', root: directory, prefix, ...common } as const)
       : ({ kind: 'pack-one', directory, name: byteString(located.name), as, ...common } as const);
-  await services.archives.pack(job, (bytes) => output.write(bytes), { signal: view.signal });
+  await services.archives.pack(job, output, { signal: view.signal });
   publishContainerEvent(services.events, view.record, 'archive-path');
 }
 

@@ -11,6 +11,6 @@ export async function exportContainer(
 ): Promise<void> {
   await using view = await openView(services, input.container, 'root', signal);
   const job = { kind: 'pack-tree', root: view.root, prefix: '', leaveOut: [], ids: view.ids } as const;
-  await services.archives.pack(job, (bytes) => input.output.write(bytes), { signal: view.signal });
+  await services.archives.pack(job, input.output, { signal: view.signal });
   publishContainerEvent(services.events, view.record, 'export');
 }

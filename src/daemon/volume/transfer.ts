@@ -40,7 +40,7 @@ export async function exportVolume(
   await withContents(services, input.volume, async (mountpoint) => {
     using root = ownedFd(open(mountpoint, O.RDONLY | O.DIRECTORY | O.NOFOLLOW));
     const job = { kind: 'pack-tree', root: root.fd, prefix: './', leaveOut: [] } as const;
-    await services.archives.pack(job, (bytes) => input.output.write(bytes), { signal });
+    await services.archives.pack(job, input.output, { signal });
   });
 }
 

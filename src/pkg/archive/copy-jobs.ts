@@ -1,5 +1,7 @@
 /** Messages between copy-streams.ts and copy-worker.ts. Plain data only; descriptors are numbers of the one process. */
 import type { ErrorKind } from '#errdefs/errors.ts';
+import type { BodyPosition } from '#pkg/http-body/body-decoder.ts';
+import type { BodyRest } from '#pkg/http-body/lent.ts';
 import type { ByteString } from './entry.ts';
 import type { IdShift } from './id-shift.ts';
 import type { UnpackCounts } from './unpack.ts';
@@ -38,18 +40,30 @@ export interface UnpackIntoJob {
 
 export type StreamJob = PackTreeJob | PackOneJob | UnpackIntoJob;
 
+/** `stop`: an eventfd that ends the waiting for the socket. */
+interface LentDescriptors {
+  readonly fd: number;
+  readonly stop: number;
+}
+
 export type ToWorker =
   | { readonly kind: 'start'; readonly id: number; readonly job: StreamJob }
   /** Of a packing job: a further piece is wanted; `memory` is one that was read. */
   | { readonly kind: 'more'; readonly id: number; readonly memory: ArrayBuffer | undefined }
   /** Of an unpacking job: the next bytes. */
   | { readonly kind: 'bytes'; readonly id: number; readonly memory: ArrayBuffer; readonly length: number }
+  /** Of an unpacking job: all that follows is read from the socket, to the body's end. The descriptors are the Worker's. */
+  | ({ readonly kind: 'read-from'; readonly id: number; readonly position: BodyPosition } & LentDescriptors)
+  /** Of a packing job: all that follows is written to the socket. */
+  | ({ readonly kind: 'write-to'; readonly id: number; readonly chunked: boolean } & LentDescriptors)
   /** Of an unpacking job: that was all. */
   | { readonly kind: 'end'; readonly id: number }
   | { readonly kind: 'cancel'; readonly id: number };
 
 export type FromWorker =
   | { readonly kind: 'piece'; readonly id: number; readonly memory: ArrayBuffer; readonly length: number }
+  /** Of `read-from`, before its end: what the socket's server goes on with. */
+  | { readonly kind: 'rest'; readonly id: number; readonly rest: BodyRest }
   | { readonly kind: 'taken'; readonly id: number; readonly memory: ArrayBuffer }
   | { readonly kind: 'done'; readonly id: number; readonly counts: UnpackCounts | undefined }
   | { readonly kind: 'failed'; readonly id: number; readonly error: ErrorKind; readonly message: string };

@@ -5,6 +5,7 @@
 import { BerthError, type ErrorKind, kindOf, messageOf } from '#errdefs/errors.ts';
 import { explainErrno } from './explain.ts';
 import { type Compression, createInflater, detectCompression, type Inflater, MAGIC_BYTES } from './compression.ts';
+import { LentSocket } from './lent-socket.ts';
 import { packOne, packTree, PIECE_BYTES } from './pack.ts';
 import { TarParser } from './parser.ts';
 import type { FromWorker, PackOneJob, PackTreeJob, ToWorker, UnpackIntoJob } from './copy-jobs.ts';
@@ -13,6 +14,8 @@ import { isolateUmask, Unpacker, type UnpackCounts } from './unpack.ts';
 interface Running extends Disposable {
   /** Of a packing job. True: it is through. */
   more?(memory: ArrayBuffer | undefined): boolean;
+  /** Of a packing job: the rest of it. */
+  writeTo?(socket: LentSocket, chunked: boolean): void;
   /** Of an unpacking job. */
   bytes?(piece: Buffer): void;
   end?(): UnpackCounts;
@@ -27,6 +30,9 @@ const running = new Map<number, Running>();
 const spares: ArrayBuffer[] = [];
 /** Inflated bytes are used up before the next message. */
 const output = Buffer.allocUnsafeSlow(OUTPUT_BYTES);
+/** Of a socket that was lent: what is read is used up before more is. */
+const input = Buffer.allocUnsafeSlow(OUTPUT_BYTES);
+const CHUNK_END = Buffer.from('\r\n');
 let umaskIsOurs = false;
 
 self.onmessage = (event: MessageEvent<ToWorker>) => {
@@ -62,6 +68,20 @@ function take(message: ToWorker): void {
     const counts = job?.end?.();
     end(id);
     if (job !== undefined) post({ kind: 'done', id, counts });
+  } else if (message.kind === 'read-from') {
+    using socket = new LentSocket(message.fd, message.stop);
+    if (job === undefined) return;
+    const take = (piece: Buffer): void => job.bytes?.(piece);
+    socket.readBody(message.position, input, take, (rest) => post({ kind: 'rest', id, rest }));
+    const counts = job.end?.();
+    end(id);
+    post({ kind: 'done', id, counts });
+  } else if (message.kind === 'write-to') {
+    using socket = new LentSocket(message.fd, message.stop);
+    if (job === undefined) return;
+    job.writeTo?.(socket, message.chunked);
+    end(id);
+    post({ kind: 'done', id, counts: undefined });
   } else {
     const had = running.has(id);
     end(id);
@@ -97,6 +117,15 @@ function packing(id: number, job: PackTreeJob | PackOneJob): Running {
       const whole = next.value.buffer as ArrayBuffer;
       post({ kind: 'piece', id, memory: whole, length: next.value.length }, [whole]);
       return false;
+    },
+    writeTo: (socket, chunked) => {
+      for (const piece of pieces) {
+        if (chunked) socket.writeAll(Buffer.from(`${piece.length.toString(16)}\r\n`));
+        socket.writeAll(piece);
+        if (chunked) socket.writeAll(CHUNK_END);
+        // as: pieces are made from ArrayBuffers.
+        if (spares.length < SPARES_MAX) spares.push(piece.buffer as ArrayBuffer);
+      }
     },
     // Closes what it has open.
     [Symbol.dispose]: () => void pieces.return(undefined),

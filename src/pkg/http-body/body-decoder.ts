@@ -1,13 +1,38 @@
 /**
  * Takes a request's body out of the bytes of the connection: by length or chunked (RFC 9112 section 7.1, trailers are
- * read and dropped). Incremental: bytes come in pieces of any size; what follows the body is left to the caller.
+ * read and dropped). Incremental: bytes come in pieces of any size; what follows the body is left to the caller. Where it
+ * stands can be handed to another thread, which goes on with a decoder of its own.
  */
-import { type Framing, HttpError } from './head.ts';
+
+/** How long a body is, as its head says. */
+export type Framing =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'length'; readonly length: number }
+  | { readonly kind: 'chunked' };
+
+/** The body is not what its framing says; `status` is what HTTP answers. */
+export class BodyError extends Error {
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
 
 const LINE_MAX = 4096;
 const TRAILER_BYTES_MAX = 64 * 1024;
 const CR = 13;
 const LF = 10;
+
+/** Where a decoder stands; plain data. */
+export interface BodyPosition {
+  readonly chunked: boolean;
+  readonly state: State;
+  readonly left: number;
+  readonly line: string;
+  readonly trailerBytes: number;
+}
 
 type State = 'size' | 'content' | 'content-end' | 'trailer' | 'done';
 
@@ -25,6 +50,20 @@ export class BodyDecoder {
     this.#chunked = framing.kind === 'chunked';
     this.#left = framing.kind === 'length' ? framing.length : 0;
     this.#state = framing.kind === 'none' ? 'done' : framing.kind === 'chunked' ? 'size' : 'content';
+  }
+
+  static from(position: BodyPosition, emit: (bytes: Uint8Array) => void): BodyDecoder {
+    const decoder = new BodyDecoder({ kind: position.chunked ? 'chunked' : 'none' }, emit);
+    decoder.#state = position.state;
+    decoder.#left = position.left;
+    decoder.#line = position.line;
+    decoder.#trailerBytes = position.trailerBytes;
+    return decoder;
+  }
+
+  get position(): BodyPosition {
+    const [chunked, state, left] = [this.#chunked, this.#state, this.#left];
+    return { chunked, state, left, line: this.#line, trailerBytes: this.#trailerBytes };
   }
 
   get done(): boolean {
@@ -54,32 +93,32 @@ export class BodyDecoder {
     const byte = bytes[at] ?? 0;
     const afterCr = this.#line.endsWith('\r');
     if (byte === LF) {
-      if (!afterCr) throw new HttpError(400, 'malformed chunked encoding');
+      if (!afterCr) throw new BodyError(400, 'malformed chunked encoding');
       const line = this.#line.slice(0, -1);
       this.#line = '';
       this.#endOfLine(line);
     } else {
-      if (afterCr || (byte < 32 && byte !== CR && byte !== 9)) throw new HttpError(400, 'malformed chunked encoding');
+      if (afterCr || (byte < 32 && byte !== CR && byte !== 9)) throw new BodyError(400, 'malformed chunked encoding');
       this.#line += String.fromCharCode(byte);
-      if (this.#line.length > LINE_MAX) throw new HttpError(400, 'line too long in chunked encoding');
+      if (this.#line.length > LINE_MAX) throw new BodyError(400, 'line too long in chunked encoding');
     }
     return at + 1;
   }
 
   #endOfLine(line: string): void {
     if (this.#state === 'content-end') {
-      if (line !== '') throw new HttpError(400, 'malformed chunked encoding');
+      if (line !== '') throw new BodyError(400, 'malformed chunked encoding');
       this.#state = 'size';
     } else if (this.#state === 'size') {
       const match = /^([0-9a-fA-F]{1,13})[ \t]*(;.*)?$/.exec(line);
-      if (match === null) throw new HttpError(400, 'invalid chunk size');
+      if (match === null) throw new BodyError(400, 'invalid chunk size');
       this.#left = Number.parseInt(match[1] ?? '', 16);
       this.#state = this.#left === 0 ? 'trailer' : 'content';
     } else if (line === '') {
       this.#state = 'done';
     } else {
       this.#trailerBytes += line.length;
-      if (this.#trailerBytes > TRAILER_BYTES_MAX) throw new HttpError(431, 'trailers too large');
+      if (this.#trailerBytes > TRAILER_BYTES_MAX) throw new BodyError(431, 'trailers too large');
     }
   }
 }
