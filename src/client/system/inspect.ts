@@ -19,15 +19,19 @@ type LookUp = (name: string) => Promise<unknown>;
 
 const sizeFlag = (help: string) => flag(help, { shorthand: 's' });
 
+const asFlag = () => text('Print what makes this container: "run" (a command) or "compose" (a file)');
+
 export const inspect = defineCommand({
   operands: 'NAME|ID [NAME|ID...]',
   count: [1, Infinity],
   flags: {
     format: inspectFormatFlag(),
+    as: asFlag(),
     size: sizeFlag('Display total file sizes if the type is container'),
     type: text('Only inspect objects of the given type'),
   },
-  run(context, { values, positionals }) {
+  async run(context, { values, positionals }) {
+    if (values.as !== '') return recreate(context, positionals, values.as);
     const client = context.client();
     const kinds: Readonly<Record<string, LookUp>> = {
       container: (name) => inspectContainer(client, name, values.size),
@@ -48,9 +52,12 @@ export const inspect = defineCommand({
 export const inspectContainers = defineCommand({
   operands: 'CONTAINER [CONTAINER...]',
   count: [1, Infinity],
-  flags: { format: inspectFormatFlag(), size: sizeFlag('Display total file sizes') },
+  flags: { as: asFlag(), format: inspectFormatFlag(), size: sizeFlag('Display total file sizes') },
+  examples: ['berth inspect --as run web', 'berth inspect --as compose web > compose.yaml'],
   run: (context, { values, positionals }) =>
-    show(context, positionals, values.format, (name) => inspectContainer(context.client(), name, values.size)),
+    values.as === ''
+      ? show(context, positionals, values.format, (name) => inspectContainer(context.client(), name, values.size))
+      : recreate(context, positionals, values.as),
 });
 
 export const inspectImages = defineCommand({
@@ -98,6 +105,12 @@ async function firstOf(lookUps: readonly LookUp[], name: string, several: boolea
     }
   }
   throw new Error(`Error: No such object: ${name}`);
+}
+
+async function recreate(context: CommandContext, names: readonly string[], as: string): Promise<number> {
+  const { printRecipes } = await import('../recreate/command.ts');
+  await printRecipes(context, names, as);
+  return 0;
 }
 
 /** Docker ends with EX_USAGE for a template that is none. */
