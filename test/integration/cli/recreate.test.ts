@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import type { ContainerInspect } from '#api/types/container.ts';
 import { run } from '../../support/command.ts';
 import { TestDaemon } from '../../support/daemon.ts';
 
@@ -24,17 +25,18 @@ const client = (...args: string[]) => run(berth, ['-H', `unix://${d.socket}`, ..
 /** What a container was asked for, without what each has of its own. */
 async function wishes(name: string): Promise<unknown> {
   const { stdout } = await d.docker(['inspect', name]);
-  const [container]: [Record<string, Record<string, unknown>>] = JSON.parse(stdout);
-  const { Config, HostConfig, Path, Args } = container;
-  const hostname = Config?.['Hostname'];
-  const own = String(container['Id']).startsWith(String(hostname));
-  const settings = container['NetworkSettings']?.['Networks'] as Record<string, Record<string, unknown>>;
-  const networks = Object.entries(settings).map(([key, end]) => [
-    key,
-    end['IPAMConfig'],
-    (end['Aliases'] as string[] | null)?.filter((alias) => !String(container['Id']).startsWith(alias)),
-  ]);
-  return { Config: { ...Config, Hostname: own ? '' : hostname }, HostConfig, Path, Args, networks: networks.sort() };
+  // as: what the API documents for an inspect.
+  const [container] = JSON.parse(stdout) as [ContainerInspect];
+  const { Id, Config, HostConfig, Path, Args, NetworkSettings } = container;
+  const Hostname = Id.startsWith(Config.Hostname) ? '' : Config.Hostname;
+  const networks = Object.entries(NetworkSettings.Networks)
+    .map(([key, end]) => ({
+      key,
+      asked: end.IPAMConfig,
+      aliases: end.Aliases?.filter((alias) => !Id.startsWith(alias)),
+    }))
+    .sort((x, y) => (x.key < y.key ? -1 : 1));
+  return { Config: { ...Config, Hostname }, HostConfig, Path, Args, networks };
 }
 
 for (const [title, args] of [
