@@ -36,7 +36,9 @@ async function wishes(name: string): Promise<unknown> {
       aliases: end.Aliases?.filter((alias) => !Id.startsWith(alias)),
     }))
     .sort((x, y) => (x.key < y.key ? -1 : 1));
-  return { Config: { ...Config, Hostname }, HostConfig, Path, Args, networks };
+  // The stock client sends variables in the order of a Go map: in none.
+  const Env = Config.Env?.toSorted();
+  return { Config: { ...Config, Hostname, Env }, HostConfig, Path, Args, networks };
 }
 
 for (const [title, args] of [
