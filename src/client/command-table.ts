@@ -10,6 +10,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   image: 'Manage images',
   jobs: 'Show and cancel what the daemon is doing',
   network: 'Manage networks',
+  ports: 'Show who can reach published ports',
   quadlet: 'Make systemd units from .container, .volume and .network files',
   secret: 'Manage secrets of this host',
   system: 'Manage Berth',
@@ -297,6 +298,11 @@ export const COMMANDS: readonly TableEntry[] = [
     load: async () => (await import('./network/connect.ts')).disconnect,
   },
   {
+    names: ['network graph'],
+    summary: 'Show networks, containers, addresses and ports as a tree or a drawing',
+    load: async () => (await import('./network/graph.ts')).graph,
+  },
+  {
     names: ['network inspect'],
     summary: 'Display detailed information on one or more networks',
     load: async () => (await import('./system/inspect.ts')).inspectNetworks,
@@ -312,9 +318,19 @@ export const COMMANDS: readonly TableEntry[] = [
     load: async () => (await import('./network/connect.ts')).prune,
   },
   {
+    names: ['network resolve'],
+    summary: 'Let the host find containers by NAME.NETWORK.berth.internal',
+    load: async () => (await import('./network/resolve.ts')).resolve,
+  },
+  {
     names: ['network rm', 'network remove'],
     summary: 'Remove one or more networks',
     load: async () => (await import('./network/connect.ts')).rm,
+  },
+  {
+    names: ['ports audit'],
+    summary: 'Show who can reach published ports, and why',
+    load: async () => (await import('./ports/audit.ts')).audit,
   },
   {
     names: ['quadlet generate'],

@@ -63,6 +63,7 @@ import { installJobs } from './jobs.ts';
 import { NameService } from './network/name-service.ts';
 import { Egress } from './network/egress.ts';
 import { reconfigureEgress } from './network/egress-update.ts';
+import { restoreHostNames } from './network/host-names.ts';
 import { openNetworks } from './network/open.ts';
 import { restore } from './restore/restore.ts';
 import type { BuildFacts, DaemonSettings, Isolation, Services } from './services.ts';
@@ -212,6 +213,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     networks: networks.networks,
     names,
     egress,
+    firewall: networks.firewall,
     bridge: networks.bridge,
     startedAt,
     randomInt: (bound) => randomInt(bound),
@@ -232,6 +234,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   services.updateHooks.add('oom', ({ record }) => rewatchOom(services, record));
   installJobs(services, options.jobMetrics ?? new JobMetrics());
   await restore(services);
+  await restoreHostNames(services);
   // Everybody who owns blobs has said so by now.
   content.collectSoon();
   const held = undo.move();

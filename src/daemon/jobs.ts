@@ -29,6 +29,8 @@ import { containerChanges } from './files/changes.ts';
 import { exportContainer } from './files/export.ts';
 import { installImageJobs } from './image/jobs.ts';
 import { connectNetwork, disconnectNetwork } from './network/connect.ts';
+import { auditPorts } from './network/audit.ts';
+import { hostNames, setHostNames } from './network/host-names.ts';
 import { createNetwork } from './network/create.ts';
 import { inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from './network/networks.ts';
 import { PruneLock } from './prune/conditions.ts';
@@ -79,6 +81,9 @@ function installNetworkJobs(services: Services): void {
   engine.register(network.networkRemove, (input) => removeNetwork(services, input.network));
   engine.register(network.networkConnect, (input) => connectNetwork(services, input));
   engine.register(network.networkDisconnect, (input) => disconnectNetwork(services, input));
+  engine.register(network.portsAudit, () => auditPorts(services));
+  engine.register(network.hostNamesShow, () => hostNames(services));
+  engine.register(network.hostNamesSet, ({ request }) => setHostNames(services, request));
   engine.register(network.networkPrune, ({ filters }) => pruneNetworks(services, filters));
 }
 

@@ -22,6 +22,7 @@ import type { LogReader } from '#logger/read.ts';
 import type { LogSearch } from '#logger/search/log-search.ts';
 import type { Shipping } from '#logger/ship/shipping.ts';
 import type { BridgeFacts } from '#networkdriver/bridge-options.ts';
+import type { Rules } from '#libcontainer/firewall/firewall.ts';
 import type { ArchivePool } from '#pkg/archive/pool.ts';
 import type { ArchiveStreams } from '#pkg/archive/copy-streams.ts';
 import type { Pump } from '#stdio/pump.ts';
@@ -108,6 +109,9 @@ export interface Names {
   /** Its networks have changed. */
   refresh(services: Services, record: ContainerRecord): void;
   end(container: string): void;
+  /** Errors: SysError when port 53 of the address is taken. */
+  serveHost(services: Services, address: string): void;
+  endHost(): void;
   /** Somebody has come, gone or been renamed. */
   changed(services: Services): void;
 }
@@ -192,6 +196,8 @@ export interface Services {
   readonly networks: Networks;
   readonly names: Names;
   readonly egress: EgressControl;
+  /** Of all bridges; made when it is first asked for. */
+  readonly firewall: () => Rules;
   /** The default bridge as it is now; undefined with `--bridge none`. */
   readonly bridge: () => BridgeFacts | undefined;
   /** When the daemon started, RFC 3339. */

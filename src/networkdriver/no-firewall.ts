@@ -1,6 +1,7 @@
 /** Rules of the host where they are not ours to write (`iptables: false`): nothing is written, nothing is guarded. */
 import { Firewall, type Rules, tableNameOf } from '#libcontainer/firewall/firewall.ts';
 import type { FirewallEgress } from '#libcontainer/firewall/egress-text.ts';
+import { NftablesSession } from '#libcontainer/firewall/session.ts';
 import { unavailable } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
 
@@ -9,6 +10,7 @@ export class NoFirewall implements Rules {
   readonly judges = false;
   readonly wantsJudging = false;
   readonly logGroup = 0;
+  readonly translates = false;
 
   constructor(suffix: string | undefined) {
     this.table = tableNameOf(suffix);
@@ -38,6 +40,13 @@ export class NoFirewall implements Rules {
   removeEgress(): void {}
   sweepEgress(): void {}
   forgetKnown(): void {}
+  ruleset(): unknown {
+    using session = new NftablesSession();
+    return session.json('list ruleset');
+  }
+  isOwnLink(): boolean {
+    return false;
+  }
   [Symbol.dispose](): void {}
 }
 

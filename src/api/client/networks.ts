@@ -1,4 +1,5 @@
 /** Endpoints of networks. */
+import type { HostNames, HostNamesRequest, PortsAudit } from '#api/types/berth-network.ts';
 import type {
   EndpointSettings,
   NetworkCreateRequest,
@@ -50,4 +51,16 @@ export function disconnectNetwork(
 
 export function pruneNetworks(client: ApiClient, filters: FilterMap): Promise<NetworkPruneReport> {
   return client.json('POST', '/networks/prune', { query: { filters: encodeFilters(filters) } });
+}
+
+export function auditPorts(client: ApiClient): Promise<PortsAudit> {
+  return client.json('GET', '/berth/ports/audit');
+}
+
+export function hostNames(client: ApiClient): Promise<HostNames> {
+  return client.json('GET', '/berth/host-names');
+}
+
+export function setHostNames(client: ApiClient, request: HostNamesRequest): Promise<HostNames> {
+  return client.json('POST', '/berth/host-names', { json: request });
 }

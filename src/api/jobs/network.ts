@@ -1,4 +1,5 @@
 /** Jobs on networks. */
+import type { HostNames, HostNamesRequest, PortsAudit } from '#api/types/berth-network.ts';
 import type {
   EndpointSettings,
   NetworkCreateRequest,
@@ -24,5 +25,10 @@ export const networkConnect = defineJob<
 export const networkDisconnect = defineJob<{ network: string; container: string; force: boolean }, void>(
   'network.disconnect',
 );
+/** Who can reach which published port, and why. */
+export const portsAudit = defineJob<Record<string, never>, PortsAudit>('ports.audit');
+/** Names of containers for the host. */
+export const hostNamesShow = defineJob<Record<string, never>, HostNames>('network.host-names');
+export const hostNamesSet = defineJob<{ request: HostNamesRequest }, HostNames>('network.host-names.set');
 /** Those that no container is on. */
 export const networkPrune = defineJob<{ filters: Filters }, NetworkPruneReport>('network.prune');

@@ -40,6 +40,7 @@ export function isServed(
 export class NameService implements Names {
   readonly #dns = new DnsServer();
   #planned = false;
+  #servesHost = false;
 
   /** At the gate of a start: before the container's program runs its names can be asked for. */
   serve(services: Wanted, record: ContainerRecord, endpoints: readonly StoredEndpoint[], namespace: number): void {
@@ -69,10 +70,22 @@ export class NameService implements Names {
     this.#dns.end(container);
   }
 
+  /** Errors: SysError when port 53 of the address is taken. */
+  serveHost(services: Wanted, address: string): void {
+    this.#dns.serveHost(address);
+    this.#servesHost = true;
+    this.changed(services);
+  }
+
+  endHost(): void {
+    this.#servesHost = false;
+    this.#dns.endHost();
+  }
+
   /** Soon, and once for all that changes at the same time. */
   changed(services: Wanted): void {
     // Every start and end comes by here: without networks of users there is nothing to tell.
-    if (this.#planned || services.networks.userNetworks().length === 0) return;
+    if (this.#planned || (!this.#servesHost && services.networks.userNetworks().length === 0)) return;
     this.#planned = true;
     queueMicrotask(() => {
       this.#planned = false;
@@ -112,9 +125,11 @@ function linksOf(services: Wanted, record: ContainerRecord): NamedEndpoint[] {
   }
 }
 
+/** Also the default bridge: the host sees its names, its containers do not. */
 function networksOf({ containers, networks }: Wanted): NamedNetwork[] {
   const running = containers.all().filter((record) => isRunning(record.state));
-  return networks.userNetworks().map(({ record: { id, name } }) => ({
+  const named = networks.all().filter(({ record }) => !isPredefined(record.name) || record.name === 'bridge');
+  return named.map(({ record: { id, name } }) => ({
     id,
     name,
     endpoints: running.flatMap((container) =>

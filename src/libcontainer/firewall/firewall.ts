@@ -66,6 +66,10 @@ export interface Rules extends Disposable {
   removeEgress(id: string): void;
   sweepEgress(): void;
   forgetKnown(ips: readonly string[]): void;
+  /** Published ports are translated; else a proxy takes them, to which the host's input chains let in whom they will. */
+  readonly translates: boolean;
+  ruleset(): unknown;
+  isOwnLink(name: string): boolean;
 }
 
 export class Firewall implements Rules {
@@ -75,6 +79,7 @@ export class Firewall implements Rules {
   readonly #ports = new Map<string, FirewallPort>();
   readonly #published = new Map<string, FirewallPublished>();
   readonly #egress = new Map<string, FirewallEgress>();
+  readonly translates = true;
   #bounce: Bounce | undefined;
   /** The group of nfnetlink_log that refused packets are told to. */
   readonly logGroup: number;
@@ -253,6 +258,16 @@ export class Firewall implements Rules {
       log.info('published ports were not in the table any more', { table: this.table, err });
       this.apply();
     }
+  }
+
+  /** All rules of the host, as nft's JSON. */
+  ruleset(): unknown {
+    return this.#session.json('list ruleset');
+  }
+
+  /** One of the pair that judged packets take. */
+  isOwnLink(name: string): boolean {
+    return name === this.#bounce?.out || name === this.#bounce?.back;
   }
 
   /** Takes our tables away. */

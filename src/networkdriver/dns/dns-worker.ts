@@ -18,10 +18,16 @@ const forwarder = new Forwarder();
 const egress = new EgressNames();
 const serving = new Map<string, { readonly udp: dgram.Socket; readonly tcp: net.Server }>();
 
+/** Stands for the host where containers have their ids. */
+const HOST = '';
+/** Where the host's questions come from. */
+let hostAddress = '';
+
 /** Undefined: what was asked is no question. Never rejects. */
 async function resolve(container: string, query: Uint8Array, tcp: boolean): Promise<Uint8Array | undefined> {
   const question = parseQuestion(query);
   if (question === undefined) return undefined;
+  if (container === HOST) return tables.answerHost(query, question);
   const known = tables.answer(container, query, question);
   if (known !== undefined) return known;
   if (!egress.isAllowed(tables.egressOf(container), question.name)) {
@@ -56,6 +62,8 @@ function serve(container: string, udpFd: number, tcpFd: number): void {
   const udp = dgram.createSocket('udp4');
   udp.on('error', (err) => log.debug('dns socket failed', { container, err }));
   udp.on('message', (query, from) => {
+    // A container reaches the bridge's address too: what is on networks of others is not its business.
+    if (container === HOST && from.address !== hostAddress) return;
     void resolve(container, query, false).then((answer) => {
       if (answer !== undefined && serving.get(container)?.udp === udp) udp.send(answer, from.port, from.address);
     });
@@ -71,6 +79,10 @@ function serve(container: string, udpFd: number, tcpFd: number): void {
 function converse(container: string, socket: net.Socket): void {
   socket.setTimeout(CONNECTION_IDLE_MS, () => socket.destroy());
   socket.on('error', () => socket.destroy());
+  if (container === HOST && socket.remoteAddress !== hostAddress) {
+    socket.destroy();
+    return;
+  }
   const reader = new TcpMessages((query) => {
     void resolve(container, query, true).then((answer) => {
       if (answer === undefined) socket.destroy();
@@ -105,6 +117,11 @@ self.onmessage = ({ data }: MessageEvent<DnsCommand>) => {
       tables.forget(data.container);
       egress.forget(data.container);
       return end(data.container);
+    case 'serve-host':
+      hostAddress = data.address;
+      return serve(HOST, data.udp, data.tcp);
+    case 'end-host':
+      return end(HOST);
     case 'repaired':
       for (const container of serving.keys()) egress.again(container, tables.egressOf(container));
       return;

@@ -7,7 +7,7 @@ import { log } from '#pkg/log/log.ts';
 import { isErrno } from '#sys/errno.ts';
 import { close } from '#sys/files.ts';
 import { O, SOCKET } from '#sys/numbers.ts';
-import { bindSocket, listen } from '#sys/sockets.ts';
+import { bindSocket, listen, setsockopt, socket } from '#sys/sockets.ts';
 import type { DnsCommand, DnsDenial } from './protocol.ts';
 import { DNS_ADDRESS, rewriteDns } from './rewrite.ts';
 import type { NamedNetwork, View } from './tables.ts';
@@ -16,6 +16,8 @@ import type { NamedNetwork, View } from './tables.ts';
 const PORT = 40_053;
 const ANY_PORT = 0;
 const BACKLOG = 64;
+const HOST_PORT = 53;
+const SO_REUSEADDR = 2;
 // SOCK_NONBLOCK has the number of O_NONBLOCK.
 const UDP: SocketKind = { family: SOCKET.AF_INET, type: SOCKET.DGRAM | O.NONBLOCK, protocol: 0 };
 const TCP: SocketKind = { family: SOCKET.AF_INET, type: SOCKET.STREAM | O.NONBLOCK, protocol: 0 };
@@ -48,6 +50,33 @@ export class DnsServer {
 
   setView(container: string, view: View): void {
     if (this.#served.has(container)) this.#send({ op: 'view', container, view });
+  }
+
+  /**
+   * Serves names to the host at port 53 of one of its addresses. Replaces what served it before. Errors: SysError when the
+   * port is taken.
+   */
+  serveHost(address: string): void {
+    this.endHost();
+    const udp = socket(UDP.family, UDP.type);
+    let tcp = -1;
+    try {
+      bindSocket(udp, address, HOST_PORT);
+      tcp = socket(TCP.family, TCP.type);
+      // Connections of the daemon before us may not have ended yet.
+      setsockopt(tcp, SOCKET.SOL_SOCKET, SO_REUSEADDR, 1);
+      bindSocket(tcp, address, HOST_PORT);
+      listen(tcp, BACKLOG);
+    } catch (error) {
+      for (const fd of [udp, tcp]) if (fd >= 0) close(fd);
+      throw error;
+    }
+    this.#send({ op: 'serve-host', udp, tcp, address });
+  }
+
+  /** Idempotent. */
+  endHost(): void {
+    if (this.#worker !== undefined) this.#send({ op: 'end-host' });
   }
 
   /** All networks, whenever one of them changes. */

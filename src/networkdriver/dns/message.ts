@@ -3,7 +3,7 @@
  * addresses and names. Pure. Whatever is longer or stranger than a question is not read.
  */
 export const TYPE = { A: 1, PTR: 12, AAAA: 28, OPT: 41 } as const;
-export const RCODE = { ok: 0, formatError: 1, serverFailure: 2, nameError: 3 } as const;
+export const RCODE = { ok: 0, formatError: 1, serverFailure: 2, nameError: 3, refused: 5 } as const;
 
 const CLASS_IN = 1;
 const HEADER_BYTES = 12;

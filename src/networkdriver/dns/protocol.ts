@@ -13,6 +13,9 @@ export type DnsCommand =
     }
   | { readonly op: 'view'; readonly container: string; readonly view: View }
   | { readonly op: 'end'; readonly container: string }
+  /** Names for the host; the descriptors are the Worker's. Only questions from `address` itself are the host's. */
+  | { readonly op: 'serve-host'; readonly udp: number; readonly tcp: number; readonly address: string }
+  | { readonly op: 'end-host' }
   /** Others had emptied the firewall tables: what names led to is opened again. */
   | { readonly op: 'repaired' };
 

@@ -41,8 +41,13 @@ interface Index {
   readonly byAddress: ReadonlyMap<string, string>;
 }
 
+/** Names for the host end so. */
+export const HOST_DOMAIN = 'berth.internal';
+
 /** Docker's. */
 const TTL_SECONDS = 600;
+/** Resolvers of hosts keep what they are told; containers come and go. */
+const HOST_TTL_SECONDS = 1;
 
 function indexOf(name: string, endpoints: readonly NamedEndpoint[]): Index {
   const byName = new Map<string, Found>();
@@ -102,6 +107,28 @@ export class NameTables {
     if (found === undefined) return undefined;
     const known = question.type === TYPE.A ? found.four : question.type === TYPE.AAAA ? found.six : [];
     return answerTo(query, question, { code: RCODE.ok, data: this.#turned(known), ttlSeconds: TTL_SECONDS });
+  }
+
+  /** For the host, which sees all networks: NAME.NETWORK.berth.internal, and addresses backwards. */
+  answerHost(query: Uint8Array, question: Question): Uint8Array {
+    const answer = (code: number, data: readonly Uint8Array[] = []): Uint8Array =>
+      answerTo(query, question, { code, data, ttlSeconds: HOST_TTL_SECONDS });
+    const all = [...this.#networks.values()];
+    if (question.type === TYPE.PTR) {
+      const address = reversedAddress(question.name);
+      const name = address === undefined ? undefined : first(all, (index) => index.byAddress.get(address));
+      return name === undefined ? answer(RCODE.nameError) : answer(RCODE.ok, [nameBytes(`${name}.${HOST_DOMAIN}`)]);
+    }
+    if (question.name === HOST_DOMAIN) return answer(RCODE.ok);
+    if (!question.name.endsWith(`.${HOST_DOMAIN}`)) return answer(RCODE.refused);
+    const name = question.name.slice(0, -HOST_DOMAIN.length - 1);
+    const found = first(all, (index) => {
+      const end = `.${index.name.toLowerCase()}`;
+      return name.endsWith(end) ? index.byName.get(name.slice(0, -end.length)) : undefined;
+    });
+    if (found === undefined) return answer(RCODE.nameError);
+    const known = question.type === TYPE.A ? found.four : question.type === TYPE.AAAA ? found.six : [];
+    return answer(RCODE.ok, this.#turned(known));
   }
 
   #indexesOf(container: string): Index[] {

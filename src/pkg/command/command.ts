@@ -5,7 +5,15 @@
 import { systemError } from '#errdefs/errors.ts';
 
 /** Base names. ip, nft, iptables, tar, gzip, unshare, nsenter and cp are not on it: the daemon does their work itself. */
-const allowed: ReadonlySet<string> = new Set(['apparmor_parser', 'ssh', 'git', 'mount.nfs', 'mount.nfs4', 'ps']);
+const allowed: ReadonlySet<string> = new Set([
+  'apparmor_parser',
+  'ssh',
+  'git',
+  'mount.nfs',
+  'mount.nfs4',
+  'ps',
+  'resolvectl',
+]);
 
 export interface CommandRequest {
   /** Absolute path. */

@@ -48,12 +48,24 @@ if (isInside(import.meta.path)) {
       await eventually('docker: past the firewall', async () => (await greeting(outside, 8001)) === 'plain\n');
       expect(await greeting(outside, 8002)).toBe('');
       expect(await greeting(outside, 8002, 'fd00:2::1')).toBe('');
+      const audited = async (): Promise<string[]> =>
+        (await d.berth(['ports', 'audit', '--format', '{{.Container}} {{.Published}} {{.Outside}} {{.Reason}}'])).stdout
+          .trim()
+          .split('\n')
+          .sort();
+      const asked = "yes the host's input rules are not asked";
+      expect(await audited()).toEqual([
+        'judged 0.0.0.0:8002 no input chain "inet fw input" drops it',
+        'judged [::]:8002 no input chain "inet fw input" drops it',
+        `plain 0.0.0.0:8001 ${asked}`,
+      ]);
       // The host itself and containers are not the outside.
       expect((await run('busybox', ['nc', '-w', '2', '127.0.0.1', '8002'])).stdout).toBe('judged\n');
       expect(await d.must(['run', '--rm', IMG, 'nc', '-w', '2', `${d.subnet}.1`, '8002'])).toBe('judged');
       await must('nft', ['add', 'element', 'inet', 'fw', 'open', '{ 8002 }']);
       expect(await greeting(outside, 8002)).toBe('judged\n');
       expect(await greeting(outside, 8002, 'fd00:2::1')).toBe('judged\n');
+      expect((await audited())[0]).toBe("judged 0.0.0.0:8002 yes the host's input rules accept it");
       // Over a kill of the daemon and a flush of our tables.
       await d.restart();
       await must('nft', ['delete', 'element', 'inet', 'fw', 'open', '{ 8002 }']);

@@ -1,4 +1,5 @@
 /** The bodies of network create, connect and disconnect. */
+import type { HostNamesRequest } from '#api/types/berth-network.ts';
 import type {
   Ipam,
   IpamPool,
@@ -42,6 +43,8 @@ const connect = struct<NetworkConnectRequest>('network.ConnectOptions', {
 
 const disconnect = struct<NetworkDisconnectRequest>('network.DisconnectOptions', { Container: text, Force: flag });
 
+const hostNames = struct<HostNamesRequest>('berth.HostNames', { Enabled: flag, Manual: flag });
+
 const place = (name: string) => ({ struct: name, path: '' });
 
 /** Clients before 1.47 know no EnableIPv4. */
@@ -54,3 +57,5 @@ export const decodeNetworkConnect = (body: unknown): NetworkConnectRequest => co
 
 export const decodeNetworkDisconnect = (body: unknown): NetworkDisconnectRequest =>
   disconnect(body, place('DisconnectOptions'));
+
+export const decodeHostNames = (body: unknown): HostNamesRequest => hostNames(body, place('HostNames'));

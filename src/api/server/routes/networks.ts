@@ -1,5 +1,7 @@
 /** Routes of networks. */
 import {
+  hostNamesSet,
+  hostNamesShow,
   networkConnect,
   networkCreate,
   networkDisconnect,
@@ -7,9 +9,15 @@ import {
   networkList,
   networkPrune,
   networkRemove,
+  portsAudit,
 } from '#api/jobs/network.ts';
 import { decodeFilters } from '#pkg/filters/filters.ts';
-import { decodeNetworkConnect, decodeNetworkCreate, decodeNetworkDisconnect } from '../decode/network.ts';
+import {
+  decodeNetworkConnect,
+  decodeNetworkCreate,
+  decodeHostNames,
+  decodeNetworkDisconnect,
+} from '../decode/network.ts';
 import { type Route, type RouteContext, route } from '../route.ts';
 
 async function listNetworks(ctx: RouteContext): Promise<void> {
@@ -48,7 +56,19 @@ async function pruneNetworks(ctx: RouteContext): Promise<void> {
   ctx.sendJson(200, await ctx.run(networkPrune, { filters }));
 }
 
+async function setHostNames(ctx: RouteContext): Promise<void> {
+  const request = decodeHostNames(await ctx.jsonRequired());
+  ctx.sendJson(200, await ctx.run(hostNamesSet, { request }));
+}
+
 export const networkRoutes: readonly Route[] = [
+  route('GET', '/berth/ports/audit', 24, 'who can reach published ports', async (ctx) => {
+    ctx.sendJson(200, await ctx.run(portsAudit, {}));
+  }),
+  route('GET', '/berth/host-names', 24, 'names of containers for the host', async (ctx) => {
+    ctx.sendJson(200, await ctx.run(hostNamesShow, {}));
+  }),
+  route('POST', '/berth/host-names', 24, 'serve names of containers to the host, or no longer', setHostNames),
   route('GET', '/networks', 24, 'list networks', listNetworks),
   route('GET', '/networks/{id}', 24, 'inspect a network', inspectNetwork),
   route('POST', '/networks/create', 24, 'create a network', createNetwork),
