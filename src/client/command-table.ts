@@ -197,6 +197,11 @@ export const COMMANDS: readonly TableEntry[] = [
     load: async () => (await import('./context/commands.ts')).use,
   },
   {
+    names: ['image diff'],
+    summary: 'Show what differs between two images',
+    load: async () => (await import('./image/tree.ts')).diff,
+  },
+  {
     names: ['image from-host'],
     summary: 'Make an image of programs of this host and the libraries they need',
     load: async () => (await import('./image/from-host.ts')).fromHost,
@@ -220,6 +225,31 @@ export const COMMANDS: readonly TableEntry[] = [
     names: ['image load', 'load'],
     summary: 'Load an image from a tar archive or STDIN',
     load: async () => (await import('./image/load.ts')).load,
+  },
+  {
+    names: ['image lock'],
+    summary: 'Protect images from being removed',
+    load: async () => (await import('./image/upkeep.ts')).lock,
+  },
+  {
+    names: ['image trash'],
+    summary: 'Show removed images that can be brought back',
+    load: async () => (await import('./image/upkeep.ts')).trash,
+  },
+  {
+    names: ['image tree'],
+    summary: 'Show images by the layers they share',
+    load: async () => (await import('./image/tree.ts')).tree,
+  },
+  {
+    names: ['image undo'],
+    summary: 'Bring back the images of the last removal',
+    load: async () => (await import('./image/upkeep.ts')).undo,
+  },
+  {
+    names: ['image unlock'],
+    summary: 'Let locked images be removed again',
+    load: async () => (await import('./image/upkeep.ts')).unlock,
   },
   {
     names: ['image ls', 'image list', 'images'],

@@ -57,6 +57,8 @@ import { StoppedTrees } from './files/stopped-trees.ts';
 import { HealthMonitor } from './health/health-monitor.ts';
 import { HealthStates } from './health/health-states.ts';
 import { readHost } from './host-facts.ts';
+import { ImageGovernor } from './image/governor.ts';
+import { installImageUpkeep } from './image/upkeep-jobs.ts';
 import { registriesReader } from './image/registries.ts';
 import { seccompDefaultOf } from './container/seccomp.ts';
 import { installJobs } from './jobs.ts';
@@ -118,7 +120,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const content = ContentStore.open(path.join(dataRoot, 'content'));
   undo.defer(() => content.close());
   const images = ImageStore.open({ content, layers, db, now: () => new Date() });
-  const graph = new Graph(images, layers);
+  const settings = { current: settingsOf(config) };
+  const graph = new Graph({ images, layers, db, trashMs: () => settings.current.images.trashMs });
   await graph.reconcile();
   const suffix = suffixOf(dataRoot);
   const layout = planLayout({ host: detectCgroups(), ...(suffix === undefined ? {} : { suffix }) });
@@ -153,7 +156,6 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     lostAndFound: path.join(dataRoot, 'lost+found'),
     copy: copyTree,
   });
-  const settings = { current: settingsOf(config) };
   const events = new Events(db);
   const containers = new Containers(db, room);
   const services: Services = {
@@ -232,6 +234,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   services.updateHooks.add('health', ({ record }) => services.health.reconfigure(record));
   services.updateHooks.add('egress', (change) => reconfigureEgress(services, change));
   services.updateHooks.add('oom', ({ record }) => rewatchOom(services, record));
+  const governor = undo.use(new ImageGovernor(services));
+  installImageUpkeep(services, governor);
   installJobs(services, options.jobMetrics ?? new JobMetrics());
   await restore(services);
   await restoreHostNames(services);
@@ -243,6 +247,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       runtimes.configure(next);
       const { debug, labels, defaultRuntime, logArchive, images: imageSettings } = settingsOf(next);
       settings.current = { ...settings.current, debug, labels, defaultRuntime, logArchive, images: imageSettings };
+      governor.reconfigure();
       reloaded(services);
     },
     stop: () => held.disposeAsync(),

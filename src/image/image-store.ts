@@ -46,6 +46,15 @@ export interface ImageStoreOptions {
   readonly now: () => Date;
 }
 
+/** What an image needs of the other stores. */
+export interface HeldImage {
+  readonly id: string;
+  readonly chainId: ChainId | undefined;
+  readonly manifests: readonly string[];
+  /** Of names that are not the image store's own. */
+  readonly targets: readonly string[];
+}
+
 interface Known {
   readonly config: ImageConfigFile;
   readonly chainId: ChainId | undefined;
@@ -58,6 +67,7 @@ export class ImageStore {
   readonly #images = new Map<string, Known>();
   readonly #byManifest = new Map<string, string>();
   readonly #listeners: (() => void)[] = [];
+  readonly #holders: (() => Iterable<HeldImage>)[] = [];
 
   private constructor(options: ImageStoreOptions) {
     this.#options = options;
@@ -102,9 +112,50 @@ export class ImageStore {
     return this.#images.has(id);
   }
 
-  /** What each image is made of, without asking for names. */
-  *parts(): Generator<{ id: string; chainId: ChainId | undefined; manifests: readonly string[] }> {
-    for (const [id, { chainId, record }] of this.#images) yield { id, chainId, manifests: record.manifests };
+  /** What each image is made of, and what else is kept like an image; without asking for names. */
+  *parts(): Generator<HeldImage> {
+    for (const [id, { chainId, record }] of this.#images) {
+      yield { id, chainId, manifests: record.manifests, targets: [] };
+    }
+    for (const holder of this.#holders) yield* holder();
+  }
+
+  /** Somebody else whose layers and blobs are kept as those of images. To be called before the first collection. */
+  addHolder(holder: () => Iterable<HeldImage>): void {
+    this.#holders.push(holder);
+  }
+
+  /** For whoever wants to bring the image back. Errors: not-found. */
+  recordOf(id: string): unknown {
+    const known = this.#images.get(id);
+    if (known === undefined) throw noSuchImage(id);
+    return encodeImageRecord(known.record);
+  }
+
+  /**
+   * Brings back an image that was deleted, with those of its names that are free. Preconditions: its layers and blobs
+   * were held since. Errors: not-found, data-loss.
+   */
+  revive(
+    id: string,
+    record: unknown,
+    wanted: readonly { readonly name: string; readonly target: string | null }[],
+  ): { readonly names: readonly string[]; readonly taken: readonly string[] } {
+    const { content, db } = this.#options;
+    const decoded = decodeImageRecord(id, record);
+    const bytes = content.read(id, CONFIG_BYTES_MAX);
+    const free = wanted.filter(({ name }) => db.child(REFERENCES, name) === undefined);
+    db.transaction(
+      () => {
+        db.put(IMAGE_KIND, id, encodeImageRecord(decoded));
+        for (const { name, target } of free) this.#point(parseReference(name), id, target ?? undefined);
+      },
+      { durable: true },
+    );
+    this.#remember(id, decoded, bytes);
+    this.#changed();
+    const familiar = (list: typeof wanted): string[] => list.map(({ name }) => familiarString(parseReference(name)));
+    return { names: familiar(free), taken: familiar(wanted.filter((entry) => !free.includes(entry))) };
   }
 
   list(): Image[] {

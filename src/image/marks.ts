@@ -9,7 +9,11 @@ const DEPTH_MAX = 6;
 interface MarkedStore {
   readonly content: ContentStore;
   readonly layers: Pick<LayerStore, 'list'>;
-  parts(): Iterable<{ readonly id: string; readonly manifests: readonly string[] }>;
+  parts(): Iterable<{
+    readonly id: string;
+    readonly manifests: readonly string[];
+    readonly targets: readonly string[];
+  }>;
   targets(): string[];
 }
 
@@ -29,7 +33,8 @@ export function markImages(store: MarkedStore, mark: (digest: string) => void): 
     // The tars of an image's layers are the layer records' to say: they may be dropped.
     if (isStatement || !isImageManifest(document)) for (const layer of document.layers) mark(layer.digest);
   };
-  for (const { id, manifests } of store.parts()) {
+  for (const { id, manifests, targets } of store.parts()) {
+    for (const target of targets) tree(target, 0);
     mark(id);
     for (const digest of manifests) mark(digest);
   }

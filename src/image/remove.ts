@@ -5,7 +5,15 @@
 import type { ImageDeleteItem } from '#api/types/image.ts';
 import type { Platform } from '#content/descriptor.ts';
 import { type BerthError, conflict } from '#errdefs/errors.ts';
-import { canonicalName, familiarString, parseReference, type Reference, withDefaultTag } from '#reference/reference.ts';
+import {
+  canonicalName,
+  canonicalString,
+  familiarString,
+  parseReference,
+  type Reference,
+  withDefaultTag,
+} from '#reference/reference.ts';
+import type { Image } from './image.ts';
 import type { ImageStore } from './image-store.ts';
 import { bestPlatform, hostPlatform } from './platform.ts';
 import { imagesOf, namedVariants, targetOf } from './variants.ts';
@@ -26,9 +34,18 @@ export interface RemoveInput {
   readonly containersUsing: (imageId: string) => readonly ImageUser[];
   /** Removes what nothing needs; the ChainIds of removed layers, topmost first. */
   readonly collect: () => Promise<string[]>;
+  /** Those stay, whoever forces. */
+  readonly isLocked?: (imageId: string) => boolean;
+  /** An image is about to go, with these names (canonical): for whoever may bring it back. */
+  readonly discard?: (image: Image, names: readonly DiscardedName[]) => void;
   /** For events. */
   readonly onUntag?: (imageId: string, name: string) => void;
   readonly onDelete?: (imageId: string) => void;
+}
+
+export interface DiscardedName {
+  readonly name: string;
+  readonly target: string | null;
 }
 
 /** Errors: not-found; conflict in dockerd's words. */
@@ -45,6 +62,8 @@ class Removal {
   readonly #store: ImageStore;
   readonly #input: RemoveInput;
   readonly #rows: ImageDeleteItem[] = [];
+  /** Names taken away, by image. */
+  readonly #names = new Map<string, DiscardedName[]>();
 
   constructor(store: ImageStore, input: RemoveInput) {
     this.#store = store;
@@ -55,6 +74,7 @@ class Removal {
     const { image: given, force, platforms = [] } = this.#input;
     const { id } = this.#store.resolve(given);
     const references = this.#store.references(id);
+    if (this.#input.isLocked?.(id) === true) throw lockedConflict(id);
     if (platforms.length > 0 && (await this.#platforms(given, platforms))) return this.#rows;
     const variants = new Set(
       references.flatMap((name) => imagesOf(this.#store, this.#store.target(name))).map((v) => v.id),
@@ -87,6 +107,7 @@ class Removal {
         const heir = next?.id ?? left[0];
         if (heir !== undefined) store.tag(heir, reference, target);
       }
+      this.#input.discard?.(store.get(id), []);
       store.delete(id);
       this.#input.onDelete?.(id);
       this.#rows.push({ Deleted: id });
@@ -140,6 +161,8 @@ class Removal {
   }
 
   #untag(id: string, reference: Reference): void {
+    const discarded = { name: canonicalString(reference), target: this.#store.target(reference) ?? null };
+    this.#names.set(id, [...(this.#names.get(id) ?? []), discarded]);
     this.#store.untag(reference);
     const name = familiarString(reference);
     this.#rows.push({ Untagged: name });
@@ -155,6 +178,7 @@ class Removal {
     }
     const { parent } = this.#store.get(id);
     for (const reference of this.#store.references(id)) this.#untag(id, reference);
+    this.#input.discard?.(this.#store.get(id), this.#names.get(id) ?? []);
     this.#store.delete(id);
     this.#input.onDelete?.(id);
     this.#rows.push({ Deleted: id });
@@ -170,6 +194,7 @@ class Removal {
       error: conflict(`conflict: unable to delete ${short(id)} (${hard ? 'cannot' : 'must'} be forced) - ${why}`),
       used,
     });
+    if (this.#input.isLocked?.(id) === true) return { error: lockedConflict(id), used: true };
     if (this.#store.children(id).length > 0) return refuse(true, false, 'image has dependent child images');
     const users = this.#input.containersUsing(id);
     const running = users.find((user) => user.running);
@@ -196,5 +221,8 @@ function isSingle(references: readonly Reference[]): boolean {
 function isIdPrefix(id: string, text: string): boolean {
   return id.startsWith(text) || id.slice('sha256:'.length).startsWith(text);
 }
+
+const lockedConflict = (id: string): BerthError =>
+  conflict(`conflict: unable to delete ${short(id)} (cannot be forced) - image is locked`);
 
 const short = (id: string): string => id.replace(/^sha256:/, '').slice(0, 12);

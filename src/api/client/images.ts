@@ -15,16 +15,22 @@ import { jsonLines } from './json-stream.ts';
 
 const at = (image: string, verb = '') => `/images/${encodeURI(image).replace(/[?#]/g, encodeURIComponent)}${verb}`;
 
-export function listImages(client: ApiClient, o: { all: boolean; filters: FilterMap }): Promise<ImageSummary[]> {
-  return client.json('GET', '/images/json', { query: { all: o.all, filters: encodeFilters(o.filters) } });
+export function listImages(
+  client: ApiClient,
+  o: { all: boolean; filters: FilterMap; manifests?: boolean },
+): Promise<ImageSummary[]> {
+  const { all, filters, manifests = false } = o;
+  const query = { all, filters: encodeFilters(filters), ...(manifests ? { manifests } : {}) };
+  return client.json('GET', '/images/json', { query });
 }
 
-export function inspectImage(client: ApiClient, image: string): Promise<ImageInspect> {
-  return client.json('GET', at(image, '/json'));
+/** A platform is JSON here and below; '' for none. */
+export function inspectImage(client: ApiClient, image: string, platform = ''): Promise<ImageInspect> {
+  return client.json('GET', at(image, '/json'), { query: { platform } });
 }
 
-export function imageHistory(client: ApiClient, image: string): Promise<ImageHistoryItem[]> {
-  return client.json('GET', at(image, '/history'));
+export function imageHistory(client: ApiClient, image: string, platform = ''): Promise<ImageHistoryItem[]> {
+  return client.json('GET', at(image, '/history'), { query: { platform } });
 }
 
 export function tagImage(client: ApiClient, image: string, repo: string, tag: string): Promise<void> {
@@ -34,7 +40,7 @@ export function tagImage(client: ApiClient, image: string, repo: string, tag: st
 export function removeImage(
   client: ApiClient,
   image: string,
-  o: { force: boolean; noprune: boolean },
+  o: { force: boolean; noprune: boolean; platforms?: readonly string[] },
 ): Promise<ImageDeleteItem[]> {
   return client.json('DELETE', at(image), { query: o });
 }
@@ -45,10 +51,13 @@ export async function* loadImages(
   client: ApiClient,
   archive: Archive,
   quiet: boolean,
-  /** Berth's own: layers that the daemon has may be missing. */
-  partial = false,
+  o: {
+    readonly platform?: string;
+    /** Berth's own: layers that the daemon has may be missing. */
+    readonly partial?: boolean;
+  } = {},
 ): AsyncGenerator<ProgressMessage, void, undefined> {
-  const query = { quiet, 'berth-partial': partial };
+  const query = { quiet, platform: o.platform ?? '', 'berth-partial': o.partial ?? false };
   const response = await client.request('POST', '/images/load', { query, body: archive });
   yield* jsonLines<ProgressMessage>(response.body);
 }
@@ -56,8 +65,9 @@ export async function* loadImages(
 export async function saveImages(
   client: ApiClient,
   names: readonly string[],
+  platform = '',
 ): Promise<ReadableStream<Uint8Array> | null> {
-  const response = await client.request('GET', '/images/get', { query: { names } });
+  const response = await client.request('GET', '/images/get', { query: { names, platform } });
   return response.body;
 }
 

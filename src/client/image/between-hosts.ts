@@ -80,7 +80,7 @@ async function copyImages(
   const write = (part: string): void => {
     if (!quiet) context.io.out(part);
   };
-  await showProgress(loadImages(to, archive, quiet || !terminal, true), { write, terminal });
+  await showProgress(loadImages(to, archive, quiet || !terminal, { partial: true }), { write, terminal });
 }
 
 /** `linux/arm/v7` as the API wants it. */

@@ -6,6 +6,7 @@ import { formatFlag, noTruncFlag, quietFlag } from '../common-flags.ts';
 import { flag } from '../flags/flag-spec.ts';
 import { ago, ellipsis, rfc3339, shortId } from '../format/human.ts';
 import { printListing } from '../format/listing.ts';
+import { platformFlag, platformJson } from './platform-flag.ts';
 
 const HEADINGS = {
   ID: 'IMAGE',
@@ -25,12 +26,13 @@ export const history = defineCommand({
     format: formatFlag(),
     human: flag('Print sizes and dates in human readable format', { shorthand: 'H', initial: true }),
     'no-trunc': noTruncFlag(),
+    platform: platformFlag('Show history for the given platform'),
     quiet: quietFlag('Only show image IDs'),
   },
   async run(context, { values, positionals: [image = ''] }) {
     const whole = values['no-trunc'];
     const now = Date.now();
-    const rows = (await imageHistory(context.client(), image)).map((step) => {
+    const rows = (await imageHistory(context.client(), image, platformJson(values.platform))).map((step) => {
       const by = step.CreatedBy.replaceAll('\t', ' ');
       const known = step.Id !== '<missing>';
       return {

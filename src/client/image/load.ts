@@ -3,6 +3,7 @@ import { loadImages } from '#api/client/images.ts';
 import { defineCommand, ExitError } from '../command.ts';
 import { flag, text } from '../flags/flag-spec.ts';
 import { archiveOf, archiveOnStdin } from './archive-input.ts';
+import { platformFlag, platformJson } from './platform-flag.ts';
 import { showProgress } from './show-progress.ts';
 
 export const load = defineCommand({
@@ -10,6 +11,7 @@ export const load = defineCommand({
   count: [0, 0],
   flags: {
     input: text('Read from tar archive file, instead of STDIN', { shorthand: 'i' }),
+    platform: platformFlag('Load only the given platform variant'),
     quiet: flag('Suppress the load output', { shorthand: 'q' }),
   },
   async run(context, { values }) {
@@ -18,7 +20,9 @@ export const load = defineCommand({
     }
     const terminal = context.io.stdoutIsTerminal;
     const archive = values.input === '' ? archiveOnStdin() : archiveOf(values.input);
-    const messages = loadImages(context.client(), archive, values.quiet || !terminal);
+    const messages = loadImages(context.client(), archive, values.quiet || !terminal, {
+      platform: platformJson(values.platform),
+    });
     await showProgress(messages, { write: (part) => context.io.out(part), terminal });
   },
 });

@@ -31,10 +31,17 @@ export const images = defineCommand({
     format: formatFlag(),
     'no-trunc': noTruncFlag(),
     quiet: quietFlag('Only show image IDs'),
+    tree: flag('List multi-platform images as a tree'),
   },
   async run(context, { values, positionals: [reference] }) {
     const filters = parseFilters(values.filter);
     if (reference !== undefined) filters.set('reference', [...(filters.get('reference') ?? []), reference]);
+    if (values.tree) {
+      const { refuseWithTree, drawPlatforms } = await import('./ls-tree.ts');
+      refuseWithTree(values);
+      context.io.out(drawPlatforms(await listImages(context.client(), { all: values.all, filters, manifests: true })));
+      return;
+    }
     const list = await listImages(context.client(), { all: values.all, filters });
     const now = Date.now();
     const withDigests = values.digests || /\{\{[^}]*\.Digest/.test(values.format);

@@ -13,6 +13,7 @@ import { inspectFormatFlag } from '../common-flags.ts';
 import { describeFailure } from '../failure.ts';
 import { flag, text } from '../flags/flag-spec.ts';
 import { goJson } from '../format/human.ts';
+import { platformFlag, platformJson } from '../image/platform-flag.ts';
 import { parseTemplate, render, type Template } from '../format/template.ts';
 
 type LookUp = (name: string) => Promise<unknown>;
@@ -63,9 +64,14 @@ export const inspectContainers = defineCommand({
 export const inspectImages = defineCommand({
   operands: 'IMAGE [IMAGE...]',
   count: [1, Infinity],
-  flags: { format: inspectFormatFlag() },
+  flags: {
+    format: inspectFormatFlag(),
+    platform: platformFlag('Inspect a specific platform of the multi-platform image'),
+  },
   run: (context, { values, positionals }) =>
-    show(context, positionals, values.format, (name) => inspectImage(context.client(), name)),
+    show(context, positionals, values.format, (name) =>
+      inspectImage(context.client(), name, platformJson(values.platform)),
+    ),
 });
 
 export const inspectVolumes = defineCommand({

@@ -97,10 +97,17 @@ export const imagePrune = defineCommand({
   count: [0, 0],
   flags: {
     all: flag('Remove all unused images, not just dangling ones', { shorthand: 'a' }),
+    budget: flag('Remove what the budget of the configuration does not allow'),
     filter: pruneFilterFlag('Provide filter values (e.g. "until=<timestamp>")'),
     force: forceFlag(),
+    plan: flag('Only show what would be removed'),
   },
+  examples: ['berth image prune --all --plan', 'berth image prune --budget --plan'],
   async run(context, { values }) {
+    if (values.plan || values.budget) {
+      const { planOrBudget } = await import('../image/plan.ts');
+      return planOrBudget(context, values);
+    }
     const what = values.all ? ALL_IMAGES : 'all dangling images';
     if (!values.force) confirm(context, `WARNING! This will remove ${what}.`, 'image prune');
     const filters = parseFilters(values.filter);

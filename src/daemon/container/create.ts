@@ -73,6 +73,7 @@ export async function createContainer(
   for (const mount of mounts) mountMappings(mount, userns);
   const record = recordOf({ services, id, name, image, config: hostname, hostConfig, userns, networks });
   await makeContainer(services, record, mounts, image, signal);
+  services.graph.marks.use(image.id);
   return { Id: id, Warnings: [...warnings] };
 }
 

@@ -163,6 +163,7 @@ export interface TestStoreOptions {
   /** Existing data root, which is not removed then. */
   readonly root?: string;
   readonly now?: () => Date;
+  readonly trashMs?: number;
 }
 
 export async function openStores(options: TestStoreOptions = {}): Promise<TestStores> {
@@ -179,7 +180,7 @@ export async function openStores(options: TestStoreOptions = {}): Promise<TestSt
     projects: new ProjectIds(db, root),
   });
   const images = ImageStore.open({ content, layers, db, now: options.now ?? (() => new Date()) });
-  const graph = new Graph(images, layers);
+  const graph = new Graph({ images, layers, db, trashMs: () => options.trashMs ?? 0 });
   await graph.reconcile();
   return {
     root,

@@ -8,6 +8,7 @@ import { diskUsageRoutes } from './disk-usage.ts';
 import { execRoutes } from './exec.ts';
 import { imageRoutes } from './images.ts';
 import { imageTransferRoutes } from './image-transfer.ts';
+import { imageUpkeepRoutes } from './image-upkeep.ts';
 import { metricsRoutes } from './metrics.ts';
 import { logRoutes } from './logs.ts';
 import { networkRoutes } from './networks.ts';
@@ -32,6 +33,7 @@ export function allRoutes(
     ...execRoutes,
     ...imageRoutes,
     ...imageTransferRoutes,
+    ...imageUpkeepRoutes,
     ...networkRoutes,
     ...volumeRoutes,
     ...secretRoutes,

@@ -1,0 +1,67 @@
+/** `image lock`, `unlock`, `undo` and `trash`: what people do so that images stay, or come back. */
+import { emptyTrash, listTrash, lockImage, undoRemoval } from '#api/client/image-upkeep.ts';
+import { defineCommand, ExitError } from '../command.ts';
+import { formatFlag, quietFlag } from '../common-flags.ts';
+import { forEachName } from '../each.ts';
+import { flag } from '../flags/flag-spec.ts';
+import { ago, shortId } from '../format/human.ts';
+import { printListing } from '../format/listing.ts';
+
+const MS_PER_SECOND = 1000;
+
+const locking = (locked: boolean, example: string) =>
+  defineCommand({
+    operands: 'IMAGE [IMAGE...]',
+    count: [1, Infinity],
+    flags: {},
+    examples: [example],
+    run: (context, { positionals }) =>
+      forEachName(context, positionals, (image) => lockImage(context.client(), image, locked)),
+  });
+
+export const lock = locking(true, 'berth image lock postgres:16');
+export const unlock = locking(false, 'berth image unlock postgres:16');
+
+export const undo = defineCommand({
+  operands: '[IMAGE]',
+  count: [0, 1],
+  flags: {},
+  examples: ['berth image undo', 'berth image undo myapp:1.2'],
+  async run(context, { positionals: [image = ''] }) {
+    const { Ids, Names, Taken } = await undoRemoval(context.client(), image);
+    for (const name of Names.length > 0 ? Names : Ids) context.io.out(`Restored: ${name}\n`);
+    for (const name of Taken) context.io.err(`${name} means another image by now and was left with it\n`);
+  },
+});
+
+export const trash = defineCommand({
+  operands: '',
+  count: [0, 0],
+  flags: {
+    empty: flag('Delete for good what lies in the trash'),
+    format: formatFlag(),
+    quiet: quietFlag('Only show image IDs'),
+  },
+  async run(context, { values }) {
+    const client = context.client();
+    if (values.empty) {
+      if (values.quiet || values.format !== '') throw new ExitError(1, '--empty shows nothing');
+      context.io.out(`Emptied: ${(await emptyTrash(client)).Removals}\n`);
+      return;
+    }
+    const now = Date.now();
+    const seconds = (text: string): number => Date.parse(text) / MS_PER_SECOND;
+    const rows = (await listTrash(client)).flatMap(({ RemovedAt, Until, Reason, Images }) =>
+      Images.map(({ Id, Names }) => ({
+        ID: values.quiet ? Id : shortId(Id),
+        Names: Names.length === 0 ? '<none>' : Names.join(', '),
+        Removed: ago(seconds(RemovedAt), now),
+        Reason,
+        Until,
+      })),
+    );
+    const columns = ['ID', 'Names', 'Removed', 'Reason', 'Until'];
+    const headings = { ID: 'IMAGE ID', Names: 'NAMES', Removed: 'REMOVED', Reason: 'BY', Until: 'UNTIL' };
+    context.io.out(printListing({ rows, columns, headings, quietField: 'ID' }, values));
+  },
+});
