@@ -54,6 +54,12 @@ export const layers: readonly Layer[] = [
   { folder: 'builder/dockerfile', level: 3, mayImport: ['reference'] },
   { folder: 'graph', level: 7, mayImport: ['image', 'layer', 'reference', 'graphdb'] },
   { folder: 'registryserver', level: 8, mayImport: ['content', 'reference', 'graphdb'] },
+  // Places and hashes files by descriptors, as content and layer do: hence sys.
+  {
+    folder: 'builder',
+    level: 8,
+    mayImport: ['sys', 'reference', 'image', 'layer', 'graphdb', 'content', 'api/types', 'builder/dockerfile'],
+  },
   { folder: 'daemon', level: 9, mayImport: ['*'] },
   { folder: 'api/server', level: 10, mayImport: ['api/types', 'api/jobs', 'engine'] },
   { folder: 'api/client', level: 10, mayImport: ['api/types'] },

@@ -24,6 +24,8 @@ const JOBS = ['api/routes.test.ts', 'jobs are listed and cancelled'] as const;
 const FIXED = ['api/routes.test.ts', 'networks and volumes'] as const;
 
 const BETWEEN_HOSTS: Proof = ['image/between-hosts.test.ts', 'only missing layers travel'];
+const BUILD = ['builder/classic.test.ts', 'stages, files, variables'] as const;
+const BUILD_CACHE = ['builder/classic.test.ts', 'the cache is shown by df'] as const;
 const SECRETS = ['volumes/secrets.test.ts', 'create, ls, inspect, rm'] as const;
 const VOLUME_LIST = ['volumes/volumes.test.ts', 'ls filters and inspect'] as const;
 
@@ -45,7 +47,10 @@ export const proofs: Readonly<Record<string, Proof>> = {
   'GET /system/df': ['stats/disk-usage.test.ts', 'df: sizes, who uses what'],
   'POST /containers/prune': ['stats/disk-usage.test.ts', 'filters of the prunes'],
   'POST /images/prune': ['stats/disk-usage.test.ts', 'images: dangling ones'],
-  'POST /build/prune': ['stats/disk-usage.test.ts', 'system prune asks'],
+  'POST /build': BUILD,
+  'POST /build/cancel': ['builder/classic.test.ts', 'a client that goes'],
+  'POST /build/prune': BUILD_CACHE,
+  'GET /berth/build/cache': BUILD_CACHE,
   'GET /containers/{id}/stats': ['stats/stats.test.ts', 'stats: every field of API'],
   'GET /containers/{id}/logs': ['cli/logs.test.ts', 'stdout and stderr, tail'],
   'POST /containers/{id}/resize': ['api/routes.test.ts', 'top, resize, rename'],

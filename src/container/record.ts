@@ -96,6 +96,8 @@ export interface ContainerRecord {
   readonly pendingUpdate?: PendingUpdate | undefined;
   /** Absent: the host's. */
   readonly userns?: UserNamespace | undefined;
+  /** A step of a build: no daemon goes on with what an earlier one has begun. */
+  readonly ofBuild?: boolean;
 }
 
 /** Of builds that knew one network: its endpoint. */

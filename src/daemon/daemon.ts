@@ -5,6 +5,7 @@
 import { createHash, randomInt, randomUUID } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { Builder } from '#builder/builder.ts';
 import type { DaemonConfig } from '#config/daemon-config.ts';
 import { checkUlimits } from '#container/resources.ts';
 import { ContentStore } from '#content/content-store.ts';
@@ -40,6 +41,8 @@ import { Secrets } from '#secret/secrets.ts';
 import { type CopyTree, LocalVolumes } from '#volume/local.ts';
 import { PluginDrivers } from '#volume/plugin-driver.ts';
 import { Volumes } from '#volume/volumes.ts';
+import { buildBackend } from './builder/backend.ts';
+import { restoreBuilds } from './builder/restore.ts';
 import { Ballast } from './ballast.ts';
 import { checkCgroupParent } from './container/cgroup-path.ts';
 import { Consoles } from './container/console.ts';
@@ -115,7 +118,14 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const driver = openGraphDriver({ dataRoot: config.dataRoot, name: config.storageDriver ?? '', pool });
   undo.defer(() => driver.close());
   const projects = new ProjectIds(db, dataRoot);
-  const layers = LayerStore.open({ driver, db, pool, lostAndFound: path.join(dataRoot, 'lost+found'), projects });
+  const layers = LayerStore.open({
+    driver,
+    db,
+    pool,
+    lostAndFound: path.join(dataRoot, 'lost+found'),
+    projects,
+    bootId: host.bootId,
+  });
   if (config.rootSizeBytes !== undefined) layers.assertLimitPossible();
   const content = ContentStore.open(path.join(dataRoot, 'content'));
   undo.defer(() => content.close());
@@ -158,6 +168,17 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   });
   const events = new Events(db);
   const containers = new Containers(db, room);
+  const builder = new Builder({
+    backend: buildBackend(() => services),
+    images,
+    layers,
+    content,
+    archives,
+    db,
+    root: path.join(dataRoot, 'builder'),
+    now: () => new Date(),
+  });
+  undo.defer(() => builder.close());
   const services: Services = {
     engine,
     get settings() {
@@ -189,6 +210,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     }),
     volumeDrivers,
     secrets: new Secrets({ dataRoot, db }),
+    stepMounts: new Map(),
+    builder,
     layers,
     images,
     graph,
@@ -239,6 +262,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   installJobs(services, options.jobMetrics ?? new JobMetrics());
   await restore(services);
   await restoreHostNames(services);
+  await restoreBuilds(services);
   // Everybody who owns blobs has said so by now.
   content.collectSoon();
   const held = undo.move();

@@ -6,6 +6,7 @@ import * as network from '#api/jobs/network.ts';
 import * as stats from '#api/jobs/stats.ts';
 import { imageCommit } from '#api/jobs/image.ts';
 import * as system from '#api/jobs/system.ts';
+import { installBuildJobs } from './builder/jobs.ts';
 import { attachContainer } from './container/attach.ts';
 import { createContainer } from './container/create.ts';
 import { inspectContainer } from './container/inspect.ts';
@@ -54,6 +55,7 @@ export function installJobs(services: Services, jobMetrics: JobMetrics): void {
   installStatsJobs(services);
   installFileJobs(services);
   installImageJobs(services);
+  installBuildJobs(services);
   installVolumeJobs(services);
   installDiskUsageJobs(services);
   installSecretJobs(services);

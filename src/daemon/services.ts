@@ -2,6 +2,7 @@
  * What the verbs of the daemon work with: one object that `startDaemon` wires and each verb takes the part of that it
  * needs. Interfaces of other parts are declared here as far as the daemon uses them.
  */
+import type { Builder } from '#builder/builder.ts';
 import type { ContainerDefaults } from '#config/container-defaults.ts';
 import type { PublishPolicy } from '#container/network-policy.ts';
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
@@ -46,6 +47,7 @@ import type { KilledProcess } from './why/kernel-log.ts';
 import type { HostSystem } from './host-facts.ts';
 import type { NetworkRecord } from './network/record.ts';
 import type { Networks } from './network/registry.ts';
+import type { SeenByStep } from './builder/seen.ts';
 import type { Runtimes } from './runtimes.ts';
 import type { Tasks } from './tasks.ts';
 import type { UsernsDefaults } from './userns/resolve.ts';
@@ -167,6 +169,9 @@ export interface Services {
   readonly oomKillOf: (id: string) => KilledProcess | undefined;
   readonly volumes: Volumes;
   readonly secrets: Secrets;
+  /** What steps of builds see besides their files, by container; in memory only. */
+  readonly stepMounts: Map<string, SeenByStep>;
+  readonly builder: Builder;
   /** Drivers of volumes that are plugins. */
   readonly volumeDrivers: VolumeDrivers;
   readonly layers: LayerStore;

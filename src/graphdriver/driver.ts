@@ -53,6 +53,10 @@ export interface GraphDriver {
    * what it sets on them (a quota) holds for all that is written.
    */
   createReadWrite(id: string, parent: string | undefined, made?: (directory: string) => void): Promise<void>;
+  /** A read-write layer becomes a read-only one as it is. Preconditions: no mount of it is open. */
+  seal(id: string): void;
+  /** Puts a read-only layer onto another parent, whose files are the same. Live mounts keep the old one. */
+  rebase(id: string, parent: string | undefined): void;
   exists(id: string): boolean;
   /** All ids, for reconciling with the records. */
   list(): string[];

@@ -12,7 +12,7 @@ import * as path from 'node:path';
 import { conflict, invalidParameter, messageOf, notFound, systemError } from '#errdefs/errors.ts';
 import { textOf } from '#pkg/archive/entry.ts';
 import type { ArchivePool } from '#pkg/archive/pool.ts';
-import { syncDirectory } from '#pkg/atomicfile/atomicfile.ts';
+import { syncDirectory, writeFileAtomic } from '#pkg/atomicfile/atomicfile.ts';
 import { Rollback } from '#pkg/rollback/rollback.ts';
 import { close, open, ownedFd, statfs } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
@@ -124,6 +124,21 @@ export class OverlayDriver implements GraphDriver {
     for (const name of ['diff', 'work']) made?.(path.join(temporary, name));
     this.#finish(temporary, id, parent);
     undo.commit();
+  }
+
+  seal(id: string): void {
+    assert(!this.#mounts.has(id), `layer "${id}" is sealed while a mount of it is open`);
+    // The work directory is what makes it a read-write one; what the kernel leaves in it is its own.
+    this.#trash.discard(path.join(this.#directory(id), 'work'));
+  }
+
+  rebase(id: string, parent: string | undefined): void {
+    const file = path.join(this.#directory(id), 'lower');
+    const lower =
+      parent === undefined ? '' : [`${LINKS}/${this.#short(parent)}`, ...this.#lowerLinks(parent)].join(':');
+    if (lower === this.#lowerLinks(id).join(':')) return;
+    if (lower === '') fs.rmSync(file, { force: true });
+    else writeFileAtomic(file, lower, { mode: 0o644, durable: false });
   }
 
   exists(id: string): boolean {

@@ -11,7 +11,7 @@ import { conflict, dataLoss, notFound } from '#errdefs/errors.ts';
 import { kernelName, pathVia } from '#pkg/archive/directories.ts';
 import { textOf } from '#pkg/archive/entry.ts';
 import type { ArchivePool } from '#pkg/archive/pool.ts';
-import { syncDirectory } from '#pkg/atomicfile/atomicfile.ts';
+import { syncDirectory, writeFileAtomic } from '#pkg/atomicfile/atomicfile.ts';
 import { Rollback } from '#pkg/rollback/rollback.ts';
 import { type FileStatus, open, ownedFd } from '#sys/files.ts';
 import { bindDetached, mountSetattr } from '#sys/mounts.ts';
@@ -91,6 +91,16 @@ export class VfsDriver implements GraphDriver {
     await this.#copyParent(temporary, parent, made);
     this.#finish(temporary, id, { parent: parent ?? null, readWrite: true });
     undo.commit();
+  }
+
+  seal(id: string): void {
+    assert(!this.#mounts.has(id), `layer "${id}" is sealed while a mount of it is open`);
+    this.#note(id, { ...this.#notes(id), readWrite: false });
+  }
+
+  rebase(id: string, parent: string | undefined): void {
+    const notes = this.#notes(id);
+    if ((parent ?? null) !== notes.parent) this.#note(id, { ...notes, parent: parent ?? null });
   }
 
   exists(id: string): boolean {
@@ -218,6 +228,11 @@ export class VfsDriver implements GraphDriver {
   #finish(temporary: string, id: string, notes: Notes): void {
     fs.writeFileSync(path.join(temporary, 'layer.json'), JSON.stringify(notes));
     fs.renameSync(temporary, path.join(this.#home, id));
+  }
+
+  #note(id: string, notes: Notes): void {
+    const file = path.join(this.#directory(id), 'layer.json');
+    writeFileAtomic(file, JSON.stringify(notes), { mode: 0o644, durable: false });
   }
 
   #notes(id: string): Notes {

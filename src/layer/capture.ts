@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { GraphDriver } from '#graphdriver/driver.ts';
 import { byteString, type ByteString } from '#pkg/archive/entry.ts';
+import type { ArchiveResult } from '#pkg/archive/jobs.ts';
 import type { ArchivePool } from '#pkg/archive/pool.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import type { PreparedLayer } from './register.ts';
@@ -17,6 +18,29 @@ interface Options {
 }
 
 const inArchive = (absolute: string): ByteString => byteString(absolute.slice(1));
+
+/** The tar of what a sealed snapshot brings; its files stay where they are. */
+export async function captureSnapshot(
+  { driver, pool }: Means,
+  id: string,
+  file: string,
+  signal: AbortSignal | undefined,
+): Promise<ArchiveResult> {
+  const common = {
+    kind: 'capture',
+    from: driver.directory(id),
+    file,
+    target: undefined,
+    skip: new Set<string>(),
+  } as const;
+  if (!driver.needsParentFirst) {
+    return pool.run({ ...common, whiteouts: 'overlay', only: undefined, deleted: [] }, { signal });
+  }
+  const changes = await driver.changes(id);
+  const only = new Set(changes.filter(({ kind }) => kind !== 2).map(({ path }) => inArchive(path)));
+  const deleted = changes.filter(({ kind }) => kind === 2).map(({ path }) => inArchive(path));
+  return pool.run({ ...common, whiteouts: 'none', only, deleted }, { signal });
+}
 
 /** See LayerStore.capture. */
 export async function captureLayer(

@@ -16,10 +16,22 @@ import type { Change, GraphDriver, LayerMount, MountOptions } from '#graphdriver
 import type { ArchivePool } from '#pkg/archive/pool.ts';
 import { KeyedQueue } from '#pkg/keyed-queue/keyed-queue.ts';
 import { log } from '#pkg/log/log.ts';
-import type { ChainId } from './chain-id.ts';
+import type { ArchiveResult } from '#pkg/archive/jobs.ts';
+import type { ChainId, DiffId } from './chain-id.ts';
 import { LayerLimits } from './limits.ts';
-import { decodeLayer, decodeReadWrite, encodeLayer, type Layer, LAYER_KIND, READ_WRITE_KIND } from './records.ts';
-import { captureLayer } from './capture.ts';
+import {
+  decodeLayer,
+  decodeReadWrite,
+  encodeLayer,
+  encodeReadWrite,
+  type Layer,
+  LAYER_KIND,
+  READ_WRITE_KIND,
+  type ReadWriteRecord,
+} from './records.ts';
+import { adoptSnapshots, type CapturedSnapshot } from './adopt.ts';
+import { captureLayer, captureSnapshot } from './capture.ts';
+import { type Snapshot, Snapshots } from './snapshots.ts';
 import {
   type LayerSource,
   type PreparedLayer,
@@ -50,6 +62,14 @@ export interface LayerLease extends Disposable {
   add(chainId: ChainId): void;
 }
 
+export interface ReadWriteOptions {
+  /** Of what is written. */
+  readonly sizeBytes?: number | undefined;
+  /** Stands on it instead of the layer, which is the snapshot's base. */
+  readonly snapshot?: string | undefined;
+  readonly ofBuild?: boolean;
+}
+
 export interface LayerStoreOptions {
   readonly driver: GraphDriver;
   readonly db: GraphDb;
@@ -57,6 +77,8 @@ export interface LayerStoreOptions {
   /** Where read-write layers without a record go. */
   readonly lostAndFound: string;
   readonly projects: ProjectIds;
+  /** Of the running kernel: what builds have made and not synced is not trusted after a reboot. */
+  readonly bootId?: string;
 }
 
 export class LayerStore {
@@ -69,6 +91,8 @@ export class LayerStore {
   readonly #leases = new Set<Set<ChainId>>();
   readonly #registering = new KeyedQueue();
   readonly #limits: LayerLimits;
+  /** What builds have made. */
+  readonly snapshots: Snapshots;
 
   private constructor(options: LayerStoreOptions) {
     this.#driver = options.driver;
@@ -76,6 +100,7 @@ export class LayerStore {
     this.#pool = options.pool;
     this.#lostAndFound = options.lostAndFound;
     this.#limits = new LayerLimits(options.driver.home, options.projects);
+    this.snapshots = new Snapshots({ db: options.db, driver: options.driver, bootId: options.bootId ?? '' });
   }
 
   /** Reads the records. Call `reconcile` once before the first change. */
@@ -202,18 +227,17 @@ export class LayerStore {
   async createReadWrite(
     containerId: string,
     chainId: ChainId | undefined,
-    { sizeBytes }: { readonly sizeBytes?: number | undefined } = {},
+    { sizeBytes, snapshot, ofBuild = false }: ReadWriteOptions = {},
   ): Promise<ReadWriteLayer> {
     if (this.#db.get(READ_WRITE_KIND, containerId) !== undefined || this.#driver.exists(containerId)) {
       throw conflict(`Cannot make the layer of container "${containerId}": it exists`);
     }
-    const parent = chainId === undefined ? undefined : this.#layers.get(chainId);
-    if (chainId !== undefined && parent === undefined) throw notFound(`No such layer: ${chainId}`);
+    const parent = snapshot === undefined ? this.#cacheIdOf(chainId) : this.snapshots.need(snapshot).id;
     const limit = sizeBytes === undefined ? undefined : this.#limits.directoryLimit(containerId, sizeBytes);
     // The intent first: a directory that a crash leaves has a record by which it is found and removed.
-    this.#db.put(READ_WRITE_KIND, containerId, { chainId: chainId ?? null });
+    this.#db.put(READ_WRITE_KIND, containerId, encodeReadWrite({ chainId, snapshot, ofBuild }));
     try {
-      await this.#driver.createReadWrite(containerId, parent?.cacheId, limit);
+      await this.#driver.createReadWrite(containerId, parent, limit);
     } catch (error) {
       this.#limits.release(containerId);
       this.#db.delete(READ_WRITE_KIND, containerId);
@@ -228,6 +252,70 @@ export class LayerStore {
     return this.#readWriteOf(containerId, decodeReadWrite(containerId, document).chainId);
   }
 
+  /** What a read-write layer stands on, and whether it is a build's. */
+  readWriteRecord(containerId: string): ReadWriteRecord | undefined {
+    const document = this.#db.get(READ_WRITE_KIND, containerId);
+    return document === undefined ? undefined : decodeReadWrite(containerId, document);
+  }
+
+  /**
+   * A read-write layer becomes a snapshot of the same id. Preconditions: its mounts are closed, and nothing that is not
+   * the step's is in it.
+   */
+  sealReadWrite(id: string): Snapshot {
+    const record = this.readWriteRecord(id);
+    if (record === undefined) throw notFound(`No such read-write layer: ${id}`);
+    this.#driver.seal(id);
+    this.#limits.release(id);
+    const on = { snapshot: record.snapshot, base: record.chainId };
+    return this.snapshots.record(id, on, () => this.#db.delete(READ_WRITE_KIND, id));
+  }
+
+  /** Read-only mount of a snapshot's file system. */
+  mountSnapshot(id: string): LayerMount {
+    return this.#driver.mount(this.snapshots.need(id).id);
+  }
+
+  /** Bytes of files that a snapshot brings. */
+  snapshotSize(id: string): Promise<number> {
+    return this.#driver.diffSize(this.snapshots.need(id).id);
+  }
+
+  captureSnapshot(id: string, file: string, signal?: AbortSignal): Promise<ArchiveResult> {
+    const means = { driver: this.#driver, pool: this.#pool };
+    return captureSnapshot(means, this.snapshots.need(id).id, file, signal);
+  }
+
+  /** Snapshots become layers above the stack `below`; see adopt.ts. Answers the layers of `made`, bottom first. */
+  adopt(
+    below: readonly DiffId[],
+    made: readonly CapturedSnapshot[],
+    options: Pick<RegisterOptions, 'lease' | 'keep'>,
+  ): Promise<Layer[]> {
+    const means = {
+      driver: this.#driver,
+      snapshots: this.snapshots,
+      existing: (chainId: ChainId) => this.#layers.get(chainId),
+      ofSnapshot: (id: string) => this.layerOfSnapshot(id),
+      record: (layers: readonly Layer[]) => this.#record(layers),
+    };
+    return this.#registering.run('register', () => adoptSnapshots(means, below, made, options));
+  }
+
+  /** The layer that a snapshot has become. */
+  layerOfSnapshot(id: string): Layer | undefined {
+    return this.list().find((layer) => layer.cacheId === id);
+  }
+
+  /** Errors: conflict while something stands on it. The layer that it has become stays. */
+  async removeSnapshot(id: string): Promise<void> {
+    if (this.readWriteIds().some((other) => this.readWriteRecord(other)?.snapshot === id)) {
+      throw conflict(`snapshot "${id}" is in use`);
+    }
+    this.snapshots.forget(id);
+    if (this.layerOfSnapshot(id) === undefined) await this.#driver.remove(id);
+  }
+
   /** Containers that have a layer. */
   readWriteIds(): string[] {
     return this.#db.list(READ_WRITE_KIND).map((entity) => entity.id);
@@ -235,6 +323,8 @@ export class LayerStore {
 
   /** Removes a container's layer; idempotent. Preconditions: its mounts are closed. */
   async releaseReadWrite(containerId: string): Promise<void> {
+    // A build has kept it as its result.
+    if (this.snapshots.get(containerId) !== undefined) return;
     // The directory first: without it the record means nothing, without the record it would be set aside as lost.
     await this.#driver.remove(containerId);
     this.#limits.release(containerId);
@@ -261,6 +351,7 @@ export class LayerStore {
       const { chainId } = decodeReadWrite(id, document);
       if (chainId !== undefined) mark(chainId);
     }
+    for (const { base } of this.snapshots.list()) if (base !== undefined) mark(base);
     const gone = [...this.#layers.values()].filter((layer) => !keep.has(layer.chainId));
     const depth = (layer: Layer): number => this.chain(layer.chainId).length;
     const ordered = gone.map((layer) => ({ layer, depth: depth(layer) })).sort((a, b) => b.depth - a.depth);
@@ -269,7 +360,9 @@ export class LayerStore {
       for (const { layer } of ordered) this.#db.delete(LAYER_KIND, layer.chainId);
     });
     for (const { layer } of ordered) this.#layers.delete(layer.chainId);
-    for (const { layer } of ordered) await this.#driver.remove(layer.cacheId);
+    // A build's result goes on as its snapshot.
+    const files = ordered.filter(({ layer }) => this.snapshots.get(layer.cacheId) === undefined);
+    for (const { layer } of files) await this.#driver.remove(layer.cacheId);
     return ordered.map(({ layer }) => layer);
   }
 
@@ -279,6 +372,8 @@ export class LayerStore {
     this.#limits.sweep(new Set(this.readWriteIds()));
     const known = new Set<string>([...this.#layers.values()].map((layer) => layer.cacheId));
     for (const id of this.readWriteIds()) known.add(id);
+    this.snapshots.dropIncomplete((id) => known.has(id));
+    for (const { id } of this.snapshots.list()) known.add(id);
     for (const id of this.#driver.list()) {
       if (known.has(id)) continue;
       if (this.#driver.isReadWrite(id)) {
@@ -294,6 +389,13 @@ export class LayerStore {
         log.error('the files of a recorded layer are missing', { layer: layer.chainId, directory: layer.cacheId });
       }
     }
+  }
+
+  #cacheIdOf(chainId: ChainId | undefined): string | undefined {
+    if (chainId === undefined) return undefined;
+    const layer = this.#layers.get(chainId);
+    if (layer === undefined) throw notFound(`No such layer: ${chainId}`);
+    return layer.cacheId;
   }
 
   #record(layers: readonly Layer[]): void {

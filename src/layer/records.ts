@@ -33,6 +33,14 @@ export interface Layer {
 /** A container's layer; its id is the container's, also for the graph driver. */
 export interface ReadWriteRecord {
   readonly chainId: ChainId | undefined;
+  /** The snapshot it stands on instead of the layer. */
+  readonly snapshot: string | undefined;
+  /** It is a step's of a build: what a crash leaves of it is nobody's. */
+  readonly ofBuild: boolean;
+}
+
+export function encodeReadWrite({ chainId, snapshot, ofBuild }: ReadWriteRecord): unknown {
+  return { chainId: chainId ?? null, ...(snapshot === undefined ? {} : { snapshot }), ...(ofBuild ? { ofBuild } : {}) };
 }
 
 export function encodeLayer(layer: Layer): unknown {
@@ -68,12 +76,12 @@ export function decodeLayer(id: string, document: unknown): Layer {
 }
 
 export function decodeReadWrite(id: string, document: unknown): ReadWriteRecord {
-  const { chainId } = fieldsOf(document, `read-write layer ${id}`);
-  if (chainId !== null && typeof chainId !== 'string') {
+  const { chainId, snapshot, ofBuild } = fieldsOf(document, `read-write layer ${id}`);
+  if ((chainId !== null && typeof chainId !== 'string') || (snapshot !== undefined && typeof snapshot !== 'string')) {
     throw dataLoss(`Cannot read read-write layer ${id}: its record is damaged`);
   }
   // as: written by createReadWrite with this brand.
-  return { chainId: chainId === null ? undefined : (chainId as ChainId) };
+  return { chainId: chainId === null ? undefined : (chainId as ChainId), snapshot, ofBuild: ofBuild === true };
 }
 
 function fieldsOf(document: unknown, what: string): Readonly<Record<string, unknown>> {

@@ -263,7 +263,7 @@ async function registerOneByOne(
   return await committed.record(chain, options.keep);
 }
 
-const isKept = (kind: Compression): kind is KeptCompression => kind !== 'xz' && kind !== 'bzip2';
+export const isKept = (kind: Compression): kind is KeptCompression => kind !== 'xz' && kind !== 'bzip2';
 
 function layerOf(chainId: ChainId, parent: ChainId | undefined, cacheId: string, result: ArchiveResult): Layer {
   const { compression } = result;

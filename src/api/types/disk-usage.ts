@@ -1,4 +1,5 @@
 /** `GET /system/df` and the answers of the prunes on the wire, Docker API ≤ 1.51. null: not asked for, or nothing. */
+import type { BuildCache } from './build.ts';
 import type { ContainerSummary } from './container.ts';
 import type { ImageDeleteItem, ImageSummary } from './image.ts';
 import type { Volume } from './volume.ts';
@@ -8,8 +9,7 @@ export interface DiskUsage {
   Images: ImageSummary[] | null;
   Containers: ContainerSummary[] | null;
   Volumes: Volume[] | null;
-  /** There is no build cache: empty when asked for. */
-  BuildCache: Record<string, never>[] | null;
+  BuildCache: BuildCache[] | null;
   /** API < 1.42. */
   BuilderSize?: number;
 }

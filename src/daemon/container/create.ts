@@ -40,9 +40,25 @@ export async function createContainer(
   input: CreateInput,
   signal: AbortSignal,
 ): Promise<ContainerCreateResponse> {
+  const image = resolveImage(services, input.request.Image, input.platform);
+  return createFrom(services, input, image, signal);
+}
+
+/** What a container is made of: an image, or a state that a build has reached. */
+export interface CreateBase extends Pick<Image, 'id' | 'chainId'> {
+  readonly config: Pick<Image['config'], 'config'>;
+  /** Stands on this snapshot, and is a step's of a build. */
+  readonly build?: { readonly snapshot: string | undefined };
+}
+
+export async function createFrom(
+  services: Services,
+  input: Pick<CreateInput, 'request' | 'name'>,
+  image: CreateBase,
+  signal: AbortSignal,
+): Promise<ContainerCreateResponse> {
   const { HostConfig: requestedHost, NetworkingConfig: networking, ...requestedConfig } = input.request;
   const name = input.name === '' ? undefined : parseContainerName(input.name);
-  const image = resolveImage(services, requestedConfig.Image, input.platform);
   const merged = mergeConfig(requestedConfig, image.config.config ?? {});
   const id = newId(services);
   const asked = withSystemdMode({ asked: requestedConfig.Labels, config: merged, host: requestedHost, id });
@@ -167,7 +183,7 @@ function recordOf(input: {
   services: Services;
   id: string;
   name: string | undefined;
-  image: Image;
+  image: CreateBase;
   config: ContainerConfig;
   hostConfig: HostConfig;
   userns: UserNamespace | undefined;
@@ -195,6 +211,7 @@ function recordOf(input: {
     networks: input.networks,
     endpoints: [],
     ...(input.userns === undefined ? {} : { userns: input.userns }),
+    ...(image.build === undefined ? {} : { ofBuild: true }),
   };
 }
 
@@ -202,7 +219,7 @@ async function makeContainer(
   services: Services,
   record: ContainerRecord,
   wanted: readonly MountSpec[],
-  image: Image,
+  image: CreateBase,
   signal: AbortSignal,
 ): Promise<void> {
   const { containers, layers, volumes } = services;
@@ -226,6 +243,7 @@ async function makeContainer(
     undo.defer('remove directory', () => fs.rmSync(containerDirectory(services, id), { recursive: true, force: true }));
     const layer = await layers.createReadWrite(id, image.chainId, {
       sizeBytes: rootSizeOf(record.hostConfig) ?? services.settings.rootSizeBytes,
+      ...(image.build === undefined ? {} : { snapshot: image.build.snapshot, ofBuild: true }),
     });
     undo.defer('remove layer', () => layers.releaseReadWrite(id));
     failpoint('create.layer-made');

@@ -156,6 +156,7 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
 
 /** Few containers have any, so the code is loaded for the first that has. */
 async function secretsOf(services: Services, record: ContainerRecord): Promise<OpenedSecrets | undefined> {
+  if (record.ofBuild === true) return services.stepMounts.get(record.id);
   if (record.hostConfig.Secrets === undefined) return undefined;
   const { openSecrets } = await import('../secret/use.ts');
   return openSecrets(services, record);

@@ -87,14 +87,16 @@ function tmpfsWith(services: Services, record: ContainerRecord, uses: readonly F
   }
 }
 
-function memory(bytes: number): number {
+/** `fileMode`: of what will lie in it; a file that is to be executed may be. */
+export function memory(bytes: number, fileMode = 0): number {
   const options = { mode: '755', size: String(bytes) };
+  const attributes = (fileMode & 0o111) === 0 ? ATTRIBUTES : ATTRIBUTES & ~MOUNT_ATTR.NOEXEC;
   try {
-    return detachedTmpfs({ ...options, noswap: undefined }, ATTRIBUTES, 'secrets');
+    return detachedTmpfs({ ...options, noswap: undefined }, attributes, 'secrets');
   } catch (error) {
     // Since Linux 6.4.
     if (!isErrno(error, 'EINVAL')) throw error;
-    return detachedTmpfs(options, ATTRIBUTES, 'secrets');
+    return detachedTmpfs(options, attributes, 'secrets');
   }
 }
 

@@ -8,6 +8,7 @@ import type { ImageSummary } from '#api/types/image.ts';
 import type { Volume } from '#api/types/volume.ts';
 import { listImages } from '#image/list.ts';
 import { NO_FILTERS } from '#pkg/filters/filters.ts';
+import { buildCache } from '../builder/jobs.ts';
 import { listContainers } from '../container/list.ts';
 import type { Services } from '../services.ts';
 import { knownVolumes } from '../volume/known.ts';
@@ -51,7 +52,7 @@ const parts: Readonly<Record<DiskUsageType, (services: Services) => Promise<Part
     return { Containers: await listContainers(services, input) };
   },
   volume: async (services) => ({ Volumes: await volumesOf(services) }),
-  'build-cache': async () => ({ BuildCache: [] }),
+  'build-cache': async (services) => ({ BuildCache: await buildCache(services) }),
 };
 
 /** Every layer once, however many images have it. */

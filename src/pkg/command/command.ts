@@ -22,6 +22,8 @@ export interface CommandRequest {
   readonly input?: string | Uint8Array;
   readonly timeoutMs: number;
   readonly outputBytesMax?: number;
+  /** Ends it. */
+  readonly signal?: AbortSignal;
 }
 
 const OUTPUT_BYTES_MAX = 16 << 20;
@@ -49,6 +51,7 @@ export async function commandOutcome(request: CommandRequest): Promise<CommandOu
     timeout: timeoutMs,
     killSignal: 'SIGKILL',
     maxBuffer: outputBytesMax,
+    ...(request.signal === undefined ? {} : { signal: request.signal }),
   });
   const [output, message] = await Promise.all([new Response(child.stdout).bytes(), new Response(child.stderr).text()]);
   return { code: await child.exited, output, message, stopped: child.signalCode === 'SIGKILL' };

@@ -2,6 +2,7 @@
 import type { ServerFacts } from '#api/jobs/metrics.ts';
 import type { Engine } from '#engine/engine.ts';
 import type { Route } from '../route.ts';
+import { buildRoutes } from './build.ts';
 import { containerRoutes } from './containers.ts';
 import { containerFileRoutes } from './container-files.ts';
 import { diskUsageRoutes } from './disk-usage.ts';
@@ -34,6 +35,7 @@ export function allRoutes(
     ...imageRoutes,
     ...imageTransferRoutes,
     ...imageUpkeepRoutes,
+    ...buildRoutes,
     ...networkRoutes,
     ...volumeRoutes,
     ...secretRoutes,

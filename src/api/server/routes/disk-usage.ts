@@ -6,7 +6,7 @@ import {
   imagePrune,
   systemDiskUsage,
 } from '#api/jobs/disk-usage.ts';
-import type { BuildPruneResponse, DiskUsage } from '#api/types/disk-usage.ts';
+import type { DiskUsage } from '#api/types/disk-usage.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
 import { decodeFilters } from '#pkg/filters/filters.ts';
 import { type Route, type RouteContext, route } from '../route.ts';
@@ -29,16 +29,13 @@ async function df(ctx: RouteContext): Promise<void> {
   const types = typesOf(ctx);
   const { Images, ...usage } = await ctx.run(systemDiskUsage, { types });
   const answer: DiskUsage = { ...usage, Images: Images === null ? null : forOlderClients(Images, ctx.minor) };
-  ctx.sendJson(200, ctx.minor < TYPES_SINCE ? { ...answer, BuilderSize: 0 } : answer);
+  ctx.sendJson(200, ctx.minor < TYPES_SINCE ? { ...answer, BuilderSize: builderSize(usage.BuildCache) } : answer);
 }
+
+const builderSize = (cache: DiskUsage['BuildCache']): number =>
+  (cache ?? []).reduce((sum, { Size, Shared }) => sum + (Shared ? 0 : Size), 0);
 
 const filtersOf = (ctx: RouteContext) => decodeFilters(ctx.query.text('filters'));
-
-/** Nothing here makes build cache, so there is none to remove: the truth, and `docker system prune` asks for it. */
-function pruneBuildCache(ctx: RouteContext): void {
-  const nothing: BuildPruneResponse = { CachesDeleted: null, SpaceReclaimed: 0 };
-  ctx.sendJson(200, nothing);
-}
 
 export const diskUsageRoutes: readonly Route[] = [
   route('GET', '/system/df', 25, 'show disk usage', df),
@@ -48,5 +45,4 @@ export const diskUsageRoutes: readonly Route[] = [
   route('POST', '/images/prune', 25, 'remove unused images', async (ctx) => {
     ctx.sendJson(200, await ctx.run(imagePrune, { filters: filtersOf(ctx) }));
   }),
-  route('POST', '/build/prune', 31, 'remove build cache', pruneBuildCache),
 ];

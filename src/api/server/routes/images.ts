@@ -152,7 +152,5 @@ export const imageRoutes: readonly Route[] = [
   notYet('POST', '/images/{name...}/push', 24, 'push an image'),
   route('POST', '/images/{name...}/tag', 24, 'tag an image', tag),
   route('DELETE', '/images/{name...}', 24, 'remove an image', remove),
-  notYet('POST', '/build', 24, 'build an image'),
-  notYet('POST', '/build/cancel', 39, 'cancel a build'),
   notYet('GET', '/distribution/{name...}/json', 30, 'inspect an image in its registry'),
 ];

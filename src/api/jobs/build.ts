@@ -1,0 +1,76 @@
+/** Jobs of the builder. */
+import type { BuildCache, RegistryAuth } from '#api/types/build.ts';
+import type { BuildPruneResponse } from '#api/types/disk-usage.ts';
+import type { Ulimit } from '#api/types/host-config.ts';
+import { defineJob } from '#engine/engine.ts';
+import type { Filters } from './container.ts';
+import type { OutputStream } from './streams.ts';
+
+/** How a build tells of itself: Docker's lines of JSON, or our events, one a line. */
+export type BuildFormat = 'classic' | 'events';
+
+export interface BuildInput {
+  /** Tar of the context, as it comes; not read when `remote` is given. */
+  readonly context: AsyncIterable<Uint8Array>;
+  /** Path in the context; '' is Dockerfile. */
+  readonly dockerfile: string;
+  /** Git, http(s) address of a tar or of a Dockerfile; '' for the body. */
+  readonly remote: string;
+  readonly tags: readonly string[];
+  readonly quiet: boolean;
+  readonly noCache: boolean;
+  readonly noCacheStages: readonly string[];
+  readonly pull: boolean;
+  readonly remove: boolean;
+  readonly args: Readonly<Record<string, string | null>>;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly target: string;
+  readonly platform: string;
+  readonly networkMode: string;
+  readonly extraHosts: readonly string[];
+  readonly securityOptions: readonly string[];
+  readonly memory: number;
+  readonly memorySwap: number;
+  readonly cpuShares: number;
+  readonly cpuPeriod: number;
+  readonly cpuQuota: number;
+  readonly cpusetCpus: string;
+  readonly cpusetMems: string;
+  readonly shmSize: number;
+  readonly ulimits: readonly Ulimit[];
+  readonly cgroupParent: string;
+  readonly cacheFrom: readonly string[];
+  readonly squash: boolean;
+  readonly buildId: string;
+  /** X-Registry-Config: by the registry's address. */
+  readonly auths: Readonly<Record<string, RegistryAuth>>;
+  /** Beyond Docker: values of secrets, by their id. In memory only. */
+  readonly secrets: ReadonlyMap<string, Uint8Array>;
+  /** Beyond Docker: directories that were uploaded under `.berth-contexts/NAME` of the tar, and images. */
+  readonly contexts: Readonly<Record<string, string>>;
+  readonly allow: readonly string[];
+  readonly binds: readonly string[];
+  /** Beyond Docker: what becomes of the result besides an image; see docs/build.md. */
+  readonly output: BuildOutput | undefined;
+  readonly format: BuildFormat;
+  readonly progress: OutputStream;
+}
+
+/** `tar` of the result's files, or the image as `oci` or `docker` archive, as the stream's bytes. */
+export interface BuildOutput {
+  readonly kind: 'tar' | 'oci' | 'docker' | 'none';
+}
+
+export const imageBuild = defineJob<BuildInput, void>('image.build');
+export const imageBuildCancel = defineJob<{ readonly id: string }, void>('image.build-cancel');
+
+export interface BuildPruneInput {
+  readonly all: boolean;
+  readonly filters: Filters;
+  /** Bytes; undefined: no such rule. */
+  readonly reservedSpace: number | undefined;
+  readonly maxUsedSpace: number | undefined;
+  readonly minFreeSpace: number | undefined;
+}
+export const buildPrune = defineJob<BuildPruneInput, BuildPruneResponse>('build.prune');
+export const buildCacheList = defineJob<void, readonly BuildCache[]>('build.cache-list');

@@ -1,0 +1,69 @@
+/** What the parts of one build share: its request, the engine around it, and what is held until it ends. */
+import type { ContentStore } from '#content/content-store.ts';
+import { cancelled, invalidParameter } from '#errdefs/errors.ts';
+import type { ImageStore } from '#image/image-store.ts';
+import type { LayerStore } from '#layer/layer-store.ts';
+import type { Standing } from '#layer/snapshots.ts';
+import type { ArchiveStreams } from '#pkg/archive/copy-streams.ts';
+import { close, open } from '#sys/files.ts';
+import { O } from '#sys/numbers.ts';
+import type { Backend } from './backend.ts';
+import type { StepCache } from './cache.ts';
+import type { CacheMounts } from './cache-mounts.ts';
+import type { Flights } from './flights.ts';
+import type { FilesPool } from './files/files-pool.ts';
+import type { Semaphore } from './semaphore.ts';
+import type { BuildContext, BuildControl, BuildRequest } from './request.ts';
+
+export interface BuilderParts {
+  readonly backend: Backend;
+  readonly images: ImageStore;
+  readonly layers: LayerStore;
+  readonly content: ContentStore;
+  readonly cache: StepCache;
+  readonly cacheMounts: CacheMounts;
+  readonly files: FilesPool;
+  readonly archives: ArchiveStreams;
+  /** Steps of all builds that are under way, by key. */
+  readonly flights: Flights;
+  /** Steps that run at once. */
+  readonly slots: Semaphore;
+  /** Below it temporary directories are made; emptied at start-up. */
+  readonly temporary: string;
+  readonly now: () => Date;
+}
+
+export interface BuildSession extends BuilderParts {
+  readonly request: BuildRequest;
+  readonly control: BuildControl;
+  /** Aborted when the client goes or another step fails. */
+  readonly signal: AbortSignal;
+  /** Snapshots, mounts and descriptors of this build; in reverse order at its end. */
+  readonly held: DisposableStack;
+  /** What the Dockerfile names of the context; undefined: cannot be said. */
+  readonly wantedSources: readonly string[] | undefined;
+}
+
+/** The root of the context's files. Errors: invalid-parameter without a context. */
+export async function contextRoot(session: BuildSession, context: BuildContext | undefined): Promise<number> {
+  if (context === undefined) throw invalidParameter('the build has no context: COPY and ADD need files');
+  const wanted = { sources: session.wantedSources, ignore: session.request.ignore };
+  const { root } = await context.files(wanted, session.signal);
+  return root;
+}
+
+/** Read-only root of a state. It is open until the build ends. */
+export function rootOf(session: BuildSession, on: Standing): number {
+  const { layers, held } = session;
+  if (on.snapshot !== undefined) {
+    held.use(layers.snapshots.hold(on.snapshot));
+    return held.use(layers.mountSnapshot(on.snapshot)).fd;
+  }
+  if (on.base !== undefined) return held.use(layers.mount(on.base)).fd;
+  return held.adopt(open(session.temporary, O.PATH | O.DIRECTORY), close);
+}
+
+export function throwIfAborted(signal: AbortSignal): void {
+  if (!signal.aborted) return;
+  throw signal.reason instanceof Error ? signal.reason : cancelled('the build was cancelled');
+}

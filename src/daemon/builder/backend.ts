@@ -1,0 +1,141 @@
+/** The engine as the builder sees it. */
+import type { Backend, ImageQuery, StepRequest } from '#builder/backend.ts';
+import { imagePull } from '#api/jobs/image.ts';
+import type { Image } from '#image/image.ts';
+import { BerthError, invalidParameter, kindOf, notFound } from '#errdefs/errors.ts';
+import { resolveUser } from '#libcontainer/user.ts';
+import { isErrno } from '#sys/errno.ts';
+import { close, readAll } from '#sys/files.ts';
+import { O } from '#sys/numbers.ts';
+import { openInRoot } from '#sys/safe-path.ts';
+import * as fs from 'node:fs';
+import { familiarString, parseReference, withDefaultTag } from '#reference/reference.ts';
+import { publishImageEvent } from '../image/remove.ts';
+import type { Services } from '../services.ts';
+
+const USER_FILE_BYTES_MAX = 16 << 20;
+
+export function buildBackend(services: () => Services): Backend {
+  return {
+    get platform() {
+      return { os: 'linux', architecture: hostArchitecture(), variant: '' };
+    },
+    runnable,
+    image: (query) => findImage(services(), query),
+    run: async (request: StepRequest) => (await import('./run-step.ts')).runStep(services(), request),
+    resolveUser: (root, user) => userOf(root, user),
+    built: (id, names) => {
+      for (const name of names) publishImageEvent(services(), 'tag', id, name);
+    },
+    collect: async () => void (await services().graph.collect()),
+  };
+}
+
+const hostArchitecture = (): string => (process.arch === 'x64' ? 'amd64' : process.arch);
+
+/** By itself or through an interpreter that the kernel knows. */
+function runnable(architecture: string): boolean {
+  const host = hostArchitecture();
+  if (architecture === '' || architecture === host || (host === 'amd64' && architecture === '386')) return true;
+  const names: Readonly<Record<string, string>> = { arm64: 'aarch64', amd64: 'x86_64', '386': 'i386' };
+  try {
+    const status = fs.readFileSync(`/proc/sys/fs/binfmt_misc/qemu-${names[architecture] ?? architecture}`, 'utf8');
+    return status.startsWith('enabled');
+  } catch {
+    return false;
+  }
+}
+
+async function findImage(services: Services, query: ImageQuery): Promise<Image> {
+  const { reference, signal } = query;
+  if (!query.pull) {
+    const local = lookUp(services, query);
+    if (local !== undefined) return local;
+  }
+  await pullImage(services, query, signal);
+  const pulled = lookUp(services, query);
+  if (pulled === undefined) throw notFound(`${reference}: not found`);
+  return pulled;
+}
+
+function lookUp(services: Services, { reference, platform }: ImageQuery): Image | undefined {
+  let image: Image;
+  try {
+    image = services.images.resolve(reference);
+  } catch (error) {
+    if (kindOf(error) === 'not-found') return undefined;
+    if (kindOf(error) === 'invalid-parameter')
+      throw invalidParameter(`failed to parse stage name ${JSON.stringify(reference)}: invalid reference format`, {
+        cause: error,
+      });
+    throw error;
+  }
+  if (platform === '') return image;
+  const [os, architecture] = platform.split('/');
+  const { config } = image;
+  return os === config.os && (architecture === undefined || architecture === config.architecture) ? image : undefined;
+}
+
+async function pullImage(services: Services, query: ImageQuery, signal: AbortSignal): Promise<void> {
+  const reference = withDefaultTag(parseReference(query.reference));
+  const name = familiarString(reference);
+  const tag = name.slice(name.lastIndexOf(reference.digest === undefined ? ':' : '@') + 1);
+  const image = name.slice(0, -tag.length - 1);
+  let failure = '';
+  const progress = {
+    write: async (bytes: Uint8Array) => {
+      const said = Buffer.from(bytes).toString();
+      for (const line of said.split('\n')) failure = errorIn(line) ?? failure;
+    },
+    flush: () => undefined,
+    closed: signal,
+  };
+  try {
+    await services.engine.run(
+      imagePull,
+      { image, tag, platform: query.platform, progress },
+      { caller: { source: 'build' }, signal },
+    );
+  } catch (error) {
+    if (!(error instanceof BerthError)) throw error;
+    throw new BerthError(error.kind, `${query.reference}: ${error.message}`, { cause: error });
+  }
+  if (failure !== '') throw notFound(`${query.reference}: ${failure}`);
+}
+
+function errorIn(line: string): string | undefined {
+  if (!line.includes('"error"')) return undefined;
+  try {
+    const parsed: unknown = JSON.parse(line);
+    const found: unknown = typeof parsed === 'object' && parsed !== null ? Reflect.get(parsed, 'error') : undefined;
+    return typeof found === 'string' ? found : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** In the passwd and group of the file system that is built. */
+function userOf(root: number, user: string): { readonly uid: number; readonly gid: number } {
+  const passwd = smallFile(root, '/etc/passwd');
+  const group = smallFile(root, '/etc/group');
+  const [name = '', groupName] = user.split(':');
+  const { uid, gid } = resolveUser(user, { passwd, group });
+  // As in COPY --chown=55: the group is the same number then.
+  if (groupName === undefined && /^[0-9]+$/.test(name)) return { uid, gid: uid };
+  return { uid, gid };
+}
+
+function smallFile(root: number, path: string): string {
+  let fd: number;
+  try {
+    fd = openInRoot(root, path, O.RDONLY | O.NONBLOCK);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return '';
+    throw error;
+  }
+  try {
+    return Buffer.from(readAll(fd, USER_FILE_BYTES_MAX)).toString();
+  } finally {
+    close(fd);
+  }
+}

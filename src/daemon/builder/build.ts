@@ -1,0 +1,207 @@
+/** `POST /build`: context, Dockerfile and options become a request to the builder; its progress becomes lines of JSON. */
+import type { BuildInput } from '#api/jobs/build.ts';
+import { ClassicTeller } from '#builder/print/classic.ts';
+import { OrderedProgress } from '#builder/print/ordered.ts';
+import type { BuildContext, BuildRequest, BuildResult, NamedContext } from '#builder/request.ts';
+import { ignoreFileNames, ignorePatterns } from '#builder/dockerfile/ignore.ts';
+import { invalidParameter, notFound } from '#errdefs/errors.ts';
+import { close } from '#sys/files.ts';
+import { O } from '#sys/numbers.ts';
+import { openInRoot } from '#sys/safe-path.ts';
+import { familiarString, parseReference, type Reference, withDefaultTag } from '#reference/reference.ts';
+import type { Services } from '../services.ts';
+import { directoryContext, remoteContext, tarContext } from './contexts.ts';
+import { eventProgress } from './events.ts';
+import type { RunningBuilds } from './running.ts';
+
+/** Where `berth build` puts further contexts in its tar. */
+export const CONTEXTS_PREFIX = '.berth-contexts';
+
+export async function buildImage(
+  services: Services,
+  running: RunningBuilds,
+  input: BuildInput,
+  jobSignal: AbortSignal,
+): Promise<void> {
+  const references = input.tags.filter((tag) => tag !== '').map(nameOf);
+  using build = running.begin(input.buildId);
+  const signal = AbortSignal.any([jobSignal, build.signal]);
+  await using stack = new AsyncDisposableStack();
+  const { context, remoteDockerfile } = await contextOf(services, input, stack, signal);
+  const dockerfile = await dockerfileOf(input, context.context, remoteDockerfile, signal);
+  const ignore = await ignoreOf(context.context, dockerfile.name, signal);
+  const request = requestOf(input, { context, dockerfile, ignore, references });
+  const told = teller(input);
+  try {
+    const result = await services.builder.buildImage(request, { progress: told.progress, signal });
+    told.finish(result, references);
+  } catch (error) {
+    told.failed(error);
+    throw error;
+  } finally {
+    await told.settled();
+  }
+}
+
+/** Errors: invalid-parameter. */
+function nameOf(tag: string): Reference {
+  const reference = withDefaultTag(parseReference(tag));
+  if (reference.digest !== undefined) throw invalidParameter('build tag cannot contain a digest');
+  return reference;
+}
+
+interface Contexts {
+  readonly context: BuildContext;
+  readonly named: ReadonlyMap<string, NamedContext>;
+}
+
+async function contextOf(
+  services: Services,
+  input: BuildInput,
+  stack: AsyncDisposableStack,
+  signal: AbortSignal,
+): Promise<{ readonly context: Contexts; readonly remoteDockerfile: string | undefined }> {
+  const remote = input.remote === '' || input.remote === 'client-session' ? undefined : input.remote;
+  if (input.remote === 'client-session')
+    throw invalidParameter('a build with a session needs BuildKit: the version must be 2');
+  const found =
+    remote === undefined
+      ? { root: await tarContext(services, input.context, stack, signal), dockerfile: undefined }
+      : await remoteContext(services, remote, stack, signal);
+  const named = new Map<string, NamedContext>();
+  for (const [name, value] of Object.entries(input.contexts)) {
+    named.set(name.toLowerCase(), namedContext(found.root, name, value, stack));
+  }
+  return { context: { context: directoryContext(found.root), named }, remoteDockerfile: found.dockerfile };
+}
+
+function namedContext(root: number, name: string, value: string, stack: AsyncDisposableStack): NamedContext {
+  if (value.startsWith('docker-image://')) return { kind: 'image', reference: value.slice('docker-image://'.length) };
+  if (value !== '') throw invalidParameter(`unsupported context ${JSON.stringify(value)} for ${name}`);
+  const directory = openInRoot(root, `${CONTEXTS_PREFIX}/${encodeURIComponent(name)}`, O.PATH | O.DIRECTORY);
+  return { kind: 'files', context: directoryContext(stack.adopt(directory, close)) };
+}
+
+async function dockerfileOf(
+  input: BuildInput,
+  context: BuildContext,
+  remote: string | undefined,
+  signal: AbortSignal,
+): Promise<{ readonly name: string; readonly text: string }> {
+  if (remote !== undefined) return { name: 'Dockerfile', text: remote };
+  const named = input.dockerfile === '' ? 'Dockerfile' : input.dockerfile;
+  let bytes = await context.readFile(named, signal);
+  if (bytes === undefined && named === 'Dockerfile') bytes = await context.readFile('dockerfile', signal);
+  if (bytes === undefined) throw notFound(`Cannot locate specified Dockerfile: ${named}`);
+  if (bytes.length === 0) throw invalidParameter(`the Dockerfile (${named}) cannot be empty`);
+  return { name: named, text: Buffer.from(bytes).toString() };
+}
+
+async function ignoreOf(context: BuildContext, dockerfile: string, signal: AbortSignal): Promise<readonly string[]> {
+  for (const name of ignoreFileNames(dockerfile)) {
+    const bytes = await context.readFile(name, signal);
+    if (bytes !== undefined) return ignorePatterns(Buffer.from(bytes).toString());
+  }
+  return [];
+}
+
+interface Found {
+  readonly context: Contexts;
+  readonly dockerfile: BuildRequest['dockerfile'];
+  readonly ignore: readonly string[];
+  readonly references: readonly Reference[];
+}
+
+function requestOf(input: BuildInput, { context, dockerfile, ignore, references }: Found): BuildRequest {
+  const given = Object.entries(input.args).flatMap(([name, value]) => (value === null ? [] : [[name, value] as const]));
+  const args = Object.fromEntries(given);
+  const allow = new Set<'network.host' | 'security.insecure'>();
+  for (const name of input.allow) {
+    if (name !== 'network.host' && name !== 'security.insecure') throw invalidParameter(`invalid entitlement: ${name}`);
+    allow.add(name);
+  }
+  const { secrets } = input;
+  return {
+    id: input.buildId,
+    dockerfile,
+    context: context.context,
+    ignore: [...ignore, CONTEXTS_PREFIX],
+    named: context.named,
+    args,
+    labels: input.labels,
+    target: input.target,
+    platform: input.platform,
+    pull: input.pull,
+    noCache: input.noCache,
+    noCacheStages: input.noCacheStages,
+    networkMode: input.networkMode === '' ? 'default' : input.networkMode,
+    extraHosts: input.extraHosts,
+    securityOptions: input.securityOptions,
+    limits: {
+      memoryBytes: input.memory,
+      memorySwapBytes: input.memorySwap,
+      cpuShares: input.cpuShares,
+      cpuPeriodUs: input.cpuPeriod,
+      cpuQuotaUs: input.cpuQuota,
+      cpusetCpus: input.cpusetCpus,
+      cpusetMems: input.cpusetMems,
+      shmSizeBytes: input.shmSize,
+      ulimits: input.ulimits,
+      cgroupParent: input.cgroupParent,
+    },
+    binds: input.binds,
+    allow,
+    secrets: { secret: async (id) => secrets.get(id) },
+    ssh: undefined,
+    squash: input.squash,
+    sourceDateEpoch: epochOf(args['SOURCE_DATE_EPOCH']),
+    references,
+    image: input.output === undefined || input.output.kind !== 'tar',
+    exporters: [],
+    cacheFrom: input.cacheFrom,
+  };
+}
+
+function epochOf(text: string | undefined): number | undefined {
+  if (text === undefined || text === '') return undefined;
+  if (!/^\d{1,12}$/.test(text)) throw invalidParameter(`invalid SOURCE_DATE_EPOCH: ${text}`);
+  return Number(text);
+}
+
+interface Told {
+  readonly progress: BuildRequestProgress;
+  finish(result: BuildResult, references: readonly Reference[]): void;
+  failed(error: unknown): void;
+  settled(): Promise<void>;
+}
+
+type BuildRequestProgress = Parameters<Services['builder']['buildImage']>[1]['progress'];
+
+function teller(input: BuildInput): Told {
+  let writing = Promise.resolve();
+  const write = (line: unknown): void => {
+    const bytes = Buffer.from(`${JSON.stringify(line)}\r\n`);
+    writing = input.progress.write(bytes);
+  };
+  const settled = async (): Promise<void> => writing;
+  if (input.format === 'events') return { ...eventProgress(write), settled };
+  const progress = new OrderedProgress(new ClassicTeller({ quiet: input.quiet, write }));
+  return {
+    progress,
+    finish: ({ imageId, unusedArgs }, references) => {
+      progress.flush();
+      if (unusedArgs.length > 0) {
+        write({ stream: `[Warning] One or more build-args [${unusedArgs.join(' ')}] were not consumed\n` });
+      }
+      if (imageId !== '') write({ aux: { ID: imageId } });
+      if (input.quiet) {
+        write({ stream: `${imageId}\n` });
+        return;
+      }
+      write({ stream: `Successfully built ${imageId.slice('sha256:'.length, 'sha256:'.length + 12)}\n` });
+      for (const reference of references) write({ stream: `Successfully tagged ${familiarString(reference)}\n` });
+    },
+    failed: () => progress.flush(),
+    settled,
+  };
+}

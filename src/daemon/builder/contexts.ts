@@ -1,0 +1,97 @@
+/** Contexts of builds: an uploaded tar, and what an address leads to. Each is a directory of the build, gone with it. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import type { BuildContext } from '#builder/request.ts';
+import { download } from '#builder/context/download.ts';
+import { checkOut, parseGitSource } from '#builder/context/git.ts';
+import { invalidParameter } from '#errdefs/errors.ts';
+import { close, fstat, open, readAll } from '#sys/files.ts';
+import { O, S_IF } from '#sys/numbers.ts';
+import { tryOpenInRoot } from '#sys/safe-path.ts';
+import type { Services } from '../services.ts';
+
+const FILE_BYTES_MAX = 8 << 20;
+
+/** A directory whose root is open for as long as the build goes on. */
+export function directoryContext(root: number): BuildContext {
+  return {
+    readFile: async (name) => {
+      const fd = tryOpenInRoot(root, name, O.RDONLY | O.NONBLOCK);
+      if (fd === undefined) return undefined;
+      try {
+        const { mode, size } = fstat(fd);
+        if ((mode & S_IF.MT) !== S_IF.REG) throw invalidParameter(`${JSON.stringify(name)} is not a file`);
+        if (size > FILE_BYTES_MAX)
+          throw invalidParameter(`${JSON.stringify(name)} is larger than ${FILE_BYTES_MAX} bytes`);
+        return readAll(fd, FILE_BYTES_MAX);
+      } finally {
+        close(fd);
+      }
+    },
+    files: async () => ({ root }),
+  };
+}
+
+export function temporaryDirectory(services: Services, stack: AsyncDisposableStack): string {
+  const directory = fs.mkdtempSync(path.join(services.builder.parts.temporary, 'context-'));
+  // Deleting a large context is not waited for.
+  stack.defer(() => void fs.promises.rm(directory, { recursive: true, force: true }).catch(() => undefined));
+  return directory;
+}
+
+/** Errors: data-loss for what is no tar. */
+export async function tarContext(
+  services: Services,
+  tar: AsyncIterable<Uint8Array>,
+  stack: AsyncDisposableStack,
+  signal: AbortSignal,
+): Promise<number> {
+  const directory = temporaryDirectory(services, stack);
+  const root = stack.adopt(open(directory, O.PATH | O.DIRECTORY), close);
+  await services.archives.unpack(
+    // Files of a context belong to nobody: COPY says whose they become.
+    { kind: 'unpack-into', root, scopeRoot: root, path: '', refuse: false, owner: { uid: 0, gid: 0 } },
+    tar,
+    { signal },
+  );
+  return root;
+}
+
+export interface RemoteContext {
+  readonly root: number;
+  /** The address was that of a Dockerfile. */
+  readonly dockerfile: string | undefined;
+}
+
+/** git, or http(s) of a tar or a Dockerfile. Errors: unavailable, invalid-parameter naming the address. */
+export async function remoteContext(
+  services: Services,
+  address: string,
+  stack: AsyncDisposableStack,
+  signal: AbortSignal,
+): Promise<RemoteContext> {
+  const git = parseGitSource(address);
+  const directory = temporaryDirectory(services, stack);
+  if (git !== undefined) {
+    const { root } = await checkOut(git, directory, { keepGitDirectory: git.keepGitDirectory ?? false, signal });
+    return { root: stack.adopt(root, close), dockerfile: undefined };
+  }
+  if (!/^https?:\/\//i.test(address))
+    throw invalidParameter(`remote URL ${JSON.stringify(address)} could not be processed`);
+  const file = path.join(directory, 'download');
+  await download(address, file, { checksum: undefined, signal, tell: () => undefined });
+  const start = Buffer.alloc(512);
+  const fd = fs.openSync(file, 'r');
+  const length = fs.readSync(fd, start, 0, start.length, 0);
+  fs.closeSync(fd);
+  if (isText(start.subarray(0, length))) {
+    const empty = temporaryDirectory(services, stack);
+    const root = stack.adopt(open(empty, O.PATH | O.DIRECTORY), close);
+    return { root, dockerfile: fs.readFileSync(file, 'utf8') };
+  }
+  return { root: await tarContext(services, Bun.file(file).stream(), stack, signal), dockerfile: undefined };
+}
+
+/** A Dockerfile has no control characters but line ends and tabs; every archive has. */
+const isText = (start: Buffer): boolean =>
+  start.every((byte) => byte >= 32 || byte === 9 || byte === 10 || byte === 13);
