@@ -202,6 +202,16 @@ export const COMMANDS: readonly TableEntry[] = [
     load: async () => (await import('./image/tree.ts')).diff,
   },
   {
+    names: ['debug'],
+    summary: 'Open a shell with tools beside a container that has none, or on an image',
+    load: async () => (await import('./debug/debug.ts')).debug,
+  },
+  {
+    names: ['doctor'],
+    summary: 'Check this machine and the daemon: what fails, why it matters, what mends it',
+    load: async () => (await import('./doctor/doctor.ts')).doctor,
+  },
+  {
     names: ['image from-host'],
     summary: 'Make an image of programs of this host and the libraries they need',
     load: async () => (await import('./image/from-host.ts')).fromHost,

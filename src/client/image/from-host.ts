@@ -1,5 +1,6 @@
 /** `image from-host`: an image without any registry, from programs that this machine has. */
 import { closeSync, openSync, writevSync } from 'node:fs';
+import type { ApiClient } from '#api/client/api-client.ts';
 import { loadImages } from '#api/client/images.ts';
 import { defineCommand, ExitError } from '../command.ts';
 import { flag, list, text } from '../flags/flag-spec.ts';
@@ -27,35 +28,51 @@ export const fromHost = defineCommand({
   },
   examples: ['berth image from-host base busybox', 'berth image from-host tools bash ls cat ps curl'],
   async run(context, { values, positionals: [name = '', ...programs] }) {
-    const collector = new HostFileCollector(context.environment['PATH']);
-    const paths = programs.map((program) => collector.addProgram(program));
-    collector.addShell(paths);
-    for (const path of values.file) collector.addFile(path);
-    const { repository, tag } = splitReference(name);
-    const files = collector.files();
-    const image = hostImage({
-      files,
-      reference: `${repository}:${tag === '' ? 'latest' : tag}`,
-      command:
-        values.cmd.length > 0 ? values.cmd : defaultCommand(paths, files.has('/usr/bin/sh') || files.has('/bin/sh')),
-      architecture: ARCHITECTURES[process.arch] ?? process.arch,
-      createdBy: `berth image from-host ${programs.join(' ')}`,
+    const image = imageOfPrograms(name, programs, {
+      path: context.environment['PATH'],
+      files: values.file,
+      command: values.cmd,
     });
     if (values.output !== '') writeArchive(values.output, image);
     else {
       const write = (part: string) => {
         if (!values.quiet) context.io.out(part);
       };
-      const messages = loadImages(
-        context.client(),
-        new Blob([...image.pieces].map((piece) => new Uint8Array(piece))),
-        true,
-      );
-      await showProgress(messages, { write, terminal: false });
+      await showProgress(loadHostImage(context.client(), image), { write, terminal: false });
     }
     if (values.quiet || values.output !== '') context.io.out(`${image.id}\n`);
   },
 });
+
+interface HostImageOptions {
+  /** Where programs are looked for. */
+  readonly path: string | undefined;
+  readonly files?: readonly string[];
+  readonly command?: readonly string[];
+}
+
+/** @throws when a program is not on this machine */
+export function imageOfPrograms(name: string, programs: readonly string[], options: HostImageOptions): HostImage {
+  const { path, files = [], command = [] } = options;
+  const collector = new HostFileCollector(path);
+  const paths = programs.map((program) => collector.addProgram(program));
+  collector.addShell(paths);
+  for (const file of files) collector.addFile(file);
+  const { repository, tag } = splitReference(name);
+  const collected = collector.files();
+  const hasShell = collected.has('/usr/bin/sh') || collected.has('/bin/sh');
+  return hostImage({
+    files: collected,
+    reference: `${repository}:${tag === '' ? 'latest' : tag}`,
+    command: command.length > 0 ? command : defaultCommand(paths, hasShell),
+    architecture: ARCHITECTURES[process.arch] ?? process.arch,
+    createdBy: `berth image from-host ${programs.join(' ')}`,
+  });
+}
+
+export function loadHostImage(client: ApiClient, image: HostImage): ReturnType<typeof loadImages> {
+  return loadImages(client, new Blob([...image.pieces].map((piece) => new Uint8Array(piece))), true);
+}
 
 function defaultCommand(paths: readonly string[], hasShell: boolean): readonly string[] {
   return [hasShell ? 'sh' : (paths[0] ?? 'sh')];
