@@ -18,6 +18,7 @@ import { GraphDb } from '#graphdb/graphdb.ts';
 import { ProjectIds } from '#graphdb/project-ids.ts';
 import { openGraphDriver } from '#graphdriver/open.ts';
 import { ImageStore } from '#image/image-store.ts';
+import { LayoutIndex } from '#image/layout-index.ts';
 import { Trust } from '#image/trust/trust.ts';
 import { LayerStore } from '#layer/layer-store.ts';
 import { DEFAULT_PROFILE } from '#libcontainer/apparmor/profile.ts';
@@ -258,6 +259,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   services.updateHooks.add('egress', (change) => reconfigureEgress(services, change));
   services.updateHooks.add('oom', ({ record }) => rewatchOom(services, record));
   const governor = undo.use(new ImageGovernor(services));
+  undo.use(new LayoutIndex(images));
   installImageUpkeep(services, governor);
   installJobs(services, options.jobMetrics ?? new JobMetrics());
   await restore(services);

@@ -4,7 +4,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { file, platformLayout, tarOf, type TestPlatform } from '#image/testing/archives.ts';
 import { busyboxEntries, tar } from '../../support/base-images.ts';
-import { must } from '../../support/command.ts';
+import { eventually, must } from '../../support/command.ts';
 import { TestDaemon } from '../../support/daemon.ts';
 
 const NAME = 'berth.test/multi:1';
@@ -105,6 +105,27 @@ test('save keeps the index, its digest and all platforms; of one platform when a
   // The rest of the same index comes later: the name means this host's again.
   await d.must(['load', '-i', all]);
   expect(await inspect('{{.Id}}')).toBe(before);
+});
+
+test('skopeo reads images out of the content store itself', async () => {
+  const layout = path.join(d.dataRoot, 'content');
+  const named = async (name: string): Promise<string> =>
+    must('skopeo', ['inspect', '--config', '--format', '{{.Architecture}}', `oci:${layout}:${name}`]);
+  await eventually('index.json has the name', () =>
+    fs.readFileSync(path.join(layout, 'index.json'), 'utf8').includes(NAME),
+  );
+  expect(await named(NAME)).toBe(host.slice(6));
+  // It came as a docker-archive, without a manifest.
+  expect(await named('berth.test/busybox:1')).toBe(host.slice(6));
+  const copied = path.join(d.directory, 'copied.tar');
+  await must('skopeo', [
+    'copy',
+    '-q',
+    '--insecure-policy',
+    `oci:${layout}:berth.test/busybox:1`,
+    `oci-archive:${copied}`,
+  ]);
+  expect(fs.statSync(copied).size).toBeGreaterThan(100_000);
 });
 
 test('a tag takes all platforms with it; one platform is removed alone', async () => {

@@ -1,0 +1,83 @@
+/**
+ * The content store's index.json: every name with what it stands for, so that skopeo, podman and others read images out
+ * of the store (`skopeo copy oci:/var/lib/berth/content:docker.io/library/busybox:latest …`). Images that came without a
+ * manifest get one. The file is derived: it is written some time after names have changed, and anew at every start.
+ */
+import * as path from 'node:path';
+import { digestOf } from '#content/content-store.ts';
+import { type Descriptor, MEDIA } from '#content/descriptor.ts';
+import { messageOf } from '#errdefs/errors.ts';
+import { writeFileAtomic } from '#pkg/atomicfile/atomicfile.ts';
+import { log } from '#pkg/log/log.ts';
+import { canonicalString } from '#reference/reference.ts';
+import type { ImageStore } from './image-store.ts';
+import { storedDescriptor } from './manifest-summary.ts';
+
+const AFTER_CHANGE_MS = 300;
+
+export class LayoutIndex implements Disposable {
+  readonly #store: ImageStore;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(store: ImageStore) {
+    this.#store = store;
+    store.onChange(() => this.#changed());
+    this.#changed();
+  }
+
+  write(): void {
+    const manifests = this.#store.names().flatMap(({ reference, id }) => {
+      const target = this.#store.target(reference);
+      const known = target === undefined ? undefined : storedDescriptor(this.#store, target);
+      const descriptor = known ?? ownManifest(this.#store, id);
+      if (descriptor === undefined) return [];
+      const name = canonicalString(reference);
+      return [{ ...descriptor, annotations: { 'org.opencontainers.image.ref.name': name } }];
+    });
+    const index = { schemaVersion: 2, mediaType: MEDIA.index, manifests };
+    const file = path.join(this.#store.content.root, 'index.json');
+    writeFileAtomic(file, JSON.stringify(index), { mode: 0o644, durable: false });
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+  }
+
+  #changed(): void {
+    if (this.#timer !== undefined) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      try {
+        this.write();
+      } catch (error) {
+        log.warn('index.json of the content store could not be written', { err: messageOf(error) });
+      }
+    }, AFTER_CHANGE_MS);
+    this.#timer.unref();
+  }
+}
+
+/** The image's manifest, or one that is made from its layers as they are kept; undefined when they are not. */
+export function ownManifest(store: ImageStore, id: string): Descriptor | undefined {
+  const { content } = store;
+  const image = store.get(id);
+  for (const digest of [...image.manifests].reverse()) {
+    const known = storedDescriptor(store, digest);
+    if (known !== undefined) return known;
+  }
+  const layers = store.layers.chain(image.chainId).reverse();
+  if (layers.some(({ blob }) => content.size(blob.digest) !== blob.size)) return undefined;
+  const types = { plain: MEDIA.layer, gzip: MEDIA.layerGzip, zstd: MEDIA.layerZstd } as const;
+  const bytes = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: MEDIA.manifest,
+      config: { mediaType: MEDIA.config, digest: id, size: content.size(id) ?? 0 },
+      layers: layers.map(({ blob }) => ({ mediaType: types[blob.compression], digest: blob.digest, size: blob.size })),
+    }),
+  );
+  const descriptor = { mediaType: MEDIA.manifest, digest: digestOf(bytes), size: bytes.length };
+  content.put(bytes);
+  store.addManifest(id, descriptor);
+  return descriptor;
+}
