@@ -52,6 +52,7 @@ export const layers: readonly Layer[] = [
   { folder: 'image', level: 6, mayImport: ['content', 'layer', 'reference', 'graphdb', 'api/types'] },
   // Reads Dockerfiles and .dockerignore files, and does nothing else: the client reads them too, to send what is used only.
   { folder: 'builder/dockerfile', level: 3, mayImport: ['reference'] },
+  { folder: 'artifact', level: 6, mayImport: ['content', 'reference', 'graphdb'] },
   { folder: 'graph', level: 7, mayImport: ['image', 'layer', 'reference', 'graphdb'] },
   { folder: 'registryserver', level: 8, mayImport: ['content', 'reference', 'graphdb'] },
   // Places and hashes files by descriptors, as content and layer do: hence sys.

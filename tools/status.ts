@@ -23,6 +23,7 @@ const INFO = ['api/routes.test.ts', 'info has every key'] as const;
 const JOBS = ['api/routes.test.ts', 'jobs are listed and cancelled'] as const;
 const FIXED = ['api/routes.test.ts', 'networks and volumes'] as const;
 
+const ARTIFACTS: Proof = ['image/artifacts.test.ts', 'add, ls, inspect, extract, rm'];
 const BETWEEN_HOSTS: Proof = ['image/between-hosts.test.ts', 'only missing layers travel'];
 const BUILD = ['builder/classic.test.ts', 'stages, files, variables'] as const;
 const BUILD_CACHE = ['builder/classic.test.ts', 'the cache is shown by df'] as const;
@@ -116,6 +117,12 @@ export const proofs: Readonly<Record<string, Proof>> = {
   'GET /berth/images/layers': BETWEEN_HOSTS,
   'POST /berth/images/missing': BETWEEN_HOSTS,
   'POST /berth/images/export': BETWEEN_HOSTS,
+  'GET /berth/artifacts': ARTIFACTS,
+  'POST /berth/artifacts/files': ARTIFACTS,
+  'POST /berth/artifacts/create': ARTIFACTS,
+  'GET /berth/artifacts/{name...}/json': ARTIFACTS,
+  'GET /berth/artifacts/{name...}/file': ARTIFACTS,
+  'DELETE /berth/artifacts/{name...}': ARTIFACTS,
   'GET /berth/secrets': SECRETS,
   'POST /berth/secrets/create': SECRETS,
   'GET /berth/secrets/{name}': SECRETS,

@@ -5,6 +5,7 @@
 import type { CommandTable, Found, TableEntry } from './command.ts';
 
 export const GROUPS: Readonly<Record<string, string>> = {
+  artifact: 'Manage OCI artifacts',
   container: 'Manage containers',
   context: 'Manage contexts',
   image: 'Manage images',
@@ -18,6 +19,31 @@ export const GROUPS: Readonly<Record<string, string>> = {
 };
 
 export const COMMANDS: readonly TableEntry[] = [
+  {
+    names: ['artifact add'],
+    summary: 'Make an artifact of files',
+    load: async () => (await import('./artifact/artifact.ts')).add,
+  },
+  {
+    names: ['artifact extract'],
+    summary: 'Write the files of an artifact to a path',
+    load: async () => (await import('./artifact/artifact.ts')).extract,
+  },
+  {
+    names: ['artifact inspect'],
+    summary: 'Display the manifest of one or more artifacts',
+    load: async () => (await import('./system/inspect.ts')).inspectArtifacts,
+  },
+  {
+    names: ['artifact ls', 'artifact list'],
+    summary: 'List artifacts',
+    load: async () => (await import('./artifact/artifact.ts')).ls,
+  },
+  {
+    names: ['artifact rm', 'artifact remove'],
+    summary: 'Remove one or more artifacts',
+    load: async () => (await import('./artifact/artifact.ts')).rm,
+  },
   {
     names: ['completion'],
     summary: 'Generate the autocompletion script for the specified shell',

@@ -7,9 +7,15 @@ import { parseIdmap } from './idmap-option.ts';
 import { checkDestination, type MountSpec, plainMount, propagations } from './mount-spec.ts';
 import { checkTmpfsOptions, tmpfsOptions } from './tmpfs-options.ts';
 
-type OptionsField = 'BindOptions' | 'VolumeOptions' | 'ImageOptions' | 'TmpfsOptions';
+type OptionsField = 'BindOptions' | 'VolumeOptions' | 'ImageOptions' | 'TmpfsOptions' | 'ArtifactOptions';
 
-const optionsFields: readonly OptionsField[] = ['BindOptions', 'VolumeOptions', 'ImageOptions', 'TmpfsOptions'];
+const optionsFields: readonly OptionsField[] = [
+  'BindOptions',
+  'VolumeOptions',
+  'ImageOptions',
+  'TmpfsOptions',
+  'ArtifactOptions',
+];
 
 function mountError(request: MountRequest, why: string): Error {
   return invalidParameter(`invalid mount config for type "${request.Type ?? ''}": ${why}`);
@@ -23,7 +29,7 @@ export function parseMount(request: MountRequest): MountSpec {
   }
   if (type === 'npipe') throw mountError(request, 'mount type unknown: named pipes are of Windows');
   const target = request.Target ?? '';
-  if (['bind', 'volume', 'tmpfs', 'image'].includes(type) && target === '') {
+  if (['bind', 'volume', 'tmpfs', 'image', 'artifact'].includes(type) && target === '') {
     throw mountError(request, 'field Target must not be empty');
   }
   if (!['bind', 'volume'].includes(type) && (request.IdMap !== undefined || request.Chown === true)) {
@@ -39,6 +45,8 @@ export function parseMount(request: MountRequest): MountSpec {
       return parseTmpfsMount(request, checkDestination(target, target), readOnly);
     case 'image':
       return parseImageMount(request, checkDestination(target, target));
+    case 'artifact':
+      return parseArtifactMount(request, checkDestination(target, target));
     default:
       throw mountError(request, 'mount type unknown');
   }
@@ -131,6 +139,17 @@ function parseImageMount(request: MountRequest, destination: string): MountSpec 
   if (source === '') throw mountError(request, 'field Source must not be empty');
   const subpath = checkSubpath(request, request.ImageOptions?.Subpath ?? '');
   return { ...plainMount, type: 'image', source, destination, readOnly: true, copyUp: false, subpath };
+}
+
+/** Podman's: the files of an OCI artifact, or one of them. Read-only always. */
+function parseArtifactMount(request: MountRequest, destination: string): MountSpec {
+  onlyOptions(request, 'ArtifactOptions');
+  const source = request.Source ?? '';
+  if (source === '') throw mountError(request, 'field Source must not be empty');
+  const { Title: title = '', Digest: digest = '' } = request.ArtifactOptions ?? {};
+  if (title !== '' && digest !== '') throw mountError(request, 'cannot set both title and digest');
+  const file = title === '' ? digest : title;
+  return { ...plainMount, type: 'artifact', source, destination, readOnly: true, copyUp: false, subpath: file };
 }
 
 function checkSubpath(request: MountRequest, subpath: string): string {

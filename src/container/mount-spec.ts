@@ -3,8 +3,8 @@ import * as path from 'node:path/posix';
 import { invalidParameter } from '#errdefs/errors.ts';
 
 export interface MountSpec {
-  readonly type: 'bind' | 'volume' | 'tmpfs' | 'image';
-  /** Host path of a bind, name of a volume ('' until an anonymous one has its id), image as asked for, '' of a tmpfs. */
+  readonly type: 'bind' | 'volume' | 'tmpfs' | 'image' | 'artifact';
+  /** Host path of a bind, name of a volume ('' until an anonymous one has its id), image or artifact as asked for, '' of a tmpfs. */
   readonly source: string;
   readonly destination: string;
   readonly readOnly: boolean;
@@ -18,7 +18,7 @@ export interface MountSpec {
   /** A new volume starts with what the image has at the destination. */
   readonly copyUp: boolean;
   readonly nonRecursive: boolean;
-  /** Below the root of the volume or image; '' is the root itself. */
+  /** Below the root of the volume or image; '' is the root itself. Of an artifact: title or digest of the one file. */
   readonly subpath: string;
   /** Made for this container: removed with it by `rm -v` and `--rm`. */
   readonly anonymous: boolean;

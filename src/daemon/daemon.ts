@@ -6,6 +6,7 @@ import { createHash, randomInt, randomUUID } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { Builder } from '#builder/builder.ts';
+import { ArtifactStore } from '#artifact/artifact-store.ts';
 import type { DaemonConfig } from '#config/daemon-config.ts';
 import { checkUlimits } from '#container/resources.ts';
 import { ContentStore } from '#content/content-store.ts';
@@ -65,6 +66,7 @@ import { ImageGovernor } from './image/governor.ts';
 import { installImageUpkeep } from './image/upkeep-jobs.ts';
 import { registriesReader } from './image/registries.ts';
 import { seccompDefaultOf } from './container/seccomp.ts';
+import { mountedArtifacts } from './artifact/mounted.ts';
 import { installJobs } from './jobs.ts';
 import { NameService } from './network/name-service.ts';
 import { Egress } from './network/egress.ts';
@@ -180,6 +182,13 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     now: () => new Date(),
   });
   undo.defer(() => builder.close());
+  const artifacts = new ArtifactStore({
+    content,
+    db,
+    directory: path.join(dataRoot, 'artifacts'),
+    now: () => new Date(),
+    inUse: () => mountedArtifacts(containers.all()),
+  });
   const services: Services = {
     engine,
     get settings() {
@@ -215,6 +224,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     builder,
     layers,
     images,
+    artifacts,
     graph,
     trust: new Trust(() => settings.current.images),
     registriesConf: registriesReader(() => settings.current.images.registriesFile),
@@ -265,6 +275,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   await restore(services);
   await restoreHostNames(services);
   await restoreBuilds(services);
+  artifacts.sweep();
   // Everybody who owns blobs has said so by now.
   content.collectSoon();
   const held = undo.move();

@@ -7,6 +7,7 @@ import * as stats from '#api/jobs/stats.ts';
 import { imageCommit } from '#api/jobs/image.ts';
 import * as system from '#api/jobs/system.ts';
 import { installBuildJobs } from './builder/jobs.ts';
+import { installArtifactJobs } from './artifact/jobs.ts';
 import { attachContainer } from './container/attach.ts';
 import { createContainer } from './container/create.ts';
 import { inspectContainer } from './container/inspect.ts';
@@ -59,6 +60,7 @@ export function installJobs(services: Services, jobMetrics: JobMetrics): void {
   installVolumeJobs(services);
   installDiskUsageJobs(services);
   installSecretJobs(services);
+  installArtifactJobs(services);
   const { engine } = services;
   engine.register(system.systemInfo, () => systemInfo(services));
   let metrics: Metrics | undefined;

@@ -3,6 +3,7 @@
  * needs. Interfaces of other parts are declared here as far as the daemon uses them.
  */
 import type { Builder } from '#builder/builder.ts';
+import type { ArtifactStore } from '#artifact/artifact-store.ts';
 import type { ContainerDefaults } from '#config/container-defaults.ts';
 import type { PublishPolicy } from '#container/network-policy.ts';
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
@@ -175,6 +176,7 @@ export interface Services {
   /** Drivers of volumes that are plugins. */
   readonly volumeDrivers: VolumeDrivers;
   readonly layers: LayerStore;
+  readonly artifacts: ArtifactStore;
   readonly images: ImageStore;
   readonly graph: Graph;
   /** Asked before and while an image is pulled. */

@@ -73,7 +73,7 @@ export interface TmpfsOptions {
 
 /** An entry of HostConfig.Mounts (`--mount`). */
 export interface MountRequest {
-  /** 'bind', 'volume', 'tmpfs', 'image', 'npipe' or 'cluster'; checked by the daemon. */
+  /** 'bind', 'volume', 'tmpfs', 'image', 'artifact', 'npipe' or 'cluster'; checked by the daemon. */
   Type?: string;
   Source?: string;
   Target?: string;
@@ -83,6 +83,8 @@ export interface MountRequest {
   VolumeOptions?: VolumeOptions;
   ImageOptions?: ImageOptions;
   TmpfsOptions?: TmpfsOptions;
+  /** Our own, after podman: one file of an artifact. */
+  ArtifactOptions?: { Title?: string; Digest?: string };
   /** Our own: 'true' or podman's maps (`uids=0-1000-1;gids=0-1000-1`). */
   IdMap?: string;
   /** Our own: podman's `U`. */

@@ -95,6 +95,13 @@ const SETTERS: Readonly<Record<string, Setter>> = {
   'image-subpath': (mount, value) => {
     mount.ImageOptions = { ...mount.ImageOptions, Subpath: value };
   },
+  // Podman's, for artifacts.
+  title: (mount, value) => {
+    mount.ArtifactOptions = { ...mount.ArtifactOptions, Title: value };
+  },
+  digest: (mount, value) => {
+    mount.ArtifactOptions = { ...mount.ArtifactOptions, Digest: value };
+  },
   'tmpfs-size': (mount, value, key) => {
     try {
       mount.TmpfsOptions = { ...mount.TmpfsOptions, SizeBytes: parseRamBytes(value) };
@@ -124,6 +131,7 @@ const OPTIONS_OF: Readonly<Record<string, keyof MountRequest>> = {
   volume: 'VolumeOptions',
   image: 'ImageOptions',
   tmpfs: 'TmpfsOptions',
+  artifact: 'ArtifactOptions',
 };
 
 export function parseMount(text: string): MountRequest {

@@ -2,6 +2,7 @@
  * `inspect`, `container inspect` and `image inspect`: the daemon's JSON, as an indented array or by a template. What is
  * not found is told after what is.
  */
+import { inspectArtifact } from '#api/client/artifacts.ts';
 import { inspectContainer } from '#api/client/containers.ts';
 import { inspectImage } from '#api/client/images.ts';
 import { inspectNetwork } from '#api/client/networks.ts';
@@ -91,6 +92,14 @@ export const inspectNetworks = defineCommand({
   },
   run: (context, { values, positionals }) =>
     show(context, positionals, values.format, (name) => inspectNetwork(context.client(), name, values.verbose)),
+});
+
+export const inspectArtifacts = defineCommand({
+  operands: 'ARTIFACT [ARTIFACT...]',
+  count: [1, Infinity],
+  flags: { format: inspectFormatFlag() },
+  run: (context, { values, positionals }) =>
+    show(context, positionals, values.format, (name) => inspectArtifact(context.client(), name)),
 });
 
 export const inspectSecrets = defineCommand({

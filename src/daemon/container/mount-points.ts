@@ -17,8 +17,8 @@ export function mountPointsOf(record: ContainerRecord): MountPoint[] {
     }));
 }
 
-/** An image mount has the image for its name. */
+/** An image mount has the image for its name, an artifact's the manifest. */
 function nameOf(mount: ContainerRecord['mounts'][number]): { Name?: string } {
-  if (mount.type === 'image') return { Name: mount.imageId };
+  if (mount.type === 'image' || mount.type === 'artifact') return { Name: mount.imageId };
   return mount.volume === '' ? {} : { Name: mount.volume };
 }

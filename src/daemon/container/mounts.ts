@@ -68,6 +68,7 @@ export async function makeMounts(
   for (const mount of wanted) {
     if (mount.type === 'volume') mounts.push(await makeVolumeMount(services, mount, undo, held));
     else if (mount.type === 'image') mounts.push({ ...mount, volume: '', imageId: imageOf(services, mount.source) });
+    else if (mount.type === 'artifact') mounts.push(artifactMount(services, mount));
     else mounts.push({ ...mount, volume: '', imageId: '' });
   }
   const kept = held.move();
@@ -97,6 +98,17 @@ async function makeVolumeMount(
 function notAsNotFound(error: unknown): never {
   if (kindOf(error) === 'not-found') throw invalidParameter(messageOf(error), { cause: error });
   throw error;
+}
+
+/** The name may come to mean something else: its manifest is remembered, where an image mount has its image. */
+function artifactMount(services: Services, mount: MountSpec): ContainerMount {
+  try {
+    const { digest } = services.artifacts.get(mount.source);
+    services.artifacts.mountSource(digest, mount.subpath);
+    return { ...mount, volume: '', imageId: digest };
+  } catch (cause) {
+    throw invalidParameter(`invalid mount config for type "artifact": ${messageOf(cause)}`, { cause });
+  }
 }
 
 function imageOf(services: Services, reference: string): string {
@@ -150,6 +162,8 @@ export async function openMounts(
       const layer = held.use(mountImage(services, mount, usernsFd));
       const fd = mount.subpath === '' ? layer.fd : held.adopt(openInImage(services, layer.fd, mount), close);
       sources.set(mount.destination, { path: '', fd });
+    } else if (mount.type === 'artifact') {
+      sources.set(mount.destination, { path: services.artifacts.mountSource(mount.imageId, mount.subpath).path });
     }
   }
   const kept = held.move();

@@ -143,6 +143,12 @@ const mount = struct<MountRequest>('mount.Mount', {
       Options: omitEmpty(list(listOfTexts, '[]string')),
     }),
   ),
+  ArtifactOptions: optional(
+    struct<NonNullable<MountRequest['ArtifactOptions']>>('mount.ArtifactOptions', {
+      Title: omitEmpty(text),
+      Digest: omitEmpty(text),
+    }),
+  ),
 });
 
 const secret = struct<SecretRequest>('berth.Secret', {

@@ -3,6 +3,7 @@ import type { ServerFacts } from '#api/jobs/metrics.ts';
 import type { Engine } from '#engine/engine.ts';
 import type { Route } from '../route.ts';
 import { buildRoutes } from './build.ts';
+import { artifactRoutes } from './artifacts.ts';
 import { containerRoutes } from './containers.ts';
 import { containerFileRoutes } from './container-files.ts';
 import { diskUsageRoutes } from './disk-usage.ts';
@@ -36,6 +37,7 @@ export function allRoutes(
     ...imageTransferRoutes,
     ...imageUpkeepRoutes,
     ...buildRoutes,
+    ...artifactRoutes,
     ...networkRoutes,
     ...volumeRoutes,
     ...secretRoutes,

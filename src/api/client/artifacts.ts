@@ -1,0 +1,31 @@
+/** Endpoints of OCI artifacts, which only Berth has. */
+import type { ArtifactCreateRequest, ArtifactInspect, ArtifactSummary } from '#api/types/artifact.ts';
+import type { ApiClient } from './api-client.ts';
+
+const at = (name: string, verb = '') =>
+  `/berth/artifacts/${encodeURI(name).replace(/[?#]/g, encodeURIComponent)}${verb}`;
+
+export function listArtifacts(client: ApiClient): Promise<ArtifactSummary[]> {
+  return client.json('GET', '/berth/artifacts');
+}
+
+export function inspectArtifact(client: ApiClient, name: string): Promise<ArtifactInspect> {
+  return client.json('GET', at(name, '/json'));
+}
+
+export function uploadArtifactFile(client: ApiClient, file: Blob): Promise<{ Digest: string; Size: number }> {
+  return client.json('POST', '/berth/artifacts/files', { body: file, contentType: 'application/octet-stream' });
+}
+
+export function createArtifact(client: ApiClient, json: ArtifactCreateRequest): Promise<{ Digest: string }> {
+  return client.json('POST', '/berth/artifacts/create', { json });
+}
+
+export function removeArtifact(client: ApiClient, name: string): Promise<{ Digest: string }> {
+  return client.json('DELETE', at(name));
+}
+
+/** `file`: a title or digest; '' for the only one. */
+export async function readArtifactFile(client: ApiClient, name: string, file: string): Promise<Response> {
+  return client.request('GET', at(name, '/file'), { query: { file } });
+}
