@@ -25,6 +25,8 @@ export class BridgeHost implements Disposable {
   readonly proxied: Families;
   readonly proxy = new PortProxy();
   readonly ports: HostPorts;
+  /** Bridges that look again at the chains of others when those have changed. */
+  readonly lookers = new Set<() => void>();
   #guardian: FirewallGuardian | undefined;
 
   /** `policy` 'none': no rules of ours. Touches nothing else. Errors: unavailable when libnftables is missing. */
@@ -72,10 +74,14 @@ export class BridgeHost implements Disposable {
       this.#makeBounce();
     this.firewall.apply();
     if (this.proxied.four) return;
-    this.#guardian ??= new FirewallGuardian(this.firewall.table, () => {
+    const repair = (): void => {
       this.firewall.apply();
       this.repaired();
-    });
+    };
+    const moved = (): void => {
+      for (const look of this.lookers) look();
+    };
+    this.#guardian ??= new FirewallGuardian(this.firewall.table, repair, moved);
   }
 
   [Symbol.dispose](): void {

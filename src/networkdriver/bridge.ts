@@ -95,6 +95,7 @@ export class BridgeDriver implements NetworkDriver {
     }
     this.#ready = { ...state, addresses: same ? known.addresses : this.#addresses(state) };
     this.#openForeign();
+    this.#host.lookers.add(this.#look);
   }
 
   #rules({ address }: BridgeState): FirewallBridge {
@@ -152,17 +153,21 @@ export class BridgeDriver implements NetworkDriver {
     );
   }
 
+  readonly #look = (): void => this.#openForeign();
+
   /** Firewalls of others refuse what they do not know: what can be opened is, the rest is told. */
   #openForeign(): void {
     if (this.#host.proxied.four) return;
     const { bridge } = this.#options;
     let dropping: readonly string[] = [];
     try {
-      dropping = openForeign(this.#host.firewall.table, bridge);
+      dropping = openForeign(this.#host.firewall.table, bridge, this.#options.ipv6 !== undefined);
     } catch (err) {
       log.warn('cannot look at the firewall rules of others', { bridge, err });
     }
+    const known = this.#warnings.length;
     this.#warnings = dropping.map((chain) => `nftables chain "${chain}" drops packets of bridge "${bridge}"`);
+    if (known === dropping.length) return;
     for (const chain of dropping) log.warn('a firewall of others drops packets of the bridge', { bridge, chain });
   }
 
@@ -345,6 +350,7 @@ export class BridgeDriver implements NetworkDriver {
     const { netlink, firewall } = this.#host;
     firewall.forgetBridge(bridge);
     firewall.apply();
+    this.#host.lookers.delete(this.#look);
     this.#closeForeign();
     this.#ready = undefined;
     let index: number;
@@ -364,6 +370,7 @@ export class BridgeDriver implements NetworkDriver {
    * container needs it: those go on without a daemon.
    */
   async close(): Promise<void> {
+    this.#host.lookers.delete(this.#look);
     if (this.#ready !== undefined && this.#endpoints.size === 0) this.#closeForeign();
     if (this.#options.host === undefined) this.#host[Symbol.dispose]();
   }

@@ -26,7 +26,7 @@ export function systemInfo(services: Services): SystemInfo {
     DriverStatus: services.layers.driverStatus(),
     Plugins: {
       Volume: ['local', ...services.volumeDrivers.names()],
-      Network: ['bridge', 'host', 'null'],
+      Network: ['bridge', 'host', 'ipvlan', 'macvlan', 'null'],
       Authorization: null,
       Log: [...logDrivers],
     },

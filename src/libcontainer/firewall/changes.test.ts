@@ -11,19 +11,36 @@ const end = (pid: number) => message(15, [attribute(2, Uint8Array.of(0, 0, 0, pi
 const [TABLE, CHAIN, RULE, SET, ELEMENT] = [2, 5, 8, 11, 14];
 const NEW_RULE = 6;
 
+const nothing = { damaged: false, moved: false };
+
 test('a deletion of ours by another process is damage, at the end of its transaction', () => {
   for (const what of [TABLE, CHAIN, RULE, SET, ELEMENT]) {
     const changes = new ForeignChanges('berth', OURS);
-    expect(changes.take(deleted(what ?? 0, 'berth'))).toBe(false);
-    expect(changes.take(end(7))).toBe(true);
-    expect(changes.take(end(7))).toBe(false);
+    expect(changes.take(deleted(what ?? 0, 'berth')).damaged).toBe(false);
+    expect(changes.take(end(7))).toEqual({ damaged: true, moved: false });
+    expect(changes.take(end(7)).damaged).toBe(false);
   }
 });
 
 test('our own transactions, tables of others and additions are none', () => {
   const changes = new ForeignChanges('berth', OURS);
-  expect(changes.take([...deleted(ELEMENT ?? 0, 'berth'), ...end(OURS)])).toBe(false);
-  expect(changes.take([...deleted(TABLE ?? 0, 'berth-00ff00'), ...end(7)])).toBe(false);
-  expect(changes.take([...message(NEW_RULE, [textAttribute(1, 'berth')]), ...end(7)])).toBe(false);
-  expect(changes.take([])).toBe(false);
+  expect(changes.take([...deleted(ELEMENT ?? 0, 'berth'), ...end(OURS)])).toEqual(nothing);
+  expect(changes.take([...deleted(TABLE ?? 0, 'berth-00ff00'), ...end(7)])).toEqual(nothing);
+  expect(changes.take([...message(NEW_RULE, [textAttribute(1, 'berth')]), ...end(7)])).toEqual(nothing);
+  expect(changes.take([])).toEqual(nothing);
+});
+
+test('chains of hooks and places of others are told, other chains and rules are not', () => {
+  const changes = new ForeignChanges('berth', OURS, ['DOCKER-USER']);
+  const chain = (table: string, name: string, ...more: Uint8Array[]) =>
+    message(3, [textAttribute(1, table), textAttribute(3, name), ...more]);
+  const hook = attribute(4, Uint8Array.of());
+  const rule = (name: string) => message(8, [textAttribute(1, 'filter'), textAttribute(2, name)]);
+  for (const one of [chain('filter', 'FORWARD', hook), chain('filter', 'DOCKER-USER'), rule('DOCKER-USER')]) {
+    expect(changes.take([...one, ...end(7)])).toEqual({ damaged: false, moved: true });
+    expect(changes.take([...one, ...end(OURS)])).toEqual(nothing);
+  }
+  for (const one of [chain('filter', 'OTHER'), chain('berth-00ff00', 'forward', hook), rule('FORWARD')]) {
+    expect(changes.take([...one, ...end(7)])).toEqual(nothing);
+  }
 });

@@ -20,6 +20,7 @@ test('only dropping forward chains without a place are told', () => {
     ],
   });
   expect(droppingChains(chains, 'berth')).toEqual(['inet fw forward']);
+  expect(droppingChains(chains, 'berth', true)).toEqual(['inet fw forward', 'ip6 filter FORWARD']);
   const withoutPlace = chains.filter((c) => c.name !== 'DOCKER-USER');
   expect(droppingChains(withoutPlace, 'berth')).toEqual(['ip filter FORWARD', 'inet fw forward']);
 });

@@ -1,6 +1,6 @@
 /**
- * Forward chains of others that drop what they do not know (dockerd and ufw set such a policy). Our table cannot
- * overrule them: a packet must pass every chain. Where the owner offers a place for rules of others (DOCKER-USER) our
+ * Forward chains of others that drop what they do not know (dockerd and ufw set such a policy, firewalld such a rule). Our table cannot
+ * overrule them: a packet must pass every chain. Where the owner offers a place for rules of others our
  * bridge is accepted there by two rules that carry our comment; every other such chain is told to the user.
  *
  * Nothing else of others is touched. The two rules go with the chain or by hand; without our bridge they match nothing.
@@ -21,10 +21,18 @@ interface Rule {
   readonly comment: string | undefined;
 }
 
-/** Chains that are there for rules of others. */
+/** Chains that are there for rules of others: dockerd's, and those of `ufw route`. */
 const PLACES: readonly Pick<Chain, 'family' | 'table' | 'name'>[] = [
   { family: 'ip', table: 'filter', name: 'DOCKER-USER' },
+  { family: 'ip6', table: 'filter', name: 'DOCKER-USER' },
+  { family: 'ip', table: 'filter', name: 'ufw-user-forward' },
+  { family: 'ip6', table: 'filter', name: 'ufw6-user-forward' },
 ];
+
+export const placeNames: readonly string[] = PLACES.map(({ name }) => name);
+
+/** firewalld's refuses in its last rule what no zone lets through, and has no chain for others: it wants to be asked. */
+const FIREWALLD = { family: 'inet', table: 'firewalld', name: 'filter_FORWARD' } as const;
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -65,22 +73,23 @@ const nameOf = ({ family, table, name }: Pick<Chain, 'family' | 'table' | 'name'
   `${family} ${table} ${name}`;
 
 /**
- * Chains that would drop a container's packets: dropping by policy, for IPv4, and no place in the same table. Pure.
- * `ours`: name of our tables.
+ * Chains that would drop a container's packets: dropping by policy, of a family that the bridge has, and no place in the
+ * same table. Pure. `ours`: name of our tables.
  */
-export function droppingChains(chains: readonly Chain[], ours: string): string[] {
+export function droppingChains(chains: readonly Chain[], ours: string, ipv6 = false): string[] {
   const withPlace = new Set(chains.filter(isPlace).map((chain) => `${chain.family} ${chain.table}`));
   return chains
     .filter((chain) => chain.hook === 'forward' && chain.policy === 'drop' && chain.table !== ours)
-    .filter((chain) => chain.family !== 'ip6' && !withPlace.has(`${chain.family} ${chain.table}`))
+    .filter((chain) => (ipv6 || chain.family !== 'ip6') && !withPlace.has(`${chain.family} ${chain.table}`))
     .map(nameOf);
 }
 
 /** Accepts the bridge where others offer it; the chains that will drop its packets all the same. Idempotent. */
-export function openForeign(table: string, bridge: string): string[] {
+export function openForeign(table: string, bridge: string, ipv6 = false): string[] {
   using session = new NftablesSession();
   const chains = decodeChains(session.json('list chains'));
   for (const chain of chains.filter(isPlace)) {
+    if (chain.family === 'ip6' && !ipv6) continue;
     const present = rulesIn(session, chain, `${table}: ${bridge}`);
     if (present.length === 2) continue;
     const rules = ['iifname', 'oifname'].map(
@@ -88,7 +97,15 @@ export function openForeign(table: string, bridge: string): string[] {
     );
     session.run(`accept "${bridge}" in "${nameOf(chain)}"`, `${deletion(chain, present)}${rules.join('')}`);
   }
-  return droppingChains(chains, table);
+  return [...droppingChains(chains, table, ipv6), ...(refusesAll(session, chains, bridge) ? [nameOf(FIREWALLD)] : [])];
+}
+
+/** firewalld is there, and the bridge is in none of its zones. */
+function refusesAll(session: NftablesSession, chains: readonly Chain[], bridge: string): boolean {
+  const there = chains.some(({ family, table, name }) => nameOf({ family, table, name }) === nameOf(FIREWALLD));
+  if (!there) return false;
+  const rules = JSON.stringify(session.json(`list table ${FIREWALLD.family} ${FIREWALLD.table}`));
+  return !rules.includes(JSON.stringify(bridge));
 }
 
 /** Takes back what `openForeign` has put into the places of others. Idempotent. */

@@ -9,6 +9,7 @@ import { close } from '#sys/files.ts';
 import { SOCKET } from '#sys/numbers.ts';
 import { netlinkSocket, setsockopt } from '#sys/sockets.ts';
 import { ForeignChanges } from './changes.ts';
+import { placeNames } from './foreign.ts';
 
 const SOL_NETLINK = 270;
 const NETLINK_ADD_MEMBERSHIP = 1;
@@ -17,18 +18,26 @@ const SO_RCVBUFFORCE = 33;
 const RECEIVE_BUFFER_BYTES = 4 << 20;
 /** A host where something flushes in a loop: give up rather than fight. */
 const REPAIRS_PER_MINUTE_MAX = 60;
+/** Programs like dockerd and ufw write their rules in hundreds of transactions. */
+const QUIET_MS = 300;
 
 export class FirewallGuardian implements Disposable {
   readonly #table: string;
   readonly #repair: () => void;
+  readonly #moved: () => void;
   readonly #repairs: number[] = [];
+  #quiet: NodeJS.Timeout | undefined;
   #reader: { cancel(): Promise<void> } | undefined;
   #stopped = false;
 
-  /** `repair` writes the tables anew; it is called after each foreign transaction that took something of them. */
-  constructor(table: string, repair: () => void) {
+  /**
+   * `repair` writes the tables anew; it is called after each foreign transaction that took something of them. `moved` is
+   * called when others have changed what packets meet, once they are done.
+   */
+  constructor(table: string, repair: () => void, moved: () => void = () => undefined) {
     this.#table = table;
     this.#repair = repair;
+    this.#moved = moved;
     void this.#run();
   }
 
@@ -50,13 +59,23 @@ export class FirewallGuardian implements Disposable {
   }
 
   async #listen(fd: number): Promise<void> {
-    const changes = new ForeignChanges(this.#table, process.pid);
+    const changes = new ForeignChanges(this.#table, process.pid, placeNames);
     const reader = Bun.file(fd).stream().getReader();
     this.#reader = reader;
     for (let part = await reader.read(); !part.done; part = await reader.read()) {
       if (this.#stopped) return;
-      if (changes.take(decodeMessages(part.value)) && !this.#attempt()) return;
+      const { damaged, moved } = changes.take(decodeMessages(part.value));
+      if (moved) this.#waitForQuiet();
+      if (damaged && !this.#attempt()) return;
     }
+  }
+
+  /** From the first change on, not from the last: a host that is never quiet is looked at all the same. */
+  #waitForQuiet(): void {
+    this.#quiet ??= setTimeout(() => {
+      this.#quiet = undefined;
+      if (!this.#stopped) this.#moved();
+    }, QUIET_MS);
   }
 
   /** False when it is to stop. */
@@ -79,6 +98,7 @@ export class FirewallGuardian implements Disposable {
 
   [Symbol.dispose](): void {
     this.#stopped = true;
+    clearTimeout(this.#quiet);
     void this.#reader?.cancel();
   }
 }

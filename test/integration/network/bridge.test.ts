@@ -11,6 +11,7 @@ import { setLogLevel } from '#pkg/log/log.ts';
 import { interpose } from '#sys/call.ts';
 import { NR } from '#sys/numbers.ts';
 import { Launcher } from '#sys/zygote/launch.ts';
+import { eventually } from '../../support/command.ts';
 import { isInside, run, TestContainer } from './namespace.ts';
 
 const NETWORK = 'a'.repeat(64);
@@ -318,7 +319,7 @@ if (isInside(import.meta.path)) {
         await using driver = await made();
         await using a = await joined(driver);
         expect(driver.facts().warnings).toEqual([]);
-        expect(ping(a.container, PEER.ip)).toBe(true);
+        await eventually('the container reaches another machine', () => ping(a.container, PEER.ip));
         const rules = run('nft', 'list', 'chain', 'ip', 'filter', 'DOCKER-USER');
         await driver.ensure();
         expect(run('nft', 'list', 'chain', 'ip', 'filter', 'DOCKER-USER').split('\n').length).toBe(
