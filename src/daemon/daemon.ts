@@ -338,6 +338,7 @@ function settingsOf(config: DaemonConfig): DaemonSettings {
     dns: config.dns,
     dnsSearch: config.dnsSearch,
     dnsOptions: config.dnsOptions,
+    hostGateways: config.networkDefaults.hostGateways,
     networkOptions: config.networkDefaults.options,
     addressPools: config.networkDefaults.pools,
     publishPolicy: config.networkDefaults.publishPolicy,

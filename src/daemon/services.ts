@@ -75,6 +75,7 @@ export interface DaemonSettings {
   readonly dnsSearch: readonly string[];
   readonly dnsOptions: readonly string[];
   /** Of new networks that do not say, by driver. */
+  readonly hostGateways: readonly string[];
   readonly networkOptions: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** `default-address-pools`; empty: Docker's. */
   readonly addressPools: readonly { readonly base: string; readonly size: number }[];

@@ -23,6 +23,8 @@ export interface FilesInput {
     readonly dns: readonly string[];
     readonly dnsSearch: readonly string[];
     readonly dnsOptions: readonly string[];
+    /** What `host-gateway` stands for; empty: the container's gateway. */
+    readonly hostGateways?: readonly string[];
   };
 }
 
@@ -63,7 +65,8 @@ function write(file: string, text: string, owner: FilesInput['owner']): void {
 function hostsText(input: FilesInput): string {
   const { record, endpoints, links } = input;
   const { Hostname: hostname, Domainname: domain } = record.config;
-  if (networkNameOf(record) === 'host') return withExtra(readOr('/etc/hosts', '127.0.0.1\tlocalhost\n'), record, '');
+  if (networkNameOf(record) === 'host')
+    return withExtra(readOr('/etc/hosts', '127.0.0.1\tlocalhost\n'), record, input.defaults.hostGateways ?? []);
   const lines = [
     '127.0.0.1\tlocalhost',
     '::1\tlocalhost ip6-localhost ip6-loopback',
@@ -77,16 +80,23 @@ function hostsText(input: FilesInput): string {
     for (const ip of [address?.ip, address6?.ip]) if (ip !== undefined) lines.push(`${ip}\t${own}`);
   }
   for (const { ip, names } of links) lines.push(`${ip}\t${names.join(' ')}`);
-  const gateway = endpoints.find(({ address }) => (address?.gateway ?? '') !== '')?.address?.gateway ?? '';
-  return withExtra(`${lines.join('\n')}\n`, record, gateway);
+  return withExtra(`${lines.join('\n')}\n`, record, hostGateways(input));
 }
 
-/** `--add-host NAME:IP`; `host-gateway` is the bridge. */
-function withExtra(text: string, record: ContainerRecord, gateway: string): string {
-  const extra = (record.hostConfig.ExtraHosts ?? []).map((entry) => {
+function hostGateways({ endpoints, defaults }: FilesInput): readonly string[] {
+  if (defaults.hostGateways !== undefined && defaults.hostGateways.length > 0) return defaults.hostGateways;
+  const gateways = [...endpoints.map((one) => one.address), ...endpoints.map((one) => one.address6)];
+  const [first] = gateways.map((address) => address?.gateway ?? '').filter((gateway) => gateway !== '');
+  return first === undefined ? [] : [first];
+}
+
+/** `--add-host NAME:IP`; `host-gateway` is the host as the container sees it. */
+function withExtra(text: string, record: ContainerRecord, gateways: readonly string[]): string {
+  const extra = (record.hostConfig.ExtraHosts ?? []).flatMap((entry) => {
     const at = entry.search(/[:=]/);
     const address = entry.slice(at + 1).replace(/^\[(.*)\]$/, '$1');
-    return `${address === 'host-gateway' ? gateway : address}\t${entry.slice(0, at)}\n`;
+    const ips = address === 'host-gateway' ? gateways : [address];
+    return ips.map((ip) => `${ip}\t${entry.slice(0, at)}\n`);
   });
   return text + extra.join('');
 }
