@@ -12,7 +12,6 @@ test('what is not said', () => {
       keepLast: 0,
     },
     trashMs: 0,
-    keepBlobs: true,
     policyFile: '',
     requireDigest: false,
     registriesFile: '',
@@ -41,7 +40,7 @@ test.each([
   [{ budget: { 'max-size': 'much' } }, 'max-size: "much"'],
   [{ budget: { 'keep-last': -1 } }, 'keep-last: -1'],
   [{ trash: 'soon' }, 'trash: "soon"'],
-  [{ 'keep-blobs': 'yes' }, 'keep-blobs: "yes"'],
+  [{ 'require-digest': 'yes' }, 'require-digest: "yes"'],
 ])('%p is refused', (value, message) => {
   let error: unknown;
   try {

@@ -21,8 +21,6 @@ export interface ImageSettings {
   readonly budget: ImageBudget;
   /** How long removed images can be brought back; 0: not at all. */
   readonly trashMs: number;
-  /** Whether the tars that layers came as are kept. */
-  readonly keepBlobs: boolean;
   /** '' for none. */
   readonly policyFile: string;
   readonly requireDigest: boolean;
@@ -48,7 +46,6 @@ export function imageSettingsOf(value: ConfigValue | undefined): ImageSettings {
       keepLast: budget.count('keep-last') ?? 0,
     },
     trashMs: fields.duration('trash') ?? 0,
-    keepBlobs: fields.flag('keep-blobs') ?? true,
     policyFile: fields.path('policy'),
     requireDigest: fields.flag('require-digest') ?? false,
     registriesFile: fields.path('registries-conf'),

@@ -75,6 +75,7 @@ import { restoreHostNames } from './network/host-names.ts';
 import { openNetworks } from './network/open.ts';
 import { restore } from './restore/restore.ts';
 import type { BuildFacts, DaemonSettings, Isolation, Services } from './services.ts';
+import { candidatesOf } from '#reference/registries-conf.ts';
 import { Runtimes } from './runtimes.ts';
 import { Tasks } from './tasks.ts';
 import { Endings } from './why/endings.ts';
@@ -132,8 +133,10 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   if (config.rootSizeBytes !== undefined) layers.assertLimitPossible();
   const content = ContentStore.open(path.join(dataRoot, 'content'));
   undo.defer(() => content.close());
-  const images = ImageStore.open({ content, layers, db, now: () => new Date() });
   const settings = { current: settingsOf(config) };
+  const registriesConf = registriesReader(() => settings.current.images.registriesFile);
+  const candidates = (text: string) => candidatesOf(registriesConf(), text);
+  const images = ImageStore.open({ content, layers, db, now: () => new Date(), candidates });
   const graph = new Graph({ images, layers, db, trashMs: () => settings.current.images.trashMs });
   await graph.reconcile();
   const suffix = suffixOf(dataRoot);
@@ -227,7 +230,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     artifacts,
     graph,
     trust: new Trust(() => settings.current.images),
-    registriesConf: registriesReader(() => settings.current.images.registriesFile),
+    registriesConf,
     archive: pool,
     pump,
     logReader: new LogReader(),

@@ -44,6 +44,8 @@ export interface ImageStoreOptions {
   readonly layers: LayerStore;
   readonly db: GraphDb;
   readonly now: () => Date;
+  /** What a name as people write it may mean beside itself (aliases, registries to search), in order. */
+  readonly candidates?: (text: string) => readonly Reference[];
 }
 
 /** What an image needs of the other stores. */
@@ -181,6 +183,10 @@ export class ImageStore {
     const reference = withDefaultTag(parseReference(text));
     const named = this.lookup(reference);
     if (named !== undefined) return this.get(named);
+    for (const candidate of this.#options.candidates?.(text) ?? []) {
+      const found = this.lookup(candidate);
+      if (found !== undefined) return this.get(found);
+    }
     const byPrefix = this.#byPrefix(text);
     if (byPrefix !== undefined) return this.get(byPrefix);
     throw noSuchImage(familiarString(reference));
