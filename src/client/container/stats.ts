@@ -1,14 +1,13 @@
 /** `stats`: once, or as a table that is drawn anew twice a second. */
-import type { ApiClient } from '#api/client/api-client.ts';
-import { inspectContainer, listContainers } from '#api/client/containers.ts';
-import { statsOnce, statsStream } from '#api/client/stats.ts';
-import { systemEvents } from '#api/client/system.ts';
+import { inspectContainer } from '#api/client/containers.ts';
+import { statsOnce } from '#api/client/stats.ts';
 import type { ContainerStats } from '#api/types/stats.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { formatFlag, noTruncFlag } from '../common-flags.ts';
 import { flag } from '../flags/flag-spec.ts';
 import { printListing } from '../format/listing.ts';
 import { describeFailure } from '../failure.ts';
+import { Board, listed, nameOf, type Watched, watchEvents } from './stats-board.ts';
 import { statsRow } from './stats-row.ts';
 
 const HEADINGS = {
@@ -24,11 +23,6 @@ const HEADINGS = {
 };
 const COLUMNS = ['ID', 'Name', 'CPUPerc', 'MemUsage', 'MemPerc', 'NetIO', 'BlockIO', 'PIDs'];
 const REDRAW_MS = 500;
-
-interface Watched {
-  readonly id: string;
-  readonly name: string;
-}
 
 export const stats = defineCommand({
   operands: '[CONTAINER...]',
@@ -53,8 +47,6 @@ export const stats = defineCommand({
 
 type Print = (frames: readonly (readonly [Watched, ContainerStats | undefined])[]) => string;
 
-const nameOf = (name: string): string => name.replace(/^\//, '');
-
 async function once(
   { client, io }: CommandContext,
   names: readonly string[],
@@ -73,52 +65,6 @@ async function once(
   }
   io.out(print(frames.map((frame) => [{ id: frame.id, name: nameOf(frame.name) }, frame] as const)));
   return 0;
-}
-
-async function listed(client: ApiClient, all: boolean): Promise<Watched[]> {
-  const containers = await listContainers(client, { all, filters: new Map() });
-  return containers.map(({ Id: id, Names }) => ({ id, name: nameOf(Names[0] ?? '') }));
-}
-
-/** The streams of what is watched, and their latest frames. */
-class Board {
-  readonly #client: ApiClient;
-  readonly #rows = new Map<
-    string,
-    { readonly watched: Watched; readonly stop: AbortController; frame?: ContainerStats }
-  >();
-  onEmpty: () => void = () => undefined;
-
-  constructor(client: ApiClient) {
-    this.#client = client;
-  }
-
-  add(watched: Watched): void {
-    if (this.#rows.has(watched.id)) return;
-    this.#rows.set(watched.id, { watched, stop: new AbortController() });
-    void this.#read(watched.id);
-  }
-
-  remove(id: string): void {
-    this.#rows.get(id)?.stop.abort();
-    this.#rows.delete(id);
-    if (this.#rows.size === 0) this.onEmpty();
-  }
-
-  frames(): (readonly [Watched, ContainerStats | undefined])[] {
-    return [...this.#rows.values()].map(({ watched, frame }) => [watched, frame] as const);
-  }
-
-  async #read(id: string): Promise<void> {
-    const row = this.#rows.get(id);
-    if (row === undefined) return;
-    try {
-      for await (const frame of statsStream(this.#client, id, row.stop.signal)) row.frame = frame;
-    } catch {
-      // The container or the daemon is gone: either way there is nothing more to show of it.
-    }
-    if (this.#rows.get(id) === row) this.remove(id);
-  }
 }
 
 /** Ends when the last named container is gone, or with the daemon. */
@@ -151,13 +97,4 @@ async function follow(
 function onScreen(text: string, terminal: boolean): string {
   if (!terminal) return text;
   return `\u001b[H${text.replaceAll('\n', '\u001b[K\n')}\u001b[J`;
-}
-
-async function watchEvents(client: ApiClient, board: Board, all: boolean): Promise<void> {
-  const events = systemEvents(client, { since: '', until: '', filters: new Map([['type', ['container']]]) });
-  for await (const { Action, Actor } of events) {
-    const watched = { id: Actor.ID, name: Actor.Attributes['name'] ?? '' };
-    if (Action === 'start' || (all && Action === 'create')) board.add(watched);
-    else if (Action === 'destroy' || (!all && Action === 'die')) board.remove(Actor.ID);
-  }
 }
