@@ -129,7 +129,8 @@ async function finishRemoval(services: Services, removal: Removal): Promise<void
   await services.shipping.release(id);
   services.logLosses.forget(id);
   if (removal.log !== undefined) services.logArchive.keep(containerDirectory(services, id), removal.log);
-  removeFlat(containerDirectory(services, id));
+  // On a thread of the runtime's: deleting its few files took this one milliseconds.
+  await fs.promises.rm(containerDirectory(services, id), { recursive: true, force: true });
   for (const name of removal.volumes) {
     // A volume that another container has come to use stays.
     const volume = services.volumes.find(name);
@@ -147,16 +148,6 @@ async function finishRemoval(services: Services, removal: Removal): Promise<void
   // The disk was full: whoever removed something for its room wants that now.
   await services.layers.emptyTrash();
   services.room.restore();
-}
-
-/** A container's directory holds a few files: much cheaper than a recursive removal, which is there for the rest. */
-function removeFlat(directory: string): void {
-  try {
-    for (const name of fs.readdirSync(directory)) fs.unlinkSync(path.join(directory, name));
-    fs.rmdirSync(directory);
-  } catch {
-    fs.rmSync(directory, { recursive: true, force: true });
-  }
 }
 
 /** At start-up: what a crash left half removed. */

@@ -138,6 +138,9 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
         }),
     beforeExec: async ({ pid, startTicks }) => {
       failpoint('start.at-gate');
+      // The container has it now. Of a program that ends at once ours would be the last reference, and unmounting takes
+      // milliseconds of this thread, before the answer.
+      rootfs[Symbol.dispose]();
       const fresh = { exitCode: 0, error: '', oomKilled: false, startedAt };
       held.update({
         state: moveTo(held.record.state, { ...fresh, status: 'running', pid, startTicks: String(startTicks) }),

@@ -3,6 +3,7 @@
  * share it and a client that stalls costs nothing but its own memory.
  */
 import { BerthError, type ErrorKind, kindOf, messageOf } from '#errdefs/errors.ts';
+import { ordinaryJit } from '#pkg/jit/jit.ts';
 import { explainErrno } from './explain.ts';
 import { type Compression, createInflater, detectCompression, type Inflater, MAGIC_BYTES } from './compression.ts';
 import { LentSocket } from './lent-socket.ts';
@@ -22,6 +23,8 @@ interface Running extends Disposable {
 }
 
 declare const self: Worker;
+
+ordinaryJit();
 
 const OUTPUT_BYTES = 1 << 20;
 const SPARES_MAX = 8;

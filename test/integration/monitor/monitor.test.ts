@@ -139,6 +139,8 @@ test('a start that a dying zygote never read is asked of the next one', async ()
   await using daemon = await new TestDaemon().connect();
   const zygote = zygoteOf(daemon.client.pid);
   kill(zygote, SIG.STOP);
+  // The signal is only sent yet: a zygote that has not stood still since would read what comes now.
+  await until('the zygote stands still', () => / T /.test(readFileSync(`/proc/${zygote}/stat`, 'utf8')));
   const starting = daemon.run('unread', 'exit 2');
   // Also right when the request comes later: then it meets the next zygote at once.
   await Bun.sleep(50);
