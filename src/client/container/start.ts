@@ -9,7 +9,7 @@ import {
 import { type CommandContext, defineCommand, ExitError, PROGRAM } from '../command.ts';
 import { detachKeysFlag, detachKeysOf } from '../common-flags.ts';
 import { describeFailure } from '../failure.ts';
-import { flag } from '../flags/flag-spec.ts';
+import { flag, refused } from '../flags/flag-spec.ts';
 import { followTerminalSize } from '../terminal/resize.ts';
 import { runSession } from '../terminal/session.ts';
 import { checkTerminal, forwardSignals } from './attach.ts';
@@ -20,6 +20,8 @@ export const start = defineCommand({
   count: [1, Infinity],
   flags: {
     attach: flag('Attach STDOUT/STDERR and forward signals', { shorthand: 'a' }),
+    checkpoint: refused('checkpoints need CRIU, which Berth does not use'),
+    'checkpoint-dir': refused('checkpoints need CRIU, which Berth does not use'),
     'detach-keys': detachKeysFlag(),
     interactive: flag("Attach container's STDIN", { shorthand: 'i' }),
   },

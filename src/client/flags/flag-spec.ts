@@ -59,6 +59,20 @@ export function flag(help: string, o: Options<boolean> = {}): FlagSpec<boolean> 
   return { ...make(help, '', initial, initial ? 'true' : '', o, parseBool), standsAlone: true };
 }
 
+/** A flag of docker's that has no meaning here: known, not shown, and refused with the reason. */
+export function refused(
+  why: string,
+  o: { readonly standsAlone?: boolean; readonly shorthand?: string } = {},
+): FlagSpec<string> {
+  const refuse = (): never => {
+    throw new Error(why);
+  };
+  return {
+    ...make(why, 'string', '', '', { hidden: true, shorthand: o.shorthand ?? '' }, refuse),
+    standsAlone: o.standsAlone ?? false,
+  };
+}
+
 export function text(help: string, o: Options<string> = {}): FlagSpec<string> {
   const initial = o.initial ?? '';
   return make(help, 'string', initial, initial === '' ? '' : `"${initial}"`, o, (value) => value);

@@ -6,7 +6,7 @@ import { filterFlag, formatFlag, quietFlag, formatOr } from '../common-flags.ts'
 import { toRecord } from '../container/variables.ts';
 import { forEachName } from '../each.ts';
 import { parseFilters } from '../filters.ts';
-import { flag, list } from '../flags/flag-spec.ts';
+import { flag, list, refused } from '../flags/flag-spec.ts';
 import { ago } from '../format/human.ts';
 import { printListing } from '../format/listing.ts';
 
@@ -16,6 +16,8 @@ export const create = defineCommand({
   operands: 'NAME FILE|-',
   count: [2, 2],
   flags: {
+    driver: refused('secrets are kept by the daemon itself; there are no drivers', { shorthand: 'd' }),
+    'template-driver': refused('templates of secrets are of Swarm'),
     env: flag('Read secret data from environment variable'),
     label: list('Specify labels on the secret', { shorthand: 'l' }),
     replace: flag('If a secret with the same name exists, replace it'),

@@ -102,12 +102,25 @@ export const inspectArtifacts = defineCommand({
     show(context, positionals, values.format, (name) => inspectArtifact(context.client(), name)),
 });
 
+const PRETTY_SECRET = `ID:              {{.ID}}
+Name:              {{.Spec.Name}}
+{{- if .Spec.Labels }}
+Labels:
+{{- range $k, $v := .Spec.Labels }}
+ - {{ $k }}{{if $v }}={{ $v }}{{ end }}
+{{- end }}{{ end }}
+Driver:            {{.Spec.Driver.Name}}
+Created at:        {{.CreatedAt}}
+Updated at:        {{.UpdatedAt}}`;
+
 export const inspectSecrets = defineCommand({
   operands: 'SECRET [SECRET...]',
   count: [1, Infinity],
-  flags: { format: inspectFormatFlag() },
+  flags: { format: inspectFormatFlag(), pretty: flag('Print the information in a human friendly format') },
   run: (context, { values, positionals }) =>
-    show(context, positionals, values.format, (name) => inspectSecret(context.client(), name)),
+    show(context, positionals, values.pretty ? PRETTY_SECRET : values.format, (name) =>
+      inspectSecret(context.client(), name),
+    ),
 });
 
 /** A name may mean a container, an image, a network or a volume; the first kind that knows it wins. */

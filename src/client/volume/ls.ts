@@ -3,6 +3,7 @@ import { listVolumes } from '#api/client/volumes.ts';
 import { defineCommand } from '../command.ts';
 import { filterFlag, formatFlag, quietFlag, formatOr } from '../common-flags.ts';
 import { parseFilters } from '../filters.ts';
+import { refused } from '../flags/flag-spec.ts';
 import { labelOf, printListing } from '../format/listing.ts';
 
 const HEADINGS = {
@@ -22,7 +23,12 @@ const NONE = 'N/A';
 export const ls = defineCommand({
   operands: '',
   count: [0, 0],
-  flags: { filter: filterFlag(), format: formatFlag(), quiet: quietFlag('Only display volume names') },
+  flags: {
+    cluster: refused('cluster volumes are of Swarm', { standsAlone: true }),
+    filter: filterFlag(),
+    format: formatFlag(),
+    quiet: quietFlag('Only display volume names'),
+  },
   async run(context, { values }) {
     const { Volumes: volumes, Warnings: warnings } = await listVolumes(context.client(), parseFilters(values.filter));
     const sorted = [...(volumes ?? [])].sort((a, b) => (a.Name < b.Name ? -1 : 1));
