@@ -44,7 +44,7 @@ export async function buildImage(
 }
 
 /** Errors: invalid-parameter. */
-function nameOf(tag: string): Reference {
+export function nameOf(tag: string): Reference {
   const reference = withDefaultTag(parseReference(tag));
   if (reference.digest !== undefined) throw invalidParameter('build tag cannot contain a digest');
   return reference;
@@ -112,7 +112,7 @@ interface Found {
   readonly references: readonly Reference[];
 }
 
-function requestOf(input: BuildInput, { context, dockerfile, ignore, references }: Found): BuildRequest {
+export function requestOf(input: BuildInput, { context, dockerfile, ignore, references }: Found): BuildRequest {
   const given = Object.entries(input.args).flatMap(([name, value]) => (value === null ? [] : [[name, value] as const]));
   const args = Object.fromEntries(given);
   const allow = new Set<'network.host' | 'security.insecure'>();

@@ -2,6 +2,7 @@
 import * as build from '#api/jobs/build.ts';
 import type { BuildCache } from '#api/types/build.ts';
 import type { CacheEntry } from '#builder/prune.ts';
+import { installBuildkitJobs } from '../buildkit/jobs.ts';
 import type { Services } from '../services.ts';
 import { RunningBuilds } from './running.ts';
 
@@ -12,6 +13,7 @@ export function installBuildJobs(services: Services): void {
     const { buildImage } = await import('./build.ts');
     await buildImage(services, running, input, signal);
   });
+  installBuildkitJobs(services, running);
   engine.register(build.imageBuildCancel, ({ id }) => running.cancel(id));
   engine.register(build.buildCacheList, () => buildCache(services));
   engine.register(build.buildPrune, async (input, { signal }) => {

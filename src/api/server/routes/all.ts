@@ -4,6 +4,7 @@ import type { Engine } from '#engine/engine.ts';
 import type { Route } from '../route.ts';
 import { buildRoutes } from './build.ts';
 import { artifactRoutes } from './artifacts.ts';
+import { buildkitRoutes } from './buildkit.ts';
 import { containerRoutes } from './containers.ts';
 import { containerFileRoutes } from './container-files.ts';
 import { diskUsageRoutes } from './disk-usage.ts';
@@ -38,6 +39,7 @@ export function allRoutes(
     ...imageUpkeepRoutes,
     ...buildRoutes,
     ...artifactRoutes,
+    ...buildkitRoutes,
     ...networkRoutes,
     ...volumeRoutes,
     ...secretRoutes,

@@ -7,6 +7,7 @@ import {
   imageBuild,
   imageBuildCancel,
 } from '#api/jobs/build.ts';
+import { type SessionBuildInput, sessionBuild } from '#api/jobs/buildkit.ts';
 import type { RegistryAuth } from '#api/types/build.ts';
 import type { Ulimit } from '#api/types/host-config.ts';
 import { invalidParameter, messageOf, notImplemented } from '#errdefs/errors.ts';
@@ -23,12 +24,10 @@ async function build(ctx: RouteContext): Promise<void> {
   if (remote === '' && type !== '' && !/^application\/(?:x-)?tar\b|^application\/octet-stream\b/.test(type)) {
     throw invalidParameter(`Content-Type ${type} is not supported, please use application/x-tar`);
   }
-  if (query.text('version') === '2') {
-    throw notImplemented('builds by BuildKit over /build are not there: use the classic builder (DOCKER_BUILDKIT=0)');
-  }
   const progress = exchange.stream(200, 'application/json');
   try {
-    await ctx.run(imageBuild, { ...optionsOf(ctx), context: exchange.body, progress });
+    if (query.text('version') === '2') await withSession(ctx, progress);
+    else await ctx.run(imageBuild, { ...optionsOf(ctx), context: exchange.body, progress });
   } catch (error) {
     if (!progress.started) throw error;
     if (!progress.closed.aborted) log.info('a build has failed', { err: messageOf(error) });
@@ -36,6 +35,32 @@ async function build(ctx: RouteContext): Promise<void> {
   }
   progress.finish();
 }
+
+/** BuildKit's way: the client answers for its files, secrets and credentials in a session. */
+async function withSession(ctx: RouteContext, progress: BuildInput['progress']): Promise<void> {
+  const { query } = ctx;
+  const session = query.text('session');
+  if (session === '') throw invalidParameter('a build by BuildKit needs a session');
+  if (query.flag('squash')) throw notImplemented('squash is not supported with a build by BuildKit');
+  await ctx.run(sessionBuild, { ...optionsOf(ctx), session, outputs: sessionOutputs(query), progress });
+}
+
+function sessionOutputs(query: Query): SessionBuildInput['outputs'] {
+  const value = jsonOf(query, 'outputs') ?? [];
+  if (!Array.isArray(value)) throw invalidParameter('error reading outputs: not a list');
+  return value.map((entry: unknown) => {
+    const fields = fieldsOf(entry);
+    const type = fields.get('Type');
+    if (typeof type !== 'string') throw invalidParameter('error reading outputs: one has no type');
+    const attributes: Record<string, string> = {};
+    for (const [name, text] of fieldsOf(fields.get('Attrs') ?? {}))
+      if (typeof text === 'string') attributes[name] = text;
+    return { type, attributes };
+  });
+}
+
+const fieldsOf = (value: unknown): ReadonlyMap<string, unknown> =>
+  new Map(typeof value === 'object' && value !== null ? Object.entries(value) : []);
 
 /** With the exit code of the command, which becomes the client's. */
 function failureOf(error: unknown): { errorDetail: { code?: number; message: string }; error: string } {

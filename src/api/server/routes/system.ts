@@ -91,7 +91,6 @@ export function systemRoutes(engine: Pick<Engine, 'list' | 'cancel'>): readonly 
     route('GET', '/version', 24, 'show the version', version),
     route('GET', '/events', 24, 'follow events', events),
     notYet('POST', '/auth', 24, 'log in to a registry'),
-    notYet('POST', '/session', 31, 'open a build session'),
     notYet('POST', '/grpc', 31, 'open a gRPC connection'),
     route('POST', '/berth/shutdown', 24, 'stop all containers because the system goes down', async (ctx) => {
       await ctx.run(systemShutdown, {});

@@ -1,0 +1,133 @@
+/**
+ * A build's progress as BuildKit's StatusResponse. Vertices get digests, since clients refer to them by such; each
+ * change goes out as one message. Times come from one clock.
+ */
+import { createHash } from 'node:crypto';
+import type { MessageOf } from '#pkg/protobuf/protobuf.ts';
+import type { Progress, StepOutcome, Vertex } from '../progress.ts';
+import type { statusResponse, vertexWarning } from './status-messages.ts';
+
+export type StatusMessage = Partial<MessageOf<typeof statusResponse>>;
+
+interface Known {
+  readonly digest: string;
+  readonly vertex: Vertex;
+  started: Date | undefined;
+  ended: boolean;
+  readonly transfers: Map<string, Date>;
+}
+
+type Time = { readonly seconds: bigint; readonly nanos: number };
+
+function timeOf(date: Date): Time {
+  const ms = date.getTime();
+  return { seconds: BigInt(Math.floor(ms / 1000)), nanos: (ms % 1000) * 1_000_000 };
+}
+
+/** What an undefined time is in a message: not there. */
+const timeOrNone = (date: Date | undefined): Time | undefined => (date === undefined ? undefined : timeOf(date));
+
+export class Trace implements Progress {
+  readonly #send: (message: StatusMessage) => void;
+  readonly #now: () => Date;
+  /** Equal steps of different builds must not share a digest. */
+  readonly #ref: string;
+  readonly #known = new Map<string, Known>();
+
+  constructor(ref: string, send: (message: StatusMessage) => void, now: () => Date = () => new Date()) {
+    this.#ref = ref;
+    this.#send = send;
+    this.#now = now;
+  }
+
+  vertex(vertex: Vertex): void {
+    const digest = this.#digestOf(vertex.id);
+    const known: Known = { digest, vertex, started: undefined, ended: false, transfers: new Map() };
+    this.#known.set(vertex.id, known);
+    this.#tell(known, {});
+  }
+
+  started(id: string): void {
+    const known = this.#known.get(id);
+    if (known === undefined) return;
+    known.started = this.#now();
+    this.#tell(known, {});
+  }
+
+  container(): void {}
+
+  containerGone(): void {}
+
+  log(id: string, stream: 1 | 2, bytes: Uint8Array): void {
+    const known = this.#known.get(id);
+    if (known === undefined) return;
+    // The caller may use its memory again.
+    const msg = Uint8Array.from(bytes);
+    this.#send({ logs: [{ vertex: known.digest, timestamp: timeOf(this.#now()), stream, msg }] });
+  }
+
+  status(id: string, name: string, current: number, total: number | undefined): void {
+    const known = this.#known.get(id);
+    if (known === undefined) return;
+    const now = this.#now();
+    const started = known.transfers.get(name) ?? now;
+    known.transfers.set(name, started);
+    const completed = total !== undefined && current >= total ? timeOf(now) : undefined;
+    const common = { id: name, vertex: known.digest, name, current, total: total ?? 0 };
+    this.#send({ statuses: [{ ...common, timestamp: timeOf(now), started: timeOf(started), completed }] });
+  }
+
+  ended(id: string, outcome: StepOutcome, detail: { readonly error?: string }): void {
+    const known = this.#known.get(id);
+    // A step that has told its own end may be told of again by what it was part of.
+    if (known === undefined || known.ended) return;
+    known.ended = true;
+    const now = this.#now();
+    known.started ??= now;
+    const error = outcome === 'failed' ? (detail.error ?? 'failed') : outcome === 'cancelled' ? 'context canceled' : '';
+    this.#tell(known, { completed: now, cached: outcome === 'cached', error });
+  }
+
+  why(): void {}
+
+  note(text: string): void {
+    const id = `note ${this.#known.size} ${text}`;
+    this.vertex({ id, name: `[internal] ${text}`, instruction: '', number: 0, total: 0, stage: '', inputs: [] });
+    this.started(id);
+    this.ended(id, 'done', {});
+  }
+
+  warning(text: string): void {
+    this.warn({ short: Buffer.from(text) });
+  }
+
+  /** A warning of no step in particular: clients want one, so it is the first. */
+  warn(warning: Partial<MessageOf<typeof vertexWarning>>): void {
+    const [first] = this.#known.values();
+    const vertex = first?.digest ?? this.#digestOf('');
+    const short = warning.short ?? new Uint8Array(0);
+    const { url = '', info, ranges = [] } = warning;
+    this.#send({ warnings: [{ vertex, level: 1, short, url, info, ranges }] });
+  }
+
+  #digestOf(id: string): string {
+    return `sha256:${createHash('sha256').update(`${this.#ref}\0${id}`).digest('hex')}`;
+  }
+
+  #tell(known: Known, end: { readonly completed?: Date; readonly cached?: boolean; readonly error?: string }): void {
+    const { vertex, digest, started } = known;
+    this.#send({
+      vertexes: [
+        {
+          digest,
+          inputs: vertex.inputs.map((input) => this.#digestOf(input)),
+          name: vertex.name,
+          cached: end.cached ?? false,
+          started: timeOrNone(started),
+          completed: timeOrNone(end.completed),
+          error: end.error ?? '',
+        },
+      ],
+    });
+  }
+}

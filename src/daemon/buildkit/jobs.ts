@@ -1,0 +1,24 @@
+/** Installs the jobs of sessions and of builds that use them. What they do is loaded with the first. */
+import { buildSession, sessionBuild } from '#api/jobs/buildkit.ts';
+import type { Sessions } from '#builder/buildkit/session.ts';
+import type { RunningBuilds } from '../builder/running.ts';
+import type { Services } from '../services.ts';
+
+export function installBuildkitJobs(services: Services, running: RunningBuilds): void {
+  const { engine } = services;
+  let loaded: Promise<Sessions> | undefined;
+  const sessions = (): Promise<Sessions> =>
+    (loaded ??= import('#builder/buildkit/session.ts').then((module) => new module.Sessions()));
+  engine.register(buildSession, async ({ connection, ...head }, { signal }) => {
+    const open = (await sessions()).open(head);
+    connection.accept(false);
+    await open(
+      { input: connection.input, write: (bytes) => connection.write(bytes), end: () => connection.end() },
+      signal,
+    );
+  });
+  engine.register(sessionBuild, async (input, { signal }) => {
+    const { buildWithSession } = await import('./session-build.ts');
+    await buildWithSession({ services, running, sessions: await sessions() }, input, signal);
+  });
+}

@@ -1,0 +1,137 @@
+/**
+ * Results of a build to the client of its session: a directory (fsutil's DiffCopy, the client asks for each content) or
+ * the bytes of one file.
+ */
+import {
+  goMode,
+  packetTypes,
+  sendBytes,
+  sendDirectory,
+  type packet,
+  type stat,
+} from '#builder/buildkit/session-methods.ts';
+import type { Session } from '#builder/buildkit/session.ts';
+import { walkBelow, linkTarget, type Visited } from '#builder/files/walk.ts';
+import { dataLoss, invalidParameter } from '#errdefs/errors.ts';
+import { textOf } from '#pkg/archive/entry.ts';
+import type { Call } from '#pkg/grpc/client.ts';
+import type { MessageOf } from '#pkg/protobuf/protobuf.ts';
+import { type FileStatus, ownedFd, pread } from '#sys/files.ts';
+import { O, S_IF } from '#sys/numbers.ts';
+import { openInRoot } from '#sys/safe-path.ts';
+
+type Stat = MessageOf<typeof stat>;
+
+const CHUNK_BYTES = 32 * 1024;
+
+/** All below `root`. Errors: unavailable; what the client says. */
+export async function sendTree(session: Session, root: number, signal: AbortSignal): Promise<void> {
+  const stats = statsOf(root);
+  using call = await session.call(sendDirectory, { signal });
+  const listing = (async () => {
+    for (const one of stats) await call.send({ type: packetTypes.stat, stat: one });
+    await call.send({ type: packetTypes.stat });
+  })();
+  // A failure of it ends the answers too, with the better reason.
+  listing.catch(() => undefined);
+  for await (const message of call.answers()) {
+    if (message.type === packetTypes.error) {
+      throw invalidParameter(`the client cannot take the files: ${Buffer.from(message.data).toString()}`);
+    }
+    if (message.type === packetTypes.request) await sendContent(call, root, stats, message.id);
+    if (message.type !== packetTypes.end) continue;
+    await listing;
+    await call.send({ type: packetTypes.end });
+    await call.end();
+  }
+}
+
+async function sendContent(
+  call: Call<typeof packet, typeof packet>,
+  root: number,
+  stats: readonly Stat[],
+  id: number,
+): Promise<void> {
+  const one = stats[id];
+  if (one === undefined || (one.mode & goMode.directory) !== 0)
+    throw dataLoss(`the client asks for file ${id}, which is none`);
+  using file = ownedFd(openInRoot(root, one.path, O.RDONLY | O.NOFOLLOW | O.NONBLOCK));
+  for (let at = 0; ; ) {
+    const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
+    const count = pread(file.fd, buffer, at);
+    if (count === 0) break;
+    await call.send({ type: packetTypes.data, id, data: buffer.subarray(0, count) });
+    at += count;
+  }
+  await call.send({ type: packetTypes.data, id });
+}
+
+function statsOf(root: number): readonly Stat[] {
+  const stats: Stat[] = [];
+  const links = new Map<string, string>();
+  const visit = (entry: Visited) => {
+    const path = textOf(entry.path);
+    const { status } = entry;
+    const kind = status.mode & S_IF.MT;
+    let linkname = kind === S_IF.LNK ? textOf(linkTarget(entry.directory, entry.name)) : '';
+    if (kind === S_IF.REG && status.nlink > 1) {
+      const key = `${status.dev}:${status.ino}`;
+      linkname = links.get(key) ?? '';
+      if (linkname === '') links.set(key, path);
+    }
+    const mode = goModeOf(status);
+    if (mode !== undefined) stats.push(statOf(path, status, mode, linkname));
+  };
+  walkBelow(root, '', { ignores: () => false, enters: () => true }, { visit, step: () => undefined });
+  return stats;
+}
+
+function statOf(path: string, status: FileStatus, mode: number, linkname: string): Stat {
+  return {
+    path,
+    mode,
+    uid: status.uid,
+    gid: status.gid,
+    size: (status.mode & S_IF.MT) === S_IF.REG ? status.size : 0,
+    modTime: status.mtimeNs,
+    linkname,
+    devmajor: 0,
+    devminor: 0,
+    xattrs: new Map(),
+  };
+}
+
+/** Undefined for what a client cannot make: devices and sockets. */
+function goModeOf({ mode }: FileStatus): number | undefined {
+  let out = mode & goMode.permissions;
+  if ((mode & 0o4000) !== 0) out |= goMode.setuid;
+  if ((mode & 0o2000) !== 0) out |= goMode.setgid;
+  if ((mode & 0o1000) !== 0) out |= goMode.sticky;
+  switch (mode & S_IF.MT) {
+    case S_IF.REG:
+      return out;
+    case S_IF.DIR:
+      // The highest bit: not by `|`, which would make it negative.
+      return out + goMode.directory;
+    case S_IF.LNK:
+      return out | goMode.symlink;
+    default:
+      return undefined;
+  }
+}
+
+/** Writes what `produce` gives into the client's file. */
+export async function sendStream(
+  session: Session,
+  produce: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  using call = await session.call(sendBytes, { signal });
+  await produce(async (bytes) => {
+    for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+      await call.send({ data: bytes.subarray(at, at + CHUNK_BYTES) });
+    }
+  });
+  await call.end();
+  for await (const _ of call.answers());
+}

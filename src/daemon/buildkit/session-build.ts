@@ -1,0 +1,209 @@
+/**
+ * A build whose files, secrets and agent are those of a client's session, told as BuildKit tells it. It becomes the same
+ * request to the builder as every other.
+ */
+import type { SessionBuildInput, SessionBuildOutput } from '#api/jobs/buildkit.ts';
+import type { Session, Sessions } from '#builder/buildkit/session.ts';
+import { statusResponse } from '#builder/buildkit/status-messages.ts';
+import { type StatusMessage, Trace } from '#builder/buildkit/trace.ts';
+import { ignoreFileNames, ignorePatterns } from '#builder/dockerfile/ignore.ts';
+import { DockerfileError } from '#builder/dockerfile/source.ts';
+import { CommandFailed } from '#builder/errors.ts';
+import type { BuildContext, BuildRequest, Exporter, NamedContext } from '#builder/request.ts';
+import { invalidParameter, notFound, notImplemented, systemError } from '#errdefs/errors.ts';
+import { encode } from '#pkg/protobuf/protobuf.ts';
+import { nameOf, requestOf } from '../builder/build.ts';
+import { directoryContext, remoteContext, temporaryDirectory } from '../builder/contexts.ts';
+import type { RunningBuilds } from '../builder/running.ts';
+import type { Services } from '../services.ts';
+import { sendStream, sendTree } from './send-files.ts';
+import { sessionContext, type Transfer } from './session-context.ts';
+import { sessionAgent } from './ssh-agent.ts';
+
+export interface SessionBuilds {
+  readonly services: Services;
+  readonly running: RunningBuilds;
+  readonly sessions: Sessions;
+}
+
+/** `POST /build?version=2`. */
+export async function buildWithSession(
+  builds: SessionBuilds,
+  input: SessionBuildInput,
+  jobSignal: AbortSignal,
+): Promise<void> {
+  let writing: Promise<void> = Promise.resolve();
+  const write = (line: unknown): void => {
+    writing = input.progress.write(Buffer.from(`${JSON.stringify(line)}\r\n`));
+  };
+  const tell = (message: StatusMessage): void => {
+    const aux = encode(statusResponse, message).toString('base64');
+    write({ id: 'moby.buildkit.trace', aux });
+  };
+  using build = builds.running.begin(input.buildId);
+  const trace = new Trace(input.buildId, tell);
+  try {
+    const signal = AbortSignal.any([jobSignal, build.signal]);
+    const imageId = await runSessionBuild(builds, input, trace, signal);
+    if (imageId !== '') write({ id: 'moby.image.id', aux: { ID: imageId } });
+  } catch (error) {
+    throw asBuildkitSays(error);
+  } finally {
+    await writing;
+  }
+}
+
+/** In BuildKit's words; clients of this API show only the message, so the lines that it is about go with it. */
+function asBuildkitSays(error: unknown): unknown {
+  if (error instanceof DockerfileError) return invalidParameter(`${error.excerpt()}${error.message}`, { cause: error });
+  if (error instanceof CommandFailed) {
+    const why = `did not complete successfully: exit code: ${error.exitCode}`;
+    return systemError(`process ${JSON.stringify(error.args.join(' '))} ${why}`, { cause: error });
+  }
+  return error;
+}
+
+async function runSessionBuild(
+  { services, sessions }: SessionBuilds,
+  input: SessionBuildInput,
+  trace: Trace,
+  signal: AbortSignal,
+): Promise<string> {
+  const references = input.tags.filter((tag) => tag !== '').map(nameOf);
+  const session = await sessions.get(input.session, signal);
+  await using stack = new AsyncDisposableStack();
+  const source = new Source(services, session, stack, trace);
+  const context = await source.context(input.remote, signal);
+  const dockerfile = await source.dockerfile(context, input.dockerfile, signal);
+  const ignore = await source.ignore(context, dockerfile.name, signal);
+  const named = new Map<string, NamedContext>();
+  for (const [name, value] of Object.entries(input.contexts)) named.set(name.toLowerCase(), source.named(name, value));
+  const { exporters, image } = outputsOf(services, session, input.outputs);
+  const plain = { quiet: false, remove: true, squash: false, binds: [], output: undefined, format: 'classic' } as const;
+  const request: BuildRequest = {
+    ...requestOf(
+      { ...input, ...plain, context: nothing() },
+      { context: { context, named }, dockerfile, ignore, references },
+    ),
+    secrets: session,
+    ssh: sessionAgent(session, () => temporaryDirectory(services, stack)),
+    image,
+    exporters,
+  };
+  const result = await services.builder.buildImage(request, { progress: trace, signal });
+  return result.imageId;
+}
+
+/** The files of a context that is not uploaded. */
+async function* nothing(): AsyncGenerator<Uint8Array> {}
+
+/** Where the parts of a build come from; each transfer is a step in the progress. */
+class Source {
+  readonly #services: Services;
+  readonly #session: Session;
+  readonly #stack: AsyncDisposableStack;
+  readonly #trace: Trace;
+
+  constructor(services: Services, session: Session, stack: AsyncDisposableStack, trace: Trace) {
+    this.#services = services;
+    this.#session = session;
+    this.#stack = stack;
+    this.#trace = trace;
+  }
+
+  /** That of the session, or what an address leads to. */
+  async context(remote: string, signal: AbortSignal): Promise<BuildContext> {
+    if (remote === '' || remote === 'client-session')
+      return this.#directory('context', '[internal] load build context');
+    return this.#step(`[internal] load remote build context`, async () => {
+      const { root, dockerfile } = await remoteContext(this.#services, remote, this.#stack, signal);
+      const context = directoryContext(root);
+      if (dockerfile === undefined) return context;
+      return { ...context, readFile: async (name) => (name === 'Dockerfile' ? Buffer.from(dockerfile) : undefined) };
+    });
+  }
+
+  named(name: string, value: string): NamedContext {
+    if (value.startsWith('docker-image://')) return { kind: 'image', reference: value.slice('docker-image://'.length) };
+    if (!value.startsWith('local:')) throw notImplemented(`unsupported context ${JSON.stringify(value)} for ${name}`);
+    const context = this.#directory(value.slice('local:'.length), `[context ${name}] load from client`);
+    return { kind: 'files', context };
+  }
+
+  /** The client shares the Dockerfile's directory under a name of its own; an address has it in its files. */
+  async dockerfile(context: BuildContext, asked: string, signal: AbortSignal) {
+    const name = asked === '' ? 'Dockerfile' : asked;
+    return this.#step(`[internal] load build definition from ${name}`, async (told) => {
+      const own = this.#directory('dockerfile', '');
+      const bytes =
+        (await own.readFile(name, signal)) ??
+        (asked === '' ? await own.readFile('dockerfile', signal) : undefined) ??
+        (await context.readFile(name, signal));
+      if (bytes === undefined) throw notFound(`failed to read dockerfile: open ${name}: no such file or directory`);
+      if (bytes.length === 0) throw invalidParameter(`the Dockerfile (${name}) cannot be empty`);
+      told.bytes(bytes.length);
+      return { name, text: Buffer.from(bytes).toString() };
+    });
+  }
+
+  async ignore(context: BuildContext, dockerfile: string, signal: AbortSignal): Promise<readonly string[]> {
+    return this.#step('[internal] load .dockerignore', async (told) => {
+      const own = this.#directory('dockerfile', '');
+      const [special = '', common = ''] = ignoreFileNames(dockerfile);
+      const bytes = (await own.readFile(special, signal)) ?? (await context.readFile(common, signal));
+      if (bytes === undefined) return [];
+      told.bytes(bytes.length);
+      return ignorePatterns(Buffer.from(bytes).toString());
+    });
+  }
+
+  #directory(name: string, title: string): BuildContext {
+    const files = { services: this.#services, session: this.#session, stack: this.#stack };
+    return sessionContext(files, name, (work) => this.#step(title, work));
+  }
+
+  async #step<T>(title: string, work: (transfer: Transfer) => Promise<T>): Promise<T> {
+    const trace = this.#trace;
+    trace.vertex({ id: title, name: title, instruction: '', number: 0, total: 0, stage: '', inputs: [] });
+    trace.started(title);
+    let count = 0;
+    const status = (total: number | undefined) => trace.status(title, 'transferring', count, total);
+    try {
+      const result = await work({
+        bytes: (more) => {
+          const before = count;
+          count += more;
+          // A line per megabyte, not per packet.
+          if (before >> 20 !== count >> 20) status(undefined);
+        },
+      });
+      if (count > 0) status(count);
+      trace.ended(title, 'done', {});
+      return result;
+    } catch (error) {
+      trace.ended(title, 'failed', { error: error instanceof Error ? error.message : String(error) });
+      throw error;
+    }
+  }
+}
+
+/** What becomes of the result: without outputs an image in the store. Errors: not-implemented naming the type. */
+function outputsOf(services: Services, session: Session, outputs: readonly SessionBuildOutput[]) {
+  const exporters: Exporter[] = [];
+  let image = outputs.length === 0;
+  for (const { type } of outputs) {
+    if (type === 'local') {
+      exporters.push({ export: (root, _, signal) => sendTree(session, root, signal) });
+    } else if (type === 'tar') {
+      exporters.push({
+        export: (root, _, signal) => {
+          const job = { kind: 'pack-tree', root, prefix: '', leaveOut: [] } as const;
+          return sendStream(session, (write) => services.archives.pack(job, { write }, { signal }), signal);
+        },
+      });
+    } else if (type === 'image' || type === 'moby') image = true;
+    else if (type !== 'cacheonly')
+      throw notImplemented(`the output type ${JSON.stringify(type)} is not there for builds with a session`);
+  }
+  return { exporters, image };
+}
