@@ -93,6 +93,14 @@ function isOneWord(name: string): boolean {
   return !name.includes(' ');
 }
 
+/** Where a failure came from, and what caused it. */
+function traceOf(error: unknown): string {
+  let text = '';
+  for (let one = error; one instanceof Error; one = one.cause)
+    text += `${text === '' ? '' : 'caused by '}${one.stack ?? String(one)}\n`;
+  return text;
+}
+
 /** What a command is given; connects, and reads the configuration file, on first use. */
 async function contextOf(invocation: Invocation, globals: GlobalValues, path: string): Promise<CommandContext> {
   const { io, environment } = invocation;
@@ -145,6 +153,7 @@ async function runCommand(invocation: Invocation, globals: GlobalValues, found: 
       return error.code;
     }
     io.err(`${describeFailure(error)}\n`);
+    if (globals.debug || invocation.environment['BERTH_DEBUG'] === '1') io.err(traceOf(error));
     return 1;
   }
 }

@@ -2,7 +2,7 @@
 import type { ContainerSummary, PortSummary } from '#api/types/container.ts';
 import { listContainers } from '#api/client/containers.ts';
 import { humanSize } from '#pkg/units/size.ts';
-import { defineCommand } from '../command.ts';
+import { type CommandContext, defineCommand } from '../command.ts';
 import { filterFlag, formatFlag, noTruncFlag, quietFlag, formatOr } from '../common-flags.ts';
 import { parseFilters } from '../filters.ts';
 import { flag, integer } from '../flags/flag-spec.ts';
@@ -46,28 +46,46 @@ export const ls = defineCommand({
     'no-trunc': noTruncFlag(),
     quiet: quietFlag('Only display container IDs'),
     size: flag('Display total file sizes', { shorthand: 's' }),
+    watch: flag('Draw the list anew when containers change, and each second', { shorthand: 'w' }),
   },
   examples: ['berth ps -a --filter status=exited', "berth ps --format '{{.Names}}: {{.Status}}'"],
   async run(context, { values }) {
-    const limit = values.latest ? 1 : values.last;
-    const containers = await listContainers(context.client(), {
-      all: values.all || limit > 0,
-      limit,
-      size: values.size || /\{\{[^}]*\.Size/.test(values.format),
-      filters: parseFilters(values.filter),
-    });
-    const now = Date.now();
-    const listing = {
-      rows: containers.map((one) => rowOf(one, values['no-trunc'], now)),
-      columns: values.size ? [...COLUMNS, 'Size'] : COLUMNS,
-      headings: HEADINGS,
-      quietField: 'ID',
-      errors: ERRORS,
-      type: '*formatter.ContainerContext',
-    };
-    context.io.out(printListing(listing, formatOr(context, values, 'psFormat')));
+    if (values.watch) return (await import('./watch.ts')).drawAnew(context, () => picture(context, values));
+    context.io.out(await picture(context, values));
+    return 0;
   },
 });
+
+interface Values {
+  readonly all: boolean;
+  readonly filter: readonly string[];
+  readonly format: string;
+  readonly last: number;
+  readonly latest: boolean;
+  readonly 'no-trunc': boolean;
+  readonly quiet: boolean;
+  readonly size: boolean;
+}
+
+async function picture(context: CommandContext, values: Values): Promise<string> {
+  const limit = values.latest ? 1 : values.last;
+  const containers = await listContainers(context.client(), {
+    all: values.all || limit > 0,
+    limit,
+    size: values.size || /\{\{[^}]*\.Size/.test(values.format),
+    filters: parseFilters(values.filter),
+  });
+  const now = Date.now();
+  const listing = {
+    rows: containers.map((one) => rowOf(one, values['no-trunc'], now)),
+    columns: values.size ? [...COLUMNS, 'Size'] : COLUMNS,
+    headings: HEADINGS,
+    quietField: 'ID',
+    errors: ERRORS,
+    type: '*formatter.ContainerContext',
+  };
+  return printListing(listing, formatOr(context, values, 'psFormat'));
+}
 
 function rowOf(container: ContainerSummary, whole: boolean, now: number): Row {
   const { Labels, Mounts, NetworkSettings, SizeRw = 0, SizeRootFs = 0 } = container;

@@ -66,3 +66,19 @@ test('ends with the daemon, and without a terminal says what to use', async () =
   expect(await terminal.ended).toBe(1);
   expect(terminal.text).toContain('Is the berth daemon running?');
 });
+
+test('ps --watch draws the list anew when something changes', async () => {
+  await using terminal = new Terminal(`${berth} -H unix://${d.socket} ps --watch`);
+  await terminal.sees('second');
+  expect((await d.docker(['run', '-d', '--name', 'newcomer', 'berth.test/busybox:1', 'sleep', '1000'])).code).toBe(0);
+  await terminal.sees('newcomer');
+  expect((await d.docker(['rm', '-f', 'newcomer'])).code).toBe(0);
+  terminal.types('\x03');
+  expect(await terminal.ended).toBe(130);
+});
+
+test('BERTH_DEBUG=1 shows where a failure came from; otherwise nobody sees a trace', async () => {
+  const args = ['-H', 'unix:///nowhere.sock', 'ps'];
+  expect((await run(berth, args)).stderr).not.toContain('    at ');
+  expect((await run(berth, args, { env: { BERTH_DEBUG: '1' } })).stderr).toContain('    at ');
+});
