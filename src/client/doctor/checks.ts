@@ -43,7 +43,7 @@ const failure = (name: string, found: string, why: string, fix: string): Finding
 
 type Check = (machine: Machine) => Finding;
 
-const LEAST_KERNEL = [5, 10] as const;
+const LEAST_KERNEL = [5, 15] as const;
 
 const kernel: Check = (machine) => {
   const release = machine.read('/proc/sys/kernel/osrelease');
@@ -53,7 +53,7 @@ const kernel: Check = (machine) => {
   return failure(
     'kernel',
     release,
-    'pidfds, openat2 and detached mounts need Linux 5.10',
+    'detached and id-mapped mounts need Linux 5.15',
     'Install a newer kernel of your distribution',
   );
 };
