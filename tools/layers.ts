@@ -24,6 +24,7 @@ export const layers: readonly Layer[] = [
   { folder: 'graphdb', level: 3, mayImport: [] },
   { folder: 'libcontainer', level: 3, mayImport: ['sys'] },
   { folder: 'config', level: 3, mayImport: ['api/types'] },
+  { folder: 'registry', level: 3, mayImport: ['reference'] },
   { folder: 'content', level: 3, mayImport: ['sys'] },
   { folder: 'events', level: 4, mayImport: ['api/types', 'graphdb'] },
   { folder: 'graphdriver', level: 4, mayImport: ['sys', 'libcontainer/mounts'] },
@@ -62,6 +63,12 @@ export const layers: readonly Layer[] = [
     folder: 'builder',
     level: 8,
     mayImport: ['sys', 'reference', 'image', 'layer', 'graphdb', 'content', 'api/types', 'builder/dockerfile'],
+  },
+  {
+    folder: 'distribution',
+    level: 8,
+    // sys: its Workers write by descriptors; graphdb: where blobs have been seen.
+    mayImport: ['registry', 'content', 'image', 'layer', 'graph', 'graphdb', 'reference', 'sys', 'api/types'],
   },
   { folder: 'daemon', level: 9, mayImport: ['*'] },
   { folder: 'api/server', level: 10, mayImport: ['api/types', 'api/jobs', 'engine'] },

@@ -29,6 +29,7 @@ const PACKAGES = [
   'iproute2',
   'golang-github-containers-common',
   'skopeo',
+  'docker-registry',
   'strace',
 ];
 

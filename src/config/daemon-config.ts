@@ -10,6 +10,7 @@ import { DEFAULT_SOCKET, type HostSpec, metricsAddressOf, parseHost, type TlsSet
 import { type ImageSettings, imageSettingsOf } from './images.ts';
 import { type LogArchiveBudget, logArchiveOf } from './log-archive.ts';
 import { type NetworkDefaults, networkDefaultsOf } from './network-defaults.ts';
+import { type RegistryConfig, registriesOf, startEnvironment } from './registries.ts';
 import { keySpecs, specOfKey } from './keys.ts';
 import { checkTreatment, checkType, type ConfigValue, shown } from './values.ts';
 
@@ -55,6 +56,7 @@ export interface DaemonConfig {
   readonly networkDefaults: NetworkDefaults;
   /** Options of the registry that the daemon serves, in the words of `berth registry serve`; undefined: none. */
   readonly registry: Readonly<Record<string, unknown>> | undefined;
+  readonly registries: RegistryConfig;
   /** Beside our own and those that are installed. */
   readonly runtimes: readonly RuntimeConfig[];
   /** Keys that were given and change nothing, with the reason: logged at the start. */
@@ -191,6 +193,7 @@ export function buildConfig(
     containerDefaults: containerDefaultsOf(merged),
     networkDefaults: networkDefaultsOf(merged),
     registry: values.object('registry'),
+    registries: registriesOf(merged, startEnvironment),
     runtimes: runtimesOf(merged),
     withoutEffect,
   };

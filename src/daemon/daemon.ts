@@ -67,6 +67,7 @@ import { installImageUpkeep } from './image/upkeep-jobs.ts';
 import { registriesReader } from './image/registries.ts';
 import { seccompDefaultOf } from './container/seccomp.ts';
 import { mountedArtifacts } from './artifact/mounted.ts';
+import { openDistribution } from './image/open-distribution.ts';
 import { installJobs } from './jobs.ts';
 import { NameService } from './network/name-service.ts';
 import { Egress } from './network/egress.ts';
@@ -138,6 +139,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const candidates = (text: string) => candidatesOf(registriesConf(), text);
   const images = ImageStore.open({ content, layers, db, now: () => new Date(), candidates });
   const graph = new Graph({ images, layers, db, trashMs: () => settings.current.images.trashMs });
+  const distribution = openDistribution({ images, content, db, registries: () => settings.current.registries });
+  undo.defer(() => distribution.close());
   await graph.reconcile();
   const suffix = suffixOf(dataRoot);
   const layout = planLayout({ host: detectCgroups(), ...(suffix === undefined ? {} : { suffix }) });
@@ -231,6 +234,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     graph,
     trust: new Trust(() => settings.current.images),
     registriesConf,
+    distribution: distribution.get,
     archive: pool,
     pump,
     logReader: new LogReader(),
@@ -285,8 +289,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   return {
     reload: (next) => {
       runtimes.configure(next);
-      const { debug, labels, defaultRuntime, logArchive, images: imageSettings } = settingsOf(next);
-      settings.current = { ...settings.current, debug, labels, defaultRuntime, logArchive, images: imageSettings };
+      const { debug, labels, defaultRuntime, logArchive, images: imageSettings, registries } = settingsOf(next);
+      const reread = { debug, labels, defaultRuntime, logArchive, images: imageSettings, registries };
+      settings.current = { ...settings.current, ...reread };
       governor.reconfigure();
       reloaded(services);
     },
@@ -346,6 +351,7 @@ function settingsOf(config: DaemonConfig): DaemonSettings {
     addressPools: config.networkDefaults.pools,
     publishPolicy: config.networkDefaults.publishPolicy,
     containerDefaults: config.containerDefaults,
+    registries: config.registries,
   };
 }
 

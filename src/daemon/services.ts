@@ -10,6 +10,8 @@ import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import type { ImageSettings } from '#config/images.ts';
 import type { LogArchiveBudget } from '#config/log-archive.ts';
 import type { EgressView } from '#networkdriver/dns/egress.ts';
+import type { RegistryConfig } from '#config/registries.ts';
+import type { Distribution } from '#distribution/distribution.ts';
 import type { Engine } from '#engine/engine.ts';
 import type { ExecDriver } from '#execdriver/driver.ts';
 import type { Events } from '#events/events.ts';
@@ -82,6 +84,7 @@ export interface DaemonSettings {
   /** Of published ports whose container and network do not say. */
   readonly publishPolicy: PublishPolicy;
   readonly containerDefaults: ContainerDefaults;
+  readonly registries: RegistryConfig;
 }
 
 export interface Isolation {
@@ -184,6 +187,8 @@ export interface Services {
   readonly trust: Trust;
   /** Short names, blocked registries. */
   readonly registriesConf: () => RegistriesConf;
+  /** Pull, push and all else with registries; loaded when it is first asked for. */
+  readonly distribution: () => Promise<Distribution>;
   /** Works on whole trees, off the main thread. */
   readonly archive: Pick<ArchivePool, 'chown' | 'copy'>;
   readonly pump: Pump;

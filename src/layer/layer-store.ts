@@ -26,6 +26,7 @@ import {
   encodeReadWrite,
   type Layer,
   LAYER_KIND,
+  type LayerBlob,
   READ_WRITE_KIND,
   type ReadWriteRecord,
 } from './records.ts';
@@ -36,7 +37,9 @@ import {
   type LayerSource,
   type PreparedLayer,
   measureLayer,
+  type FillLayer,
   prepareLayer,
+  prepareLayerBy,
   type RegisterOptions,
   registerLayers,
 } from './register.ts';
@@ -157,6 +160,20 @@ export class LayerStore {
     return this.#driver.metadata(layer.cacheId);
   }
 
+  /** The tar of layers is kept in another form from now on. Preconditions: the new blob is in the content store. */
+  replaceBlob(digest: string, blob: LayerBlob): void {
+    const changed = this.list()
+      .filter((layer) => layer.blob.digest === digest)
+      .map((layer) => ({ ...layer, blob }));
+    this.#db.transaction(
+      () => {
+        for (const layer of changed) this.#db.put(LAYER_KIND, layer.chainId, encodeLayer(layer));
+      },
+      { durable: true },
+    );
+    for (const layer of changed) this.#layers.set(layer.chainId, layer);
+  }
+
   /** Read-only detached mount of an image's file system, with the maps of a user namespace where one is given. */
   mount(chainId: ChainId, options?: MountOptions): LayerMount {
     const layer = this.#layers.get(chainId);
@@ -183,6 +200,14 @@ export class LayerStore {
       if (this.list().some((layer) => layer.blob.digest === measured.result.blobDigest)) return measured;
     }
     return prepareLayer(means, file, options.signal);
+  }
+
+  /**
+   * As `prepare`, for a layer whose files come by another way: `fill` puts them into the directory; undefined where the
+   * driver needs the parent first, then it only measures and the file is read when the layer is registered.
+   */
+  async prepareBy(fill: FillLayer): Promise<PreparedLayer> {
+    return prepareLayerBy(this.#driver, fill);
   }
 
   /**

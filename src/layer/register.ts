@@ -118,6 +118,24 @@ async function keepable(
   return { ...result, compression: 'plain', blobDigest: result.diffId, blobSize: result.tarSize };
 }
 
+export type FillLayer = (target: Pick<DiffTarget, 'path' | 'whiteouts'> | undefined) => Promise<ArchiveResult>;
+
+/** See LayerStore.prepareBy. */
+export async function prepareLayerBy(driver: GraphDriver, fill: FillLayer): Promise<PreparedLayer> {
+  if (driver.needsParentFirst) {
+    return { result: await fill(undefined), target: undefined, [Symbol.asyncDispose]: async () => undefined };
+  }
+  const cacheId = newCacheId();
+  const diff = await driver.diffTarget(cacheId, undefined);
+  try {
+    const result = await fill({ path: diff.path, whiteouts: diff.whiteouts });
+    return { result, target: { cacheId, diff }, [Symbol.asyncDispose]: () => diff[Symbol.asyncDispose]() };
+  } catch (error) {
+    await diff[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
 /** See LayerStore.register. */
 export async function registerLayers(
   means: RegisterMeans,

@@ -3,9 +3,13 @@ import type { ContainerConfig } from '#api/types/container.ts';
 import type { Platform } from '#api/types/descriptor.ts';
 import type {
   AttestationStatement,
+  AuthConfig,
+  AuthResponse,
+  DistributionInspect,
   ImageDeleteItem,
   ImageHistoryItem,
   ImageInspect,
+  ImageSearchResult,
   ImageSummary,
   LayerBlob,
 } from '#api/types/image.ts';
@@ -82,6 +86,39 @@ export interface CommitInput {
 }
 /** Answers the image's id. */
 export const imageCommit = defineJob<CommitInput, string>('image.commit');
-export const imagePull = defineJob<{ image: string; tag: string; platform: string; progress: OutputStream }, void>(
-  'image.pull',
+export interface PullInput {
+  readonly image: string;
+  /** Or a digest; '' when the name has one, else all tags are meant. */
+  readonly tag: string;
+  readonly platform: string;
+  /** X-Registry-Auth as it came. */
+  readonly auth: string;
+  readonly progress: OutputStream;
+}
+export const imagePull = defineJob<PullInput, void>('image.pull');
+export interface PushInput {
+  readonly image: string;
+  /** '' for all tags. */
+  readonly tag: string;
+  readonly platform: string;
+  readonly auth: string;
+  readonly progress: OutputStream;
+}
+export const imagePush = defineJob<PushInput, void>('image.push');
+export interface CopyInput {
+  readonly source: string;
+  readonly destination: string;
+  readonly platform: string;
+  readonly sourceAuth: string;
+  readonly destinationAuth: string;
+  readonly progress: OutputStream;
+}
+export const imageCopy = defineJob<CopyInput, void>('image.copy');
+export const imageSearch = defineJob<
+  { term: string; limit: number; filters: Filters; auth: string },
+  ImageSearchResult[]
+>('image.search');
+export const distributionInspect = defineJob<{ image: string; auth: string }, DistributionInspect>(
+  'distribution.inspect',
 );
+export const registryLogin = defineJob<{ request: AuthConfig }, AuthResponse>('registry.login');

@@ -121,3 +121,33 @@ export interface ImageExportRequest {
 export interface MissingBlobs {
   Digests: string[];
 }
+
+/** What a name stands for in its registry. */
+export interface DistributionInspect {
+  Descriptor: Descriptor;
+  Platforms: Platform[];
+}
+
+export interface ImageSearchResult {
+  star_count: number;
+  is_official: boolean;
+  name: string;
+  is_automated: boolean;
+  description: string;
+}
+
+/** Docker's AuthConfig: the body of POST /auth, and base64url of it X-Registry-Auth. */
+export interface AuthConfig {
+  username?: string;
+  password?: string;
+  auth?: string;
+  email?: string;
+  serveraddress?: string;
+  identitytoken?: string;
+  registrytoken?: string;
+}
+
+export interface AuthResponse {
+  Status: string;
+  IdentityToken?: string;
+}

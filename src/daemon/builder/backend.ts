@@ -93,7 +93,7 @@ async function pullImage(services: Services, query: ImageQuery, signal: AbortSig
   try {
     await services.engine.run(
       imagePull,
-      { image, tag, platform: query.platform, progress },
+      { image, tag, platform: query.platform, auth: '', progress },
       { caller: { source: 'build' }, signal },
     );
   } catch (error) {

@@ -1,6 +1,5 @@
 /** Installs the jobs on images, and tells of what they change. */
 import * as image from '#api/jobs/image.ts';
-import { notImplemented } from '#errdefs/errors.ts';
 import { imageHistory } from '#image/history.ts';
 import type { ImageStore } from '#image/image-store.ts';
 import { importImage } from '#image/import.ts';
@@ -11,6 +10,7 @@ import { progressTo } from '#image/progress.ts';
 import { savedLayers, saveImages } from '#image/save.ts';
 import { tagImage } from '#image/tag.ts';
 import type { Services } from '../services.ts';
+import { installDistributionJobs } from './distribution.ts';
 import { publishImageEvent, removeNamed, usersOf } from './remove.ts';
 
 export function installImageJobs(services: Services): void {
@@ -36,6 +36,7 @@ export function installImageJobs(services: Services): void {
   });
   engine.register(image.imageRemove, (input) => removeNamed(services, input));
   installTransfers(services, images);
+  installDistributionJobs(services);
 }
 
 function installTransfers(services: Services, images: ImageStore): void {
@@ -56,11 +57,6 @@ function installTransfers(services: Services, images: ImageStore): void {
   engine.register(image.imageImport, async (input, { signal }) => {
     const id = await importImage(images, { ...input, tell: progressTo(input.progress), signal });
     publishImageEvent(services, 'import', id, id);
-  });
-  engine.register(image.imagePull, ({ image: name, tag }) => {
-    const separator = tag.includes(':') ? '@' : ':';
-    const full = tag === '' ? name : `${name}${separator}${tag}`;
-    throw notImplemented(`Cannot pull "${full}": pulling from a registry is not there yet`);
   });
 }
 

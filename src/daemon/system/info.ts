@@ -1,6 +1,7 @@
 /** `GET /info`: true of this host and daemon, with every key that the API names. */
 import * as fs from 'node:fs';
 import type { SystemInfo } from '#api/types/system.ts';
+import type { RegistryConfig } from '#config/registries.ts';
 import { isRunningOrRestarting } from '#container/state.ts';
 import { rfc3339, nowNs } from '#pkg/clock/clock.ts';
 import { logDrivers } from '#logger/log-target.ts';
@@ -53,18 +54,14 @@ export function systemInfo(services: Services): SystemInfo {
     OSType: 'linux',
     Architecture: host.machine,
     IndexServerAddress: 'https://index.docker.io/v1/',
-    RegistryConfig: {
-      InsecureRegistryCIDRs: ['::1/128', '127.0.0.0/8'],
-      IndexConfigs: { 'docker.io': { Name: 'docker.io', Mirrors: [], Secure: true, Official: true } },
-      Mirrors: [],
-    },
+    RegistryConfig: registryFacts(settings.registries),
     NCPU: host.cpus,
     MemTotal: host.memoryBytes,
     GenericResources: null,
     DockerRootDir: settings.dataRoot,
-    HttpProxy: process.env['HTTP_PROXY'] ?? process.env['http_proxy'] ?? '',
-    HttpsProxy: process.env['HTTPS_PROXY'] ?? process.env['https_proxy'] ?? '',
-    NoProxy: process.env['NO_PROXY'] ?? process.env['no_proxy'] ?? '',
+    HttpProxy: withoutPassword(settings.registries.proxies.http),
+    HttpsProxy: withoutPassword(settings.registries.proxies.https),
+    NoProxy: settings.registries.proxies.none.join(','),
     Name: host.hostname,
     Labels: [...settings.labels],
     ExperimentalBuild: false,
@@ -95,6 +92,28 @@ export function systemInfo(services: Services): SystemInfo {
       : { DefaultAddressPools: services.settings.addressPools.map(({ base, size }) => ({ Base: base, Size: size })) }),
     Warnings: warningsOf(services),
   };
+}
+
+function registryFacts({ insecureRegistries, mirrors }: RegistryConfig): SystemInfo['RegistryConfig'] {
+  const index = (name: string, secure: boolean, official: boolean) => ({
+    Name: name,
+    Mirrors: official ? mirrors.map((mirror) => `${mirror}/`) : [],
+    Secure: secure,
+    Official: official,
+  });
+  const hosts = insecureRegistries.filter((entry) => !entry.includes('/'));
+  return {
+    InsecureRegistryCIDRs: ['::1/128', '127.0.0.0/8', ...insecureRegistries.filter((entry) => entry.includes('/'))],
+    IndexConfigs: {
+      'docker.io': index('docker.io', true, true),
+      ...Object.fromEntries(hosts.map((host) => [host, index(host, false, false)])),
+    },
+    Mirrors: mirrors.map((mirror) => `${mirror}/`),
+  };
+}
+
+function withoutPassword(proxy: string): string {
+  return proxy.replace(/^([a-z0-9+.-]+:\/\/)[^/@]*@/i, '$1xxxxx:xxxxx@');
 }
 
 function readFlag(file: string): boolean {

@@ -215,8 +215,8 @@ test('images: history, old sizes, what needs a registry', async () => {
   expect(now['VirtualSize']).toBeUndefined();
   // docker-compose 1.29 needs it.
   expect(now['ContainerConfig']).toBeDefined();
-  expect(await message('POST', '/images/create?fromImage=alpine&tag=latest')).toBe(
-    '501 Cannot pull "alpine:latest": pulling from a registry is not there yet',
+  expect(await message('POST', '/images/create?fromImage=127.0.0.1:1/x&tag=latest')).toBe(
+    '503 Head "http://127.0.0.1:1/v2/x/manifests/latest": dial tcp 127.0.0.1:1: connect: connection refused',
   );
   expect(await message('GET', '/images/nothing/json')).toBe('404 No such image: nothing:latest');
 });

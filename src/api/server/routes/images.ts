@@ -1,14 +1,18 @@
 /** Routes of images. */
 import {
   imageAttestations,
+  distributionInspect,
+  imageCopy,
   imageHistory,
   imageImport,
   imageInspect,
   imageList,
   imageLoad,
   imagePull,
+  imagePush,
   imageRemove,
   imageSave,
+  imageSearch,
   imageTag,
 } from '#api/jobs/image.ts';
 import type { Platform } from '#api/types/descriptor.ts';
@@ -17,7 +21,7 @@ import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
 import { decodeFilters } from '#pkg/filters/filters.ts';
 import { decodePlatform, decodePlatforms } from '../decode/platform.ts';
 import { quote } from '../query.ts';
-import { notYet, type Route, type RouteContext, route } from '../route.ts';
+import { type Route, type RouteContext, route } from '../route.ts';
 import { progressError, streamJob } from './streaming.ts';
 
 /** Until API 1.43 the size had a second name. */
@@ -111,7 +115,47 @@ async function save(ctx: RouteContext, names: readonly string[]): Promise<void> 
 const platformsOf = (ctx: RouteContext): Platform[] =>
   ctx.minor >= 48 ? decodePlatforms(ctx.query.all('platform')) : [];
 
-/** Pull, or import from the body (`fromSrc=-`) or from elsewhere. X-Registry-Auth has no use before pulling is there. */
+const authOf = (ctx: RouteContext): string => ctx.exchange.head.headers.get('x-registry-auth') ?? '';
+
+async function push(ctx: RouteContext): Promise<void> {
+  const { query } = ctx;
+  const progress = ctx.exchange.stream(200, 'application/json');
+  const platform = ctx.minor >= 46 ? query.text('platform') : '';
+  // Clients of before the header sent their credentials in the body, which is not looked at any more.
+  const input = { image: ctx.param('name'), tag: query.text('tag'), platform, auth: authOf(ctx), progress };
+  await streamJob(progress, () => ctx.run(imagePush, input), progressError);
+}
+
+async function search(ctx: RouteContext): Promise<void> {
+  const { query } = ctx;
+  const given = query.text('limit');
+  if (!/^-?[0-9]{0,9}$/.test(given)) throw invalidParameter(`strconv.Atoi: parsing ${quote(given)}: invalid syntax`);
+  const term = query.text('term');
+  const filters = decodeFilters(query.text('filters'));
+  ctx.sendJson(200, await ctx.run(imageSearch, { term, limit: Number(given), filters, auth: authOf(ctx) }));
+}
+
+async function inspectInRegistry(ctx: RouteContext): Promise<void> {
+  ctx.sendJson(200, await ctx.run(distributionInspect, { image: ctx.param('name'), auth: authOf(ctx) }));
+}
+
+/** Ours: from registry to registry. Credentials: X-Registry-Auth of the source, X-Registry-Auth-To of the other. */
+async function copy(ctx: RouteContext): Promise<void> {
+  const { query } = ctx;
+  const progress = ctx.exchange.stream(200, 'application/json');
+  const input = {
+    source: query.text('from'),
+    destination: query.text('to'),
+    platform: query.text('platform'),
+    sourceAuth: authOf(ctx),
+    destinationAuth: ctx.exchange.head.headers.get('x-registry-auth-to') ?? '',
+    progress,
+  };
+  if (input.source === '' || input.destination === '') throw invalidParameter('from and to are required');
+  await streamJob(progress, () => ctx.run(imageCopy, input), progressError);
+}
+
+/** Pull, or import from the body (`fromSrc=-`) or from elsewhere. */
 async function create(ctx: RouteContext): Promise<void> {
   const { query } = ctx;
   const image = query.text('fromImage');
@@ -119,7 +163,7 @@ async function create(ctx: RouteContext): Promise<void> {
   const platform = ctx.minor >= 32 ? query.text('platform') : '';
   const progress = ctx.exchange.stream(200, 'application/json');
   if (image !== '') {
-    const input = { image, tag: query.text('tag'), platform, progress };
+    const input = { image, tag: query.text('tag'), platform, auth: authOf(ctx), progress };
     await streamJob(progress, () => ctx.run(imagePull, input), progressError);
     return;
   }
@@ -141,7 +185,7 @@ async function create(ctx: RouteContext): Promise<void> {
 
 export const imageRoutes: readonly Route[] = [
   route('GET', '/images/json', 24, 'list images', list),
-  notYet('GET', '/images/search', 24, 'search for images'),
+  route('GET', '/images/search', 24, 'search for images', search),
   route('GET', '/images/get', 24, 'save images', (ctx) => save(ctx, ctx.query.all('names'))),
   route('POST', '/images/create', 24, 'pull or import an image', create),
   route('POST', '/images/load', 24, 'load images', load),
@@ -149,8 +193,9 @@ export const imageRoutes: readonly Route[] = [
   route('GET', '/images/{name...}/json', 24, 'inspect an image', inspect),
   route('GET', '/images/{name...}/attestations', 51, 'list the attestations of an image', attestations),
   route('GET', '/images/{name...}/history', 24, 'show the history of an image', history),
-  notYet('POST', '/images/{name...}/push', 24, 'push an image'),
+  route('POST', '/images/{name...}/push', 24, 'push an image', push),
+  route('POST', '/berth/images/copy', 24, 'copy an image from registry to registry', copy),
   route('POST', '/images/{name...}/tag', 24, 'tag an image', tag),
   route('DELETE', '/images/{name...}', 24, 'remove an image', remove),
-  notYet('GET', '/distribution/{name...}/json', 30, 'inspect an image in its registry'),
+  route('GET', '/distribution/{name...}/json', 30, 'inspect an image in its registry', inspectInRegistry),
 ];

@@ -1,4 +1,5 @@
 /** Routes of the daemon itself, Berth's own among them. */
+import { registryLogin } from '#api/jobs/image.ts';
 import { systemEvents, systemInfo, systemShutdown, systemVersion } from '#api/jobs/system.ts';
 import type { JobSummary } from '#api/types/job.ts';
 import type { Commit, SystemInfo } from '#api/types/system.ts';
@@ -83,6 +84,13 @@ function summaryOf(record: JobRecord): JobSummary {
   };
 }
 
+async function logIn(ctx: RouteContext): Promise<void> {
+  const body = await ctx.jsonRequired();
+  if (typeof body !== 'object' || body === null) throw invalidParameter('invalid JSON: must be an object');
+  // The job takes each field only when it is a string.
+  ctx.sendJson(200, await ctx.run(registryLogin, { request: body }));
+}
+
 export function systemRoutes(engine: Pick<Engine, 'list' | 'cancel'>): readonly Route[] {
   return [
     route('GET', '/_ping', 24, 'ping', ping),
@@ -90,7 +98,7 @@ export function systemRoutes(engine: Pick<Engine, 'list' | 'cancel'>): readonly 
     route('GET', '/info', 24, 'show facts of the daemon', info),
     route('GET', '/version', 24, 'show the version', version),
     route('GET', '/events', 24, 'follow events', events),
-    notYet('POST', '/auth', 24, 'log in to a registry'),
+    route('POST', '/auth', 24, 'log in to a registry', logIn),
     notYet('POST', '/grpc', 31, 'open a gRPC connection'),
     route('POST', '/berth/shutdown', 24, 'stop all containers because the system goes down', async (ctx) => {
       await ctx.run(systemShutdown, {});

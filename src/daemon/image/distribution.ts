@@ -1,0 +1,112 @@
+/** Installs the jobs that speak to registries. What does the work is loaded with the first of them. */
+import * as image from '#api/jobs/image.ts';
+import type { AuthResponse } from '#api/types/image.ts';
+import type { Platform } from '#content/descriptor.ts';
+import { parsePlatform } from '#image/platform.ts';
+import { progressTo } from '#image/progress.ts';
+import {
+  familiarName,
+  parseReference,
+  type Reference,
+  withTag,
+  withDigest,
+  parseDigest,
+} from '#reference/reference.ts';
+import { credentialsOf, decodeCredentials } from '#registry/credentials.ts';
+import { invalidParameter } from '#errdefs/errors.ts';
+import type { Services } from '../services.ts';
+import { publishImageEvent } from './remove.ts';
+
+export function installDistributionJobs(services: Services): void {
+  const { engine, distribution } = services;
+  engine.register(image.imagePull, async (input, { signal }) => {
+    const reference = referenceOf(input.image, input.tag);
+    const pulled = await (await distribution()).pull({
+      reference,
+      // As in dockerd: a name alone means all its tags; clients add `latest`.
+      allTags: reference.tag === undefined && reference.digest === undefined,
+      platform: platformOf(input.platform),
+      credentials: decodeCredentials(input.auth),
+      tell: progressTo(input.progress),
+      signal,
+    });
+    for (const { name } of pulled) publishImageEvent(services, 'pull', name, familiarName(reference));
+  });
+  engine.register(image.imagePush, async (input, { signal }) => {
+    const reference = input.tag === '' ? parseReference(input.image) : referenceOf(input.image, input.tag);
+    await (await distribution()).push({
+      reference,
+      platform: platformOf(input.platform),
+      credentials: decodeCredentials(input.auth),
+      tell: progressTo(input.progress),
+      signal,
+    });
+    publishImageEvent(services, 'push', familiarName(reference), familiarName(reference));
+  });
+  engine.register(image.imageCopy, async (input, { signal }) => {
+    const { copyImage } = await import('#distribution/copy.ts');
+    const side = async (name: string, auth: string) => {
+      const reference = parseReference(name);
+      return { reference, repository: (await distribution()).repository(reference, decodeCredentials(auth), signal) };
+    };
+    await copyImage(
+      { content: services.images.content },
+      {
+        from: await side(input.source, input.sourceAuth),
+        to: await side(input.destination, input.destinationAuth),
+        platform: platformOf(input.platform),
+        tell: progressTo(input.progress),
+        signal,
+      },
+    );
+  });
+  engine.register(image.imageSearch, async ({ term, limit, filters, auth }, { signal }) => {
+    const { searchImages } = await import('#distribution/search.ts');
+    const { registry } = await distribution();
+    return searchImages(registry, { term, limit, filters, credentials: decodeCredentials(auth), signal });
+  });
+  engine.register(image.distributionInspect, async (input, { signal }) => {
+    const { inspectDistribution } = await import('#distribution/inspect.ts');
+    const reference = parseReference(input.image);
+    const repository = (await distribution()).repository(reference, decodeCredentials(input.auth), signal);
+    return inspectDistribution(repository, reference);
+  });
+  engine.register(image.registryLogin, async ({ request }, { signal }): Promise<AuthResponse> => {
+    const { logIn } = await import('#distribution/login.ts');
+    const { registry } = await distribution();
+    const { status, identityToken } = await logIn(registry, credentialsOf(request), signal);
+    return { Status: status, ...(identityToken === '' ? {} : { IdentityToken: identityToken }) };
+  });
+}
+
+/** `tag` may be a digest. Errors: invalid-parameter. */
+function referenceOf(image: string, tag: string): Reference {
+  const reference = parseReference(image);
+  if (tag === '') return reference;
+  if (tag.includes(':')) return withDigest(reference, parseDigest(tag));
+  if (reference.digest !== undefined) throw invalidParameter('invalid reference format');
+  return withTag(reference, tag);
+}
+
+/** `linux/arm64`, or JSON as push has it since API 1.46. Errors: invalid-parameter. */
+function platformOf(text: string): Platform | undefined {
+  if (text === '') return undefined;
+  if (!text.startsWith('{')) return parsePlatform(text);
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (cause) {
+    throw invalidParameter('failed to parse platform: invalid JSON', { cause });
+  }
+  if (typeof parsed !== 'object' || parsed === null) throw invalidParameter('failed to parse platform: no object');
+  const part = (name: 'os' | 'architecture' | 'variant'): string => {
+    // as: every object has string keys with unknown values.
+    const value = (parsed as Readonly<Record<string, unknown>>)[name];
+    return typeof value === 'string' ? value : '';
+  };
+  const parts = [part('os'), part('architecture'), part('variant')];
+  if (parts[0] === '' || parts[1] === '') {
+    throw invalidParameter('both OS and Architecture must be provided');
+  }
+  return parsePlatform(parts.filter((p) => p !== '').join('/'));
+}

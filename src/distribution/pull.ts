@@ -1,0 +1,286 @@
+/**
+ * `pull`: a name becomes an image. Its layers are fetched, checked and unpacked at once (layer-transfers.ts); they are
+ * recorded together when all are here, then the image with its names. What breaks off leaves nothing to see and is
+ * continued by the next pull; what is cancelled leaves nothing at all.
+ */
+import { type ContentStore, digestOf } from '#content/content-store.ts';
+import type { ContentLease } from '#content/leases.ts';
+import type { Descriptor, Platform } from '#content/descriptor.ts';
+import { type BerthError, cancelled, dataLoss, invalidParameter, notFound } from '#errdefs/errors.ts';
+import { collectUnused } from '#image/collect.ts';
+import { CONFIG_BYTES_MAX, decodeImageConfig, type ImageConfigFile } from '#image/config.ts';
+import type { ImageStore } from '#image/image-store.ts';
+import { formatPlatform, hostPlatform, isPlatform } from '#image/platform.ts';
+import { barMessage, type Tell } from '#image/progress.ts';
+import { platformOfConfig } from '#image/variants.ts';
+import { chainIds } from '#layer/chain-id.ts';
+import type { LayerSource } from '#layer/register.ts';
+import { failpoint } from '#pkg/failpoint/failpoint.ts';
+import { canonicalString, familiarString, parseDigest, type Reference, withDigest } from '#reference/reference.ts';
+import { readBlob } from '#registry/blobs.ts';
+import type { Credentials } from '#registry/credentials.ts';
+import type { RegistryClient, Repository, Session } from '#registry/registry-client.ts';
+import type { BlobSources } from './blob-sources.ts';
+import type { LayerShare, LayerTransfers } from './layer-transfers.ts';
+import { translatePull } from './pull-failures.ts';
+import { PullProgress, shortDigest } from './pull-progress.ts';
+import { type ChosenManifest, choosePlatform, type FoundDocument, resolveTop } from './resolve.ts';
+
+export interface PullMeans {
+  readonly registry: RegistryClient;
+  readonly images: ImageStore;
+  readonly content: ContentStore;
+  readonly transfers: LayerTransfers;
+  readonly sources: BlobSources;
+  /** Asked before anything but manifests is fetched; refuses by throwing (trust). */
+  readonly admit: (pulled: {
+    readonly reference: Reference;
+    readonly top: FoundDocument;
+    readonly repository: Repository;
+  }) => Promise<void>;
+}
+
+export interface PullInput {
+  /** With a tag or a digest. */
+  readonly reference: Reference;
+  /** Undefined: what serves this host best. */
+  readonly platform: Platform | undefined;
+  readonly credentials: Credentials;
+  readonly tell: Tell;
+  readonly signal: AbortSignal | undefined;
+}
+
+export interface PulledImage {
+  readonly id: string;
+  /** Familiar: `busybox:latest`. */
+  readonly name: string;
+  /** Of the manifest or index that the name stands for. */
+  readonly digest: string;
+  readonly isNew: boolean;
+}
+
+/** Errors: not-found, unauthorized, unavailable, data-loss …, in dockerd's words where it has any; cancelled. */
+export async function pullImage(means: PullMeans, input: PullInput): Promise<PulledImage> {
+  const { reference, tell } = input;
+  const wanted = reference.digest ?? reference.tag ?? 'latest';
+  try {
+    const waiting = (seconds: number, reason: string): void => {
+      const status = `Retrying in ${Math.ceil(seconds)} seconds: ${reason}`;
+      void tell({ status, id: wanted }).catch(() => undefined);
+    };
+    const { domain, path } = reference;
+    const options = { credentials: input.credentials, signal: input.signal, waiting };
+    return await new Pull(means, input, means.registry.repository(domain, path, options)).run(wanted);
+  } catch (error) {
+    throw translatePull(error, reference);
+  }
+}
+
+class Pull {
+  readonly #means: PullMeans;
+  readonly #input: PullInput;
+  readonly #repository: Repository;
+
+  constructor(means: PullMeans, input: PullInput, repository: Repository) {
+    this.#means = means;
+    this.#input = input;
+    this.#repository = repository;
+  }
+
+  async run(wanted: string): Promise<PulledImage> {
+    const { content, images } = this.#means;
+    const { reference, tell, signal } = this.#input;
+    const name = familiarString(reference);
+    const key = `pull ${canonicalString(reference)} ${this.#platformName()}`;
+    using lease = content.lease({ purpose: key, key });
+    try {
+      const top = await resolveTop(this.#repository, reference, content);
+      await this.#means.admit({ reference, top, repository: this.#repository });
+      await tell({ status: `Pulling from ${reference.path}`, id: wanted });
+      const platform = this.#input.platform ?? hostPlatform();
+      const chosen = await choosePlatform(this.#repository, reference, top, { content, lease, platform });
+      const config = await this.#config(chosen, lease);
+      this.#checkPlatform(config.file);
+      const before = images.lookup(reference);
+      await this.#layers(chosen, config.file, lease, () => {
+        images.createNamed([
+          {
+            target: top.descriptor,
+            images: [{ config: config.bytes, manifest: chosen.descriptor }],
+            references: this.#names(top.descriptor.digest),
+          },
+        ]);
+        failpoint('pull.recorded');
+      });
+      lease.done();
+      const id = chosen.document.config.digest;
+      const isNew = before !== id;
+      await tell({ status: `Digest: ${top.descriptor.digest}` });
+      await tell({ status: `Status: ${isNew ? 'Downloaded newer image' : 'Image is up to date'} for ${name}` });
+      return { id, name, digest: top.descriptor.digest, isNew };
+    } catch (error) {
+      // Nobody will continue what its user has stopped, or what did not begin.
+      if (signal?.aborted === true || lease.digests().length === 0) lease.done();
+      await collectUnused(images);
+      throw error;
+    }
+  }
+
+  #platformName(): string {
+    return this.#input.platform === undefined ? '' : formatPlatform(this.#input.platform);
+  }
+
+  /** A tag is also known by the digest that it stood for. */
+  #names(digest: string): Reference[] {
+    const { reference } = this.#input;
+    const byDigest = withDigest(reference, parseDigest(digest));
+    return reference.digest === undefined ? [reference, byDigest] : [byDigest];
+  }
+
+  async #config(chosen: ChosenManifest, lease: ContentLease): Promise<{ bytes: Buffer; file: ImageConfigFile }> {
+    const { content } = this.#means;
+    const { digest, size } = chosen.document.config;
+    if (size > CONFIG_BYTES_MAX) throw dataLoss(`invalid image manifest: the configuration has ${size} bytes`);
+    lease.add(digest);
+    const bytes = content.has(digest)
+      ? content.read(digest, CONFIG_BYTES_MAX)
+      : await readBlob(this.#repository, { digest, size }, chosen.session);
+    if (digestOf(bytes) !== digest) throw dataLoss(`image config verification failed for digest ${digest}`);
+    const file = decodeImageConfig(bytes);
+    const { layers } = chosen.document;
+    if (file.rootfs.diff_ids.length !== layers.length) {
+      throw dataLoss(
+        `invalid manifest, layers length mismatch: expected ${file.rootfs.diff_ids.length}, got ${layers.length}`,
+      );
+    }
+    content.put(bytes, lease);
+    return { bytes, file };
+  }
+
+  /** Of an image alone nobody has chosen; a wish that it does not meet is refused as by Docker. */
+  #checkPlatform(config: ImageConfigFile): void {
+    const { platform: wanted, reference } = this.#input;
+    const actual = platformOfConfig(config);
+    if (actual.os !== '' && actual.os !== 'linux') throw noOs(actual.os);
+    if (wanted === undefined || isPlatform(wanted, actual)) return;
+    throw notFound(
+      `image with reference ${familiarString(reference)} was found but does not provide the specified platform ` +
+        `(${formatPlatform(wanted)}): it is for ${formatPlatform(actual)}`,
+    );
+  }
+
+  /** `record` runs while the layers are recorded and leased. */
+  async #layers(
+    chosen: ChosenManifest,
+    config: ImageConfigFile,
+    lease: ContentLease,
+    record: () => void,
+  ): Promise<void> {
+    const { images, sources } = this.#means;
+    const { tell, signal } = this.#input;
+    const { layers } = chosen.document;
+    const diffIds = config.rootfs.diff_ids;
+    const chain = chainIds(diffIds);
+    using layerLease = images.layers.lease();
+    for (const chainId of chain) layerLease.add(chainId);
+    for (const { digest } of layers) lease.add(digest);
+    const known = chain.findLastIndex((chainId) => images.layers.get(chainId) !== undefined);
+    for (const [i, { digest }] of layers.entries()) {
+      const id = shortDigest(digest);
+      await tell({ status: i <= known ? 'Already exists' : 'Pulling fs layer', progressDetail: {}, id });
+    }
+    await using shares = new Shares(this.#means.transfers, signal);
+    const begun = layers.map((layer, i) =>
+      i <= known ? undefined : shares.add({ layer, key: chain[i] ?? '', ...this.#where(chosen.session) }),
+    );
+    const told = begun.flatMap((share, i) => {
+      const layer = layers[i];
+      return share === undefined || layer === undefined
+        ? []
+        : [{ id: shortDigest(layer.digest), size: layer.size, state: () => share.state() }];
+    });
+    {
+      await using _progress = new PullProgress(tell, told);
+      await shares.all();
+    }
+    const stack: LayerSource[] = [];
+    for (const [i, diffId] of diffIds.entries()) {
+      const share = begun[i];
+      stack.push(
+        share === undefined ? { diffId, file: '' } : { diffId, file: share.file(), prepared: await share.prepared },
+      );
+    }
+    for (const { id, size } of told) await tell(barMessage('Extracting', id, size, size));
+    await images.layers.register(stack, {
+      lease: layerLease,
+      signal,
+      keep: (files) => {
+        failpoint('pull.layers-on-disk');
+        const { content } = this.#means;
+        // Those that were unpacked from where they are kept stay there.
+        content.keep(
+          files.filter(({ file, digest }) => file !== content.path(digest)),
+          lease,
+        );
+      },
+    });
+    for (const { id } of told) await tell({ status: 'Pull complete', progressDetail: {}, id });
+    sources.note(
+      this.#repository,
+      layers.map(({ digest }) => digest),
+    );
+    record();
+  }
+
+  #where(first: Session | undefined): { repository: Repository; sessions: readonly Session[] } {
+    return { repository: this.#repository, sessions: this.#repository.sessions('pull', first) };
+  }
+}
+
+/** The layers of one pull: one that fails stops the others. */
+class Shares implements AsyncDisposable {
+  readonly #transfers: LayerTransfers;
+  readonly #signal: AbortSignal | undefined;
+  readonly #shares: LayerShare[] = [];
+
+  constructor(transfers: LayerTransfers, signal: AbortSignal | undefined) {
+    this.#transfers = transfers;
+    this.#signal = signal;
+  }
+
+  add(wish: {
+    readonly layer: Descriptor;
+    readonly key: string;
+    readonly repository: Repository;
+    readonly sessions: readonly Session[];
+  }): LayerShare {
+    const { layer, key, repository, sessions } = wish;
+    const { digest, size } = layer;
+    const share = this.#transfers.share({ key, blob: { path: repository.path, digest, size }, repository, sessions });
+    this.#shares.push(share);
+    return share;
+  }
+
+  /** Errors: of the first that fails; cancelled. */
+  async all(): Promise<void> {
+    const stopped = Promise.withResolvers<never>();
+    stopped.promise.catch(() => undefined);
+    const abort = (): void => stopped.reject(cancelledPull());
+    if (this.#signal?.aborted === true) abort();
+    this.#signal?.addEventListener('abort', abort, { once: true });
+    try {
+      await Promise.race([Promise.all(this.#shares.map((share) => share.prepared)), stopped.promise]);
+    } finally {
+      this.#signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#signal?.aborted === true) for (const share of this.#shares) share.drop();
+    await Promise.all(this.#shares.map((share) => share[Symbol.asyncDispose]()));
+  }
+}
+
+const cancelledPull = (): BerthError => cancelled('context canceled');
+const noOs = (os: string): BerthError =>
+  invalidParameter(`image operating system "${os}" cannot be used on this platform`);
