@@ -67,7 +67,7 @@ export const proofs: Readonly<Record<string, Proof>> = {
   'GET /containers/{id}/attach/ws': ['stats/attach-websocket.test.ts', 'input and both outputs'],
   'POST /containers/{id}/attach': ['cli/logs.test.ts', 'two clients attached'],
   'POST /containers/{id}/wait': ['api/routes.test.ts', 'wait in all conditions'],
-  'DELETE /containers/{id}': ['cli/run.test.ts', '--rm leaves no container'],
+  'DELETE /containers/{id...}': ['cli/run.test.ts', '--rm leaves no container'],
   'HEAD /containers/{id}/archive': ['files/copy.test.ts', 'files, trees and links'],
   'GET /containers/{id}/archive': ['files/copy.test.ts', 'trailing slashes, /. and links'],
   'PUT /containers/{id}/archive': ['files/copy.test.ts', 'noOverwriteDirNonDir refuses'],
