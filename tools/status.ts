@@ -126,6 +126,8 @@ export const proofs: Readonly<Record<string, Proof>> = {
   'GET /berth/artifacts': ARTIFACTS,
   'POST /berth/artifacts/files': ARTIFACTS,
   'POST /berth/artifacts/create': ARTIFACTS,
+  'POST /berth/artifacts/pull': ['image/artifact-transfer.test.ts', 'push and pull'],
+  'POST /berth/artifacts/{name...}/push': ['image/artifact-transfer.test.ts', 'push and pull'],
   'GET /berth/artifacts/{name...}/json': ARTIFACTS,
   'GET /berth/artifacts/{name...}/file': ARTIFACTS,
   'DELETE /berth/artifacts/{name...}': ARTIFACTS,
