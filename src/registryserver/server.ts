@@ -131,13 +131,14 @@ function listen(config: RegistryConfig, tls: Tls | undefined, registry: Registry
 
 async function cacheOf(config: RegistryConfig, registry: Registry): Promise<Cache | undefined> {
   if (config.proxies.length === 0) return undefined;
-  const [{ Cache: Made }, { ClientUpstream, credentialsFor }] = await Promise.all([
+  const [{ Cache: Made }, { ClientUpstream, credentialsFor, takeEnvironmentProxies }] = await Promise.all([
     import('./cache/cache.ts'),
     import('./cache/client-upstream.ts'),
   ]);
+  const proxies = takeEnvironmentProxies();
   const upstreams = config.proxies.map(({ prefix, url }) => ({
     prefix,
-    upstream: new ClientUpstream(url, credentialsFor(url, config.proxyCredentials)),
+    upstream: new ClientUpstream(url, credentialsFor(url, config.proxyCredentials), proxies),
   }));
   return new Made({ registry, upstreams, freshMs: config.proxyFreshMs, keepMs: config.proxyKeepMs });
 }

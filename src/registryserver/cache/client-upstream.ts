@@ -6,7 +6,12 @@ import { anonymous, type Credentials, credentialsOf } from '#registry/credential
 import { RegistryError } from '#registry/failures.ts';
 import { fetchManifest, findManifest, listTags } from '#registry/manifests.ts';
 import { type Answer, RegistryClient, type Repository } from '#registry/registry-client.ts';
-import { defaultRegistrySettings, type RegistrySettings } from '#registry/settings.ts';
+import {
+  defaultRegistrySettings,
+  ignoreEnvironmentProxies,
+  type ProxySettings,
+  type RegistrySettings,
+} from '#registry/settings.ts';
 import { isObject } from '../manifest.ts';
 import {
   type Upstream,
@@ -26,12 +31,12 @@ export class ClientUpstream implements Upstream {
   readonly #prefix: string;
   readonly #credentials: Credentials;
 
-  constructor(url: string, credentials: Credentials) {
+  constructor(url: string, credentials: Credentials, proxies: ProxySettings) {
     const { host, pathname, protocol } = new URL(url);
     const settings: RegistrySettings = {
       ...defaultRegistrySettings,
       insecureRegistries: protocol === 'http:' ? [host] : [],
-      proxies: proxiesOf(process.env),
+      proxies,
       attemptsMax: 1,
     };
     this.#client = new RegistryClient(() => settings);
@@ -113,7 +118,14 @@ function failureKind(error: unknown): UpstreamFailureKind {
   return kind === 'unauthorized' || kind === 'forbidden' ? 'refused' : 'unreachable';
 }
 
-function proxiesOf(environment: Readonly<Record<string, string | undefined>>): RegistrySettings['proxies'] {
+/** Of this process; from now on the runtime does not look at them by itself, which knows of no exceptions. */
+export function takeEnvironmentProxies(): ProxySettings {
+  const proxies = proxiesOf(process.env);
+  ignoreEnvironmentProxies();
+  return proxies;
+}
+
+function proxiesOf(environment: Readonly<Record<string, string | undefined>>): ProxySettings {
   const first = (name: string): string => environment[name] ?? environment[name.toLowerCase()] ?? '';
   return { http: first('HTTP_PROXY'), https: first('HTTPS_PROXY'), none: first('NO_PROXY').split(',') };
 }
