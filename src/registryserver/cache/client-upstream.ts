@@ -1,7 +1,7 @@
 /** The registry that a cache stands before, by the project's own client. It asks once: the cache decides what follows. */
 import * as fs from 'node:fs';
 import { invalidParameter, kindOf, messageOf } from '#errdefs/errors.ts';
-import { discard, pieces } from '#registry/body.ts';
+import { discard, pieces, readAll } from '#registry/body.ts';
 import { anonymous, type Credentials, credentialsOf } from '#registry/credentials.ts';
 import { RegistryError } from '#registry/failures.ts';
 import { fetchManifest, findManifest, listTags } from '#registry/manifests.ts';
@@ -12,7 +12,7 @@ import {
   type ProxySettings,
   type RegistrySettings,
 } from '#registry/settings.ts';
-import { isObject } from '../manifest.ts';
+import { isObject, MANIFEST_BYTES_MAX } from '../manifest.ts';
 import {
   type Upstream,
   type UpstreamAsk,
@@ -81,6 +81,21 @@ export class ClientUpstream implements Upstream {
 
   tags(ask: UpstreamAsk): Promise<readonly string[]> {
     return told(() => listTags(this.#repository(ask)));
+  }
+
+  referrers(ask: UpstreamAsk, digest: string): Promise<Buffer | undefined> {
+    return told(async () => {
+      const repository = this.#repository(ask);
+      const { response, what } = await repository.ask({
+        method: 'GET',
+        url: repository.at(`/referrers/${digest}`),
+        capability: 'pull',
+        accept: [200, 404],
+      });
+      if (response.status === 200) return readAll(response.body, MANIFEST_BYTES_MAX, { what, signal: ask.signal });
+      await discard(response.body);
+      return undefined;
+    });
   }
 
   #repository({ path, signal }: UpstreamAsk): Repository {
