@@ -200,6 +200,16 @@ export const COMMANDS: readonly TableEntry[] = [
     load: async () => (await import('./context/commands.ts')).use,
   },
   {
+    names: ['image auto-update', 'auto-update'],
+    summary: 'Update containers whose images are newer, and put back what does not do',
+    load: async () => (await import('./image/upkeep.ts')).autoUpdateCommand,
+  },
+  {
+    names: ['image outdated'],
+    summary: 'Show images that are newer in their registries',
+    load: async () => (await import('./image/upkeep.ts')).outdated,
+  },
+  {
     names: ['image diff'],
     summary: 'Show what differs between two images',
     load: async () => (await import('./image/tree.ts')).diff,

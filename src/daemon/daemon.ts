@@ -45,6 +45,7 @@ import { PluginDrivers } from '#volume/plugin-driver.ts';
 import { Volumes } from '#volume/volumes.ts';
 import { buildBackend } from './builder/backend.ts';
 import { restoreBuilds } from './builder/restore.ts';
+import { restoreReplacements } from './auto-update/replace.ts';
 import { Ballast } from './ballast.ts';
 import { checkCgroupParent } from './container/cgroup-path.ts';
 import { Consoles } from './container/console.ts';
@@ -68,6 +69,7 @@ import { registriesReader } from './image/registries.ts';
 import { seccompDefaultOf } from './container/seccomp.ts';
 import { mountedArtifacts } from './artifact/mounted.ts';
 import { openDistribution } from './image/open-distribution.ts';
+import { insecureHosts } from './image/where.ts';
 import { installJobs } from './jobs.ts';
 import { NameService } from './network/name-service.ts';
 import { Egress } from './network/egress.ts';
@@ -139,7 +141,18 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const candidates = (text: string) => candidatesOf(registriesConf(), text);
   const images = ImageStore.open({ content, layers, db, now: () => new Date(), candidates });
   const graph = new Graph({ images, layers, db, trashMs: () => settings.current.images.trashMs });
-  const distribution = openDistribution({ images, content, db, registries: () => settings.current.registries });
+  const trust = new Trust(() => settings.current.images);
+  const registriesOf = (known: DaemonSettings['registries']): DaemonSettings['registries'] => ({
+    ...known,
+    insecureRegistries: [...known.insecureRegistries, ...insecureHosts(registriesConf())],
+  });
+  const distribution = openDistribution({
+    images,
+    content,
+    db,
+    trust,
+    registries: () => registriesOf(settings.current.registries),
+  });
   undo.defer(() => distribution.close());
   await graph.reconcile();
   const suffix = suffixOf(dataRoot);
@@ -232,7 +245,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     images,
     artifacts,
     graph,
-    trust: new Trust(() => settings.current.images),
+    trust,
     registriesConf,
     distribution: distribution.get,
     archive: pool,
@@ -283,6 +296,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   await restoreHostNames(services);
   await restoreBuilds(services);
   artifacts.sweep();
+  await restoreReplacements(services);
   // Everybody who owns blobs has said so by now.
   content.collectSoon();
   const held = undo.move();

@@ -30,6 +30,8 @@ export interface DistributionOptions {
 
 export interface PullRequest {
   readonly reference: Reference;
+  /** Where it is asked for; else the name says it. */
+  readonly location?: Reference | undefined;
   readonly allTags?: boolean;
   readonly platform?: Platform | undefined;
   readonly credentials?: Credentials;
@@ -58,7 +60,8 @@ export class Distribution {
   /** Of a name without tag `latest`, or all its tags. Errors: see pull.ts; of several tags the first that fails ends it. */
   async pull(request: PullRequest): Promise<PulledImage[]> {
     const { reference, credentials = anonymous, signal, platform, tell = async () => undefined } = request;
-    const input = { platform, credentials, tell, signal } satisfies Omit<PullInput, 'reference'>;
+    const { location } = request;
+    const input = { platform, credentials, tell, signal, location } satisfies Omit<PullInput, 'reference'>;
     if (request.allTags !== true)
       return [await pullImage(this.#means, { ...input, reference: withDefaultTag(reference) })];
     const pulled: PulledImage[] = [];
@@ -83,7 +86,7 @@ export class Distribution {
 
   async #tags(reference: Reference, input: Omit<PullInput, 'reference'>): Promise<string[]> {
     try {
-      return await listTags(this.repository(reference, input.credentials, input.signal));
+      return await listTags(this.repository(input.location ?? reference, input.credentials, input.signal));
     } catch (error) {
       throw translatePull(error, reference);
     }

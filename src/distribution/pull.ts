@@ -43,6 +43,8 @@ export interface PullMeans {
 export interface PullInput {
   /** With a tag or a digest. */
   readonly reference: Reference;
+  /** Where it is asked for; else the name says it. */
+  readonly location?: Reference | undefined;
   /** Undefined: what serves this host best. */
   readonly platform: Platform | undefined;
   readonly credentials: Credentials;
@@ -68,7 +70,7 @@ export async function pullImage(means: PullMeans, input: PullInput): Promise<Pul
       const status = `Retrying in ${Math.ceil(seconds)} seconds: ${reason}`;
       void tell({ status, id: wanted }).catch(() => undefined);
     };
-    const { domain, path } = reference;
+    const { domain, path } = input.location ?? reference;
     const options = { credentials: input.credentials, signal: input.signal, waiting };
     return await new Pull(means, input, means.registry.repository(domain, path, options)).run(wanted);
   } catch (error) {

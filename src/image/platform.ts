@@ -84,8 +84,6 @@ function rank(wanted: Platform, offered: Platform): number | undefined {
   return undefined;
 }
 
-export const servesPlatform = (wanted: Platform, offered: Platform): boolean => rank(wanted, offered) !== undefined;
-
 /** The same platform in other words, or a lesser variant of it; not another architecture that could run too. */
 export function isPlatform(wanted: Platform, offered: Platform): boolean {
   const found = rank(wanted, offered);

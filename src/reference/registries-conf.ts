@@ -6,6 +6,13 @@
 import { invalidParameter } from '#errdefs/errors.ts';
 import { canonicalName, canonicalString, parseReference, type Reference } from './reference.ts';
 
+interface Mirror {
+  readonly location: string;
+  readonly insecure: boolean;
+  /** Of which names it is asked. */
+  readonly use: 'all' | 'digest-only' | 'tag-only';
+}
+
 export interface RegistryRule {
   /** `host[:port][/path…]` or `*.domain`. */
   readonly prefix: string;
@@ -13,7 +20,7 @@ export interface RegistryRule {
   readonly location: string | undefined;
   readonly insecure: boolean;
   readonly blocked: boolean;
-  readonly mirrors: readonly { readonly location: string; readonly insecure: boolean }[];
+  readonly mirrors: readonly Mirror[];
 }
 
 export interface RegistriesConf {
@@ -62,9 +69,14 @@ function ruleOf(table: unknown): RegistryRule {
     blocked: table['blocked'] === true,
     mirrors: mirrors.map((mirror: unknown) => {
       if (!isFields(mirror)) throw wrong('registry: a mirror is no table');
+      const use = mirror['pull-from-mirror'] ?? (table['mirror-by-digest-only'] === true ? 'digest-only' : 'all');
+      if (use !== 'all' && use !== 'digest-only' && use !== 'tag-only') {
+        throw wrong('registry: mirror: pull-from-mirror is not one of all, digest-only, tag-only');
+      }
       return {
         location: textOf(mirror['location'], 'registry: mirror: location'),
         insecure: mirror['insecure'] === true,
+        use,
       };
     }),
   };

@@ -1,8 +1,10 @@
 /** Endpoints of Berth's own on images. */
 import type {
+  AutoUpdateResult,
   ImageDifference,
   ImagePlan,
   ImageTreeLayer,
+  OutdatedImage,
   RestoredImages,
   TrashedImages,
 } from '#api/types/image-upkeep.ts';
@@ -43,4 +45,16 @@ export function treeOfImages(client: ApiClient, image: string): Promise<ImageTre
 
 export function diffOfImages(client: ApiClient, from: string, to: string): Promise<ImageDifference> {
   return client.json('GET', '/berth/images/diff', { query: { from, to } });
+}
+
+export function outdatedImages(client: ApiClient, images: readonly string[]): Promise<OutdatedImage[]> {
+  return client.json('GET', '/berth/images/outdated', { query: { image: images } });
+}
+
+export function autoUpdate(
+  client: ApiClient,
+  o: { readonly dryRun: boolean; readonly settleSeconds: number; readonly healthySeconds: number },
+): Promise<AutoUpdateResult[]> {
+  const query = { 'dry-run': o.dryRun, settle: o.settleSeconds, healthy: o.healthySeconds };
+  return client.json('POST', '/berth/images/auto-update', { query });
 }

@@ -1,8 +1,10 @@
 /** Jobs of Berth's own on images. */
 import type {
+  AutoUpdateResult,
   ImageDifference,
   ImagePlan,
   ImageTreeLayer,
+  OutdatedImage,
   RestoredImages,
   TrashedImages,
 } from '#api/types/image-upkeep.ts';
@@ -22,3 +24,14 @@ export const imageTrashEmpty = defineJob<Record<string, never>, { Removals: numb
 /** `image` '' is all of them. */
 export const imageTree = defineJob<{ image: string }, ImageTreeLayer[]>('image.tree');
 export const imageDiff = defineJob<{ from: string; to: string }, ImageDifference>('image.diff');
+/** Of the named images, or of all with a name; `auths` is X-Registry-Config as it came. */
+export const imageOutdated = defineJob<{ images: readonly string[]; auths: string }, OutdatedImage[]>('image.outdated');
+export interface AutoUpdateInput {
+  readonly dryRun: boolean;
+  readonly auths: string;
+  /** A container without health check has to run so long. */
+  readonly settleMs: number;
+  /** One with a check has to be healthy within. */
+  readonly healthyMs: number;
+}
+export const imageAutoUpdate = defineJob<AutoUpdateInput, AutoUpdateResult[]>('image.auto-update', { longLived: true });

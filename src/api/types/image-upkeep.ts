@@ -61,3 +61,27 @@ export interface ImageDifference {
   /** Keys of the configuration that differ. */
   Config: { Key: string; From: unknown; To: unknown }[];
 }
+
+/** Whether a name stands for something else in its registry than here. */
+export interface OutdatedImage {
+  Name: string;
+  Id: string;
+  /** Of the manifest or index that the name stands for; '' when it never came from a registry. */
+  Digest: string;
+  /** '' when it is not known. */
+  RemoteDigest: string;
+  Status: 'current' | 'outdated' | 'unknown';
+  /** Why it is not known. */
+  Error: string;
+}
+
+/** One container with the label io.containers.autoupdate. */
+export interface AutoUpdateResult {
+  Container: string;
+  ContainerId: string;
+  Image: string;
+  Policy: string;
+  /** As podman: `pending` is what a dry run would do. */
+  Updated: 'true' | 'false' | 'pending' | 'failed' | 'rolled back';
+  Error: string;
+}

@@ -1,9 +1,9 @@
 /** `image lock`, `unlock`, `undo` and `trash`: what people do so that images stay, or come back. */
-import { emptyTrash, listTrash, lockImage, undoRemoval } from '#api/client/image-upkeep.ts';
+import { autoUpdate, emptyTrash, listTrash, lockImage, outdatedImages, undoRemoval } from '#api/client/image-upkeep.ts';
 import { defineCommand, ExitError } from '../command.ts';
 import { formatFlag, quietFlag } from '../common-flags.ts';
 import { forEachName } from '../each.ts';
-import { flag } from '../flags/flag-spec.ts';
+import { flag, integer } from '../flags/flag-spec.ts';
 import { ago, shortId } from '../format/human.ts';
 import { printListing } from '../format/listing.ts';
 
@@ -63,5 +63,73 @@ export const trash = defineCommand({
     const columns = ['ID', 'Names', 'Removed', 'Reason', 'Until'];
     const headings = { ID: 'IMAGE ID', Names: 'NAMES', Removed: 'REMOVED', Reason: 'BY', Until: 'UNTIL' };
     context.io.out(printListing({ rows, columns, headings, quietField: 'ID' }, values));
+  },
+});
+
+export const outdated = defineCommand({
+  operands: '[IMAGE...]',
+  count: [0, Infinity],
+  flags: {
+    all: flag('Show also images that are current', { shorthand: 'a' }),
+    format: formatFlag(),
+    quiet: quietFlag('Only show names'),
+  },
+  examples: ['berth image outdated', 'berth image outdated --all postgres:16'],
+  async run(context, { values, positionals }) {
+    const found = await outdatedImages(context.client(), positionals);
+    const rows = found
+      .filter(({ Status }) => values.all || Status !== 'current')
+      .map(({ Name, Status, Digest, RemoteDigest, Error }) => ({
+        Name,
+        Status,
+        Digest: Digest === '' ? '<none>' : shortId(Digest),
+        RemoteDigest: RemoteDigest === '' ? '<none>' : shortId(RemoteDigest),
+        Error,
+      }));
+    const columns = ['Name', 'Status', 'Digest', 'RemoteDigest', 'Error'];
+    const headings = {
+      Name: 'NAME',
+      Status: 'STATUS',
+      Digest: 'HERE',
+      RemoteDigest: 'IN THE REGISTRY',
+      Error: 'ERROR',
+    };
+    context.io.out(printListing({ rows, columns, headings, quietField: 'Name' }, values));
+    return found.some(({ Status }) => Status === 'unknown') ? 1 : 0;
+  },
+});
+
+const SETTLE_SECONDS = 3;
+const HEALTHY_SECONDS = 120;
+
+export const autoUpdateCommand = defineCommand({
+  operands: '',
+  count: [0, 0],
+  flags: {
+    'dry-run': flag('Only tell which containers would be updated'),
+    format: formatFlag(),
+    'health-timeout': integer('Seconds within which a new container has to be healthy', { initial: HEALTHY_SECONDS }),
+    settle: integer('Seconds that a new container without health check has to run', { initial: SETTLE_SECONDS }),
+  },
+  examples: ['berth run -d --label io.containers.autoupdate=registry nginx', 'berth image auto-update --dry-run'],
+  async run(context, { values }) {
+    const rows = await autoUpdate(context.client(), {
+      dryRun: values['dry-run'],
+      settleSeconds: values.settle,
+      healthySeconds: values['health-timeout'],
+    });
+    const shown = rows.map((row) => ({ ...row, ContainerId: shortId(row.ContainerId) }));
+    const columns = ['Container', 'ContainerId', 'Image', 'Policy', 'Updated', 'Error'];
+    const headings = {
+      Container: 'CONTAINER',
+      ContainerId: 'ID',
+      Image: 'IMAGE',
+      Policy: 'POLICY',
+      Updated: 'UPDATED',
+      Error: 'ERROR',
+    };
+    const listing = { rows: shown, columns, headings, quietField: 'Container' };
+    context.io.out(printListing(listing, { format: values.format, quiet: false }));
+    return rows.some(({ Updated }) => Updated === 'failed' || Updated === 'rolled back') ? 1 : 0;
   },
 });

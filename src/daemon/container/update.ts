@@ -149,7 +149,7 @@ async function inForce(
   failpoint('update.recorded');
   let goBack: (() => void) | undefined;
   try {
-    goBack = live.driver.cgroupOf(id).update(limits);
+    goBack = live.driver.update(id, limits);
     failpoint('update.applied');
     held.update({ pendingUpdate: undefined });
   } catch (error) {

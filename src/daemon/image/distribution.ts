@@ -12,28 +12,38 @@ import {
   withDigest,
   parseDigest,
 } from '#reference/reference.ts';
-import { credentialsOf, decodeCredentials } from '#registry/credentials.ts';
-import { invalidParameter } from '#errdefs/errors.ts';
+import { anonymous, credentialsOf, decodeCredentials } from '#registry/credentials.ts';
+import { invalidParameter, kindOf } from '#errdefs/errors.ts';
 import type { Services } from '../services.ts';
 import { publishImageEvent } from './remove.ts';
+import { type Attempt, attemptsFor, locationsOf } from './where.ts';
 
 export function installDistributionJobs(services: Services): void {
   const { engine, distribution } = services;
   engine.register(image.imagePull, async (input, { signal }) => {
-    const reference = referenceOf(input.image, input.tag);
-    const pulled = await (await distribution()).pull({
-      reference,
-      // As in dockerd: a name alone means all its tags; clients add `latest`.
-      allTags: reference.tag === undefined && reference.digest === undefined,
-      platform: platformOf(input.platform),
-      credentials: decodeCredentials(input.auth),
-      tell: progressTo(input.progress),
-      signal,
+    const attempts = attemptsFor(services.registriesConf(), input.image, (name) => withTagOrDigest(name, input.tag));
+    // Meant for the registry that the client took the name for.
+    const { domain } = parseReference(input.image);
+    const credentials = decodeCredentials(input.auth);
+    const pulled = await firstOf(attempts, async ({ reference, location }) => {
+      services.trust.admit(reference);
+      return (await distribution()).pull({
+        reference,
+        location,
+        // As in dockerd: a name alone means all its tags; clients add `latest`.
+        allTags: reference.tag === undefined && reference.digest === undefined,
+        platform: platformOf(input.platform),
+        credentials: location.domain === domain ? credentials : anonymous,
+        tell: progressTo(input.progress),
+        signal,
+      });
     });
-    for (const { name } of pulled) publishImageEvent(services, 'pull', name, familiarName(reference));
+    for (const { name } of pulled) publishImageEvent(services, 'pull', name, familiarName(parseReference(name)));
   });
   engine.register(image.imagePush, async (input, { signal }) => {
     const reference = input.tag === '' ? parseReference(input.image) : referenceOf(input.image, input.tag);
+    // Refuses what is blocked; what is pushed goes where its name says.
+    locationsOf(services.registriesConf(), reference);
     await (await distribution()).push({
       reference,
       platform: platformOf(input.platform),
@@ -67,9 +77,13 @@ export function installDistributionJobs(services: Services): void {
   });
   engine.register(image.distributionInspect, async (input, { signal }) => {
     const { inspectDistribution } = await import('#distribution/inspect.ts');
-    const reference = parseReference(input.image);
-    const repository = (await distribution()).repository(reference, decodeCredentials(input.auth), signal);
-    return inspectDistribution(repository, reference);
+    const given = parseReference(input.image);
+    const credentials = decodeCredentials(input.auth);
+    const attempts = attemptsFor(services.registriesConf(), input.image, (name) => name);
+    return firstOf(attempts, async ({ reference, location }) => {
+      const own = location.domain === given.domain ? credentials : anonymous;
+      return inspectDistribution((await distribution()).repository(location, own, signal), reference);
+    });
   });
   engine.register(image.registryLogin, async ({ request }, { signal }): Promise<AuthResponse> => {
     const { logIn } = await import('#distribution/login.ts');
@@ -79,9 +93,27 @@ export function installDistributionJobs(services: Services): void {
   });
 }
 
+/** The next is tried when one has it not or does not answer. Errors: of the last. */
+async function firstOf<T>(attempts: readonly Attempt[], work: (attempt: Attempt) => Promise<T>): Promise<T> {
+  for (const [i, attempt] of attempts.entries()) {
+    try {
+      return await work(attempt);
+    } catch (error) {
+      const passes = ['not-found', 'unauthorized', 'unavailable', 'forbidden', 'deadline-exceeded'].includes(
+        kindOf(error),
+      );
+      if (!passes || i === attempts.length - 1) throw error;
+    }
+  }
+  throw invalidParameter('invalid reference format');
+}
+
 /** `tag` may be a digest. Errors: invalid-parameter. */
 function referenceOf(image: string, tag: string): Reference {
-  const reference = parseReference(image);
+  return withTagOrDigest(parseReference(image), tag);
+}
+
+function withTagOrDigest(reference: Reference, tag: string): Reference {
   if (tag === '') return reference;
   if (tag.includes(':')) return withDigest(reference, parseDigest(tag));
   if (reference.digest !== undefined) throw invalidParameter('invalid reference format');

@@ -1,6 +1,7 @@
 /** The daemon's distribution service, made when somebody first pulls: most starts of a daemon need none of it. */
 import type { RegistryConfig } from '#config/registries.ts';
 import type { Distribution, DistributionOptions } from '#distribution/distribution.ts';
+import type { Trust } from '#image/trust/trust.ts';
 
 /** From this size on a blob comes over several connections. */
 const RANGES_FROM = 64 << 20;
@@ -11,7 +12,10 @@ export interface LazyDistribution {
 }
 
 export function openDistribution(
-  options: Omit<DistributionOptions, 'settings'> & { readonly registries: () => RegistryConfig },
+  options: Omit<DistributionOptions, 'settings' | 'admit'> & {
+    readonly trust: Trust;
+    readonly registries: () => RegistryConfig;
+  },
 ): LazyDistribution {
   let made: Promise<Distribution> | undefined;
   const make = async (): Promise<Distribution> => {
@@ -19,7 +23,13 @@ export function openDistribution(
     const { ignoreEnvironmentProxies } = await import('#registry/settings.ts');
     // They are part of the configuration (config/registries.ts), which may also say that there are none.
     ignoreEnvironmentProxies();
-    return new Distribution({ ...options, settings: () => ({ ...options.registries(), rangesFrom: RANGES_FROM }) });
+    const { admitBy } = await import('./admit.ts');
+    const admit = admitBy(options.trust);
+    return new Distribution({
+      ...options,
+      admit,
+      settings: () => ({ ...options.registries(), rangesFrom: RANGES_FROM }),
+    });
   };
   return {
     get: () => (made ??= make()),

@@ -43,6 +43,14 @@ export function installImageUpkeep(services: Services, governor: ImageGovernor):
     const { imageTree } = await import('./tree.ts');
     return imageTree(services, image);
   });
+  engine.register(upkeep.imageOutdated, async ({ images: names, auths }, { signal }) => {
+    const { outdatedImages } = await import('../auto-update/remote.ts');
+    return outdatedImages(services, names, auths, signal);
+  });
+  engine.register(upkeep.imageAutoUpdate, async (input, { signal }) => {
+    const { autoUpdate } = await import('../auto-update/auto-update.ts');
+    return autoUpdate(services, input, signal);
+  });
   engine.register(upkeep.imageDiff, async ({ from, to }, { signal }) => {
     const { diffImages } = await import('./diff.ts');
     return diffImages(services, from, to, signal);

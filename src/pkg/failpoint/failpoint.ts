@@ -36,6 +36,10 @@ export function failpoint(name: FailpointName): void {
 /** Every failpoint of the project. A crash test walks this list; a name that no code passes fails that test. */
 export const failpointNames = [
   'content.collected',
+  'replace.recorded',
+  'replace.aside',
+  'replace.created',
+  'replace.started',
   'create.recorded',
   'create.layer-made',
   'create.done',

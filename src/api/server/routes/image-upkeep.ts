@@ -10,6 +10,18 @@ function needed({ query }: RouteContext, name: string): string {
   return text;
 }
 
+const SETTLE_SECONDS = 3;
+const HEALTHY_SECONDS = 120;
+const SECONDS_MAX = 3600;
+
+function seconds({ query }: RouteContext, name: string, fallback: number): number {
+  const value = query.integer(name) ?? fallback;
+  if (value < 0 || value > SECONDS_MAX) throw invalidParameter(`"${name}" is from 0 to ${SECONDS_MAX} seconds`);
+  return value * 1000;
+}
+
+const authsOf = (ctx: RouteContext): string => ctx.exchange.head.headers.get('x-registry-config') ?? '';
+
 const lock = (locked: boolean) => async (ctx: RouteContext) => {
   await ctx.run(upkeep.imageLock, { image: needed(ctx, 'image'), locked });
   ctx.sendEmpty(204);
@@ -36,6 +48,19 @@ export const imageUpkeepRoutes: readonly Route[] = [
   }),
   route('GET', '/berth/images/tree', 24, 'show images by their layers', async (ctx) => {
     ctx.sendJson(200, await ctx.run(upkeep.imageTree, { image: ctx.query.text('image') }));
+  }),
+  route('GET', '/berth/images/outdated', 24, 'tell which images are newer in their registries', async (ctx) => {
+    const input = { images: ctx.query.all('image'), auths: authsOf(ctx) };
+    ctx.sendJson(200, await ctx.run(upkeep.imageOutdated, input));
+  }),
+  route('POST', '/berth/images/auto-update', 24, 'update containers whose images are newer', async (ctx) => {
+    const input = {
+      dryRun: ctx.query.flag('dry-run'),
+      auths: authsOf(ctx),
+      settleMs: seconds(ctx, 'settle', SETTLE_SECONDS),
+      healthyMs: seconds(ctx, 'healthy', HEALTHY_SECONDS),
+    };
+    ctx.sendJson(200, await ctx.run(upkeep.imageAutoUpdate, input));
   }),
   route('GET', '/berth/images/diff', 24, 'compare two images', async (ctx) => {
     ctx.sendJson(200, await ctx.run(upkeep.imageDiff, { from: needed(ctx, 'from'), to: needed(ctx, 'to') }));
