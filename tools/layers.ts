@@ -57,7 +57,7 @@ export const layers: readonly Layer[] = [
   { folder: 'builder/dockerfile', level: 3, mayImport: ['reference'] },
   { folder: 'artifact', level: 6, mayImport: ['content', 'reference', 'graphdb'] },
   { folder: 'graph', level: 7, mayImport: ['image', 'layer', 'reference', 'graphdb'] },
-  { folder: 'registryserver', level: 8, mayImport: ['content', 'reference', 'graphdb'] },
+  { folder: 'registryserver', level: 8, mayImport: ['content', 'reference', 'graphdb', 'registry'] },
   // Places and hashes files by descriptors, as content and layer do: hence sys.
   {
     folder: 'builder',

@@ -23,6 +23,16 @@ export const DATA_COMMANDS: readonly TableEntry[] = [
     load: async () => (await import('./artifact/artifact.ts')).ls,
   },
   {
+    names: ['artifact pull'],
+    summary: 'Download an artifact from a registry',
+    load: async () => (await import('./artifact/transfer.ts')).pull,
+  },
+  {
+    names: ['artifact push'],
+    summary: 'Upload an artifact to a registry',
+    load: async () => (await import('./artifact/transfer.ts')).push,
+  },
+  {
     names: ['artifact rm', 'artifact remove'],
     summary: 'Remove one or more artifacts',
     load: async () => (await import('./artifact/artifact.ts')).rm,

@@ -100,10 +100,13 @@ function mergeHealthcheck(
  * The environment of the first process: defaults, overridden and followed by the container's own. An entry without `=`
  * takes the name away.
  */
-export function processEnv(config: Pick<ContainerConfig, 'Env' | 'Tty' | 'Hostname'>): string[] {
+export function processEnv(
+  config: Pick<ContainerConfig, 'Env' | 'Tty' | 'Hostname'>,
+  links: readonly string[] = [],
+): string[] {
   const env = [`PATH=${DEFAULT_PATH}`, `HOSTNAME=${config.Hostname}`];
   if (config.Tty) env.push('TERM=xterm');
-  return overrideEnv(env, config.Env ?? []);
+  return overrideEnv(overrideEnv(env, links), config.Env ?? []);
 }
 
 export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';

@@ -111,7 +111,7 @@ function blobsOf(documents: readonly FoundDocument[]): Descriptor[] {
   return [...blobs.values()];
 }
 
-async function writable(repository: Repository): Promise<Session> {
+export async function writable(repository: Repository): Promise<Session> {
   const { session, response } = await repository.ask({
     method: 'GET',
     url: '/',

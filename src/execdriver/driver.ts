@@ -9,9 +9,9 @@
  * Failure: a start that fails leaves nothing (no process, cgroup, mount or descriptor); the error is a BerthError whose
  * message is what Docker clients match (reference/compat-notes.md 15) and whose `exitCode` is 125, 126 or 127.
  */
-import type { CgroupPressure, CgroupStats } from '#libcontainer/cgroups/stats.ts';
+import type { Cgroup } from '#libcontainer/cgroups/cgroup.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
-import type { Resources, Spec } from '#libcontainer/spec.ts';
+import type { Spec } from '#libcontainer/spec.ts';
 
 /** Why a first process or an exec could not be started. */
 export interface StartFailure {
@@ -142,22 +142,10 @@ export interface ExecDriver {
   restore(): Promise<RunningProcess[]>;
   /** Forgets an ended process: its exit record, cgroups and descriptors. Idempotent. */
   release(id: string): Promise<void>;
-  pause(id: string): Promise<void>;
-  resume(id: string): Promise<void>;
   /** As the kernel has it. */
   paused(id: string): boolean;
-  /** Changes limits of a running container, all or nothing. Returns what takes the change back. */
-  update(id: string, resources: Resources): () => void;
-  /** Pids of the container, as the host sees them. */
-  pids(id: string): number[];
-  /** What the container has used. Errors: not-found when no such container runs. */
-  stats(id: string): CgroupStats;
-  /** Errors: as `stats`. */
-  pressure(id: string): CgroupPressure;
-  /** Processes of the container that the kernel has killed for want of memory, in this run. */
-  oomKills(id: string): number;
-  /** Calls back when memory runs out; the kill may follow. Dispose before `release`. */
-  watchOom(id: string, onOom: () => void): Disposable;
+  /** Of a container's processes: its limits, its use, its end for want of memory. Errors: not-found when none runs. */
+  cgroupOf(id: string): Cgroup;
   /** Lets go of the monitor; containers go on. */
   close(): Promise<void>;
 }

@@ -1,12 +1,13 @@
 /** Published ports of a bridge's endpoints: which ports of the host lead to which address, held and in the tables. */
 import { writeFileSync } from 'node:fs';
-import { addLoopbackRoute } from '#libcontainer/netlink/rtnetlink.ts';
+import { addLoopbackRoute, setHairpin } from '#libcontainer/netlink/rtnetlink.ts';
 import { isNetlinkErrno } from '#libcontainer/netlink/socket.ts';
 import { unavailable } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
 import { forgetUdp, toFirewall } from './bridge-endpoint.ts';
 import type { BridgeHost } from './bridge-host.ts';
 import type { BridgeOptions } from './bridge-options.ts';
+import { linkNameOf } from './link-name.ts';
 import type { Endpoint, Families, PortRequest, PublishedPort } from './driver.ts';
 
 const ANY4 = '0.0.0.0';
@@ -45,7 +46,10 @@ export class BridgePorts {
         }
       }
       this.#serve(endpoint, taken);
-      if (taken.some((port) => this.#isLed(port))) this.#openLoopback(index, address6 !== undefined);
+      if (taken.some((port) => this.#isLed(port))) {
+        this.#openLoopback(index, address6 !== undefined);
+        this.#openHairpin(endpoint);
+      }
       if (taken.some((port) => port.judged === true && this.#isLed(port))) this.#host.judge();
       this.#host.firewall.publish(toFirewall(endpoint, this.ruled(taken)));
     } catch (error) {
@@ -53,6 +57,15 @@ export class BridgePorts {
       throw error;
     }
     return taken;
+  }
+
+  /** The container reaches itself by its ports of the host. */
+  #openHairpin({ id }: Endpoint): void {
+    try {
+      this.#host.netlink.run(setHairpin(linkNameOf(id, this.#host.suffix)));
+    } catch (error) {
+      if (!isNetlinkErrno(error, 'ENODEV')) throw error; // it has not joined
+    }
   }
 
   /** Rules lead from a port of the host. */

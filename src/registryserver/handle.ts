@@ -9,7 +9,7 @@ import { COMMON_HEADERS, failureResponse, RegistryError } from './errors.ts';
 import { parseTarget, type Target } from './names.ts';
 import type { ReadThrough, Registry } from './registry.ts';
 import { deleteBlob, getBlob, refuseUnlessDeletable } from './serve-blobs.ts';
-import { listReferrers, listRepositories, listTags, tagsResponse } from './serve-lists.ts';
+import { listReferrers, listRepositories, listTags, referrersResponse, tagsResponse } from './serve-lists.ts';
 import { deleteManifest, getManifest, putManifest } from './serve-manifests.ts';
 import { askUpload, beginUpload, cancelUpload, patchUpload, putUpload } from './serve-uploads.ts';
 
@@ -145,6 +145,14 @@ function cached(
   if (isBlob) return cache.blob(target.name, target.digest, request);
   if (target.kind === 'manifest') return cache.manifest(target.name, target.reference, request);
   if (target.kind === 'tags') return cache.tags(target.name).then((tags) => tagsResponse(target.name, tags, query));
+  if (target.kind === 'referrers') {
+    const { name, digest } = target;
+    return cache
+      .referrers(name, digest)
+      .then((all) =>
+        all === undefined ? listReferrers(registry, name, digest, query) : referrersResponse(name, digest, all, query),
+      );
+  }
   return answer(registry, target, request, query);
 }
 

@@ -36,6 +36,8 @@ export interface ReadThrough {
   manifest(name: string, reference: string, request: Request): Promise<Response>;
   blob(name: string, digest: string, request: Request): Promise<Response>;
   tags(name: string): Promise<readonly string[]>;
+  /** Descriptors of what refers to a manifest upstream; undefined: what is here is all that is known. */
+  referrers(name: string, digest: string): Promise<readonly unknown[] | undefined>;
   /** Manifests that nobody has asked for for long. */
   unusedOf(repository: Repository): readonly string[];
 }

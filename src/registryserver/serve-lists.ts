@@ -1,8 +1,8 @@
 /** Lists in pages: tags of a repository, repositories, and what refers to a manifest. */
 import { COMMON_HEADERS, RegistryError } from './errors.ts';
 import type { ManifestRecord, Repository } from './catalogue.ts';
-import { MEDIA } from './manifest.ts';
-import { nameUnknown } from './names.ts';
+import { isObject, MEDIA } from './manifest.ts';
+import { isDigest, nameUnknown } from './names.ts';
 import type { Registry } from './registry.ts';
 import { SortedNames } from './sorted-names.ts';
 
@@ -61,9 +61,21 @@ function json(value: unknown, headers: Readonly<Record<string, string>>, type = 
 /** An empty list when nothing refers to it, also when nothing of that name is here: 404 would mean "not supported". */
 export function listReferrers(registry: Registry, name: string, subject: string, query: URLSearchParams): Response {
   const repository = registry.catalogue.repository(name);
+  const found = repository === undefined ? [] : referrersOf(repository, subject);
+  return referrersResponse(name, subject, found, query);
+}
+
+/** Also of descriptors that another registry has sent; what is no such thing is left out. */
+export function referrersResponse(
+  name: string,
+  subject: string,
+  all: readonly unknown[],
+  query: URLSearchParams,
+): Response {
   const wanted = query.get('artifactType');
   const after = query.get('last') ?? '';
-  const found = (repository === undefined ? [] : referrersOf(repository, subject))
+  const found = all
+    .filter(isReferrer)
     .filter(({ artifactType }) => wanted === null || artifactType === wanted)
     .filter(({ digest }) => digest > after)
     .sort((a, b) => (a.digest < b.digest ? -1 : 1));
@@ -77,6 +89,9 @@ export function listReferrers(registry: Registry, name: string, subject: string,
   }
   return json({ schemaVersion: 2, mediaType: MEDIA.ociIndex, manifests: page }, headers, MEDIA.ociIndex);
 }
+
+const isReferrer = (value: unknown): value is Referrer =>
+  isObject(value) && typeof value['digest'] === 'string' && isDigest(value['digest']);
 
 interface Referrer {
   readonly mediaType: string;

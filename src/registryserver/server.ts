@@ -5,10 +5,11 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { ContentStore } from '#content/content-store.ts';
-import { messageOf, notImplemented, systemError, unavailable } from '#errdefs/errors.ts';
+import { messageOf, systemError, unavailable } from '#errdefs/errors.ts';
 import { GraphDb } from '#graphdb/graphdb.ts';
 import { log } from '#pkg/log/log.ts';
 import { type Authorizer, openToAll } from './auth/authorizer.ts';
+import type { Cache } from './cache/cache.ts';
 import { collect } from './collect.ts';
 import type { RegistryConfig } from './config.ts';
 import { failureResponse } from './errors.ts';
@@ -21,18 +22,24 @@ const DRAIN_MS = 10_000;
 /** Larger than any blob; limits of ours are told in the registry's words. */
 const BODY_BYTES_MAX = 2 ** 50;
 
+interface Parts {
+  readonly server: Bun.Server<undefined>;
+  readonly registry: Registry;
+  readonly db: GraphDb;
+  readonly cache: Cache | undefined;
+}
+
 export class RegistryServer implements AsyncDisposable {
   readonly url: string;
   readonly port: number;
   readonly registry: Registry;
-  readonly #server: Bun.Server<undefined>;
-  readonly #db: GraphDb;
+  readonly #parts: Parts;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  private constructor(server: Bun.Server<undefined>, registry: Registry, db: GraphDb, isTls: boolean) {
-    this.#server = server;
+  private constructor(parts: Parts, isTls: boolean) {
+    const { server, registry } = parts;
+    this.#parts = parts;
     this.registry = registry;
-    this.#db = db;
     this.port = server.port ?? 0;
     const host = server.hostname ?? 'localhost';
     this.url = `${isTls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${this.port}`;
@@ -40,8 +47,6 @@ export class RegistryServer implements AsyncDisposable {
 
   /** Errors: invalid-parameter for files that are wrong; unavailable when the address or the root is in use. */
   static async start(config: RegistryConfig): Promise<RegistryServer> {
-    const [proxy] = config.proxies;
-    if (proxy !== undefined) throw notImplemented(`Cannot cache "${proxy.url}": the cache has no client yet`);
     const authorizer = await authorizerOf(config);
     const tls = tlsOf(config);
     fs.mkdirSync(config.root, { recursive: true, mode: 0o710 });
@@ -60,8 +65,10 @@ export class RegistryServer implements AsyncDisposable {
         collectUntagged: config.collectUntagged,
         now: Date.now,
       });
+      const cache = await cacheOf(config, registry);
+      registry.cache = cache;
       const server = listen(config, tls, registry);
-      const running = new RegistryServer(server, registry, db, tls !== undefined);
+      const running = new RegistryServer({ server, registry, db, cache }, tls !== undefined);
       running.#schedule(config.collectEveryMs);
       log.info('the registry listens', {
         url: running.url,
@@ -78,10 +85,12 @@ export class RegistryServer implements AsyncDisposable {
   /** Requests in progress have some seconds; uploads that are cut off can be resumed. */
   async stop(): Promise<void> {
     clearTimeout(this.#timer);
-    const ended = this.#server.stop(false);
+    const { server, cache, db } = this.#parts;
+    const ended = server.stop(false);
     await Promise.race([ended, Bun.sleep(DRAIN_MS)]);
-    await this.#server.stop(true);
-    this.#db.close();
+    cache?.[Symbol.dispose]();
+    await server.stop(true);
+    db.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -118,6 +127,20 @@ function listen(config: RegistryConfig, tls: Tls | undefined, registry: Registry
     const address = `${config.hostname}:${config.port}`;
     throw unavailable(`Cannot listen on "${address}": ${messageOf(cause)}`, { cause });
   }
+}
+
+async function cacheOf(config: RegistryConfig, registry: Registry): Promise<Cache | undefined> {
+  if (config.proxies.length === 0) return undefined;
+  const [{ Cache: Made }, { ClientUpstream, credentialsFor, takeEnvironmentProxies }] = await Promise.all([
+    import('./cache/cache.ts'),
+    import('./cache/client-upstream.ts'),
+  ]);
+  const proxies = takeEnvironmentProxies();
+  const upstreams = config.proxies.map(({ prefix, url }) => ({
+    prefix,
+    upstream: new ClientUpstream(url, credentialsFor(url, config.proxyCredentials), proxies),
+  }));
+  return new Made({ registry, upstreams, freshMs: config.proxyFreshMs, keepMs: config.proxyKeepMs });
 }
 
 interface Tls {

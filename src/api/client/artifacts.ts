@@ -1,6 +1,8 @@
 /** Endpoints of OCI artifacts, which only Berth has. */
 import type { ArtifactCreateRequest, ArtifactInspect, ArtifactSummary } from '#api/types/artifact.ts';
+import type { ProgressMessage } from '#api/types/image.ts';
 import type { ApiClient } from './api-client.ts';
+import { jsonLines } from './json-stream.ts';
 
 const at = (name: string, verb = '') =>
   `/berth/artifacts/${encodeURI(name).replace(/[?#]/g, encodeURIComponent)}${verb}`;
@@ -28,4 +30,14 @@ export function removeArtifact(client: ApiClient, name: string): Promise<{ Diges
 /** `file`: a title or digest; '' for the only one. */
 export async function readArtifactFile(client: ApiClient, name: string, file: string): Promise<Response> {
   return client.request('GET', at(name, '/file'), { query: { file } });
+}
+
+export async function* pullArtifact(client: ApiClient, name: string): AsyncGenerator<ProgressMessage, void, undefined> {
+  const response = await client.request('POST', '/berth/artifacts/pull', { query: { name } });
+  yield* jsonLines<ProgressMessage>(response.body);
+}
+
+export async function* pushArtifact(client: ApiClient, name: string): AsyncGenerator<ProgressMessage, void, undefined> {
+  const response = await client.request('POST', at(name, '/push'));
+  yield* jsonLines<ProgressMessage>(response.body);
 }

@@ -16,3 +16,13 @@ export const artifactCreate = defineJob<ArtifactCreateRequest, { Digest: string 
 export const artifactRemove = defineJob<{ artifact: string }, { Digest: string }>('artifact.remove');
 /** The content of one file, by title or digest; '' for the only one. Errors: not-found, invalid-parameter. */
 export const artifactFile = defineJob<{ artifact: string; file: string; output: OutputStream }, void>('artifact.file');
+/** From a registry, and to one. Errors: not-found, unauthorized, data-loss … */
+export const artifactPull = defineJob<ArtifactTransfer, void>('artifact.pull');
+export const artifactPush = defineJob<ArtifactTransfer, void>('artifact.push');
+
+export interface ArtifactTransfer {
+  readonly artifact: string;
+  /** X-Registry-Auth as it came. */
+  readonly auth: string;
+  readonly progress: OutputStream;
+}

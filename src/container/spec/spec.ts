@@ -19,6 +19,8 @@ const SPEC_VERSION = '1.0.2';
 export interface SpecInput extends MountsInput {
   /** NAME=value of secrets: for the first process only. */
   readonly secretEnv?: readonly string[];
+  /** What links to other containers say. */
+  readonly linkEnv?: readonly string[];
   readonly cgroupsPath: string;
   readonly cgroupVersion: 1 | 2;
   /** The daemon's own bounding set. */
@@ -100,7 +102,7 @@ function processOf(input: SpecInput, capabilities: readonly string[]): Process {
     terminal: config.Tty,
     ...(config.Tty && height > 0 && width > 0 ? { consoleSize: { height, width } } : {}),
     cwd: config.WorkingDir === '' ? '/' : config.WorkingDir,
-    env: input.secretEnv === undefined ? processEnv(config) : overrideEnv(processEnv(config), input.secretEnv),
+    env: overrideEnv(processEnv(config, input.linkEnv), input.secretEnv ?? []),
     args,
     rlimits: rlimitsOf(hostConfig, input.defaultUlimits),
     ...(input.apparmorProfile === '' ? {} : { apparmorProfile: input.apparmorProfile }),

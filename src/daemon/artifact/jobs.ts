@@ -12,6 +12,13 @@ export function installArtifactJobs(services: Services): void {
   );
   engine.register(artifact.artifactCreate, async (input) => (await verbs()).createArtifact(services, input));
   engine.register(artifact.artifactRemove, async (input) => (await verbs()).removeArtifact(services, input.artifact));
+  const transfers = () => import('./transfer.ts');
+  engine.register(artifact.artifactPull, async (input, { signal }) => {
+    await (await transfers()).pullArtifact(services, input, signal);
+  });
+  engine.register(artifact.artifactPush, async (input, { signal }) =>
+    (await transfers()).pushArtifact(services, input, signal),
+  );
   engine.register(artifact.artifactFile, async (input, { signal }) =>
     (await verbs()).sendFile(services, input, signal),
   );

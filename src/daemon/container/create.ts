@@ -33,6 +33,7 @@ import { userNamespaceOf } from '../userns/resolve.ts';
 import { checkCgroupParent } from './cgroup-path.ts';
 import { publishContainerEvent } from './event.ts';
 import { fillVolumes, makeMounts, wantedMounts } from './mounts.ts';
+import { linksToKeep } from '../network/links.ts';
 import { containerDirectory } from './paths.ts';
 
 export async function createContainer(
@@ -78,6 +79,7 @@ export async function createFrom(
   validateLogConfig({ type: hostConfig.LogConfig.Type, options: hostConfig.LogConfig.Config ?? {} });
   if (rootSizeOf(hostConfig) !== undefined) services.layers.assertLimitPossible();
   checkOthers(services, hostConfig);
+  const linked = { ...hostConfig, Links: linksToKeep(services, hostConfig) };
   checkCgroupParent(services, hostConfig.CgroupParent);
   const mounts = wantedMounts(services, hostConfig, config);
   if (hostConfig.Secrets !== undefined) (await import('../secret/use.ts')).checkSecrets(services, hostConfig);
@@ -87,7 +89,7 @@ export async function createFrom(
   const userns = userNamespaceOf(services, hostConfig);
   checkWritableCgroups(hostConfig, userns);
   for (const mount of mounts) mountMappings(mount, userns);
-  const record = recordOf({ services, id, name, image, config: hostname, hostConfig, userns, networks });
+  const record = recordOf({ services, id, name, image, config: hostname, hostConfig: linked, userns, networks });
   await makeContainer(services, record, mounts, image, signal);
   services.graph.marks.use(image.id);
   return { Id: id, Warnings: [...warnings] };

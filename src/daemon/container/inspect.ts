@@ -5,6 +5,7 @@ import type { ContainerRecord } from '#container/record.ts';
 import { isRunningOrRestarting } from '#container/state.ts';
 import { shownMaskedPaths, defaultReadonlyPaths } from '#container/spec/paths.ts';
 import { parseSecurityOptions } from '#container/security-opt.ts';
+import { shownLinks } from '../network/links.ts';
 import type { Services } from '../services.ts';
 import { pathsOf } from './generated-files.ts';
 import { logPathOf } from './log-target.ts';
@@ -46,7 +47,7 @@ export async function inspectContainer(
     ProcessLabel: '',
     AppArmorProfile: apparmor ?? (record.hostConfig.Privileged ? '' : services.isolation.apparmorProfile),
     ExecIDs: services.execs.idsOf(record.id),
-    HostConfig: hostConfigOf(record),
+    HostConfig: hostConfigOf(services, record),
     GraphDriver: { Data: layer?.metadata() ?? null, Name: record.driver },
     ...(sizes === undefined ? {} : { SizeRw: sizes.rw, SizeRootFs: sizes.root }),
     Mounts: mountPointsOf(record),
@@ -62,8 +63,8 @@ function ownOf({ revision = 0, restartBackoff = {} }: ContainerRecord): Pick<Con
   return { Berth: { Revision: revision, ...waits } };
 }
 
-function hostConfigOf(record: ContainerRecord): ContainerInspect['HostConfig'] {
-  const host = record.hostConfig;
+function hostConfigOf(services: Pick<Services, 'containers'>, record: ContainerRecord): ContainerInspect['HostConfig'] {
+  const host = { ...record.hostConfig, Links: shownLinks(services, record) };
   if (host.Privileged) return { ...host, MaskedPaths: null, ReadonlyPaths: null };
   return {
     ...host,

@@ -7,6 +7,7 @@ import { statusText } from '#container/status-text.ts';
 import { BerthError, invalidParameter, kindOf } from '#errdefs/errors.ts';
 import type { Services } from '../services.ts';
 import { mountPointsOf } from './mount-points.ts';
+import { namesByLinks } from '../network/links.ts';
 import { portMapOf } from '../network/ports.ts';
 import { endpointsOf, portSummariesOf, withProtocol } from './network-settings.ts';
 
@@ -28,7 +29,8 @@ export async function listContainers(
     .filter((record) => (stopped || isRunningOrRestarting(record.state)) && tests.every((test) => test(record)));
   const some = input.limit > 0 ? found.slice(0, input.limit) : found;
   const imageNames = new Map<string, string>();
-  return Promise.all(some.map((record) => summaryOf(services, record, { size: input.size, now, imageNames })));
+  const linked = namesByLinks(services);
+  return Promise.all(some.map((record) => summaryOf(services, record, { size: input.size, now, imageNames, linked })));
 }
 
 interface SummaryOptions {
@@ -36,6 +38,8 @@ interface SummaryOptions {
   readonly now: Date;
   /** What has been found out about the names of images during this request. */
   readonly imageNames: Map<string, string>;
+  /** Names by links of others. */
+  readonly linked: ReadonlyMap<string, readonly string[]>;
 }
 
 async function summaryOf(
@@ -48,7 +52,7 @@ async function summaryOf(
   const whole = own === undefined ? 0 : own + (layer?.virtualSize() ?? 0);
   return {
     Id: record.id,
-    Names: [`/${record.name}`],
+    Names: [`/${record.name}`, ...(options.linked.get(record.id) ?? [])],
     Image: imageName(services, record, options.imageNames),
     ImageID: record.imageId,
     Command: commandText(record),

@@ -34,7 +34,7 @@ export async function pauseContainer(services: Services, reference: string): Pro
       failpoint('pause.frozen');
       held.update({ state: moveTo(held.record.state, { status: 'paused' }) });
     } catch (error) {
-      await live.driver.resume(id);
+      await live.driver.cgroupOf(id).thaw();
       throw error;
     }
     publishContainerEvent(services.events, held.record, 'pause');
@@ -43,7 +43,7 @@ export async function pauseContainer(services: Services, reference: string): Pro
 
 async function freeze(live: LiveContainer, id: string): Promise<void> {
   try {
-    await live.driver.pause(id);
+    await live.driver.cgroupOf(id).freeze();
   } catch (cause) {
     throw systemError(`Cannot pause container ${id}: ${messageOf(cause)}`, { cause });
   }
@@ -64,7 +64,7 @@ async function thaw(services: Services, held: Held): Promise<void> {
   const live = services.live.get(id);
   if (live === undefined) throw conflict(`Container ${id} is not running`);
   try {
-    await live.driver.resume(id);
+    await live.driver.cgroupOf(id).thaw();
   } catch (cause) {
     throw systemError(`Cannot unpause container ${id}: ${messageOf(cause)}`, { cause });
   }
@@ -89,6 +89,6 @@ export async function restorePause(services: Services, record: ContainerRecord, 
   const frozen = driver.paused(id);
   if (recorded === frozen) return;
   log.info('pause put right', { container: id, recorded, frozen });
-  if (frozen) await driver.resume(id);
+  if (frozen) await driver.cgroupOf(id).thaw();
   else await services.containers.run(id, (held) => held.note({ state: moveTo(state, { status: 'running' }) }));
 }

@@ -6,10 +6,11 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { ContainerRecord } from '#container/record.ts';
 import { can, isRunning, moveTo } from '#container/state.ts';
-import { conflict, invalidParameter, kindOf, messageOf, systemError } from '#errdefs/errors.ts';
+import { conflict, kindOf, messageOf, systemError } from '#errdefs/errors.ts';
 import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { log } from '#pkg/log/log.ts';
+import { removeLink } from '../network/links.ts';
 import type { Services } from '../services.ts';
 import type { Held } from './containers.ts';
 import { publishContainerEvent, publishVolumeEvent } from './event.ts';
@@ -39,7 +40,10 @@ export interface RemoveInput {
 const SIGKILL = 9;
 
 export async function removeContainer(services: Services, input: RemoveInput): Promise<void> {
-  if (input.link) throw invalidParameter('links are not supported: remove the container without "link"');
+  if (input.link) {
+    await removeLink(services, input.container);
+    return;
+  }
   const { id } = services.containers.resolve(input.container);
   services.live.cancelRestart(id);
   // Killing is not done inside the queue: the exit needs it.

@@ -18,7 +18,8 @@ import { Rollback } from '#pkg/rollback/rollback.ts';
 import { checkJournal } from '#logger/journald/options.ts';
 import { dup } from '#sys/files.ts';
 import { allocateEndpoints, joinEndpoints } from '../network/endpoints.ts';
-import { linkedHosts } from '../network/links.ts';
+import { refreshFiles } from '../network/connect.ts';
+import { checkLinks, linkedHosts, linkersOf, linkVariables } from '../network/links.ts';
 import { isServed } from '../network/name-service.ts';
 import type { OpenedSecrets } from '../secret/use.ts';
 import type { Services } from '../services.ts';
@@ -97,6 +98,7 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
     onUndoFailed: (step, err) => log.error('undo failed', { job: 'container.start', container: id, step, err }),
   });
   checkLogDriver(hostConfig.LogConfig);
+  checkLinks(services, held.record);
   let endpoints = await allocateEndpoints(services, held.record, undo);
   failpoint('start.network-made');
   using ids = mountNamespaceOf(held.record.userns);
@@ -154,6 +156,8 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
   failpoint('start.executed');
   undo.commit();
   adopt(services, held.record, driver, process);
+  // Its address may be another one than before.
+  for (const linker of linkersOf(services, held.record)) refreshFiles(services, linker);
   publishStarted(services, held.record);
 }
 
@@ -214,6 +218,7 @@ function specOf(
     record,
     sources,
     ...(secrets === undefined ? {} : { secrets: secrets.mounts, secretEnv: secrets.env }),
+    linkEnv: linkVariables(services, record),
     files,
     initFile: wantsInit ? isolation.initFile() : undefined,
     sharedShm,

@@ -29,7 +29,7 @@ export async function topContainer(
     throw conflict(`Container ${record.id} is restarting, wait until the container is running`);
   }
   if (live === undefined || !can(record.state, 'kill')) throw conflict(`container ${record.id} is not running`);
-  const pids = live.driver.pids(record.id);
+  const pids = live.driver.cgroupOf(record.id).pids();
   const program = PROGRAMS.find((file) => fs.existsSync(file));
   const answer = program === undefined ? ownPs(pids, args) : await hostPs(program, pids, args);
   publishContainerEvent(services.events, record, 'top');

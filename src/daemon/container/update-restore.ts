@@ -14,7 +14,7 @@ export async function restoreUpdate(
   if (pending === undefined) return;
   let kept = true;
   try {
-    driver?.update(id, pending.limits);
+    driver?.cgroupOf(id).update(pending.limits);
   } catch (err) {
     kept = false;
     log.warn('an update that was cut off is not in force', { container: id, err });

@@ -149,7 +149,7 @@ async function inForce(
   failpoint('update.recorded');
   let goBack: (() => void) | undefined;
   try {
-    goBack = live.driver.update(id, limits);
+    goBack = live.driver.cgroupOf(id).update(limits);
     failpoint('update.applied');
     held.update({ pendingUpdate: undefined });
   } catch (error) {

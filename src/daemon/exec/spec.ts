@@ -9,10 +9,11 @@ import { idMappingsOf, namespacesOf } from '#container/spec/spec.ts';
 import { OCI_VERSION, type Spec } from '#libcontainer/spec.ts';
 import { cgroupPathOf } from '../container/cgroup-path.ts';
 import { filterOf } from '../container/seccomp.ts';
+import { linkVariables } from '../network/links.ts';
 import type { Services } from '../services.ts';
 
 export function execSpecOf(
-  services: Pick<Services, 'host' | 'settings' | 'isolation' | 'seccompDefault'>,
+  services: Pick<Services, 'containers' | 'host' | 'settings' | 'isolation' | 'seccompDefault'>,
   record: ContainerRecord,
   request: ExecCreateRequest,
   consoleSize: readonly [height: number, width: number] | null,
@@ -38,7 +39,7 @@ export function execSpecOf(
       terminal: request.Tty,
       ...(request.Tty && height > 0 && width > 0 ? { consoleSize: { height, width } } : {}),
       cwd: cwd === '' ? '/' : cwd,
-      env: overrideEnv(processEnv({ ...config, Tty: request.Tty }), request.Env ?? []),
+      env: overrideEnv(processEnv({ ...config, Tty: request.Tty }, linkVariables(services, record)), request.Env ?? []),
       args: request.Cmd ?? [],
       rlimits: rlimitsOf(hostConfig, services.settings.containerDefaults.ulimits),
       ...(apparmor === '' || apparmor === 'unconfined' ? {} : { apparmorProfile: apparmor }),

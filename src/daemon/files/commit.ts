@@ -96,7 +96,7 @@ async function freeze(live: LiveContainer, id: string): Promise<void> {
   live.pausing = true;
   try {
     await Promise.allSettled(live.launches);
-    await live.driver.pause(id);
+    await live.driver.cgroupOf(id).freeze();
     failpoint('commit.frozen');
   } catch (error) {
     live.pausing = false;
@@ -108,5 +108,5 @@ async function thaw(services: Services, live: LiveContainer, id: string): Promis
   live.pausing = false;
   // The user may have paused it meanwhile: then it stays so. Another one of this name may live by now.
   if (services.live.get(id) !== live || services.containers.get(id)?.state.status === 'paused') return;
-  await live.driver.resume(id);
+  await live.driver.cgroupOf(id).thaw();
 }

@@ -41,11 +41,12 @@ function readOne(services: Services, record: ContainerRecord): ContainerReading 
   if (live === undefined) return undefined;
   const { name, id, config } = record;
   try {
+    const cgroup = live.driver.cgroupOf(id);
     return {
       labels: { name, id: id.slice(0, SHORT_ID), image: config.Image },
       record,
-      stats: live.driver.stats(id),
-      pressure: live.driver.pressure(id),
+      stats: cgroup.stats(),
+      pressure: cgroup.pressure(),
       health: services.health.healthOf(record)?.status ?? 'none',
       interfaces: networkNameOf(record) === 'host' ? {} : interfacesOf(live.process),
     };

@@ -6,14 +6,13 @@ import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import { isRunning } from '#container/state.ts';
 import { judgesNames } from '#libcontainer/firewall/egress-policy.ts';
 import { DnsServer } from '#networkdriver/dns/dns.ts';
-import type { NamedEndpoint, NamedNetwork, View } from '#networkdriver/dns/tables.ts';
-import { log } from '#pkg/log/log.ts';
+import type { NamedNetwork, View } from '#networkdriver/dns/tables.ts';
 import { close, open } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
 import { nameserversOf } from '../container/generated-files.ts';
 import type { Names, Services } from '../services.ts';
 import { dnsNamesOf } from './dns-names.ts';
-import { linkedHosts } from './links.ts';
+import { linkedNames } from './links.ts';
 import { policiesOf } from './egress.ts';
 import { isPredefined } from './names.ts';
 
@@ -90,6 +89,11 @@ export class NameService implements Names {
     queueMicrotask(() => {
       this.#planned = false;
       this.#dns.setNetworks(networksOf(services));
+      // Whom a link leads to may have come or gone.
+      for (const record of services.containers.all()) {
+        const linked = Object.values(record.networks).some(({ links }) => links.length > 0);
+        if (linked && isRunning(record.state)) this.#dns.setView(record.id, viewOf(services, record));
+      }
     });
   }
 
@@ -110,19 +114,10 @@ function viewOf(services: Wanted, record: ContainerRecord): View {
     own.length > 0 && own.every(({ networkId }) => services.networks.get(networkId)?.record.internal === true);
   return {
     networks: own.map(({ networkId }) => networkId),
-    links: linksOf(services, record),
+    links: linkedNames(services, record),
     upstream: inside ? [] : nameserversOf(record, services.settings),
     ...(egress === undefined ? {} : { egress }),
   };
-}
-
-function linksOf(services: Wanted, record: ContainerRecord): NamedEndpoint[] {
-  try {
-    return linkedHosts(services, record).map(({ ip, names }) => ({ ip, names }));
-  } catch (err) {
-    log.debug('a link leads nowhere now', { container: record.id, err });
-    return [];
-  }
 }
 
 /** Also the default bridge: the host sees its names, its containers do not. */

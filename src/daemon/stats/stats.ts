@@ -5,6 +5,7 @@ import type { HostConfig } from '#api/types/host-config.ts';
 import type { ContainerRecord } from '#container/record.ts';
 import { isRunning } from '#container/state.ts';
 import { kindOf } from '#errdefs/errors.ts';
+import type { CgroupStats } from '#libcontainer/cgroups/stats.ts';
 import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
 import { networkNameOf } from '../container/event.ts';
 import type { Services } from '../services.ts';
@@ -37,9 +38,9 @@ function sampleOf(services: Wanted, hostCpu: HostCpu, id: string): Sample | unde
   const atMs = performance.now();
   const read = rfc3339(nowNs());
   const host = hostCpu.read();
-  let cgroup: ReturnType<typeof live.driver.stats>;
+  let cgroup: CgroupStats;
   try {
-    cgroup = live.driver.stats(id);
+    cgroup = live.driver.cgroupOf(id).stats();
   } catch (error) {
     // It has ended between two lines.
     if (kindOf(error) === 'not-found') return undefined;

@@ -18,7 +18,7 @@ export function watchOom(services: Services, record: ContainerRecord, live: Live
   if (record.hostConfig.Memory === 0 || record.hostConfig.OomKillDisable === true) return undefined;
   try {
     let looking = false;
-    return live.driver.watchOom(record.id, () => {
+    return live.driver.cgroupOf(record.id).watchOom(() => {
       if (looking) return;
       looking = true;
       services.tasks.spawn(
@@ -26,7 +26,7 @@ export function watchOom(services: Services, record: ContainerRecord, live: Live
         async (signal) => {
           for (const ms of [0, ...COUNTED_AFTER_MS]) {
             if (ms > 0 && !(await services.tasks.sleep(ms, signal))) break;
-            if (live.driver.oomKills(record.id) > live.oomKills) break;
+            if (live.driver.cgroupOf(record.id).oomKills() > live.oomKills) break;
           }
           looking = false;
           await noteOom(services, record.id, live);
@@ -55,7 +55,7 @@ async function noteOom(services: Services, id: string, live: LiveContainer): Pro
 
 /** Event and facts of kills that have not been told yet; false when there are none. Its group must still be there. */
 export function tellOom(services: Services, record: ContainerRecord, live: LiveContainer): boolean {
-  const kills = live.driver.oomKills(record.id);
+  const kills = live.driver.cgroupOf(record.id).oomKills();
   if (kills <= live.oomKills) return false;
   live.oomKills = kills;
   publishContainerEvent(services.events, record, 'oom');
@@ -66,7 +66,7 @@ export function tellOom(services: Services, record: ContainerRecord, live: LiveC
 }
 
 function factsOf(services: Services, record: ContainerRecord, live: LiveContainer, kills: number): OomFacts {
-  const { memory } = live.driver.stats(record.id);
+  const { memory } = live.driver.cgroupOf(record.id).stats();
   const killed = services.oomKillOf(record.id);
   const used = memory.maxUsageBytes ?? memory.usageBytes;
   return {

@@ -6,10 +6,9 @@
 import { conflict, notFound } from '#errdefs/errors.ts';
 import { type CgroupLayout, containerPath } from '#libcontainer/cgroups/layout.ts';
 import type { Cgroup } from '#libcontainer/cgroups/cgroup.ts';
-import type { CgroupPressure, CgroupStats } from '#libcontainer/cgroups/stats.ts';
 import { createCgroup, hasWritableCgroups, openCgroup } from '#libcontainer/cgroups/cgroups.ts';
 import { type PreparedExec, prepareExec } from '#libcontainer/exec.ts';
-import type { Hooks, Resources, State } from '#libcontainer/spec.ts';
+import type { Hooks, State } from '#libcontainer/spec.ts';
 import { type PreparedStart, prepareStart, START_DEADLINE_MS } from '#libcontainer/start.ts';
 import { log } from '#pkg/log/log.ts';
 import { ownedFd } from '#sys/files.ts';
@@ -309,43 +308,10 @@ export class NativeDriver implements ExecDriver {
     this.#processes.delete(id);
   }
 
-  async pause(id: string): Promise<void> {
-    await this.cgroupOf(id).freeze();
-  }
-
-  async resume(id: string): Promise<void> {
-    await this.cgroupOf(id).thaw();
-  }
-
   paused(id: string): boolean {
     return this.#processes.get(id)?.cgroup?.frozen() === true;
   }
 
-  update(id: string, resources: Resources): () => void {
-    return this.cgroupOf(id).update(resources);
-  }
-
-  pids(id: string): number[] {
-    return this.cgroupOf(id).pids();
-  }
-
-  oomKills(id: string): number {
-    return this.cgroupOf(id).oomKills();
-  }
-
-  watchOom(id: string, onOom: () => void): Disposable {
-    return this.cgroupOf(id).watchOom(onOom);
-  }
-
-  stats(id: string): CgroupStats {
-    return this.cgroupOf(id).stats();
-  }
-
-  pressure(id: string): CgroupPressure {
-    return this.cgroupOf(id).pressure();
-  }
-
-  /** Errors: not-found when no such container runs. */
   cgroupOf(id: string): Cgroup {
     const cgroup = this.#processes.get(id)?.cgroup;
     if (cgroup === undefined) throw notFound(`container ${id} is not running`);

@@ -4,11 +4,9 @@
  * of ours enters its namespace. Each socket keeps the namespace alive until it is closed.
  */
 import { systemError } from '#errdefs/errors.ts';
+import { lendingProgram, lentSockets } from '#libcontainer/namespaces/inside.ts';
 import { ownedFd } from '#sys/files.ts';
-import { CLONE, NR, SOCKET } from '#sys/numbers.ts';
-import { descriptorMessage } from '#sys/descriptor-message.ts';
-import { Program } from '#sys/program.ts';
-import { recvmsg, socketpair } from '#sys/sockets.ts';
+import { socketpair } from '#sys/sockets.ts';
 import type { MonitorClient } from './monitor/client.ts';
 
 export interface LentSocketsRequest {
@@ -27,28 +25,15 @@ export async function lendSockets(client: MonitorClient, request: LentSocketsReq
   const [ours, theirs] = socketpair();
   using receiving = ownedFd(ours);
   using sending = ownedFd(theirs);
-  using program = lendingProgram(request, sending.fd);
+  const kind = { family: request.family, type: request.type, protocol: 0 };
+  using program = lendingProgram(
+    request.pidfd,
+    sending.fd,
+    Array.from({ length: request.count }, () => kind),
+  );
   const started = await client.start({ id: request.id, program, cloneFlags: 0, held: {}, second: false });
   const { failed } = await started.outcome;
   client.forget(request.id);
   if (failed !== undefined) throw systemError(`Cannot make a socket in the container: ${failed.step}: ${failed.code}`);
-  const received = recvmsg(receiving.fd, 1, SOCKET.MSG_DONTWAIT);
-  if (received === undefined || received.descriptors.length !== request.count) {
-    for (const fd of received?.descriptors ?? []) ownedFd(fd)[Symbol.dispose]();
-    throw systemError('Cannot make a socket in the container: it was not handed over');
-  }
-  return [...received.descriptors];
-}
-
-function lendingProgram(request: LentSocketsRequest, through: number): Program {
-  const program = new Program();
-  const pidfd = program.fd(request.pidfd);
-  const socket = program.fd(through);
-  program.do('join network namespace', NR.setns, pidfd, CLONE.NEWNET);
-  const kept = Array.from({ length: request.count }, () =>
-    program.keep(program.do('socket', NR.socket, request.family, request.type | SOCKET.CLOEXEC, 0)),
-  );
-  program.do('hand over', NR.sendmsg, socket, descriptorMessage(program, kept), SOCKET.MSG_NOSIGNAL);
-  program.do('leave', NR.exit_group, 0);
-  return program;
+  return lentSockets(receiving.fd, request.count);
 }

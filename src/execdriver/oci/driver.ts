@@ -9,11 +9,9 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cancelled, conflict, deadlineExceeded, messageOf, notFound, systemError } from '#errdefs/errors.ts';
 import type { Cgroup } from '#libcontainer/cgroups/cgroup.ts';
-import type { CgroupPressure, CgroupStats } from '#libcontainer/cgroups/stats.ts';
 import { openCgroup } from '#libcontainer/cgroups/cgroups.ts';
 import { type CgroupLayout, containerPath, prepareLayout } from '#libcontainer/cgroups/layout.ts';
 import { resizeTerminal } from '#libcontainer/terminal.ts';
-import type { Resources } from '#libcontainer/spec.ts';
 import { START_DEADLINE_MS } from '#libcontainer/start.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
 import { log } from '#pkg/log/log.ts';
@@ -360,43 +358,10 @@ export class OciDriver implements ExecDriver {
     this.#processes.delete(id);
   }
 
-  async pause(id: string): Promise<void> {
-    await this.cgroupOf(id).freeze();
-  }
-
-  async resume(id: string): Promise<void> {
-    await this.cgroupOf(id).thaw();
-  }
-
   paused(id: string): boolean {
     return this.#processes.get(id)?.cgroup?.frozen() === true;
   }
 
-  update(id: string, resources: Resources): () => void {
-    return this.cgroupOf(id).update(resources);
-  }
-
-  pids(id: string): number[] {
-    return this.cgroupOf(id).pids();
-  }
-
-  oomKills(id: string): number {
-    return this.cgroupOf(id).oomKills();
-  }
-
-  watchOom(id: string, onOom: () => void): Disposable {
-    return this.cgroupOf(id).watchOom(onOom);
-  }
-
-  stats(id: string): CgroupStats {
-    return this.cgroupOf(id).stats();
-  }
-
-  pressure(id: string): CgroupPressure {
-    return this.cgroupOf(id).pressure();
-  }
-
-  /** Errors: not-found when no such container runs. */
   cgroupOf(id: string): Cgroup {
     const cgroup = this.#processes.get(id)?.cgroup;
     if (cgroup === undefined) throw notFound(`container ${id} is not running`);

@@ -31,9 +31,13 @@ export class CgroupV1 implements Cgroup {
   readonly path: string;
   readonly #host: CgroupV1Host;
 
-  constructor(host: CgroupV1Host, path: string) {
+  /** Whether it has a group in the hierarchy without a controller too; looked up when it is not known. */
+  #named: boolean | undefined;
+
+  constructor(host: CgroupV1Host, path: string, named?: boolean) {
     this.#host = host;
     this.path = path;
+    this.#named = named;
   }
 
   /**
@@ -47,10 +51,9 @@ export class CgroupV1 implements Cgroup {
 
   directories(): readonly CgroupDirectory[] {
     const { hierarchies, named } = this.#host;
+    this.#named ??= named !== undefined && exists(named + this.path);
     const all: readonly V1Hierarchy[] =
-      named !== undefined && exists(named + this.path)
-        ? [...hierarchies, { mountPoint: named, controllers: [] }]
-        : hierarchies;
+      named !== undefined && this.#named ? [...hierarchies, { mountPoint: named, controllers: [] }] : hierarchies;
     return all.map(({ mountPoint, controllers }) => ({
       mountPoint,
       directory: mountPoint + this.path,
@@ -182,7 +185,7 @@ export class CgroupV1 implements Cgroup {
 /** Makes the group with its limits in every hierarchy; a failure leaves nothing of it. */
 export function createCgroupV1(host: CgroupV1Host, path: string, resources: Resources, named = false): CgroupV1 {
   const made: string[] = [];
-  const group = new CgroupV1(host, path);
+  const group = new CgroupV1(host, path, named);
   try {
     for (const { mountPoint, controllers } of host.hierarchies) {
       const cpuset = controllers.includes('cpuset');

@@ -23,6 +23,7 @@ import {
   AF,
   IFLA,
   IFLA_QUEUES,
+  IFLA_BRPORT_MODE,
   IFLA_INFO,
   VETH_INFO_PEER,
   IFLA_INET6_ADDR_GEN_MODE,
@@ -200,6 +201,24 @@ export const setMaster = (index: number, master: number): Request => ({
   flags: 0,
   header: linkHeader(index),
   attributes: [u32Attribute(IFLA.MASTER, master)],
+});
+
+/**
+ * A port of a bridge may be sent back what came from it: a container that reaches itself by a port of the host, where
+ * packets of bridges pass the rules (br_netfilter).
+ */
+export const setHairpin = (name: string): Request => ({
+  name: `set hairpin mode of link "${name}"`,
+  type: RTM.NEWLINK,
+  flags: 0,
+  header: linkHeader(0),
+  attributes: [
+    textAttribute(IFLA.IFNAME, name),
+    nested(IFLA.LINKINFO, [
+      textAttribute(IFLA_INFO.SLAVE_KIND, 'bridge'),
+      nested(IFLA_INFO.SLAVE_DATA, [u8Attribute(IFLA_BRPORT_MODE, 1)]),
+    ]),
+  ],
 });
 
 /**

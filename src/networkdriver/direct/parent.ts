@@ -54,9 +54,12 @@ export function ensureParent(host: NetlinkSocket, wish: ParentWish): Link {
 function makeVlan(host: NetlinkSocket, wish: ParentWish): Link {
   const { parent = '' } = wish;
   const vlan = vlanOf(parent);
-  const base = vlan === undefined ? undefined : findLink(host, vlan.base);
-  if (vlan === undefined || base === undefined) {
-    throw invalidParameter(`the requested parent interface ${vlan?.base ?? parent} was not found on the Docker host`);
+  if (vlan === undefined) {
+    throw invalidParameter(`invalid subinterface vlan name ${parent}, example formatting is eth0.10`);
+  }
+  const base = findLink(host, vlan.base);
+  if (base === undefined) {
+    throw invalidParameter(`the requested parent interface ${vlan.base} was not found on the Docker host`);
   }
   checkKernelHas(host, 'vlan');
   return make(host, parent, { as: { kind: 'vlan', id: vlan.id }, parent: base.index, wish });

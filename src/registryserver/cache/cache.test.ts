@@ -21,6 +21,7 @@ class FakeUpstream implements Upstream {
   breaks = 0;
   lie: ((bytes: Buffer) => Buffer) | undefined;
   gate: Promise<void> = Promise.resolve();
+  referring: Buffer | undefined;
 
   add(bytes: Buffer): string {
     const digest = digestOf(bytes);
@@ -74,6 +75,11 @@ class FakeUpstream implements Upstream {
   async tags(): Promise<string[]> {
     this.#ask('tags');
     return [...this.tagged.keys()];
+  }
+
+  async referrers(): Promise<Buffer | undefined> {
+    this.#ask('referrers');
+    return this.referring;
   }
 
   #ask(what: string): void {
@@ -244,6 +250,24 @@ test('an upstream that lies never gives a client a whole wrong blob, and nothing
   const other = upstream.addImage('v2', Buffer.from('other'));
   upstream.lie = () => upstream.blobs.get(digest) ?? Buffer.alloc(0);
   expect(await r.failure('GET', `/v2/app/manifests/${other}`)).toBe('503 UNAVAILABLE');
+});
+
+test('what refers to a manifest is asked of the upstream; what it sends is looked at', async () => {
+  const { r, upstream } = cached();
+  const digest = upstream.addImage('v1', Buffer.from('layer'));
+  const list = async (query = ''): Promise<unknown> =>
+    Reflect.get(Object(await (await r.ask('GET', `/v2/app/referrers/${digest}${query}`)).json()), 'manifests');
+  expect(await list()).toEqual([]);
+  const entry = { mediaType: MEDIA.ociManifest, digest, size: 1, artifactType: 'a/b' };
+  upstream.referring = Buffer.from(JSON.stringify({ manifests: [entry, null, { digest: '../x' }, 'x'] }));
+  expect(await list()).toEqual([entry]);
+  expect(await list('?artifactType=other')).toEqual([]);
+  for (const nonsense of ['', '[]', '{"manifests":{}}']) {
+    upstream.referring = Buffer.from(nonsense);
+    expect(await list()).toEqual([]);
+  }
+  upstream.failing = 'unreachable';
+  expect(await list()).toEqual([]);
 });
 
 test('a blob beyond the limit is refused', async () => {

@@ -8,7 +8,7 @@ import { messageOf } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
 import type { Repository } from '../catalogue.ts';
 import { RegistryError } from '../errors.ts';
-import { readManifest } from '../manifest.ts';
+import { isObject, readManifest } from '../manifest.ts';
 import { blobUnknown, isDigest, isTag } from '../names.ts';
 import type { ReadThrough, Registry } from '../registry.ts';
 import { blobHeaders, getBlob } from '../serve-blobs.ts';
@@ -131,6 +131,25 @@ export class Cache implements ReadThrough, Disposable {
       const missing = () =>
         new RegistryError('NAME_UNKNOWN', 'repository name not known to registry', { detail: { name } });
       throw toRegistryError(error, missing);
+    }
+  }
+
+  async referrers(name: string, digest: string): Promise<readonly unknown[] | undefined> {
+    const { upstream, path } = this.#needed(name);
+    if (this.#rests(upstream)) return undefined;
+    try {
+      const bytes = await upstream.referrers({ path, signal: this.#limited(PATIENCE_WITH_COPY_MS) }, digest);
+      if (bytes === undefined) return undefined;
+      const index: unknown = JSON.parse(bytes.toString('utf8'));
+      const manifests = isObject(index) ? index['manifests'] : undefined;
+      return Array.isArray(manifests) ? manifests : undefined;
+    } catch (error) {
+      log.debug('the upstream does not tell what refers to a manifest', {
+        repository: name,
+        digest,
+        err: messageOf(error),
+      });
+      return undefined;
     }
   }
 

@@ -89,7 +89,8 @@ test('macvlan without a parent leads nowhere, and its own link goes with it', as
 
 test('macvlan modes, and what cannot be', async () => {
   for (const [args, words] of [
-    [['-o', 'parent=nosuch0'], 'the requested parent interface nosuch0 was not found on the Docker host'],
+    [['-o', 'parent=nosuch0'], 'invalid subinterface vlan name nosuch0, example formatting is eth0.10'],
+    [['-o', 'parent=nosuch0.7'], 'the requested parent interface nosuch0 was not found on the Docker host'],
     [['-o', 'parent=lo'], 'loopback interface is not a valid macvlan parent link'],
     [['-o', 'macvlan_mode=nosuch'], "requested macvlan mode 'nosuch' is not valid"],
     [['-o', 'macvlan_mod=vepa'], 'unknown macvlan option "macvlan_mod"'],

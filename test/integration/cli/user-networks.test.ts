@@ -84,6 +84,8 @@ test('published ports: by address, by range, ephemeral, taken; gone with the con
   expect(shown).toMatch(/^0\.0\.0\.0:\d+->80\/tcp$/);
   const all = Number(/:(\d+)->/.exec(shown)?.[1]);
   expect(await eventually('an answer', () => answerOf(all, bridge))).toBe('hello\n');
+  // From inside the container itself, too.
+  expect(await must('exec', 'all', 'nc', '-w', '5', bridge, String(all))).toBe('hello');
   const taken = await docker('run', '--rm', '-p', `${all}:80`, IMG, 'true');
   expect(taken.code).toBe(125);
   expect(taken.stderr).toContain(`Bind for 0.0.0.0:${all} failed: port is already allocated`);

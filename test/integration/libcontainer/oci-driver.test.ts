@@ -105,9 +105,9 @@ for (const wanted of runtimes)
       close(executed.stdio.stderr ?? -1);
       expect(await executed.exited).toMatchObject({ exitCode: 4 });
       await driver.release(executed.id);
-      expect(driver.pids(container.id)).toContain(container.pid);
-      await driver.pause(container.id);
-      await driver.resume(container.id);
+      expect(driver.cgroupOf(container.id).pids()).toContain(container.pid);
+      await driver.cgroupOf(container.id).freeze();
+      await driver.cgroupOf(container.id).thaw();
       await driver.close();
       driver = open();
       const [restored] = await driver.restore();

@@ -169,9 +169,9 @@ test('exec runs inside, has an exit code of its own and ends with the container'
   expect(await over(first)).toBe(9);
   expect(await failureOf(exec('e2', ['nothing']))).toMatchObject({ exitCode: 127 });
   const left = await exec('e3', ['sleep', '60']);
-  expect(driver.pids(c.id).length).toBe(2);
-  await driver.pause(c.id);
-  await driver.resume(c.id);
+  expect(driver.cgroupOf(c.id).pids().length).toBe(2);
+  await driver.cgroupOf(c.id).freeze();
+  await driver.cgroupOf(c.id).thaw();
   await c.signal(9);
   expect(await over(c)).toBe(137);
   expect(await over(left)).toBe(137);

@@ -4,6 +4,8 @@ import {
   artifactFile,
   artifactInspect,
   artifactList,
+  artifactPull,
+  artifactPush,
   artifactRemove,
   artifactUpload,
 } from '#api/jobs/artifact.ts';
@@ -12,7 +14,7 @@ import { invalidParameter } from '#errdefs/errors.ts';
 import { flag, list, struct, text, textMap } from '../decode/fields.ts';
 import { readJsonRequired } from '../json-body.ts';
 import { type Route, type RouteContext, route } from '../route.ts';
-import { streamJob } from './streaming.ts';
+import { progressError, streamJob } from './streaming.ts';
 
 const FILES_MAX = 1000;
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
@@ -44,6 +46,13 @@ async function file(ctx: RouteContext): Promise<void> {
   await streamJob(output, () => ctx.run(artifactFile, input));
 }
 
+/** With docker's progress, and X-Registry-Auth as for images. */
+async function transfer(ctx: RouteContext, job: typeof artifactPull, artifact: string): Promise<void> {
+  const progress = ctx.exchange.stream(200, 'application/json');
+  const auth = ctx.exchange.head.headers.get('x-registry-auth') ?? '';
+  await streamJob(progress, () => ctx.run(job, { artifact, auth, progress }), progressError);
+}
+
 export const artifactRoutes: readonly Route[] = [
   route('GET', '/berth/artifacts', 24, 'list artifacts', async (ctx) => {
     ctx.sendJson(200, await ctx.run(artifactList, {}));
@@ -52,6 +61,12 @@ export const artifactRoutes: readonly Route[] = [
     ctx.sendJson(201, await ctx.run(artifactUpload, { file: ctx.exchange.body }));
   }),
   route('POST', '/berth/artifacts/create', 24, 'make an artifact of uploaded files', create),
+  route('POST', '/berth/artifacts/pull', 24, 'pull an artifact', (ctx) =>
+    transfer(ctx, artifactPull, ctx.query.text('name')),
+  ),
+  route('POST', '/berth/artifacts/{name...}/push', 24, 'push an artifact', (ctx) =>
+    transfer(ctx, artifactPush, ctx.param('name')),
+  ),
   route('GET', '/berth/artifacts/{name...}/json', 24, 'inspect an artifact', async (ctx) => {
     ctx.sendJson(200, await ctx.run(artifactInspect, { artifact: ctx.param('name') }));
   }),

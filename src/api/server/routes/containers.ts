@@ -239,5 +239,5 @@ export const containerRoutes: readonly Route[] = [
   route('GET', '/berth/containers/{id}/why', 24, 'tell what ended a container', async (ctx) =>
     ctx.sendJson(200, await ctx.run(containerWhy, { container: ctx.param('id') })),
   ),
-  route('DELETE', '/containers/{id}', 24, 'remove a container', remove),
+  route('DELETE', '/containers/{id...}', 24, 'remove a container', remove),
 ];

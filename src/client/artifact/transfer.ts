@@ -1,0 +1,32 @@
+/** `artifact pull` and `artifact push`. */
+import type { ApiClient } from '#api/client/api-client.ts';
+import { inspectArtifact, pullArtifact, pushArtifact } from '#api/client/artifacts.ts';
+import type { ProgressMessage } from '#api/types/image.ts';
+import { type CommandContext, defineCommand } from '../command.ts';
+import { flag } from '../flags/flag-spec.ts';
+import { showProgress } from '../image/show-progress.ts';
+
+type Transfer = (client: ApiClient, name: string) => AsyncIterable<ProgressMessage>;
+
+async function run(context: CommandContext, transfer: Transfer, name: string, quiet: boolean): Promise<void> {
+  const client = context.client();
+  const write = (part: string): void => {
+    if (!quiet) context.io.out(part);
+  };
+  await showProgress(transfer(client, name), { write, terminal: context.io.stdoutIsTerminal });
+  if (quiet) context.io.out(`${(await inspectArtifact(client, name)).Digest}\n`);
+}
+
+export const pull = defineCommand({
+  operands: 'ARTIFACT',
+  count: [1, 1],
+  flags: { quiet: flag('Suppress output but the digest', { shorthand: 'q' }) },
+  run: (context, { values, positionals: [name = ''] }) => run(context, pullArtifact, name, values.quiet),
+});
+
+export const push = defineCommand({
+  operands: 'ARTIFACT',
+  count: [1, 1],
+  flags: { quiet: flag('Suppress output but the digest', { shorthand: 'q' }) },
+  run: (context, { values, positionals: [name = ''] }) => run(context, pushArtifact, name, values.quiet),
+});
