@@ -7,11 +7,12 @@ import { randomBytes } from 'node:crypto';
 import { conflict, invalidParameter, messageOf, systemError } from '#errdefs/errors.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
 import { createLink } from '#libcontainer/netlink/links.ts';
-import { deleteLink, getLink } from '#libcontainer/netlink/rtnetlink.ts';
+import { deleteLink, getLink, setLinkUp, withoutLinkLocal } from '#libcontainer/netlink/rtnetlink.ts';
 import { decodeLink, type Link } from '#libcontainer/netlink/rtnetlink-decode.ts';
 import { isNetlinkErrno, NetlinkSocket } from '#libcontainer/netlink/socket.ts';
 import { log } from '#pkg/log/log.ts';
 import type { Addresses } from '../addresses.ts';
+import { hasIpv6 } from '../bridge-link.ts';
 import {
   BOTH,
   type Endpoint,
@@ -47,6 +48,8 @@ export interface DirectParent {
 }
 
 const INSIDE = 'eth0';
+const ADDRESS_TRIES_MAX = 150;
+const ADDRESS_PAUSE_MS = 20;
 const FIRST: JoinOptions = { interface: INSIDE, defaultRoute: BOTH };
 
 export class DirectDriver implements NetworkDriver {
@@ -122,6 +125,7 @@ export class DirectDriver implements NetworkDriver {
         }),
       );
       const { index } = linkInside(inside, name);
+      await bringUp(inside, index, endpoint.address6 === undefined);
       inside.run(...insideRequests(index, endpoint, options.defaultRoute));
     } catch (cause) {
       throw systemError(`Cannot connect container to ${this.name} network: ${messageOf(cause)}`, { cause });
@@ -175,6 +179,23 @@ export class DirectDriver implements NetworkDriver {
 
   async close(): Promise<void> {
     this.#netlink[Symbol.dispose]();
+  }
+}
+
+/**
+ * Two links of one parent cannot have one address, and the kernel takes the last container's link down a moment after its
+ * end: one that starts again at once waits for it. Nothing tells of links in other namespaces.
+ */
+async function bringUp(inside: NetlinkSocket, index: number, withoutIpv6: boolean): Promise<void> {
+  if (withoutIpv6 && hasIpv6()) inside.run(withoutLinkLocal(index));
+  for (let tries = 1; ; tries++) {
+    try {
+      inside.run(setLinkUp(index));
+      return;
+    } catch (error) {
+      if (!isNetlinkErrno(error, 'EADDRINUSE') || tries === ADDRESS_TRIES_MAX) throw error;
+    }
+    await Bun.sleep(ADDRESS_PAUSE_MS);
   }
 }
 

@@ -7,7 +7,7 @@ import { invalidParameter, messageOf, notImplemented, systemError } from '#errde
 import { createLink, finishLink, type LinkKind, probeKind } from '#libcontainer/netlink/links.ts';
 import { deleteLink, setLinkUp } from '#libcontainer/netlink/rtnetlink.ts';
 import type { Link } from '#libcontainer/netlink/rtnetlink-decode.ts';
-import { isNetlinkErrno, type NetlinkSocket } from '#libcontainer/netlink/socket.ts';
+import { isNetlinkErrno, NetlinkError, type NetlinkSocket } from '#libcontainer/netlink/socket.ts';
 import { log } from '#pkg/log/log.ts';
 import { findLink } from '../bridge-link.ts';
 import { type DirectKind, vlanOf } from './options.ts';
@@ -26,6 +26,8 @@ export function checkKernelHas(host: NetlinkSocket, kind: DirectKind | 'vlan'): 
       const option = kind === 'vlan' ? 'VLAN_8021Q' : kind.toUpperCase();
       throw notImplemented(`this kernel has no ${kind} links (CONFIG_${option})`, { cause: error });
     }
+    // What it refuses for another reason it has.
+    if (!(error instanceof NetlinkError)) throw error;
   }
 }
 
