@@ -437,7 +437,11 @@ export class PumpLoop {
   #flush(output: Output, target: Target): void {
     const sent = target.flush();
     if (sent === 'gone') return this.#endTarget(output, target, 'gone');
-    if (sent === 'blocked') return;
+    if (sent === 'blocked') {
+      // It took something; from now on it takes nothing.
+      if (target.stalledSince === 0) target.stalledSince = performance.now();
+      return;
+    }
     target.waiting = false;
     target.stalledSince = 0;
     this.#waiting.delete(target.fd);

@@ -6,7 +6,8 @@ import type { Connection } from '#api/jobs/streams.ts';
 import type { LogFileTarget } from '#logger/log-file.ts';
 import { Demultiplexer } from '#pkg/stdcopy/stdcopy.ts';
 import { close, fcntl, ioctl, open, pipe2 } from '#sys/files.ts';
-import { F, IOCTL, O } from '#sys/numbers.ts';
+import { transfer } from '#sys/call.ts';
+import { F, IOCTL, NR, O } from '#sys/numbers.ts';
 import { socketpair } from '#sys/sockets.ts';
 import { type ProcessOutput, Pump } from './pump.ts';
 
@@ -338,6 +339,40 @@ describe('Pump', () => {
       viewer.connection.end();
       await viewer.received();
     }
+    await impatient.close();
+  });
+
+  test('a client that takes a little and then nothing is let go as well', async () => {
+    const impatient = await Pump.start({ execRoot: mkdtempSync(join(root, 'stall-')), stallMs: 40 });
+    const output = impatient.open('s', { tty: false, log: target() });
+    const [ours, theirs] = socketpair();
+    const { connection } = client();
+    const attachment = await output.attach({
+      connection: { ...connection, descriptor: async () => theirs },
+      stdout: true,
+      stderr: true,
+    });
+    const pipe = pipe2();
+    const writer = Bun.spawn(['sh', '-c', `yes ${'x'.repeat(99)} | head -n 19000`], {
+      stdout: pipe.write,
+      stdin: 'ignore',
+    });
+    close(pipe.write);
+    output.start({ stdout: pipe.read });
+    close(pipe.read);
+    // Enough that the kernel calls the socket writable again, not enough for all that is kept.
+    const buffer = Buffer.alloc(150_000);
+    for (let got = 0; got < buffer.length; ) {
+      const length = transfer(NR.read, ours, buffer.subarray(got));
+      if (length > 0) got += length;
+      else await Bun.sleep(1);
+    }
+    expect(await attachment.done).toBe('stalled');
+    await output.drained;
+    expect(await writer.exited).toBe(0);
+    connection.end();
+    close(ours);
+    close(theirs);
     await impatient.close();
   });
 
