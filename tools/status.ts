@@ -51,6 +51,7 @@ export const proofs: Readonly<Record<string, Proof>> = {
   'POST /build': BUILD,
   'POST /build/cancel': ['builder/classic.test.ts', 'a client that goes'],
   'POST /session': ['builder/session.test.ts', 'files, arguments, stages and names'],
+  'POST /grpc': ['builder/control.test.ts', 'a build: image, names, progress'],
   'POST /build/prune': BUILD_CACHE,
   'GET /berth/build/cache': BUILD_CACHE,
   'GET /containers/{id}/stats': ['stats/stats.test.ts', 'stats: every field of API'],

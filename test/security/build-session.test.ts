@@ -5,12 +5,11 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { randomUUID } from 'node:crypto';
 import * as fs from 'node:fs';
-import * as net from 'node:net';
 import * as path from 'node:path';
 import { goMode, packetTypes, receiveFiles } from '../../src/builder/buildkit/session-methods.ts';
-import { serve, streaming } from '../../src/pkg/grpc/server.ts';
-import { Http2Connection } from '../../src/pkg/http2/connection.ts';
+import { streaming } from '../../src/pkg/grpc/server.ts';
 import type { MessageOf } from '../../src/pkg/protobuf/protobuf.ts';
+import { openSession } from '../support/buildkit-client.ts';
 import { eventually } from '../support/command.ts';
 import { TestDaemon } from '../support/daemon.ts';
 
@@ -41,14 +40,6 @@ const content = (id: number, text: string): Packet => ({ type: packetTypes.data,
 async function buildFrom(packets: readonly Packet[]): Promise<string> {
   const dockerfile = `FROM berth.test/busybox:1\nCOPY . /all/\n`;
   const id = randomUUID();
-  const socket = net.connect(d.socket);
-  const head = ['POST /session HTTP/1.1', 'Host: x', 'Connection: Upgrade', 'Upgrade: h2c']
-    .concat([`X-Docker-Expose-Session-Uuid: ${id}`, `X-Docker-Expose-Session-Grpc-Method: ${receiveFiles.path}`])
-    .join('\r\n');
-  socket.write(`${head}\r\n\r\n`);
-  const answer = await new Promise<string>((resolve) => socket.once('data', (bytes) => resolve(String(bytes))));
-  expect(answer.split('\r\n')[0]).toBe('HTTP/1.1 101 Switching Protocols');
-  const rest = answer.slice(answer.indexOf('\r\n\r\n') + 4);
   const handler = streaming(receiveFiles, async ({ metadata, send, requests }) => {
     if (metadata.get('dir-name') === 'dockerfile') {
       const wanted = metadata.get('include-patterns') === 'Dockerfile';
@@ -64,25 +55,10 @@ async function buildFrom(packets: readonly Packet[]): Promise<string> {
     for (const packet of own) await send(packet);
     for await (const { type } of requests()) if (type === packetTypes.end) return send({ type: packetTypes.end });
   });
-  const connection = new Http2Connection(
-    {
-      input: (async function* () {
-        if (rest !== '') yield Buffer.from(rest, 'latin1');
-        for await (const chunk of socket) yield chunk as Uint8Array; // without an encoding a socket gives bytes
-      })(),
-      write: (bytes) => new Promise((resolve) => socket.write(bytes, () => resolve())),
-      end: () => socket.end(),
-    },
-    serve([handler]),
-  );
-  socket.on('error', () => undefined);
-  const running = connection.run();
+  await using _session = await openSession(d.socket, id, [handler]);
   const target = `http://x/build?version=2&session=${id}&buildid=${id}&remote=client-session`;
   const answered = await fetch(target, { unix: d.socket, method: 'POST' });
-  const text = await answered.text();
-  connection.close();
-  await running;
-  return text;
+  return await answered.text();
 }
 
 const directory = (name: string) => stat(name, { mode: goMode.directory + 0o755 });

@@ -26,3 +26,6 @@ export interface SessionBuildInput
   readonly outputs: readonly SessionBuildOutput[];
 }
 export const sessionBuild = defineJob<SessionBuildInput, void>('image.session-build');
+
+/** `POST /grpc`: the connection becomes HTTP/2 with BuildKit's control API on it. */
+export const buildControl = defineJob<{ readonly connection: Connection }, void>('build.control', { longLived: true });

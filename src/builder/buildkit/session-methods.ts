@@ -38,7 +38,7 @@ export const goMode = {
 
 const data = { data: bytes(1) };
 
-const method = <Q extends Table, A extends Table>(path: string, request: Q, answer: A): Method<Q, A> => ({
+export const method = <Q extends Table, A extends Table>(path: string, request: Q, answer: A): Method<Q, A> => ({
   path,
   request,
   answer,

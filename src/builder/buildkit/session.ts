@@ -3,7 +3,8 @@
  * answers. Sessions have ids; a build names the one that its files, secrets and credentials come from, and may come
  * before it.
  */
-import { cancelled, invalidParameter, kindOf, notFound, notImplemented } from '#errdefs/errors.ts';
+import { invalidParameter, kindOf, notFound, notImplemented } from '#errdefs/errors.ts';
+import { Arrivals } from '#pkg/arrivals/arrivals.ts';
 import { ask, type Call, call, type Metadata, type Method } from '#pkg/grpc/client.ts';
 import { type ByteStream, Http2Connection } from '#pkg/http2/connection.ts';
 import type { MessageOf, Table } from '#pkg/protobuf/protobuf.ts';
@@ -75,8 +76,7 @@ const WAIT_MS = 5_000;
 const SESSIONS_MAX = 1_000;
 
 export class Sessions {
-  readonly #sessions = new Map<string, Session>();
-  readonly #waiting = new Map<string, Set<(session: Session) => void>>();
+  readonly #sessions = new Arrivals<Session>();
 
   /**
    * Takes the id; what is returned serves the session until the client ends it or the signal does. Errors:
@@ -91,42 +91,21 @@ export class Sessions {
       const session = new Session(head, connection);
       const close = () => connection.close();
       signal.addEventListener('abort', close);
-      this.#sessions.set(head.id, session);
       const running = connection.run();
-      for (const resolve of this.#waiting.get(head.id) ?? []) resolve(session);
-      this.#waiting.delete(head.id);
+      this.#sessions.put(head.id, session);
       if (signal.aborted) close();
       try {
         await running;
       } finally {
         signal.removeEventListener('abort', close);
-        if (this.#sessions.get(head.id) === session) this.#sessions.delete(head.id);
+        this.#sessions.delete(head.id, session);
       }
     };
   }
 
   /** Errors: not-found when it does not come within five seconds; cancelled. */
-  async get(id: string, signal: AbortSignal): Promise<Session> {
-    const there = this.#sessions.get(id);
-    if (there !== undefined) return there;
-    const waiting = this.#waiting.get(id) ?? new Set();
-    this.#waiting.set(id, waiting);
-    const came = Promise.withResolvers<Session>();
-    waiting.add(came.resolve);
-    const timer = setTimeout(
-      () => came.reject(notFound(`no active session for ${id}: context deadline exceeded`)),
-      WAIT_MS,
-    );
-    const abort = () => came.reject(cancelled('the build was cancelled'));
-    signal.addEventListener('abort', abort);
-    if (signal.aborted) abort();
-    try {
-      return await came.promise;
-    } finally {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', abort);
-      waiting.delete(came.resolve);
-      if (waiting.size === 0) this.#waiting.delete(id);
-    }
+  get(id: string, signal: AbortSignal): Promise<Session> {
+    const missing = notFound(`no active session for ${id}: context deadline exceeded`);
+    return this.#sessions.get(id, { signal, waitMs: WAIT_MS, missing });
   }
 }

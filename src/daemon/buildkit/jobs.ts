@@ -1,8 +1,9 @@
 /** Installs the jobs of sessions and of builds that use them. What they do is loaded with the first. */
-import { buildSession, sessionBuild } from '#api/jobs/buildkit.ts';
+import { buildControl, buildSession, sessionBuild } from '#api/jobs/buildkit.ts';
 import type { Sessions } from '#builder/buildkit/session.ts';
 import type { RunningBuilds } from '../builder/running.ts';
 import type { Services } from '../services.ts';
+import { Solves } from './solves.ts';
 
 export function installBuildkitJobs(services: Services, running: RunningBuilds): void {
   const { engine } = services;
@@ -16,6 +17,12 @@ export function installBuildkitJobs(services: Services, running: RunningBuilds):
       { input: connection.input, write: (bytes) => connection.write(bytes), end: () => connection.end() },
       signal,
     );
+  });
+  const solves = new Solves();
+  engine.register(buildControl, async ({ connection }, { signal }) => {
+    const { serveControl } = await import('./control.ts');
+    connection.accept(false);
+    await serveControl({ services, running, sessions: await sessions(), solves }, connection, signal);
   });
   engine.register(sessionBuild, async (input, { signal }) => {
     const { buildWithSession } = await import('./session-build.ts');

@@ -7,6 +7,7 @@ import type { Session, Sessions } from '#builder/buildkit/session.ts';
 import { statusResponse } from '#builder/buildkit/status-messages.ts';
 import { type StatusMessage, Trace } from '#builder/buildkit/trace.ts';
 import { ignoreFileNames, ignorePatterns } from '#builder/dockerfile/ignore.ts';
+import { failOnWarnings } from '#builder/dockerfile/lint.ts';
 import { DockerfileError } from '#builder/dockerfile/source.ts';
 import { CommandFailed } from '#builder/errors.ts';
 import type { BuildContext, BuildRequest, Exporter, NamedContext } from '#builder/request.ts';
@@ -16,6 +17,7 @@ import { nameOf, requestOf } from '../builder/build.ts';
 import { directoryContext, remoteContext, temporaryDirectory } from '../builder/contexts.ts';
 import type { RunningBuilds } from '../builder/running.ts';
 import type { Services } from '../services.ts';
+import { type Checked, checkDockerfile } from './check.ts';
 import { sendStream, sendTree } from './send-files.ts';
 import { sessionContext, type Transfer } from './session-context.ts';
 import { sessionAgent } from './ssh-agent.ts';
@@ -40,14 +42,10 @@ export async function buildWithSession(
     const aux = encode(statusResponse, message).toString('base64');
     write({ id: 'moby.buildkit.trace', aux });
   };
-  using build = builds.running.begin(input.buildId);
   const trace = new Trace(input.buildId, tell);
   try {
-    const signal = AbortSignal.any([jobSignal, build.signal]);
-    const imageId = await runSessionBuild(builds, input, trace, signal);
+    const imageId = await runSessionBuild(builds, input, trace, jobSignal);
     if (imageId !== '') write({ id: 'moby.image.id', aux: { ID: imageId } });
-  } catch (error) {
-    throw asBuildkitSays(error);
   } finally {
     await writing;
   }
@@ -63,36 +61,101 @@ function asBuildkitSays(error: unknown): unknown {
   return error;
 }
 
-async function runSessionBuild(
+/** The image's id; '' when none was asked for. Errors: those of builds, in BuildKit's words. */
+export async function runSessionBuild(
+  { services, running, sessions }: SessionBuilds,
+  input: Omit<SessionBuildInput, 'progress'>,
+  trace: Trace,
+  jobSignal: AbortSignal,
+): Promise<string> {
+  using build = running.begin(input.buildId);
+  const signal = AbortSignal.any([jobSignal, build.signal]);
+  const references = input.tags.filter((tag) => tag !== '').map(nameOf);
+  await using stack = new AsyncDisposableStack();
+  try {
+    const session = await sessions.get(input.session, signal);
+    const { source, context, dockerfile, ignore } = await readSources(
+      { services, session, stack, trace },
+      input,
+      signal,
+    );
+    const checked = checkDockerfile(services, dockerfile, { args: input.args, ignore });
+    tellWarnings(trace, checked);
+    failOnWarnings(checked.options, checked.warnings);
+    const named = new Map<string, NamedContext>();
+    for (const [name, value] of Object.entries(input.contexts))
+      named.set(name.toLowerCase(), source.named(name, value));
+    const { exporters, image } = outputsOf(services, session, input.outputs);
+    const plain = {
+      quiet: false,
+      remove: true,
+      squash: false,
+      binds: [],
+      output: undefined,
+      format: 'classic',
+    } as const;
+    const found = { context: { context, named }, dockerfile, ignore, references };
+    const request: BuildRequest = {
+      ...requestOf({ ...input, ...plain, context: nothing(), progress: nowhere }, found),
+      secrets: session,
+      ssh: sessionAgent(session, () => temporaryDirectory(services, stack)),
+      image,
+      exporters,
+    };
+    return (await services.builder.buildImage(request, { progress: trace, signal })).imageId;
+  } catch (error) {
+    throw asBuildkitSays(error);
+  }
+}
+
+/** The rules of the Dockerfile alone. */
+export async function checkSessionBuild(
   { services, sessions }: SessionBuilds,
-  input: SessionBuildInput,
+  input: Omit<SessionBuildInput, 'progress'>,
   trace: Trace,
   signal: AbortSignal,
-): Promise<string> {
-  const references = input.tags.filter((tag) => tag !== '').map(nameOf);
-  const session = await sessions.get(input.session, signal);
+): Promise<Checked> {
   await using stack = new AsyncDisposableStack();
+  try {
+    const session = await sessions.get(input.session, signal);
+    const { dockerfile, ignore } = await readSources({ services, session, stack, trace }, input, signal);
+    return checkDockerfile(services, dockerfile, { args: input.args, ignore });
+  } catch (error) {
+    throw asBuildkitSays(error);
+  }
+}
+
+interface Reading {
+  readonly services: Services;
+  readonly session: Session;
+  readonly stack: AsyncDisposableStack;
+  readonly trace: Trace;
+}
+
+async function readSources(
+  { services, session, stack, trace }: Reading,
+  input: Pick<SessionBuildInput, 'remote' | 'dockerfile'>,
+  signal: AbortSignal,
+) {
   const source = new Source(services, session, stack, trace);
   const context = await source.context(input.remote, signal);
   const dockerfile = await source.dockerfile(context, input.dockerfile, signal);
   const ignore = await source.ignore(context, dockerfile.name, signal);
-  const named = new Map<string, NamedContext>();
-  for (const [name, value] of Object.entries(input.contexts)) named.set(name.toLowerCase(), source.named(name, value));
-  const { exporters, image } = outputsOf(services, session, input.outputs);
-  const plain = { quiet: false, remove: true, squash: false, binds: [], output: undefined, format: 'classic' } as const;
-  const request: BuildRequest = {
-    ...requestOf(
-      { ...input, ...plain, context: nothing() },
-      { context: { context, named }, dockerfile, ignore, references },
-    ),
-    secrets: session,
-    ssh: sessionAgent(session, () => temporaryDirectory(services, stack)),
-    image,
-    exporters,
-  };
-  const result = await services.builder.buildImage(request, { progress: trace, signal });
-  return result.imageId;
+  return { source, context, dockerfile, ignore };
 }
+
+/** As BuildKit tells them: with the lines of the file. */
+function tellWarnings(trace: Trace, { file, warnings }: Checked): void {
+  const info = { filename: file.source.name, data: Buffer.from(file.source.text), language: 'Dockerfile' };
+  for (const { rule, detail, url, range } of warnings) {
+    const { start, end } = range;
+    const ranges = [{ start: { line: start.line, character: 0 }, end: { line: end.line, character: 0 } }];
+    trace.warn({ short: Buffer.from(`${rule}: ${detail} (line ${start.line})`), url, info, ranges });
+  }
+}
+
+/** Progress goes out by the trace. */
+const nowhere = { write: async () => undefined, flush: () => undefined, closed: new AbortController().signal };
 
 /** The files of a context that is not uploaded. */
 async function* nothing(): AsyncGenerator<Uint8Array> {}

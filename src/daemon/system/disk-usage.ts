@@ -8,7 +8,7 @@ import type { ImageSummary } from '#api/types/image.ts';
 import type { Volume } from '#api/types/volume.ts';
 import { listImages } from '#image/list.ts';
 import { NO_FILTERS } from '#pkg/filters/filters.ts';
-import { buildCache } from '../builder/jobs.ts';
+import { buildCache } from '../builder/list.ts';
 import { listContainers } from '../container/list.ts';
 import type { Services } from '../services.ts';
 import { knownVolumes } from '../volume/known.ts';

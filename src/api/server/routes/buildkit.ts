@@ -1,5 +1,5 @@
-/** `/session`: a connection that becomes HTTP/2 with its roles turned around. */
-import { buildSession } from '#api/jobs/buildkit.ts';
+/** Connections that become HTTP/2: `/session`, where the engine asks the client, and `/grpc`, where it answers. */
+import { buildControl, buildSession } from '#api/jobs/buildkit.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
 import { type Route, type RouteContext, route } from '../route.ts';
 
@@ -8,9 +8,7 @@ const UPGRADED = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpg
 async function session(ctx: RouteContext): Promise<void> {
   const { headers } = ctx.exchange.head;
   const header = (name: string) => headers.get(`x-docker-expose-session-${name}`) ?? '';
-  if (headers.get('upgrade')?.toLowerCase() !== 'h2c') {
-    throw invalidParameter('a build session needs an upgrade of the connection to h2c');
-  }
+  requireUpgrade(ctx);
   const connection = ctx.exchange.hijack({ head: () => UPGRADED });
   await ctx.run(buildSession, {
     id: header('uuid'),
@@ -25,4 +23,20 @@ async function session(ctx: RouteContext): Promise<void> {
   connection.finish();
 }
 
-export const buildkitRoutes: readonly Route[] = [route('POST', '/session', 31, 'open a build session', session)];
+/** Errors: invalid-parameter. */
+function requireUpgrade({ exchange }: RouteContext): void {
+  if (exchange.head.headers.get('upgrade')?.toLowerCase() === 'h2c') return;
+  throw invalidParameter(`${exchange.head.path} needs an upgrade of the connection to h2c`);
+}
+
+async function control(ctx: RouteContext): Promise<void> {
+  requireUpgrade(ctx);
+  const connection = ctx.exchange.hijack({ head: () => UPGRADED });
+  await ctx.run(buildControl, { connection });
+  connection.finish();
+}
+
+export const buildkitRoutes: readonly Route[] = [
+  route('POST', '/session', 31, 'open a build session', session),
+  route('POST', '/grpc', 31, 'open a gRPC connection', control),
+];

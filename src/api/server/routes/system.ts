@@ -6,7 +6,7 @@ import type { Commit, SystemInfo } from '#api/types/system.ts';
 import type { Engine, JobRecord } from '#engine/engine.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
 import { decodeFilters } from '#pkg/filters/filters.ts';
-import { notYet, type Route, type RouteContext, route } from '../route.ts';
+import { type Route, type RouteContext, route } from '../route.ts';
 import { wideJson } from '../wide-json.ts';
 import { streamJob } from './streaming.ts';
 
@@ -99,7 +99,6 @@ export function systemRoutes(engine: Pick<Engine, 'list' | 'cancel'>): readonly 
     route('GET', '/version', 24, 'show the version', version),
     route('GET', '/events', 24, 'follow events', events),
     route('POST', '/auth', 24, 'log in to a registry', logIn),
-    notYet('POST', '/grpc', 31, 'open a gRPC connection'),
     route('POST', '/berth/shutdown', 24, 'stop all containers because the system goes down', async (ctx) => {
       await ctx.run(systemShutdown, {});
       ctx.sendEmpty(204);

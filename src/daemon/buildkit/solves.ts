@@ -1,0 +1,103 @@
+/**
+ * Builds of the control API under way, by their refs. Three calls of a client belong to one: Solve, which ends with it,
+ * Status, which tells of it, and the frontend's, which begins it; they come in any order.
+ */
+import type { MessageOf } from '#pkg/protobuf/protobuf.ts';
+import type { solveRequest } from '#builder/buildkit/control-methods.ts';
+import type { StatusMessage } from '#builder/buildkit/trace.ts';
+import { conflict, notFound } from '#errdefs/errors.ts';
+import { Arrivals } from '#pkg/arrivals/arrivals.ts';
+
+export type SolveRequest = MessageOf<typeof solveRequest>;
+export type ExporterResponse = ReadonlyMap<string, string>;
+
+/** How long the other calls wait for the Solve. */
+const WAIT_MS = 5_000;
+/** Messages that are kept for a Status that comes late; progress beyond it is what a late one misses. */
+const MESSAGES_MAX = 100_000;
+
+export class Solve {
+  readonly request: SolveRequest;
+  /** Aborted when the client has given up. */
+  readonly signal: AbortSignal;
+  /** What the exporters say, until the client says that it is the result. */
+  response: ExporterResponse = new Map();
+  readonly #messages: StatusMessage[] = [];
+  readonly #outcome = Promise.withResolvers<ExporterResponse>();
+  #ended = false;
+  #wake = Promise.withResolvers<void>();
+
+  constructor(request: SolveRequest, signal: AbortSignal) {
+    this.request = request;
+    this.signal = signal;
+    // Nobody may be waiting when it fails.
+    this.#outcome.promise.catch(() => undefined);
+  }
+
+  get outcome(): Promise<ExporterResponse> {
+    return this.#outcome.promise;
+  }
+
+  tell(message: StatusMessage): void {
+    if (this.#messages.length < MESSAGES_MAX) this.#messages.push(message);
+    this.#next();
+  }
+
+  finish(): void {
+    this.#outcome.resolve(this.response);
+    this.end();
+  }
+
+  fail(error: unknown): void {
+    this.#outcome.reject(error);
+    this.end();
+  }
+
+  /** Nothing more will be told. */
+  end(): void {
+    this.#ended = true;
+    this.#next();
+  }
+
+  /** All messages, from the first. */
+  async *messages(): AsyncGenerator<StatusMessage> {
+    for (let at = 0; ; ) {
+      const message = this.#messages[at];
+      if (message !== undefined) {
+        at++;
+        yield message;
+      } else if (this.#ended) {
+        return;
+      } else {
+        await this.#wake.promise;
+      }
+    }
+  }
+
+  #next(): void {
+    this.#wake.resolve();
+    this.#wake = Promise.withResolvers<void>();
+  }
+}
+
+export class Solves {
+  readonly #solves = new Arrivals<Solve>();
+
+  /** Errors: conflict. */
+  begin(request: SolveRequest, signal: AbortSignal): Solve {
+    if (this.#solves.has(request.ref)) throw conflict(`build ${request.ref} exists`);
+    const solve = new Solve(request, signal);
+    this.#solves.put(request.ref, solve);
+    return solve;
+  }
+
+  /** Calls that are under way go on with it. */
+  forget(ref: string): void {
+    this.#solves.delete(ref);
+  }
+
+  /** Errors: not-found when it does not come; cancelled. */
+  get(ref: string, signal: AbortSignal): Promise<Solve> {
+    return this.#solves.get(ref, { signal, waitMs: WAIT_MS, missing: notFound(`no such job ${ref}`) });
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * BuildKit's control API over POST /grpc, called in the order in which buildx's docker driver calls it: workers, then
+ * Solve and Status side by side, the frontend's Solve by the bridge, and its second one that ends the build.
+ */
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import * as methods from '../../../src/builder/buildkit/control-methods.ts';
+import { kindOf } from '../../../src/errdefs/errors.ts';
+import { ask, call } from '../../../src/pkg/grpc/client.ts';
+import type { Http2Connection } from '../../../src/pkg/http2/connection.ts';
+import type { MessageOf } from '../../../src/pkg/protobuf/protobuf.ts';
+import { directories, newId, openControl, openSession } from '../../support/buildkit-client.ts';
+import { TestDaemon } from '../../support/daemon.ts';
+
+const IMG = 'berth.test/busybox:1';
+const never = new AbortController().signal;
+let d: TestDaemon;
+beforeAll(async () => {
+  d = await TestDaemon.start({ noBridge: true });
+}, 60_000);
+afterAll(() => d[Symbol.asyncDispose](), 60_000);
+
+type StatusMessage = MessageOf<typeof methods.status.answer>;
+
+async function statusOf(control: Http2Connection, ref: string): Promise<readonly StatusMessage[]> {
+  using opened = await call(control, methods.status, { signal: never });
+  await opened.send({ ref });
+  await opened.end();
+  const messages: StatusMessage[] = [];
+  for await (const message of opened.answers()) messages.push(message);
+  return messages;
+}
+
+interface Asked {
+  readonly dockerfile: string;
+  readonly files?: Readonly<Record<string, string>>;
+  readonly options?: Readonly<Record<string, string>>;
+  readonly exporters?: readonly { readonly type: string; readonly attrs: ReadonlyMap<string, string> }[];
+  readonly entitlements?: readonly string[];
+}
+
+/** A call of the bridge belongs to a build by its metadata. */
+async function bridge(
+  control: Http2Connection,
+  ref: string,
+  request: Partial<MessageOf<typeof methods.frontendSolve.request>>,
+) {
+  using opened = await call(control, methods.frontendSolve, { metadata: [[methods.BUILD_ID, ref]], signal: never });
+  await opened.send(request);
+  await opened.end();
+  for await (const answer of opened.answers()) return answer;
+  throw new Error('no answer');
+}
+
+async function buildx(asked: Asked) {
+  await using control = await openControl(d.socket);
+  const [ref, session] = [newId(), newId()];
+  const shared = { dockerfile: { Dockerfile: asked.dockerfile }, context: asked.files ?? {} };
+  await using _session = await openSession(d.socket, session, [directories(shared)]);
+  const status = statusOf(control, ref);
+  const { exporters = [], entitlements = [] } = asked;
+  const outcome = ask(control, methods.solve, { ref, session, exporters, entitlements }, never).then(
+    ({ exporterResponse }) => ({ response: exporterResponse, error: undefined }),
+    (error: unknown) => ({ response: new Map<string, string>(), error }),
+  );
+  const options = new Map(Object.entries(asked.options ?? {}));
+  let metadata: ReadonlyMap<string, Uint8Array> = new Map();
+  try {
+    const first = await bridge(control, ref, { frontend: 'dockerfile.v0', options });
+    metadata = first.result?.metadata ?? metadata;
+    await bridge(control, ref, { final: true, exporterAttr: Buffer.from('{}') });
+  } catch {
+    // What failed is what the Solve ends with.
+  }
+  return { ...(await outcome), messages: await status, metadata };
+}
+
+const named = (name: string) => [{ type: 'moby', attrs: new Map([['name', name]]) }];
+
+test('workers and facts', async () => {
+  await using control = await openControl(d.socket);
+  const { record } = await ask(control, methods.listWorkers, {}, never);
+  expect(record).toHaveLength(1);
+  expect(record[0]?.platforms[0]?.os).toBe('linux');
+  // Without it buildx knows that there are no exporters of containerd's store.
+  expect(record[0]?.labels.has('org.mobyproject.buildkit.worker.snapshotter')).toBe(false);
+  expect((await ask(control, methods.info, {}, never)).version?.package).toBe('berth');
+});
+
+test('a build: image, names, progress; the second from the cache', async () => {
+  const asked = {
+    dockerfile: `FROM ${IMG}\nARG WHO\nRUN echo "hi $WHO" > /hi && echo said\nCOPY a /a\nLABEL x=y\n`,
+    files: { a: 'content' },
+    options: { 'build-arg:WHO': 'you', 'label:l': 'm', filename: 'Dockerfile' },
+    exporters: named('bx:1,bx:2'),
+  };
+  const first = await buildx(asked);
+  expect(first.error).toBeUndefined();
+  const id = first.response.get('containerimage.digest') ?? '';
+  expect(await d.must(['image', 'inspect', '-f', '{{.Id}} {{.Config.Labels.l}}', 'docker.io/library/bx:2'])).toBe(
+    `${id} m`,
+  );
+  expect(await d.must(['run', '--rm', '--network', 'none', 'bx:1', 'cat', '/hi', '/a'])).toBe('hi you\ncontent');
+  const logs = first.messages.flatMap(({ logs: some }) => some.map(({ msg }) => Buffer.from(msg).toString()));
+  expect(logs.join('')).toContain('said');
+  const names = first.messages.flatMap(({ vertexes }) =>
+    vertexes.filter((v) => v.completed !== undefined).map((v) => v.name),
+  );
+  expect(names).toContain('[internal] load build context');
+  const second = await buildx(asked);
+  expect(second.response.get('containerimage.digest')).toBe(id);
+  const cached = second.messages.flatMap(({ vertexes }) => vertexes.filter((v) => v.cached));
+  expect(cached.length).toBeGreaterThanOrEqual(2);
+}, 120_000);
+
+test('a build without the bridge: the frontend is named in the Solve', async () => {
+  await using control = await openControl(d.socket);
+  const [ref, session] = [newId(), newId()];
+  const shared = { dockerfile: { Dockerfile: `FROM ${IMG}\nRUN true\n` }, context: {} };
+  await using _session = await openSession(d.socket, session, [directories(shared)]);
+  const request = { ref, session, frontend: 'dockerfile.v0', exporters: named('direct:1') };
+  const { exporterResponse } = await ask(control, methods.solve, request, never);
+  expect(exporterResponse.get('image.name')).toBe('direct:1');
+}, 60_000);
+
+test('warnings come with a build, and alone when only they are asked for', async () => {
+  const dockerfile = `FROM ${IMG} as b\nCMD true\n`;
+  const built = await buildx({ dockerfile, exporters: named('warned:1') });
+  const warnings = built.messages.flatMap(({ warnings: some }) =>
+    some.map(({ short }) => Buffer.from(short).toString()),
+  );
+  expect(warnings).toEqual([
+    "FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 1)",
+    'JSONArgsRecommended: JSON arguments recommended for CMD to prevent unintended behavior related to OS signals (line 2)',
+  ]);
+  const checked = await buildx({ dockerfile, options: { requestid: 'frontend.lint' } });
+  expect(checked.error).toBeUndefined();
+  expect(Buffer.from(checked.metadata.get('result.txt') ?? []).toString()).toStartWith(
+    'Check complete, 2 warnings have been found!',
+  );
+  expect(Buffer.from(checked.metadata.get('result.statuscode') ?? []).toString()).toBe('1');
+  const strict = await buildx({ dockerfile: `# check=error=true\n${dockerfile}` });
+  expect(String(strict.error)).toContain('lint violation found for rules: FromAsCasing, JSONArgsRecommended');
+}, 60_000);
+
+test('what fails ends the Solve with its reason', async () => {
+  const failed = await buildx({ dockerfile: `FROM ${IMG}\nRUN echo oops; exit 3\n` });
+  expect(String(failed.error)).toContain(
+    'process "/bin/sh -c echo oops; exit 3" did not complete successfully: exit code: 3',
+  );
+  expect(failed.messages.some(({ vertexes }) => vertexes.some(({ error }) => error !== ''))).toBe(true);
+  const cases: readonly (readonly [Partial<Asked>, string])[] = [
+    [{ options: { platform: 'linux/amd64,linux/arm64' } }, 'several platforms at once'],
+    [{ options: { nonsense: '1' } }, 'the build option "nonsense" is not there'],
+    [{ options: { 'attest:sbom': '' } }, 'sbom attestations are not there'],
+    [{ exporters: [{ type: 'oci', attrs: new Map() }] }, 'the output type "oci" is not there'],
+    [{ exporters: [{ type: 'image', attrs: new Map([['push', 'true']]) }] }, 'does not push'],
+    [{ entitlements: ['nonsense'] }, 'invalid entitlement: nonsense'],
+  ];
+  for (const [asked, why] of cases) {
+    const { error } = await buildx({ dockerfile: `FROM ${IMG}\n`, ...asked });
+    expect(String(error)).toContain(why);
+  }
+}, 120_000);
+
+test('a client that goes ends its build', async () => {
+  const control = await openControl(d.socket);
+  const [ref, session] = [newId(), newId()];
+  const shared = { dockerfile: { Dockerfile: `FROM ${IMG}\nRUN echo began; sleep 7654321\n` }, context: {} };
+  await using _session = await openSession(d.socket, session, [directories(shared)]);
+  using opened = await call(control, methods.status, { signal: never });
+  const solving = ask(control, methods.solve, { ref, session, frontend: 'dockerfile.v0' }, never).catch(kindOf);
+  await opened.send({ ref });
+  await opened.end();
+  for await (const { logs } of opened.answers()) if (logs.length > 0) break;
+  await control[Symbol.asyncDispose]();
+  expect(await solving).toBe('unavailable');
+  // The next build of the same ref can only begin when the first has ended.
+  await using again = await openControl(d.socket);
+  const asked = { ref, session, frontend: 'nonsense' };
+  let error = '';
+  do {
+    error = await ask(again, methods.solve, asked, never).then(() => '', String);
+  } while (error.includes('exists'));
+  expect(error).toContain('the frontend "nonsense" is not there');
+}, 60_000);
+
+test('the cache is listed and pruned', async () => {
+  await buildx({ dockerfile: `FROM ${IMG}\nRUN echo for the cache > /c\n` });
+  await using control = await openControl(d.socket);
+  const { record } = await ask(control, methods.diskUsage, {}, never);
+  expect(record.length).toBeGreaterThan(0);
+  using opened = await call(control, methods.prune, { signal: never });
+  await opened.send({ all: true });
+  await opened.end();
+  const gone: string[] = [];
+  for await (const { id } of opened.answers()) gone.push(id);
+  expect(gone.length).toBeGreaterThan(0);
+}, 60_000);
