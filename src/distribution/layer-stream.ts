@@ -4,7 +4,7 @@
  * several streams take turns in one Worker.
  */
 import * as fs from 'node:fs';
-import { dataLoss, systemError } from '#errdefs/errors.ts';
+import { dataLoss, kindOf, messageOf, systemError } from '#errdefs/errors.ts';
 import {
   type Compression,
   createInflater,
@@ -45,6 +45,8 @@ export class LayerStream implements Disposable {
   #size = 0;
   #tarSize = 0;
   #lookAt = LOOK_EVERY_BYTES;
+  /** What is wrong with the content. Told when the digest is right: that of another blob says nothing. */
+  #wrong: Error | undefined;
 
   constructor(job: TransferJob) {
     this.#job = job;
@@ -99,10 +101,10 @@ export class LayerStream implements Disposable {
   finish(): ArchiveResult {
     const { blob } = this.#job;
     const blobDigest = `sha256:${this.#blobHash.digest('hex')}`;
-    // Before anything is said of the content: that of another blob says nothing.
     if (this.#size !== blob.size || blobDigest !== blob.digest) {
       throw dataLoss(`filesystem layer verification failed for digest ${blob.digest}: what came is ${blobDigest}`);
     }
+    if (this.#wrong !== undefined) throw this.#wrong;
     if (this.#inflater === undefined) this.#begin();
     this.#inflater?.finish();
     this.#parser?.finish();
@@ -126,6 +128,17 @@ export class LayerStream implements Disposable {
   #take(part: Buffer): void {
     this.#size += part.length;
     this.#blobHash.update(part);
+    if (this.#wrong !== undefined) return;
+    try {
+      this.#unpack(part);
+    } catch (error) {
+      // A full disk is no matter of the content.
+      if (kindOf(error) === 'system') throw error;
+      this.#wrong = error instanceof Error ? error : dataLoss(messageOf(error));
+    }
+  }
+
+  #unpack(part: Buffer): void {
     if (this.#inflater !== undefined) {
       this.#inflater.push(part);
       return;

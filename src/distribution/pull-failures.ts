@@ -6,7 +6,13 @@ import { RegistryError } from '#registry/failures.ts';
 /** The failure as it is told; others stay as they are. */
 export function translatePull(error: unknown, reference: Reference): unknown {
   if (!(error instanceof RegistryError)) {
-    if (!(error instanceof BerthError) || error.kind !== 'unauthorized') return error;
+    if (!(error instanceof BerthError)) return error;
+    if (error.kind === 'data-loss' || error.kind === 'system') {
+      return new BerthError(error.kind, `Cannot pull "${familiarString(reference)}": ${error.message}`, {
+        cause: error,
+      });
+    }
+    if (error.kind !== 'unauthorized') return error;
     // The token service gives nobody a token for what is not there or private.
     // Never a 401: it makes clients ask for a name and a password, whatever the registry wants.
     if (!error.message.startsWith('unauthorized:')) return systemError(error.message, { cause: error });

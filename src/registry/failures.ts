@@ -46,7 +46,8 @@ export async function failureOf(response: HttpResponse, what: string, signal?: A
     // An answer that cannot be read says nothing more than its status.
   }
   const told = faults.map(faultText).join('; ');
-  return new RegistryError(kindOfStatus(status), told === '' ? `${what}: ${statusText(status)}` : told, {
+  const text = status === 429 ? refusedFor(response.headers.get('retry-after')) : statusText(status);
+  return new RegistryError(kindOfStatus(status), told === '' ? `${what}: ${text}` : told, {
     status,
     faults,
   });
@@ -60,9 +61,14 @@ function kindOfStatus(status: number): ErrorKind {
   return 'system';
 }
 
+function refusedFor(retryAfter: string | null): string {
+  const span =
+    retryAfter === null ? 'for now' : `until ${/^[0-9]+$/.test(retryAfter) ? `${retryAfter} s from now` : retryAfter}`;
+  return `toomanyrequests: the registry refuses more requests ${span}`;
+}
+
 function statusText(status: number): string {
   if (status === 401) return 'unauthorized: authentication required';
-  if (status === 429) return 'toomanyrequests: the registry refuses more requests for now';
   return `unexpected status code ${status}`;
 }
 

@@ -123,10 +123,14 @@ export class Repository {
     return this.#parts.options.signal;
   }
 
-  /** The servers in the order in which they are asked; `first` before the others. */
+  /**
+   * The servers in the order in which they are asked. `first` has answered: a mirror goes before the others, the
+   * registry itself stands alone (with and without TLS it is the same one, and only one of them speaks).
+   */
   sessions(capability: Capability, first?: Session): readonly Session[] {
     const able = this.#parts.sessions.filter(({ endpoint }) => endpoint.capabilities.includes(capability));
-    return first === undefined ? able : [first, ...able.filter((session) => session !== first)];
+    if (first === undefined) return able;
+    return first.endpoint.mirror ? [first, ...able.filter((session) => session !== first)] : [first];
   }
 
   /** The path of an API of this repository. */
