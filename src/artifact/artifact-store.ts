@@ -128,6 +128,11 @@ export class ArtifactStore {
     lease: ContentLease,
   ): Artifact {
     const reference = artifactReference(request.name);
+    if (reference.digest !== undefined) {
+      throw invalidParameter(
+        `Cannot make artifact "${request.name}": its digest is what comes out, not what is wished`,
+      );
+    }
     if (request.files.length === 0) throw invalidParameter('an artifact has at least one file');
     if (!request.replace && this.#db.get(KIND, canonicalString(reference)) !== undefined) {
       throw conflict(`artifact ${familiarString(reference)} already exists: use --replace`);
@@ -258,13 +263,8 @@ export class ArtifactStore {
   }
 }
 
-/** With a tag. Errors: invalid-parameter. */
-export function artifactReference(name: string): Reference {
-  const reference = withDefaultTag(parseReference(name));
-  if (reference.digest !== undefined)
-    throw invalidParameter(`artifact ${JSON.stringify(name)}: a name without a digest is wanted`);
-  return reference;
-}
+/** `latest` when it has neither tag nor digest. Errors: invalid-parameter. */
+export const artifactReference = (name: string): Reference => withDefaultTag(parseReference(name));
 
 function digestIn(document: unknown): string {
   const digest: unknown =

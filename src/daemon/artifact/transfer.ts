@@ -10,40 +10,63 @@ import { shortDigest } from '#distribution/pull-progress.ts';
 import { type FoundDocument, resolveTop } from '#distribution/resolve.ts';
 import { cancelled, dataLoss, invalidParameter } from '#errdefs/errors.ts';
 import { barMessage, progressTo, type Tell } from '#image/progress.ts';
-import { familiarString } from '#reference/reference.ts';
+import { familiarString, type Reference } from '#reference/reference.ts';
 import { hasBlob, openBlob } from '#registry/blobs.ts';
 import { pieces } from '#registry/body.ts';
-import { decodeCredentials } from '#registry/credentials.ts';
+import { anonymous, decodeCredentials } from '#registry/credentials.ts';
 import type { Repository } from '#registry/registry-client.ts';
 import { putManifest, uploadBlob } from '#registry/uploads.ts';
+import { admitBy } from '../image/admit.ts';
+import { locationsOf } from '../image/where.ts';
 import type { Services } from '../services.ts';
 
 const EVERY_MS = 100;
 const FILE_BYTES_MAX = 2 ** 43;
 
-type Needs = Pick<Services, 'artifacts' | 'distribution'>;
+type Needs = Pick<Services, 'artifacts' | 'distribution' | 'registriesConf' | 'trust'>;
 
-/** Errors: not-found in pull's words; invalid-parameter when it is an image; data-loss when the registry lies. */
+/**
+ * By the rules for images: mirrors, blocks, pinned digests, signatures. Errors: not-found in pull's words; forbidden;
+ * invalid-parameter when it is an image; data-loss when the registry lies.
+ */
 export async function pullArtifact(services: Needs, input: ArtifactTransfer, signal: AbortSignal): Promise<Artifact> {
   const { artifacts } = services;
   const reference = artifactReference(input.artifact);
+  const name = familiarString(reference);
+  services.trust.admit(reference);
   const tell = progressTo(input.progress);
-  const repository = (await services.distribution()).repository(reference, decodeCredentials(input.auth), signal);
-  await tell({ status: `Pulling ${familiarString(reference)}` });
-  let top: FoundDocument;
-  try {
-    top = await resolveTop(repository, reference, undefined);
-  } catch (error) {
-    throw translatePull(error, reference);
-  }
-  const manifest = artifactManifest(top, familiarString(reference));
-  using lease = artifacts.content.lease({ purpose: `pull artifact ${familiarString(reference)}` });
+  await tell({ status: `Pulling ${name}` });
+  const { top, repository } = await firstThatHas(services, reference, input.auth, signal);
+  const manifest = artifactManifest(top, name);
+  await admitBy(services.trust)({ reference, top, repository });
+  using lease = artifacts.content.lease({ purpose: `pull artifact ${name}` });
   for (const blob of blobsOf(manifest)) await fetchFile(services, { repository, blob, lease, tell, signal }, top);
   artifacts.content.put(top.bytes, lease);
   const made = artifacts.record(reference, top.descriptor.digest);
   await tell({ status: `Digest: ${made.digest}` });
   await tell({ status: `Status: Downloaded ${made.name}` });
   return made;
+}
+
+async function firstThatHas(
+  services: Needs,
+  reference: Reference,
+  auth: string,
+  signal: AbortSignal,
+): Promise<{ readonly top: FoundDocument; readonly repository: Repository }> {
+  const distribution = await services.distribution();
+  let failure: unknown;
+  for (const location of locationsOf(services.registriesConf(), reference)) {
+    const credentials = location.domain === reference.domain ? decodeCredentials(auth) : anonymous;
+    const repository = distribution.repository(location, credentials, signal);
+    try {
+      return { top: await resolveTop(repository, reference, undefined), repository };
+    } catch (error) {
+      if (signal.aborted) throw error;
+      failure = error;
+    }
+  }
+  throw translatePull(failure, reference);
 }
 
 function artifactManifest({ document }: FoundDocument, name: string): Manifest {
@@ -111,6 +134,8 @@ export async function pushArtifact(services: Needs, input: ArtifactTransfer, sig
   const { artifacts } = services;
   const artifact = artifacts.get(input.artifact);
   const reference = artifactReference(artifact.name);
+  // Refuses what is blocked; what is pushed goes where its name says.
+  locationsOf(services.registriesConf(), reference);
   const tell = progressTo(input.progress);
   const repository = (await services.distribution()).repository(reference, decodeCredentials(input.auth), signal);
   await tell({ status: `The push refers to artifact [${artifact.name}]` });

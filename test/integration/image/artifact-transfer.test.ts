@@ -45,6 +45,10 @@ test('push and pull: the digest stays, files too, what is there is not sent agai
   const inspected = await registry.fetch('/v2/models/small/manifests/1');
   expect(inspected.headers.get('docker-content-digest')).toBe(digest);
   await berth('artifact', 'rm', name);
+  const pinned = `${registry.host}/models/small@${digest}`;
+  await berth('artifact', 'pull', pinned);
+  expect(await berth('artifact', 'ls', '-q')).toBe(pinned);
+  await berth('artifact', 'rm', pinned);
   expect(await berth('artifact', 'pull', name)).toContain(`Digest: ${digest}`);
   expect(await berth('artifact', 'pull', '-q', name)).toBe(digest);
   const out = path.join(directory, 'out');
@@ -54,6 +58,31 @@ test('push and pull: the digest stays, files too, what is there is not sent agai
     expect(fs.readFileSync(path.join(out, path.basename(file))).equals(fs.readFileSync(file))).toBe(true);
   }
 }, 60_000);
+
+test('the rules for images hold: blocked names, policies, mirrors', async () => {
+  const name = `${registry.host}/models/small:1`;
+  const file = (text: string): string => {
+    const at = path.join(directory, 'rules');
+    fs.writeFileSync(at, text);
+    return at;
+  };
+  const configure = async (images: Record<string, unknown>): Promise<void> => {
+    fs.writeFileSync(path.join(d.directory, 'daemon.json'), JSON.stringify({ images }));
+    await d.restart('SIGTERM');
+  };
+  const rules = `[[registry]]\nprefix = "${registry.host}"\nblocked = true\n[[registry]]\nlocation = "mirrored.test"\n`;
+  await configure({ 'registries-conf': file(rules) });
+  for (const verb of ['pull', 'push']) {
+    expect(await failure('artifact', verb, name)).toContain(`registries.conf blocks "${registry.host}"`);
+  }
+  const mirror = `[[registry]]\nlocation = "mirrored.test"\n[[registry.mirror]]\nlocation = "${registry.host}"\n`;
+  await configure({ 'registries-conf': file(mirror) });
+  await berth('artifact', 'pull', 'mirrored.test/models/small:1');
+  expect(await berth('artifact', 'ls', '-q')).toContain('mirrored.test/models/small:1');
+  await configure({ policy: file(JSON.stringify({ default: [{ type: 'reject' }] })) });
+  expect(await failure('artifact', 'pull', name)).toContain('refused by the image policy');
+  await configure({});
+}, 90_000);
 
 test('images, what is not there, and a registry that lies are refused', async () => {
   const archive = `docker-archive:${(await busyboxImage()).path}`;
