@@ -23,10 +23,25 @@ import { api } from './scenarios/api.ts';
 import { commit, cp } from './scenarios/files.ts';
 import { load } from './scenarios/images.ts';
 import { cli, life, many, run } from './scenarios/life.ts';
+import { network } from './scenarios/network.ts';
 import { crowd, stats } from './scenarios/observe.ts';
 import { attach, logs } from './scenarios/streams.ts';
 
-const scenarios: readonly Scenario[] = [cli, run, life, many, logs, attach, api, load, cp, commit, stats, crowd];
+const scenarios: readonly Scenario[] = [
+  cli,
+  run,
+  life,
+  many,
+  logs,
+  attach,
+  api,
+  load,
+  cp,
+  commit,
+  stats,
+  crowd,
+  network,
+];
 const root = path.resolve(import.meta.dirname, '../..');
 
 const { values: options } = parseArgs({

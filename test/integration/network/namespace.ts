@@ -26,7 +26,7 @@ export function isInside(file: string): boolean {
     if ((await inner.exited) !== 0) throw new Error(`${errors}\n${output}`);
     if (process.env['BERTH_PRINT'] !== undefined) process.stderr.write(errors);
     expect(errors).toContain(' 0 fail');
-  }, 120_000);
+  }, 300_000);
   return false;
 }
 

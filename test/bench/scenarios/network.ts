@@ -1,0 +1,113 @@
+/** Networks: making them, published ports, names, and bytes between containers. Clients run in containers' namespaces. */
+import * as path from 'node:path';
+import type { Engine } from '../engine.ts';
+import { SMALL } from '../images.ts';
+import { type Round, type Scenario, timed } from '../scenario.ts';
+
+const CLIENT = path.resolve(import.meta.dirname, '../network-client.py');
+const LOOKUPS = '3000';
+const TRIPS = '3000';
+const CONNECTS = '500';
+const BYTES = String(1 << 30);
+const [ECHO, SINK] = ['7000', '7001'];
+const LIMIT_MS = 60_000;
+
+const client = (pid: string, ...args: readonly string[]) =>
+  Bun.spawn(
+    [
+      ...(pid === '' ? [] : ['nsenter', '-t', pid, '-n']),
+      'timeout',
+      String(LIMIT_MS / 1000),
+      'python3',
+      CLIENT,
+      ...args,
+    ],
+    { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' },
+  );
+
+async function numbers(pid: string, ...args: readonly string[]): Promise<number[]> {
+  const child = client(pid, ...args);
+  const [out, errors] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+  if ((await child.exited) !== 0) throw new Error(`${args.join(' ')}: ${errors.slice(-300)}`);
+  return out.trim().split(/\s+/).map(Number);
+}
+
+interface Server extends AsyncDisposable {
+  /** The next line that it prints. */
+  line(): Promise<string>;
+}
+
+async function server(pid: string, ...args: readonly string[]): Promise<Server> {
+  const child = client(pid, ...args);
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let text = '';
+  const line = async (): Promise<string> => {
+    while (!text.includes('\n')) {
+      const part = await reader.read();
+      if (part.done) throw new Error(`${args.join(' ')} has ended`);
+      text += part.value;
+    }
+    const at = text.indexOf('\n');
+    const first = text.slice(0, at);
+    text = text.slice(at + 1);
+    return first;
+  };
+  await line();
+  return {
+    line,
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGTERM');
+      await child.exited;
+    },
+  };
+}
+
+async function startedOn(engine: Engine, network: string, ...flags: readonly string[]) {
+  const name = engine.fresh();
+  await engine.run(['run', '-d', '--name', name, '--network', network, ...flags, SMALL, 'sleep', '1000']);
+  const format = `{{.State.Pid}} {{(index .NetworkSettings.Networks "${network}").IPAddress}} {{range $p, $b := .NetworkSettings.Ports}}{{range $b}}{{.HostPort}} {{end}}{{end}}`;
+  const { stdout } = await engine.run(['inspect', '-f', format, name], { keep: true });
+  const [pid = '', ip = '', port = ''] = stdout.trim().split(' ');
+  return { name, pid, ip, port };
+}
+
+async function traffic({ engine, recorder }: Round, network: string): Promise<void> {
+  const near = await startedOn(engine, network, '-p', `127.0.0.1::${ECHO}`);
+  const far = await startedOn(engine, network);
+  const add = (metric: string, value: number | undefined, unit: 'µs' | '/s' | 'MB/s') =>
+    recorder.add(metric, engine.name, value ?? Number.NaN, unit);
+  {
+    await using _ = await server(near.pid, 'echo', ECHO);
+    const [direct] = await numbers('', 'trip', near.ip, ECHO, TRIPS);
+    const [published] = await numbers('', 'trip', '127.0.0.1', near.port, TRIPS);
+    const [connected] = await numbers('', 'connect', '127.0.0.1', near.port, CONNECTS);
+    add("round trip to the container's address, p50", direct, 'µs');
+    add('round trip by a port of 127.0.0.1, p50', published, 'µs');
+    add('connect and close by a port of 127.0.0.1, p50', connected, 'µs');
+  }
+  await using sink = await server(near.pid, 'sink', SINK);
+  const source = client(far.pid, 'source', near.ip, SINK, BYTES);
+  add('1 GiB from container to container', Number(await sink.line()), 'MB/s');
+  await source.exited;
+  const [lookup, rate] = await numbers(far.pid, 'dns', near.name, LOOKUPS);
+  add('look-up of a name by 127.0.0.11, p50', lookup, 'µs');
+  add('look-ups by one client', rate, '/s');
+  await engine.run(['rm', '-f', near.name, far.name]);
+}
+
+export const network: Scenario = {
+  name: 'network',
+  what: 'network create and rm, run -p, published ports, names, bytes between containers',
+  rounds: 5,
+  warmUps: 1,
+  round: async (round) => {
+    const name = `bench-net-${process.pid}`;
+    await timed(round, 'network create', ['network', 'create', name]);
+    try {
+      await timed(round, 'run --rm -p true', ['run', '--rm', '-p', '127.0.0.1::80', SMALL, 'true']);
+      await traffic(round, name);
+    } finally {
+      await timed(round, 'network rm', ['network', 'rm', name]);
+    }
+  },
+};
