@@ -1,7 +1,7 @@
 /** What the builder needs of the engine it runs in. The daemon implements it (src/daemon/builder). */
 import type { Image } from '#image/image.ts';
 import type { Standing } from '#layer/snapshots.ts';
-import type { StepLimits } from './request.ts';
+import type { LoginSource, StepLimits } from './request.ts';
 
 export interface ImageQuery {
   readonly reference: string;
@@ -10,6 +10,7 @@ export interface ImageQuery {
   /** Also when it is here. */
   readonly pull: boolean;
   readonly tell: (text: string) => void;
+  readonly logins: LoginSource;
   readonly signal: AbortSignal;
 }
 

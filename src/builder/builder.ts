@@ -237,6 +237,7 @@ class BuildRun {
       reference,
       platform: platform ?? request.platform,
       pull: request.pull,
+      logins: request.logins,
       tell: (text) => this.#session.control.progress.log(vertex, 1, Buffer.from(text)),
       signal: this.#session.signal,
     });
@@ -295,6 +296,7 @@ class BuildRun {
       reference,
       platform: request.platform,
       pull: request.pull,
+      logins: request.logins,
       tell: (text) => this.#session.control.progress.note(text),
       signal: this.#session.signal,
     });

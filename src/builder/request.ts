@@ -35,6 +35,12 @@ export interface SecretSource {
   secret(id: string, signal: AbortSignal): Promise<Uint8Array | undefined>;
 }
 
+/** Credentials of the client for registries. Values are in memory only. */
+export interface LoginSource {
+  /** What goes with a pull from the registry, as in X-Registry-Auth; '' for nothing. `docker.io` is the hub. */
+  login(registry: string, signal: AbortSignal): Promise<string>;
+}
+
 /** The client's ssh agent. */
 export interface SshSource {
   /** Path of a socket that leads to the agent, for one step; undefined when the client has none of that name. */
@@ -79,6 +85,7 @@ export interface BuildRequest {
   /** `build -v HOST:CTR`: read-only, outside of the cache key. */
   readonly binds: readonly string[];
   readonly allow: ReadonlySet<'network.host' | 'security.insecure'>;
+  readonly logins: LoginSource;
   readonly secrets: SecretSource | undefined;
   readonly ssh: SshSource | undefined;
   /** All layers of the build become one. */

@@ -49,6 +49,11 @@ export const receiveFiles = method('/moby.filesync.v1.FileSync/DiffCopy', packet
 /** The client writes what it is sent: packets of files, or bytes of one file. */
 export const sendDirectory = method('/moby.filesync.v1.FileSend/DiffCopy', packet, packet);
 export const sendBytes = method('/moby.filesync.v1.FileSend/DiffCopy', data, data);
+export const credentials = method(
+  '/moby.filesync.v1.Auth/Credentials',
+  { host: text(1) },
+  { username: text(1), secret: text(2) },
+);
 export const getSecret = method('/moby.buildkit.secrets.v1.Secrets/GetSecret', { id: text(1) }, { data: bytes(1) });
 export const checkAgent = method('/moby.sshforward.v1.SSH/CheckAgent', { id: text(1) }, { unused: bool(1) });
 export const forwardAgent = method('/moby.sshforward.v1.SSH/ForwardAgent', data, data);

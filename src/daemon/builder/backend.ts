@@ -81,6 +81,7 @@ async function pullImage(services: Services, query: ImageQuery, signal: AbortSig
   const name = familiarString(reference);
   const tag = name.slice(name.lastIndexOf(reference.digest === undefined ? ':' : '@') + 1);
   const image = name.slice(0, -tag.length - 1);
+  const auth = await query.logins.login(reference.domain, signal);
   let failure = '';
   const progress = {
     write: async (bytes: Uint8Array) => {
@@ -93,7 +94,7 @@ async function pullImage(services: Services, query: ImageQuery, signal: AbortSig
   try {
     await services.engine.run(
       imagePull,
-      { image, tag, platform: query.platform, auth: '', progress },
+      { image, tag, platform: query.platform, auth, progress },
       { caller: { source: 'build' }, signal },
     );
   } catch (error) {

@@ -10,6 +10,7 @@ import { O } from '#sys/numbers.ts';
 import { openInRoot } from '#sys/safe-path.ts';
 import { familiarString, parseReference, type Reference, withDefaultTag } from '#reference/reference.ts';
 import type { Services } from '../services.ts';
+import { givenLogins } from './logins.ts';
 import { directoryContext, remoteContext, tarContext } from './contexts.ts';
 import { eventProgress } from './events.ts';
 import type { RunningBuilds } from './running.ts';
@@ -151,6 +152,7 @@ export function requestOf(input: BuildInput, { context, dockerfile, ignore, refe
     },
     binds: input.binds,
     allow,
+    logins: givenLogins(input.auths),
     secrets: { secret: async (id) => secrets.get(id) },
     ssh: undefined,
     squash: input.squash,

@@ -13,8 +13,10 @@ import { CommandFailed } from '#builder/errors.ts';
 import type { BuildContext, BuildRequest, Exporter, NamedContext } from '#builder/request.ts';
 import { invalidParameter, notFound, notImplemented, systemError } from '#errdefs/errors.ts';
 import { encode } from '#pkg/protobuf/protobuf.ts';
+import { credentials } from '#builder/buildkit/session-methods.ts';
 import { nameOf, requestOf } from '../builder/build.ts';
 import { directoryContext, remoteContext, temporaryDirectory } from '../builder/contexts.ts';
+import { encodeLogin } from '../builder/logins.ts';
 import type { RunningBuilds } from '../builder/running.ts';
 import type { Services } from '../services.ts';
 import { type Checked, checkDockerfile } from './check.ts';
@@ -97,6 +99,7 @@ export async function runSessionBuild(
     const found = { context: { context, named }, dockerfile, ignore, references };
     const request: BuildRequest = {
       ...requestOf({ ...input, ...plain, context: nothing(), progress: nowhere }, found),
+      logins: { login: (registry, ended) => sessionLogin(session, registry, ended) },
       secrets: session,
       ssh: sessionAgent(session, () => temporaryDirectory(services, stack)),
       image,
@@ -106,6 +109,15 @@ export async function runSessionBuild(
   } catch (error) {
     throw asBuildkitSays(error);
   }
+}
+
+/** What the client is logged in with. The hub has its API's name there; a secret without a name is a refresh token. */
+async function sessionLogin(session: Session, registry: string, signal: AbortSignal): Promise<string> {
+  if (!session.supports(credentials)) return '';
+  const host = registry === 'docker.io' ? 'registry-1.docker.io' : registry;
+  const { username, secret } = await session.ask(credentials, { host }, signal);
+  if (secret === '') return '';
+  return encodeLogin(username === '' ? { identitytoken: secret } : { username, password: secret });
 }
 
 /** The rules of the Dockerfile alone. */

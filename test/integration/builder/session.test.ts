@@ -9,6 +9,7 @@ import * as net from 'node:net';
 import * as path from 'node:path';
 import { eventually, run } from '../../support/command.ts';
 import { TestDaemon } from '../../support/daemon.ts';
+import { TestRegistry } from '../../support/registry.ts';
 
 const CLI = '/usr/bin/docker';
 const IMG = 'berth.test/busybox:1';
@@ -123,6 +124,26 @@ test('secrets and the agent are there for the step, and nowhere afterwards', asy
   const without = await build(['--no-cache', directory]);
   expect(without.code).toBe(1);
   expect(without.stderr).toContain('secret s: not found');
+}, 120_000);
+
+test('base images of a private registry: the client is asked for its log-in, by either protocol', async () => {
+  const user = { name: 'me', password: 'sesame-4711' };
+  await using registry = await TestRegistry.start({ user });
+  const base = `${registry.host}/private/base:1`;
+  await d.must(['login', '-u', user.name, '--password-stdin', registry.host], { input: user.password });
+  const directory = context({ Dockerfile: `FROM ${base}\nRUN true\n` });
+  for (const kit of ['0', '1']) {
+    await d.must(['tag', IMG, base]);
+    await d.must(['push', '-q', base]);
+    await d.must(['rmi', base]);
+    const anonymous = { DOCKER_CONFIG: path.join(d.directory, 'no-config'), DOCKER_BUILDKIT: kit };
+    const refused = await build([directory], anonymous);
+    expect(refused.code).toBe(1);
+    const built = await build(['--no-cache', directory], { DOCKER_BUILDKIT: kit });
+    expect(built.stdout + built.stderr).not.toContain('denied');
+    expect(built.code).toBe(0);
+    await d.must(['rmi', '-f', base]);
+  }
 }, 120_000);
 
 test('results go to the client as a directory or as a tar', async () => {
