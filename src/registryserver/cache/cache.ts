@@ -17,7 +17,7 @@ import { Download } from './download.ts';
 import { type Upstream, UpstreamFailure } from './upstream.ts';
 
 /** For an answer when something is here that can be served instead, and when nothing is. */
-const PATIENCE_WITH_COPY_MS = 10_000;
+const PATIENCE_WITH_COPY_MS = 5_000;
 const PATIENCE_MS = 60_000;
 /** An upstream that was unreachable is not asked again so soon when something is here. */
 const REST_MS = 30_000;

@@ -23,6 +23,8 @@ import {
 } from './upstream.ts';
 
 const HUB = /^(?:registry-1\.|index\.)?docker\.io$/;
+/** Whose tokens are remembered. */
+const REPOSITORIES_MAX = 256;
 const HUB_KEY = 'https://index.docker.io/v1/';
 
 export class ClientUpstream implements Upstream {
@@ -30,6 +32,7 @@ export class ClientUpstream implements Upstream {
   readonly #domain: string;
   readonly #prefix: string;
   readonly #credentials: Credentials;
+  readonly #repositories = new Map<string, Repository>();
 
   constructor(url: string, credentials: Credentials, proxies: ProxySettings) {
     const { host, pathname, protocol } = new URL(url);
@@ -46,15 +49,15 @@ export class ClientUpstream implements Upstream {
   }
 
   find(ask: UpstreamAsk, tag: string): Promise<string | undefined> {
-    return told(async () => (await findManifest(this.#repository(ask), tag))?.digest);
+    return told(ask.signal, async () => (await findManifest(this.#repository(ask), tag))?.digest);
   }
 
   manifest(ask: UpstreamAsk, tagOrDigest: string): Promise<UpstreamManifest> {
-    return told(() => fetchManifest(this.#repository(ask), tagOrDigest));
+    return told(ask.signal, () => fetchManifest(this.#repository(ask), tagOrDigest));
   }
 
   blobSize(ask: UpstreamAsk, digest: string): Promise<number> {
-    return told(async () => {
+    return told(ask.signal, async () => {
       const { response, what } = await this.#blob(ask, 'HEAD', digest, 0);
       await discard(response.body);
       const size = lengthOf(response.headers.get('content-length'));
@@ -64,8 +67,10 @@ export class ClientUpstream implements Upstream {
   }
 
   blob(ask: UpstreamAsk, digest: string, offset: number): Promise<UpstreamBlob> {
-    return told(async () => {
+    return told(ask.signal, async () => {
       const { response, what } = await this.#blob(ask, 'GET', digest, offset);
+      // Nobody waits for it any more.
+      if (ask.signal.aborted) await discard(response.body);
       const body = pieces(response.body, { what, signal: ask.signal });
       if (response.status !== 206) {
         return { offset: 0, size: lengthOf(response.headers.get('content-length')), body };
@@ -80,11 +85,11 @@ export class ClientUpstream implements Upstream {
   }
 
   tags(ask: UpstreamAsk): Promise<readonly string[]> {
-    return told(() => listTags(this.#repository(ask)));
+    return told(ask.signal, () => listTags(this.#repository(ask)));
   }
 
   referrers(ask: UpstreamAsk, digest: string): Promise<Buffer | undefined> {
-    return told(async () => {
+    return told(ask.signal, async () => {
       const repository = this.#repository(ask);
       const { response, what } = await repository.ask({
         method: 'GET',
@@ -98,8 +103,15 @@ export class ClientUpstream implements Upstream {
     });
   }
 
-  #repository({ path, signal }: UpstreamAsk): Repository {
-    return this.#client.repository(this.#domain, this.#prefix + path, { credentials: this.#credentials, signal });
+  /** Kept, because tokens are: a pull of ten layers asks the token service once. */
+  #repository({ path }: UpstreamAsk): Repository {
+    const known = this.#repositories.get(path);
+    if (known !== undefined) return known;
+    const made = this.#client.repository(this.#domain, this.#prefix + path, { credentials: this.#credentials });
+    const [oldest] = this.#repositories.keys();
+    if (this.#repositories.size >= REPOSITORIES_MAX && oldest !== undefined) this.#repositories.delete(oldest);
+    this.#repositories.set(path, made);
+    return made;
   }
 
   #blob(ask: UpstreamAsk, method: 'GET' | 'HEAD', digest: string, offset: number): Promise<Answer> {
@@ -117,12 +129,22 @@ export class ClientUpstream implements Upstream {
 const lengthOf = (header: string | null): number | undefined =>
   header !== null && /^[0-9]{1,15}$/.test(header) ? Number(header) : undefined;
 
-async function told<T>(work: () => Promise<T>): Promise<T> {
+/** What the signal ends is left to the client's own limits. */
+async function told<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  const { promise: ended, reject } = Promise.withResolvers<never>();
+  const abort = (): void => reject(new UpstreamFailure('unreachable', 'the upstream did not answer in time'));
+  signal.addEventListener('abort', abort, { once: true });
   try {
-    return await work();
+    if (signal.aborted) abort();
+    const running = work();
+    running.catch(() => undefined);
+    return await Promise.race([running, ended]);
   } catch (error) {
     if (error instanceof UpstreamFailure) throw error;
     throw new UpstreamFailure(failureKind(error), messageOf(error), { cause: error });
+  } finally {
+    signal.removeEventListener('abort', abort);
+    ended.catch(() => undefined);
   }
 }
 

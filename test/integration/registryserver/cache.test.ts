@@ -83,6 +83,35 @@ test('an upstream that has had enough: what is here goes on, what is not is told
   }
 }, 120_000);
 
+test('an upstream that answers no more: what is here is served, and nobody waits for ever', async () => {
+  let silent = false;
+  const held: PromiseWithResolvers<void>[] = [];
+  const front = Bun.serve({
+    hostname: '127.0.0.1',
+    port: 0,
+    async fetch(request) {
+      if (silent) {
+        const hold = Promise.withResolvers<void>();
+        held.push(hold);
+        await hold.promise;
+      }
+      const { pathname, search } = new URL(request.url);
+      return fetch(upstream.url + pathname + search, { method: request.method, headers: request.headers });
+    },
+  });
+  try {
+    const proxy = `http://127.0.0.1:${front.port}`;
+    await using cache = await RegistryProcess.start(['--proxy', proxy, '--proxy-fresh', '0s']);
+    expect((await cache.fetch('/v2/library/app/manifests/1')).status).toBe(200);
+    silent = true;
+    const stale = await cache.fetch('/v2/library/app/manifests/1');
+    expect([stale.status, stale.headers.get('berth-stale')]).toEqual([200, 'true']);
+  } finally {
+    for (const hold of held) hold.resolve();
+    await front.stop(true);
+  }
+}, 120_000);
+
 test('users of the upstream by a file of credentials, prefixes beside repositories of our own', async () => {
   await using guarded = await RegistryProcess.start(async (at) => {
     const hash = await Bun.password.hash('pw', { algorithm: 'bcrypt', cost: 4 });
