@@ -8,15 +8,17 @@ import * as fs from 'node:fs';
 import * as net from 'node:net';
 import * as path from 'node:path';
 import { tar } from '../../support/base-images.ts';
-import { eventually } from '../../support/command.ts';
+import { eventually, run } from '../../support/command.ts';
 import { TestDaemon } from '../../support/daemon.ts';
 
 const IMG = 'berth.test/busybox:1';
 const MB = 1 << 20;
 let d: TestDaemon;
 let local: string;
+let port: number;
 beforeAll(async () => {
-  d = await TestDaemon.start({ noBridge: true });
+  port = await freePort();
+  d = await TestDaemon.start({ noBridge: true, args: ['-H', `tcp://127.0.0.1:${port}`] });
   local = path.join(d.directory, 'local');
   fs.mkdirSync(local);
   await d.must([
@@ -46,6 +48,17 @@ const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes)
 const file = (name: string, content: Buffer) => ({ name, type: '0', mode: 0o644, content }) as const;
 const sums = async (name: string) => (await d.must(['exec', 'target', 'sha256sum', name])).split(' ')[0];
 
+async function freePort(): Promise<number> {
+  const server = net.createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+/** The stock CLI over TCP. */
+const overTcp = (args: readonly string[]) => run('docker', ['-H', `tcp://127.0.0.1:${port}`, ...args]);
+
 test('in and out by both clients, files of odd sizes one after the other', async () => {
   const whole = numbered(9 * MB + 12_345);
   fs.mkdirSync(path.join(local, 'tree'));
@@ -53,7 +66,7 @@ test('in and out by both clients, files of odd sizes one after the other', async
     fs.writeFileSync(path.join(local, 'tree', `f${i}`), whole.subarray(0, size));
   }
   fs.writeFileSync(path.join(local, 'whole'), whole);
-  for (const client of [d.docker.bind(d), d.berth.bind(d)]) {
+  for (const client of [d.docker.bind(d), d.berth.bind(d), overTcp]) {
     fs.mkdirSync(path.join(local, 'back'));
     for (const name of ['whole', 'tree']) {
       expect(await client(['cp', path.join(local, name), `target:/${name}`])).toMatchObject({ code: 0 });
@@ -77,7 +90,7 @@ class Peer implements Disposable {
   text = '';
 
   constructor() {
-    this.socket = net.connect(d.socket);
+    this.socket = net.connect({ path: d.socket, allowHalfOpen: true });
     this.socket.on('data', (bytes: Buffer) => {
       this.text += bytes.toString('latin1');
     });
@@ -139,6 +152,11 @@ test('chunks of any size, and requests behind the body, over one connection', as
   const again = Buffer.concat([archive, Buffer.from(PING)]);
   await peer.send(Buffer.concat([Buffer.from(`${PUT}Content-Length: ${archive.length}\r\n\r\n`), again]));
   expect(await peer.answers(5)).toEqual(['200', '200', '200', '200', '200']);
+  // One that has said all that it will, and listens.
+  using halfOpen = new Peer();
+  await halfOpen.send(Buffer.concat([Buffer.from(`${PUT}Content-Length: ${archive.length}\r\n\r\n`), archive]));
+  halfOpen.socket.end();
+  expect(await halfOpen.answers(1)).toEqual(['200']);
 }, 60_000);
 
 test('refused in the middle: the reason is told, and nothing holds the connection', async () => {
