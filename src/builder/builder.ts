@@ -17,7 +17,7 @@ import type { Dockerfile, Stage } from './dockerfile/instructions.ts';
 import { FilesPool } from './files/files-pool.ts';
 import { Flights } from './flights.ts';
 import { Captures, makeImage } from './image.ts';
-import { contextSources, nameOf, type Plan, planBuild } from './plan.ts';
+import { contextSources, nameOf, type Plan, planBuild } from './dockerfile/plan.ts';
 import type { BuildControl, BuildRequest, BuildResult } from './request.ts';
 import { Semaphore } from './semaphore.ts';
 import { type BuilderParts, type BuildSession, contextRoot, rootOf } from './session.ts';

@@ -23,7 +23,11 @@ export class Captures {
   /** Begins with the layers of the target as soon as they are there. */
   begin(layer: MadeLayer): void {
     const { cache, layers } = this.#session;
-    if (cache.get(layer.key)?.diffId !== undefined || layers.layerOfSnapshot(layer.snapshot) !== undefined) return;
+    if (
+      (this.#session.request.sourceDateEpoch === undefined && cache.get(layer.key)?.diffId !== undefined) ||
+      layers.layerOfSnapshot(layer.snapshot) !== undefined
+    )
+      return;
     this.of(layer).catch(() => undefined);
   }
 
@@ -37,11 +41,12 @@ export class Captures {
   }
 
   async #capture({ snapshot, key }: MadeLayer): Promise<CapturedSnapshot> {
-    const { content, layers, held, cache, signal } = this.#session;
+    const { content, layers, held, cache, signal, request } = this.#session;
     const scratch = held.use(content.scratch());
-    const result = await layers.captureSnapshot(snapshot, scratch.path, signal);
+    const { sourceDateEpoch } = request;
+    const result = await layers.captureSnapshot(snapshot, scratch.path, signal, sourceDateEpoch);
     // as: a digest that the Worker computed.
-    cache.setDiffId(key, result.diffId as DiffId);
+    if (sourceDateEpoch === undefined) cache.setDiffId(key, result.diffId as DiffId);
     return { snapshot, file: scratch.path, result };
   }
 
@@ -79,7 +84,8 @@ async function registered(
   captures: Captures,
   lease: { add(chainId: ChainId): void },
 ): Promise<Map<MadeLayer, DiffId>> {
-  const { cache, layers, content } = session;
+  const { cache, layers, content, request } = session;
+  if (request.sourceDateEpoch !== undefined) return rewritten(session, state, captures, lease);
   const diffs = new Map<MadeLayer, DiffId>();
   const stack: DiffId[] = [...state.below];
   let at = 0;
@@ -105,6 +111,28 @@ async function registered(
   if (made.length > 0) {
     await layers.adopt(stack, made, { lease, keep: (files) => content.keep(files) });
   }
+  return diffs;
+}
+
+/** Layers whose times are not the snapshots': unpacked from their tars, as from any archive. */
+async function rewritten(
+  session: BuildSession,
+  state: StageState,
+  captures: Captures,
+  lease: { add(chainId: ChainId): void },
+): Promise<Map<MadeLayer, DiffId>> {
+  const { layers, content, signal } = session;
+  const captured = await Promise.all(state.layers.map((layer) => captures.of(layer)));
+  const diffs = new Map<MadeLayer, DiffId>();
+  // as: digests that the Worker computed.
+  for (const [index, layer] of state.layers.entries()) diffs.set(layer, captured[index]?.result.diffId as DiffId);
+  const sources = [
+    ...state.below.map((diffId) => ({ diffId, file: '' })),
+    ...captured
+      .filter(({ result }) => result.diffId !== EMPTY_DIFF_ID)
+      .map(({ result, file }) => ({ diffId: result.diffId as DiffId, file })),
+  ];
+  await layers.register(sources, { lease, signal, keep: (files) => content.keep(files) });
   return diffs;
 }
 

@@ -7,6 +7,7 @@ import { DATA_COMMANDS } from './command-table-data.ts';
 
 export const GROUPS: Readonly<Record<string, string>> = {
   artifact: 'Manage OCI artifacts',
+  builder: 'Manage builds',
   container: 'Manage containers',
   context: 'Manage contexts',
   image: 'Manage images',
@@ -21,6 +22,27 @@ export const GROUPS: Readonly<Record<string, string>> = {
 
 export const COMMANDS: readonly TableEntry[] = [
   ...DATA_COMMANDS,
+  {
+    names: ['image build', 'build', 'builder build'],
+    summary: 'Build an image from a Dockerfile',
+    common: true,
+    load: async () => (await import('./builder/build.ts')).build,
+  },
+  {
+    names: ['builder du'],
+    summary: 'Show what the build cache holds',
+    load: async () => (await import('./builder/cache.ts')).du,
+  },
+  {
+    names: ['builder explain', 'build explain'],
+    summary: 'Build, and say why steps were not cached',
+    load: async () => (await import('./builder/explain.ts')).explain,
+  },
+  {
+    names: ['builder prune'],
+    summary: 'Remove build cache',
+    load: async () => (await import('./builder/cache.ts')).prune,
+  },
   {
     names: ['completion'],
     summary: 'Generate the autocompletion script for the specified shell',

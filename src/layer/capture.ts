@@ -25,8 +25,10 @@ export async function captureSnapshot(
   id: string,
   file: string,
   signal: AbortSignal | undefined,
+  secondsMax: number | undefined,
 ): Promise<ArchiveResult> {
   const common = {
+    secondsMax,
     kind: 'capture',
     from: driver.directory(id),
     file,

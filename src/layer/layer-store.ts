@@ -306,9 +306,10 @@ export class LayerStore {
     return this.#driver.diffSize(this.snapshots.need(id).id);
   }
 
-  captureSnapshot(id: string, file: string, signal?: AbortSignal): Promise<ArchiveResult> {
+  /** The tar of what a snapshot brings; with `secondsMax` no time in it is later, so it is not the snapshot's any more. */
+  captureSnapshot(id: string, file: string, signal?: AbortSignal, secondsMax?: number): Promise<ArchiveResult> {
     const means = { driver: this.#driver, pool: this.#pool };
-    return captureSnapshot(means, this.snapshots.need(id).id, file, signal);
+    return captureSnapshot(means, this.snapshots.need(id).id, file, signal, secondsMax);
   }
 
   /** Snapshots become layers above the stack `below`; see adopt.ts. Answers the layers of `made`, bottom first. */

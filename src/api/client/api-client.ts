@@ -22,6 +22,7 @@ export interface RequestOptions {
   /** Sent as it is, streamed; excludes `json`. */
   readonly body?: ReadableStream<Uint8Array> | Blob | Uint8Array;
   readonly contentType?: string;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
 }
 
@@ -97,7 +98,7 @@ export class ApiClient {
 
   async #fetch(method: Method, target: string, options: RequestOptions): Promise<Response> {
     const address = await reachable(this.address);
-    const headers: Record<string, string> = { ...this.#headers };
+    const headers: Record<string, string> = { ...this.#headers, ...options.headers };
     if (options.json !== undefined) headers['Content-Type'] = 'application/json';
     else if (options.body !== undefined) headers['Content-Type'] = options.contentType ?? 'application/x-tar';
     const body = options.json === undefined ? options.body : JSON.stringify(options.json);

@@ -47,18 +47,13 @@ export interface BuildInput {
   /** Beyond Docker: values of secrets, by their id. In memory only. */
   readonly secrets: ReadonlyMap<string, Uint8Array>;
   /** Beyond Docker: directories that were uploaded under `.berth-contexts/NAME` of the tar, and images. */
+  /** Beyond Docker: sockets of ssh agents on the daemon's host, by their id. */
+  readonly ssh: Readonly<Record<string, string>>;
   readonly contexts: Readonly<Record<string, string>>;
   readonly allow: readonly string[];
   readonly binds: readonly string[];
-  /** Beyond Docker: what becomes of the result besides an image; see docs/build.md. */
-  readonly output: BuildOutput | undefined;
   readonly format: BuildFormat;
   readonly progress: OutputStream;
-}
-
-/** `tar` of the result's files, or the image as `oci` or `docker` archive, as the stream's bytes. */
-export interface BuildOutput {
-  readonly kind: 'tar' | 'oci' | 'docker' | 'none';
 }
 
 export const imageBuild = defineJob<BuildInput, void>('image.build');

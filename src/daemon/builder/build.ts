@@ -1,10 +1,11 @@
 /** `POST /build`: context, Dockerfile and options become a request to the builder; its progress becomes lines of JSON. */
+import * as fs from 'node:fs';
 import type { BuildInput } from '#api/jobs/build.ts';
 import { ClassicTeller } from '#builder/print/classic.ts';
 import { OrderedProgress } from '#builder/print/ordered.ts';
 import type { BuildContext, BuildRequest, BuildResult, NamedContext } from '#builder/request.ts';
 import { ignoreFileNames, ignorePatterns } from '#builder/dockerfile/ignore.ts';
-import { invalidParameter, notFound } from '#errdefs/errors.ts';
+import { invalidParameter, notFound, notImplemented } from '#errdefs/errors.ts';
 import { close } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
 import { openInRoot } from '#sys/safe-path.ts';
@@ -113,6 +114,10 @@ interface Found {
   readonly references: readonly Reference[];
 }
 
+function refuse(input: BuildInput): void {
+  if (input.squash) throw notImplemented('squash is not supported: use a multi-stage build');
+}
+
 export function requestOf(input: BuildInput, { context, dockerfile, ignore, references }: Found): BuildRequest {
   const given = Object.entries(input.args).flatMap(([name, value]) => (value === null ? [] : [[name, value] as const]));
   const args = Object.fromEntries(given);
@@ -121,6 +126,7 @@ export function requestOf(input: BuildInput, { context, dockerfile, ignore, refe
     if (name !== 'network.host' && name !== 'security.insecure') throw invalidParameter(`invalid entitlement: ${name}`);
     allow.add(name);
   }
+  refuse(input);
   const { secrets } = input;
   return {
     id: input.buildId,
@@ -154,13 +160,27 @@ export function requestOf(input: BuildInput, { context, dockerfile, ignore, refe
     allow,
     logins: givenLogins(input.auths),
     secrets: { secret: async (id) => secrets.get(id) },
-    ssh: undefined,
+    ssh: sshOf(input.ssh),
     squash: input.squash,
     sourceDateEpoch: epochOf(args['SOURCE_DATE_EPOCH']),
     references,
-    image: input.output === undefined || input.output.kind !== 'tar',
+    image: true,
     exporters: [],
     cacheFrom: input.cacheFrom,
+  };
+}
+
+/** Sockets of agents on this host, named by who may do everything here anyway: it is the engine's socket that was asked. */
+function sshOf(sockets: Readonly<Record<string, string>>): BuildRequest['ssh'] {
+  return {
+    socket: async (id) => {
+      const path = sockets[id];
+      if (path === undefined) return undefined;
+      if (!fs.statSync(path, { throwIfNoEntry: false })?.isSocket()) {
+        throw invalidParameter(`ssh agent ${id}: ${path} is not a socket of this host`);
+      }
+      return { path, [Symbol.asyncDispose]: async () => undefined };
+    },
   };
 }
 

@@ -15,7 +15,7 @@ export function eventProgress(write: (line: unknown) => void): {
     started: (id) => write({ started: id, at: at() }),
     container: (id, container) => write({ container, of: id }),
     containerGone: () => undefined,
-    log: (id, stream, bytes) => write({ log: Buffer.from(bytes).toString(), of: id, stream }),
+    log: (id, stream, bytes) => write({ log: Buffer.from(bytes).toString(), of: id, output: stream }),
     status: (id, name, current, total) =>
       write({ status: name, of: id, current, ...(total === undefined ? {} : { total }) }),
     ended: (id, outcome, detail) => write({ ended: id, outcome, ...detail, at: at() }),

@@ -150,6 +150,7 @@ function emptyInput(build: FrontendBuild, maps: Pick<Draft, 'args' | 'labels' | 
     buildId: build.ref,
     auths: {},
     secrets: new Map(),
+    ssh: {},
     allow: build.entitlements,
   };
 }

@@ -53,6 +53,7 @@ export function capture(job: CaptureJob, step: () => void): ArchiveResult {
     prefix: '',
     whiteouts: job.whiteouts,
     deleted: job.deleted,
+    secondsMax: job.secondsMax,
     wanted: (path) => !job.skip.has(path) && job.only?.has(path) !== false,
     memory: () => memory[turn++ % 2] ?? Buffer.allocUnsafeSlow(PIECE_BYTES),
   });

@@ -50,6 +50,8 @@ export interface CaptureJob {
   readonly skip: ReadonlySet<ByteString>;
   /** Clean paths; undefined: all. */
   readonly only: ReadonlySet<ByteString> | undefined;
+  /** No time in the tar is later. */
+  readonly secondsMax?: number | undefined;
   /** Clean paths that the layer deletes. */
   readonly deleted: readonly ByteString[];
 }

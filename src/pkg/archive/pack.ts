@@ -33,6 +33,12 @@ export interface PackSettings {
   readonly wanted?: ((path: ByteString) => boolean) | undefined;
   /** Clean paths that the archive says are gone, by `.wh.` files. */
   readonly deleted?: readonly ByteString[] | undefined;
+  /** Whether what is in a directory that is not wanted may be; default: it is looked into. */
+  readonly enters?: ((path: ByteString) => boolean) | undefined;
+  /** No time is later than this. */
+  readonly secondsMax?: number | undefined;
+  /** Another archive follows in the same stream: no end is written. */
+  readonly continued?: boolean | undefined;
   /** Memory for the next piece; default: fresh memory. A piece that was yielded is its reader's. */
   readonly memory?: (() => Buffer) | undefined;
 }
@@ -133,12 +139,20 @@ class Packer {
     if (this.#used + HEADER_ROOM > this.#piece.length) yield this.#swap();
     const wanted = this.#settings.wanted?.(path) ?? true;
     if (kind === 'directory') {
+      if (!wanted && this.#settings.enters?.(path) === false) return;
       yield* this.#directory(directory, name, path, status, wanted);
       return;
     }
     if (!wanted) return;
     if (this.#settings.whiteouts === 'overlay' && kind === 'character' && isWhiteout(status)) {
-      this.#add(formatEntry(markerEntry(whiteoutOf(path), secondsOf(status))));
+      this.#add(
+        formatEntry(
+          markerEntry(
+            whiteoutOf(path),
+            Math.min(secondsOf(status), this.#settings.secondsMax ?? Number.MAX_SAFE_INTEGER),
+          ),
+        ),
+      );
       return;
     }
     const entry = unlessGone(() => this.#entryOf(path, kind, status, pathVia(directory, name)));
@@ -151,6 +165,10 @@ class Packer {
   }
 
   *finish(): Generator<Buffer> {
+    if (this.#settings.continued === true) {
+      if (this.#used > 0) yield this.#piece.subarray(0, this.#used);
+      return;
+    }
     if (this.#used + endOfArchive.length > this.#piece.length) yield this.#swap();
     this.#add(endOfArchive);
     yield this.#piece.subarray(0, this.#used);
@@ -272,7 +290,7 @@ class Packer {
       uid: insideId(ids?.uids, status.uid),
       gid: insideId(ids?.gids, status.gid),
       size: type === 'file' ? status.size : 0,
-      mtimeSeconds: secondsOf(status),
+      mtimeSeconds: Math.min(secondsOf(status), this.#settings.secondsMax ?? Number.MAX_SAFE_INTEGER),
       mtimeNanoseconds: 0,
       linkPath: '',
       deviceMajor: isDevice ? status.rdevMajor : 0,

@@ -1,12 +1,5 @@
 /** Routes of the builder: the classic `/build` with what `berth build` adds to it, and the cache. */
-import {
-  type BuildInput,
-  type BuildOutput,
-  buildCacheList,
-  buildPrune,
-  imageBuild,
-  imageBuildCancel,
-} from '#api/jobs/build.ts';
+import { type BuildInput, buildCacheList, buildPrune, imageBuild, imageBuildCancel } from '#api/jobs/build.ts';
 import { type SessionBuildInput, sessionBuild } from '#api/jobs/buildkit.ts';
 import type { RegistryAuth } from '#api/types/build.ts';
 import type { Ulimit } from '#api/types/host-config.ts';
@@ -104,19 +97,11 @@ function optionsOf({ query, exchange, minor }: RouteContext): Omit<BuildInput, '
     auths: authsOf(headers.get('x-registry-config') ?? ''),
     secrets: secretsOf(headers.get('x-berth-secrets') ?? ''),
     contexts: textsOf(query, 'contexts'),
+    ssh: textsOf(query, 'ssh'),
     allow: listOf(query, 'allow'),
     binds: query.all('volume'),
-    output: outputOf(query.text('outputkind')),
     format: query.text('format') === 'events' ? 'events' : 'classic',
   };
-}
-
-function outputOf(kind: string): BuildOutput | undefined {
-  if (kind === '') return undefined;
-  if (kind !== 'tar' && kind !== 'oci' && kind !== 'docker' && kind !== 'none') {
-    throw invalidParameter(`unknown output ${JSON.stringify(kind)}`);
-  }
-  return { kind };
 }
 
 /** A JSON value of the query; undefined when there is none. Errors: invalid-parameter naming it. */

@@ -1,8 +1,7 @@
 /** Which stages a build needs, and what its steps are called. Pure. */
 import { invalidParameter } from '#errdefs/errors.ts';
-import type { Dockerfile, Stage, StageInstruction } from './dockerfile/instructions.ts';
-import { findStage } from './dockerfile/scope.ts';
-import type { BuildRequest } from './request.ts';
+import type { Dockerfile, Stage, StageInstruction } from './instructions.ts';
+import { findStage } from './scope.ts';
 
 export interface PlannedStage {
   readonly stage: Stage;
@@ -19,7 +18,10 @@ export interface Plan {
 }
 
 /** Errors: invalid-parameter for a target that is not there. */
-export function planBuild(file: Dockerfile, request: Pick<BuildRequest, 'target' | 'named'>): Plan {
+export function planBuild(
+  file: Dockerfile,
+  request: { readonly target: string; readonly named: ReadonlyMap<string, unknown> },
+): Plan {
   const target = request.target === '' ? file.stages.at(-1) : findStage(file, request.target);
   if (target === undefined) {
     throw invalidParameter(

@@ -1,0 +1,63 @@
+/** Endpoints of the builder. */
+import type { BuildCache } from '#api/types/build.ts';
+import type { BuildPruneResponse } from '#api/types/disk-usage.ts';
+import { type ApiClient, encodeFilters, type Query } from './api-client.ts';
+import type { FilterMap } from './containers.ts';
+import { jsonLines } from './json-stream.ts';
+
+/** A line of our own events, or of Docker's builder where another daemon answers. */
+export interface BuildLine {
+  readonly vertex?: { readonly id: string; readonly name: string; readonly stage: string };
+  readonly started?: string;
+  readonly ended?: string;
+  readonly outcome?: 'done' | 'cached' | 'cancelled' | 'failed';
+  readonly of?: string;
+  /** Milliseconds since the build began. */
+  readonly at?: number;
+  readonly log?: string;
+  readonly why?: readonly string[];
+  readonly status?: string;
+  readonly current?: number;
+  readonly note?: string;
+  readonly warning?: string;
+  readonly built?: string;
+  readonly names?: readonly string[];
+  readonly stream?: string;
+  readonly aux?: { readonly ID?: string };
+  readonly error?: string;
+  readonly errorDetail?: { readonly code?: number; readonly message?: string };
+}
+
+export async function* buildImage(
+  client: ApiClient,
+  query: Query,
+  options: {
+    readonly context: ReadableStream<Uint8Array> | undefined;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly signal?: AbortSignal;
+  },
+): AsyncGenerator<BuildLine, void, undefined> {
+  const { context: body, ...rest } = options;
+  const response = await client.request('POST', '/build', {
+    query,
+    ...rest,
+    ...(body === undefined ? {} : { body, contentType: 'application/x-tar' }),
+  });
+  yield* jsonLines<BuildLine>(response.body);
+}
+
+export function pruneBuildCache(
+  client: ApiClient,
+  query: Readonly<Record<string, string | number | boolean>>,
+  filters: FilterMap,
+): Promise<BuildPruneResponse> {
+  return client.json('POST', '/build/prune', { query: { ...query, filters: encodeFilters(filters) } });
+}
+
+/** Of any daemon: `/system/df` has it. */
+export async function buildCache(client: ApiClient): Promise<readonly BuildCache[]> {
+  const usage = await client.json<{ readonly BuildCache: BuildCache[] | null }>('GET', '/system/df', {
+    query: { type: ['build-cache'] },
+  });
+  return usage.BuildCache ?? [];
+}
