@@ -62,6 +62,20 @@ const IP_FORWARD = '/proc/sys/net/ipv4/ip_forward';
 /** A kernel without IPv6 has nothing to switch off. */
 export const hasIpv6 = (): boolean => existsSync('/proc/sys/net/ipv6');
 
+/** Packets from one port of a bridge to another pass the rules of the firewall (br_netfilter). */
+export function passesRules(): boolean {
+  const families = ['iptables', ...(hasIpv6() ? ['ip6tables'] : [])];
+  return families.every((one) => readOr(`/proc/sys/net/bridge/bridge-nf-call-${one}`, '0').trim() === '1');
+}
+
+function readOr(file: string, absent: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return absent; // the module is not there
+  }
+}
+
 export function ensureBridge(host: NetlinkSocket, config: BridgeConfig): BridgeState {
   const bip = config.bip === undefined ? undefined : parseBip(config.bip);
   const found = findLink(host, config.bridge);

@@ -18,6 +18,7 @@ import {
   createVeth,
   deleteLink,
   getLink,
+  isolatePort,
   listLinks,
   setLinkUp,
   setMaster,
@@ -29,7 +30,7 @@ import { type Addresses, LocalAddresses } from './addresses.ts';
 import { linkLocalOf, toFirewall } from './bridge-endpoint.ts';
 import { BridgeHost } from './bridge-host.ts';
 import type { BridgeFacts, BridgeOptions, GatewayMode } from './bridge-options.ts';
-import { type BridgeState, ensureBridge } from './bridge-link.ts';
+import { type BridgeState, ensureBridge, passesRules } from './bridge-link.ts';
 import { BridgePorts } from './bridge-ports.ts';
 import {
   BOTH,
@@ -65,6 +66,8 @@ export class BridgeDriver implements NetworkDriver {
   #ready: Ready | undefined;
   #warnings: readonly string[] = [];
   readonly #ports: BridgePorts;
+  /** There may be rules of ours in the chains of others. */
+  #accepted = true;
   /** Ids of the endpoints that are there. */
   readonly #endpoints = new Set<string>();
 
@@ -160,8 +163,11 @@ export class BridgeDriver implements NetworkDriver {
     if (this.#host.proxied.four) return;
     const { bridge } = this.#options;
     let dropping: readonly string[] = [];
+    this.#accepted = true;
     try {
-      dropping = openForeign(this.#host.firewall.table, bridge, this.#options.ipv6 !== undefined);
+      const found = openForeign(this.#host.firewall.table, bridge, this.#options.ipv6 !== undefined);
+      dropping = found.dropping;
+      this.#accepted = found.accepted;
     } catch (err) {
       log.warn('cannot look at the firewall rules of others', { bridge, err });
     }
@@ -172,7 +178,7 @@ export class BridgeDriver implements NetworkDriver {
   }
 
   #closeForeign(): void {
-    if (this.#host.proxied.four) return;
+    if (this.#host.proxied.four || !this.#accepted) return;
     const { bridge } = this.#options;
     try {
       closeForeign(this.#host.firewall.table, bridge);
@@ -230,6 +236,8 @@ export class BridgeDriver implements NetworkDriver {
       const port = this.#guarded(endpoint);
       if (endpoint.unguarded !== true) this.#host.firewall.addPort(port);
       const index = this.#makePair({ link, master, mac: port.mac, gate, inside, name: options.interface });
+      // Without br_netfilter what stays on the bridge passes no rule of ours.
+      if (this.#options.interContainer === false && !passesRules()) this.#host.netlink.run(isolatePort(link));
       inside.run(...insideRequests(index, endpoint, options.defaultRoute));
     } catch (cause) {
       throw systemError(`Cannot connect container to network "bridge": ${messageOf(cause)}`, { cause });

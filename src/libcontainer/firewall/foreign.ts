@@ -84,12 +84,21 @@ export function droppingChains(chains: readonly Chain[], ours: string, ipv6 = fa
     .map(nameOf);
 }
 
+export interface ForeignChains {
+  /** Others offer a place, and our rules are in it. */
+  readonly accepted: boolean;
+  /** Chains that drop the bridge's packets all the same. */
+  readonly dropping: readonly string[];
+}
+
 /** Accepts the bridge where others offer it; the chains that will drop its packets all the same. Idempotent. */
-export function openForeign(table: string, bridge: string, ipv6 = false): string[] {
+export function openForeign(table: string, bridge: string, ipv6 = false): ForeignChains {
   using session = new NftablesSession();
   const chains = decodeChains(session.json('list chains'));
+  let accepted = false;
   for (const chain of chains.filter(isPlace)) {
     if (chain.family === 'ip6' && !ipv6) continue;
+    accepted = true;
     const present = rulesIn(session, chain, `${table}: ${bridge}`);
     if (present.length === 2) continue;
     const rules = ['iifname', 'oifname'].map(
@@ -97,7 +106,8 @@ export function openForeign(table: string, bridge: string, ipv6 = false): string
     );
     session.run(`accept "${bridge}" in "${nameOf(chain)}"`, `${deletion(chain, present)}${rules.join('')}`);
   }
-  return [...droppingChains(chains, table, ipv6), ...(refusesAll(session, chains, bridge) ? [nameOf(FIREWALLD)] : [])];
+  const refusing = refusesAll(session, chains, bridge) ? [nameOf(FIREWALLD)] : [];
+  return { accepted, dropping: [...droppingChains(chains, table, ipv6), ...refusing] };
 }
 
 /** firewalld is there, and the bridge is in none of its zones. */

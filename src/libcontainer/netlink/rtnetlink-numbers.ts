@@ -17,7 +17,7 @@ export const IFLA = {
 } as const;
 export const IFLA_QUEUES = { TX: 31, RX: 32 } as const;
 export const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_KIND: 4, SLAVE_DATA: 5 } as const;
-export const IFLA_BRPORT_MODE = 4;
+export const IFLA_BRPORT = { MODE: 4, ISOLATED: 33 } as const;
 export const VETH_INFO_PEER = 1;
 export const IFLA_INET6_ADDR_GEN_MODE = 8;
 export const ADDR_GEN_NONE = 1;

@@ -23,7 +23,7 @@ import {
   AF,
   IFLA,
   IFLA_QUEUES,
-  IFLA_BRPORT_MODE,
+  IFLA_BRPORT,
   IFLA_INFO,
   VETH_INFO_PEER,
   IFLA_INET6_ADDR_GEN_MODE,
@@ -207,8 +207,13 @@ export const setMaster = (index: number, master: number): Request => ({
  * A port of a bridge may be sent back what came from it: a container that reaches itself by a port of the host, where
  * packets of bridges pass the rules (br_netfilter).
  */
-export const setHairpin = (name: string): Request => ({
-  name: `set hairpin mode of link "${name}"`,
+export const setHairpin = (name: string): Request => bridgePort(name, 'set hairpin mode of', IFLA_BRPORT.MODE);
+
+/** A port of a bridge that reaches no other isolated one, only the bridge itself. */
+export const isolatePort = (name: string): Request => bridgePort(name, 'isolate', IFLA_BRPORT.ISOLATED);
+
+const bridgePort = (name: string, verb: string, flag: number): Request => ({
+  name: `${verb} link "${name}"`,
   type: RTM.NEWLINK,
   flags: 0,
   header: linkHeader(0),
@@ -216,7 +221,7 @@ export const setHairpin = (name: string): Request => ({
     textAttribute(IFLA.IFNAME, name),
     nested(IFLA.LINKINFO, [
       textAttribute(IFLA_INFO.SLAVE_KIND, 'bridge'),
-      nested(IFLA_INFO.SLAVE_DATA, [u8Attribute(IFLA_BRPORT_MODE, 1)]),
+      nested(IFLA_INFO.SLAVE_DATA, [u8Attribute(flag, 1)]),
     ]),
   ],
 });

@@ -43,7 +43,10 @@ if (isInside(import.meta.path)) {
   ): Promise<BridgeDriver> => {
     const driver = new BridgeDriver({ networkId: options.bridge.padEnd(64, '0'), given: false, ...options });
     await driver.ensure();
-    stack.defer(() => driver.remove());
+    stack.defer(async () => {
+      await driver.remove();
+      await driver.close();
+    });
     return driver;
   };
 
@@ -204,6 +207,26 @@ if (isInside(import.meta.path)) {
     expect([reaches(machine, 'fd00:ffff::1', 8080), pings(other.container, web.ip6)]).toEqual([true, true]);
     expect(pings(web.container, 'fd00:ffff::2')).toBe(true);
     expect(web.container.run('ip', '-4', 'addr', 'show', 'eth0').out).toBe('');
+  });
+
+  test('icc off: no container reaches another, whether or not packets of bridges pass the rules', async () => {
+    for (const value of ['1', '0']) {
+      for (const family of ['iptables', 'ip6tables']) {
+        Bun.spawnSync(['sysctl', '-q', '-w', `net.bridge.bridge-nf-call-${family}=${value}`]);
+      }
+      await using stack = new AsyncDisposableStack();
+      const options = { bridge: 'one', bip: '10.1.0.1/24', ipv6: V6, interContainer: false };
+      const driver = await network(stack, options);
+      const [a, b] = [await joined(stack, driver), await joined(stack, driver)];
+      expect([value, pings(a.container, b.ip), pings(a.container, b.ip6)]).toEqual([value, false, false]);
+      // The host and what it publishes are in reach.
+      await serve(stack, b, 80);
+      const [published] = publish(stack, driver, b, 0);
+      expect([pings(a.container, '10.1.0.1'), reaches(a.container, '10.1.0.1', published?.hostPort ?? 0)]).toEqual([
+        true,
+        true,
+      ]);
+    }
   });
 
   test('links that are trusted, a mark, direct routing of all, and an address of the host for what leaves', async () => {
