@@ -79,9 +79,10 @@ function kindData(as: LinkKind): Attribute[] {
       const peer = concat([linkHeader(0), textAttribute(IFLA.IFNAME, as.peer)]);
       return [nested(IFLA_INFO.DATA, [attribute(VETH_INFO_PEER, peer)])];
     }
-    default:
-      return []; // dummy
+    case 'dummy':
+      break;
   }
+  return [];
 }
 
 /** Its name and a note for whoever finds it, and up: a note cannot be given with the request that makes a link. */
