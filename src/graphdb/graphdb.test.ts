@@ -94,7 +94,7 @@ test('the event log is bounded', () => {
   db.appendEvents(batch);
   db.appendEvents(batch);
   expect(db.eventsBetween(undefined, undefined).length).toBe(50_000);
-});
+}, 60_000);
 
 test('the event log is bounded by age and by size too', () => {
   using db = GraphDb.open(file);
@@ -108,7 +108,7 @@ test('the event log is bounded by age and by size too', () => {
   const left = db.eventsBetween(undefined, undefined);
   expect(left.length).toBeGreaterThan(1200);
   expect(left.length).toBeLessThan(1400);
-});
+}, 60_000);
 
 test('a file that is no database, a damaged one and a newer one are told apart', () => {
   fs.writeFileSync(file, 'x'.repeat(8192));
