@@ -303,17 +303,6 @@ export class ImageStore {
     return { ids: ids.slice(0, created.length) };
   }
 
-  /** Notes a manifest of an image that is here. Preconditions: it lies in the content store. Errors: not-found. */
-  addManifest(id: string, manifest: Descriptor): void {
-    const known = this.#images.get(id);
-    if (known === undefined) throw noSuchImage(id);
-    const manifests = withManifest(known.record.manifests, manifest);
-    if (manifests === known.record.manifests) return;
-    known.record = { ...known.record, manifests };
-    this.#byManifest.set(manifest.digest, id);
-    this.#options.db.put(IMAGE_KIND, id, encodeImageRecord(known.record));
-  }
-
   /**
    * Gives an image a further name; the name leaves the image that had it. `target`: what the name stands for where that
    * is more than this image (an index). Errors: not-found.

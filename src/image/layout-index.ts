@@ -17,23 +17,30 @@ const AFTER_CHANGE_MS = 300;
 
 export class LayoutIndex implements Disposable {
   readonly #store: ImageStore;
+  /** Manifests that were made for the file alone: what is pushed or saved is not made from them. */
+  #made = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(store: ImageStore) {
     this.#store = store;
+    store.content.addRoots((mark) => {
+      for (const digest of this.#made) mark(digest);
+    });
     store.onChange(() => this.#changed());
     this.#changed();
   }
 
   write(): void {
+    const made = new Set<string>();
     const manifests = this.#store.names().flatMap(({ reference, id }) => {
       const target = this.#store.target(reference);
       const known = target === undefined ? undefined : storedDescriptor(this.#store, target);
-      const descriptor = known ?? ownManifest(this.#store, id);
+      const descriptor = known ?? this.#manifestOf(id, made);
       if (descriptor === undefined) return [];
       const name = canonicalString(reference);
       return [{ ...descriptor, annotations: { 'org.opencontainers.image.ref.name': name } }];
     });
+    this.#made = made;
     const index = { schemaVersion: 2, mediaType: MEDIA.index, manifests };
     const file = path.join(this.#store.content.root, 'index.json');
     writeFileAtomic(file, JSON.stringify(index), { mode: 0o644, durable: false });
@@ -41,6 +48,17 @@ export class LayoutIndex implements Disposable {
 
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
+  }
+
+  /** The image's, or one that is made from its layers as they are kept; undefined when they are not. */
+  #manifestOf(id: string, made: Set<string>): Descriptor | undefined {
+    for (const digest of [...this.#store.get(id).manifests].reverse()) {
+      const known = storedDescriptor(this.#store, digest);
+      if (known !== undefined) return known;
+    }
+    const descriptor = makeManifest(this.#store, id);
+    if (descriptor !== undefined) made.add(descriptor.digest);
+    return descriptor;
   }
 
   #changed(): void {
@@ -57,14 +75,9 @@ export class LayoutIndex implements Disposable {
   }
 }
 
-/** The image's manifest, or one that is made from its layers as they are kept; undefined when they are not. */
-export function ownManifest(store: ImageStore, id: string): Descriptor | undefined {
+function makeManifest(store: ImageStore, id: string): Descriptor | undefined {
   const { content } = store;
   const image = store.get(id);
-  for (const digest of [...image.manifests].reverse()) {
-    const known = storedDescriptor(store, digest);
-    if (known !== undefined) return known;
-  }
   const layers = store.layers.chain(image.chainId).reverse();
   if (layers.some(({ blob }) => content.size(blob.digest) !== blob.size)) return undefined;
   const types = { plain: MEDIA.layer, gzip: MEDIA.layerGzip, zstd: MEDIA.layerZstd } as const;
@@ -78,6 +91,5 @@ export function ownManifest(store: ImageStore, id: string): Descriptor | undefin
   );
   const descriptor = { mediaType: MEDIA.manifest, digest: digestOf(bytes), size: bytes.length };
   content.put(bytes);
-  store.addManifest(id, descriptor);
   return descriptor;
 }
