@@ -123,9 +123,13 @@ test('at random moments', async () => {
   await check(root);
 }, 180_000);
 
-test.each(failpointNames.filter((name) => name.startsWith('content.')))('at %s', async (name) => {
-  const root = path.join(scratch, name);
-  fs.mkdirSync(root);
-  await killAfter(root, 0, `${name}=kill`);
-  await check(root);
-});
+test.each(failpointNames.filter((name) => name.startsWith('content.')))(
+  'at %s',
+  async (name) => {
+    const root = path.join(scratch, name);
+    fs.mkdirSync(root);
+    await killAfter(root, 0, `${name}=kill`);
+    await check(root);
+  },
+  60_000,
+);

@@ -30,8 +30,8 @@ let stores: TestStores;
 beforeAll(async () => {
   stores = await openStores();
   await loadImages(stores.images, { archive: streamOf(good), quiet: true, tell: async () => undefined });
-});
-afterAll(() => stores[Symbol.asyncDispose]());
+}, 60_000);
+afterAll(() => stores[Symbol.asyncDispose](), 60_000);
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -140,12 +140,16 @@ const load = async (archive: Buffer): Promise<string> => {
   }
 };
 
-test.each(hostile)('%s', async (_, archive) => {
-  const before = stores.files();
-  expect(['data-loss', 'invalid-parameter']).toContain(await load(archive));
-  expect(stores.files()).toEqual(before);
-  expect(stores.images.list().length).toBe(2);
-});
+test.each(hostile)(
+  '%s',
+  async (_, archive) => {
+    const before = stores.files();
+    expect(['data-loss', 'invalid-parameter']).toContain(await load(archive));
+    expect(stores.files()).toEqual(before);
+    expect(stores.images.list().length).toBe(2);
+  },
+  60_000,
+);
 
 test('damaged anywhere: refused, or what it was before; nothing half-made', async () => {
   const seed = Number(process.env['BERTH_FUZZ_SEED'] ?? randomInt(2 ** 31));

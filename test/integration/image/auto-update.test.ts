@@ -67,7 +67,7 @@ test('one that ends, or turns unhealthy, is put back', async () => {
   expect(await update()).toEqual(['careful local rolled back it ended with 3']);
   expect(await inspect('careful', '{{.Id}} {{.State.Running}}')).toBe(`${before} true`);
 
-  const Healthcheck = { Test: ['CMD', 'test', '-e', '/nothing'], Interval: 2e8, Retries: 1, Timeout: 5e9 };
+  const Healthcheck = { Test: ['CMD', 'test', '-e', '/nothing'], Interval: 2e8, Retries: 1, Timeout: 30e9 };
   await release(name, 'ill', { Cmd: ['sleep', '1000'], Healthcheck });
   expect(await update()).toEqual(['careful local rolled back it is unhealthy']);
   expect(await inspect('careful', '{{.Id}} {{.State.Running}}')).toBe(`${before} true`);
@@ -91,7 +91,7 @@ test.each(['replace.recorded', 'replace.aside', 'replace.created', 'replace.star
     await release(name, 'second', { Cmd: ['sleep', '2000'] });
     await d.restart('SIGKILL', { BERTH_FAILPOINTS: `${point}=kill` });
     await d.berth(['auto-update', '--settle', '0']);
-    expect(await d.ended()).toBe('SIGKILL');
+    expect(await d.ended(30_000)).toBe('SIGKILL');
     await d.restart();
     expect(await inspect('survivor', '{{.Id}} {{.State.Running}}')).toBe(`${before} true`);
     expect(await d.must(['ps', '-aq', '--filter', 'name=before-update'])).toBe('');

@@ -55,7 +55,7 @@ test('all platforms are loaded; the name means that of this host, and others are
   expect(wrong.stderr).toContain(
     `image with reference ${NAME} was found but its platform (${host}) does not match the specified platform (linux/s390x)`,
   );
-});
+}, 60_000);
 
 test('the tree has a line for each platform; the API tells of attestations and what they say', async () => {
   const tree = await d.must(['images', '--tree']);
@@ -79,7 +79,7 @@ test('the tree has a line for each platform; the API tells of attestations and w
   const platform = encodeURIComponent(JSON.stringify({ os: 'linux', architecture: other.slice(6) }));
   expect(await get(`/images/${NAME}/attestations?platform=${platform}`)).toEqual([]);
   expect(await get(`/images/${NAME}/json?platform=x`)).toEqual({ message: 'failed to parse platform: it is not JSON' });
-});
+}, 60_000);
 
 test('save keeps the index, its digest and all platforms; of one platform when asked; skopeo reads both', async () => {
   const all = path.join(d.directory, 'all.tar');
@@ -105,14 +105,16 @@ test('save keeps the index, its digest and all platforms; of one platform when a
   // The rest of the same index comes later: the name means this host's again.
   await d.must(['load', '-i', all]);
   expect(await inspect('{{.Id}}')).toBe(before);
-});
+}, 60_000);
 
 test('skopeo reads images out of the content store itself', async () => {
   const layout = path.join(d.dataRoot, 'content');
   const named = async (name: string): Promise<string> =>
     must('skopeo', ['inspect', '--config', '--format', '{{.Architecture}}', `oci:${layout}:${name}`]);
-  await eventually('index.json has the name', () =>
-    fs.readFileSync(path.join(layout, 'index.json'), 'utf8').includes(NAME),
+  await eventually(
+    'index.json has the name',
+    () => fs.readFileSync(path.join(layout, 'index.json'), 'utf8').includes(NAME),
+    30_000,
   );
   expect(await named(NAME)).toBe(host.slice(6));
   // It came as a docker-archive, without a manifest.
@@ -126,7 +128,7 @@ test('skopeo reads images out of the content store itself', async () => {
     `oci-archive:${copied}`,
   ]);
   expect(fs.statSync(copied).size).toBeGreaterThan(100_000);
-});
+}, 60_000);
 
 test('a tag takes all platforms with it; one platform is removed alone', async () => {
   await d.must(['tag', NAME, 'berth.test/copy:1']);
@@ -139,4 +141,4 @@ test('a tag takes all platforms with it; one platform is removed alone', async (
   expect(await inspect('{{.Os}}/{{.Architecture}}')).toBe(other);
   await d.must(['rmi', '--platform', other, NAME]);
   expect(await left()).toEqual([]);
-});
+}, 60_000);
