@@ -35,17 +35,29 @@ export function prctl(option: number, ...args: readonly (number | bigint | strin
   return must('prctl', NR.prctl, option, ...args);
 }
 
+/** include/linux/sched.h */
+const PF_EXITING = 0x4;
+
+export interface ProcessStat {
+  readonly state: string;
+  readonly ppid: number;
+  readonly startTicks: bigint;
+  /** It has begun to end; the first process of a pid namespace first waits for all others (zap_pid_ns_processes). */
+  readonly exiting: boolean;
+}
+
 /** Fields of /proc/PID/stat after the name; undefined when there is no such process. */
-export function processStat(pid: number): { state: string; ppid: number; startTicks: bigint } | undefined {
+export function processStat(pid: number): ProcessStat | undefined {
   let text: string;
   try {
     text = readText(`/proc/${pid}/stat`);
   } catch {
     return undefined;
   }
-  // The name may hold anything, so fields count from the last ')': state is field 3, ppid 4, starttime 22 (proc(5)).
+  // The name may hold anything, so fields count from the last ')': state is field 3, ppid 4, flags 9, starttime 22 (proc(5)).
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return { state: fields[0] ?? '', ppid: Number(fields[1]), startTicks: BigInt(fields[19] ?? 0) };
+  const exiting = (Number(fields[6]) & PF_EXITING) !== 0;
+  return { state: fields[0] ?? '', ppid: Number(fields[1]), startTicks: BigInt(fields[19] ?? 0), exiting };
 }
 
 /** Start time in clock ticks since boot; undefined when there is no such process. */

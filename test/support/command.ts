@@ -69,7 +69,7 @@ export async function must(program: string, args: readonly string[], options: Co
 export async function eventually<T>(
   what: string,
   condition: () => T | undefined | false | Promise<T | undefined | false>,
-  limitMs = 10_000,
+  limitMs = 30_000,
 ): Promise<T> {
   const end = performance.now() + SLOW * limitMs;
   let last: unknown;

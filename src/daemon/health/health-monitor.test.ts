@@ -1,3 +1,4 @@
+import { startTicks } from '#sys/processes.ts';
 import { expect, test } from 'bun:test';
 import type { HealthConfig } from '#api/types/container.ts';
 import type { ContainerRecord } from '#container/record.ts';
@@ -76,7 +77,8 @@ function stage(health: HealthConfig) {
   // as: the monitor asks nothing else of a running container.
   const live = {
     driver: { probe, forgetProbe: () => undefined },
-    process: { id: base.id },
+    // A process that runs: a failure of one that has ended counts for nothing.
+    process: { id: base.id, pid: process.pid, startTicks: startTicks(process.pid) },
   } as unknown as LiveContainer;
   // as: nor of the daemon.
   const services = {

@@ -19,7 +19,9 @@ import type { ContainerRecord } from '#container/record.ts';
 import { messageOf } from '#errdefs/errors.ts';
 import { nowNs, rfc3339 } from '#pkg/clock/clock.ts';
 import { type Deadline, Deadlines } from '#pkg/deadlines/deadlines.ts';
+import type { RunningProcess } from '#execdriver/driver.ts';
 import { log } from '#pkg/log/log.ts';
+import { processStat } from '#sys/processes.ts';
 import { publishContainerEvent } from '../container/event.ts';
 import type { LiveContainer } from '../container/live.ts';
 import type { Services } from '../services.ts';
@@ -185,6 +187,8 @@ export class HealthMonitor implements HealthWatch {
       outcome = { exitCode: -1, output: messageOf(error) };
     }
     if (watched.over.signal.aborted) return;
+    // It failed because there is no container any more, and its exit is about to be told: nothing was learnt about it.
+    if (outcome.exitCode !== 0 && hasEnded(live.process)) return;
     this.#result(watched, { start, end: rfc3339(nowNs()), ...outcome }, sinceStartMs);
   }
 
@@ -200,6 +204,12 @@ export class HealthMonitor implements HealthWatch {
     publishContainerEvent(services.events, record, `health_status: ${now.status}`);
     if (now.status === 'unhealthy') onUnhealthy(services, record, watched.live);
   }
+}
+
+/** Also before the exit has been handled. */
+function hasEnded({ pid, startTicks }: RunningProcess): boolean {
+  const stat = processStat(pid);
+  return stat === undefined || stat.startTicks !== startTicks || stat.exiting;
 }
 
 /** A Healthcheck that create let through is one that can be read; one of an older daemon may not be. */
