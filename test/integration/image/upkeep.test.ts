@@ -101,7 +101,7 @@ test('what was removed comes back with its names, also after a restart, until it
   expect(await berth('image', 'trash', '--empty')).toMatch(/^Emptied: \d+$/);
   expect(await berth('image', 'trash', '-q')).toBe('');
   const blobs = path.join(d.dataRoot, 'content/blobs/sha256');
-  await eventually('the blobs are gone', () => fs.readdirSync(blobs).length === 0, 30_000;
+  await eventually('the blobs are gone', () => fs.readdirSync(blobs).length === 0, 30_000);
   await configure({});
 }, 90_000);
 
