@@ -141,7 +141,11 @@ async function restoreNetworks(services: Services, found: ReadonlyMap<string, Fo
     }
   }
   services.egress.sweep();
-  for (const network of unfinished) await services.networks.finishRemoval(network);
+  for (const network of unfinished) {
+    // A plugin that gets its addresses back is not waited for: it may be a container.
+    if (network.record.pools === undefined) await services.networks.finishRemoval(network);
+    else services.tasks.spawn('network-remove', () => services.networks.finishRemoval(network));
+  }
 }
 
 /** In how many milliseconds it is to be started; undefined when it is not. */

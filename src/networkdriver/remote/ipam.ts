@@ -181,9 +181,13 @@ export class PluginAddresses implements Addresses {
     return this.#pools.find(({ subnet }) => subnet.includes(':') === six);
   }
 
+  /** Told when the plugin answers: it may be a container, which this daemon has yet to start. */
   async reserve(ip: string): Promise<void> {
     const pool = this.#poolOf(ip.includes(':'));
-    if (pool !== undefined) await this.#plugin.replay(pool, ip);
+    if (pool === undefined) return;
+    this.#plugin.replay(pool, ip).catch((err: unknown) => {
+      log.warn('an IPAM plugin was not told of an address that is in use', { pool: pool.id, ip, err });
+    });
   }
 
   async release(ips: readonly string[]): Promise<void> {

@@ -1,6 +1,8 @@
 /** Links (legacy): variables, /etc/hosts, names, and what becomes of them, by the stock docker CLI. */
-import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { TestDaemon } from '../../support/daemon.ts';
+
+setDefaultTimeout(120_000);
 
 const IMG = 'berth.test/busybox:1';
 let d: TestDaemon;

@@ -1,8 +1,10 @@
 /** macvlan and ipvlan, IPv6-only networks, gateway modes, options of endpoints: by the stock docker CLI. */
-import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import * as fs from 'node:fs';
 import { eventually, must as command } from '../../support/command.ts';
 import { TestDaemon } from '../../support/daemon.ts';
+
+setDefaultTimeout(120_000);
 
 const IMG = 'berth.test/busybox:1';
 let d: TestDaemon;

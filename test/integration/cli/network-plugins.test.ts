@@ -1,8 +1,10 @@
 /** Networks and addresses by a plugin that the test makes, by the stock docker CLI. */
-import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { eventually } from '../../support/command.ts';
 import { TestDaemon } from '../../support/daemon.ts';
 import { NetworkPlugin } from '../../support/network-plugin.ts';
+
+setDefaultTimeout(120_000);
 
 const IMG = 'berth.test/busybox:1';
 const NAME = `netplug${process.pid}`;
@@ -86,6 +88,7 @@ test('addresses of a plugin on our bridge: asked for, given back, told again aft
   expect([...plugin.given]).toEqual(['10.216.0.1', address]);
   plugin.given.clear();
   await d.restart();
+  await eventually('the plugin is told', () => plugin.given.has(address));
   expect([...plugin.given]).toEqual([address]);
   await must('rm', '-f', 'o1');
   expect([...plugin.given]).toEqual([]);
@@ -121,4 +124,4 @@ test('failures of a plugin are told in its words, and nothing is left', async ()
   expect(dead.stderr).toContain(`plugin "${NAME}"`);
   plugin.start();
   await must('network', 'rm', 'both');
-}, 60_000);
+});

@@ -87,7 +87,7 @@ test('iptables: false writes no rules; published ports are served all the same, 
   await d.must(['network', 'rm', 'own']);
   // The port is free for the next one at once.
   await d.must(['run', '--rm', '-p', `127.0.0.1:${tcp}:80`, IMG, 'true']);
-}, 60_000);
+}, 180_000);
 
 test('ip6tables: false leaves IPv6 alone, and the default bridge has IPv6 when asked', async () => {
   const args = ['--ip6tables=false', '--ipv6', '--fixed-cidr-v6', 'fd00:217::/64', '--host-gateway-ip', '192.0.2.99'];
@@ -106,7 +106,7 @@ test('ip6tables: false leaves IPv6 alone, and the default bridge has IPv6 when a
   await using _ = await scriptInside(Number(await d.must(['inspect', '-f', '{{.State.Pid}}', 'six'])), script);
   expect(await answerOf(port, '::1')).toBe('six');
   await d.must(['rm', '-f', 'six']);
-}, 60_000);
+}, 180_000);
 
 test('bip6 with a range, allow-direct-routing, a mark', async () => {
   const args = ['--ipv6', '--bip6', 'fd00:218::9/64', '--fixed-cidr-v6', 'fd00:218::1:0/112', '--allow-direct-routing'];
@@ -118,4 +118,4 @@ test('bip6 with a range, allow-direct-routing, a mark', async () => {
   expect(rules).toMatch(/meta mark & 0x0000000f == 0x00000007 accept/);
   expect(rules).toMatch(new RegExp(`set direct4 \\{[^}]*${d.subnet}\\.\\d+ \\. tcp \\. 80`));
   await d.must(['rm', '-f', 'web']);
-}, 60_000);
+}, 180_000);

@@ -42,7 +42,13 @@ if (isInside(import.meta.path)) {
       otherParents: () => [],
       ...options,
     });
-  const links = (): string => run('ip', '-br', 'link').replace(/^lo .*\n/m, '');
+  /** Their names: when a link notices that its other end is up is the kernel's affair. */
+  const links = (): string =>
+    run('ip', '-br', 'link')
+      .split('\n')
+      .map((line) => line.split(/[ @]/)[0] ?? '')
+      .filter((name) => name !== 'lo')
+      .join('\n');
 
   driverContract('macvlan', {
     make: async () => {
