@@ -308,6 +308,27 @@ export const COMMANDS: readonly TableEntry[] = [
     load: async () => (await import('./system/prune.ts')).imagePrune,
   },
   {
+    names: ['image copy'],
+    summary: 'Copy an image from one registry to another',
+    load: async () => (await import('./image/copy.ts')).copy,
+  },
+  {
+    names: ['login'],
+    summary: 'Authenticate to a registry',
+    common: true,
+    load: async () => (await import('./registry/login.ts')).login,
+  },
+  {
+    names: ['logout'],
+    summary: 'Log out from a registry',
+    load: async () => (await import('./registry/login.ts')).logout,
+  },
+  {
+    names: ['search'],
+    summary: 'Search Docker Hub, or another registry, for images',
+    load: async () => (await import('./registry/search.ts')).search,
+  },
+  {
     names: ['image pull', 'pull'],
     summary: 'Download an image from a registry',
     load: async () => (await import('./image/pull.ts')).pull,

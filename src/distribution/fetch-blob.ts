@@ -49,7 +49,9 @@ export async function fetchBlob(options: FetchOptions): Promise<void> {
       const hasNext = server + 1 < contexts.length;
       if (progress.at - before >= PROGRESS_BYTES) failures = 0;
       failures += 1;
-      if (passes(error) && failures < attemptsMax) {
+      const hasGivenNothing = progress.at === before;
+      // Patience is for the last: what another server may have is not waited for.
+      if (passes(error) && failures < attemptsMax && !(hasNext && hasGivenNothing)) {
         await pause(context, progress.at - before >= PROGRESS_BYTES ? 0 : backoff(failures), messageOf(error));
       } else if (hasNext) {
         server += 1;

@@ -20,7 +20,7 @@ import {
 import { type BerthError, dataLoss, invalidParameter, kindOf, notFound } from '#errdefs/errors.ts';
 import { bestPlatform, formatPlatform } from '#image/platform.ts';
 import { familiarString, type Reference } from '#reference/reference.ts';
-import { fetchManifest, findManifest } from '#registry/manifests.ts';
+import { fetchManifest, findManifest, type FoundManifest } from '#registry/manifests.ts';
 import { RegistryError } from '#registry/failures.ts';
 import type { Repository, Session } from '#registry/registry-client.ts';
 
@@ -30,7 +30,7 @@ export interface FoundDocument {
   readonly descriptor: Descriptor;
   readonly bytes: Buffer;
   readonly document: Manifest | Index;
-  /** The server that had it; undefined when it was here. */
+  /** The server that knows it; undefined when none was asked. */
   readonly session: Session | undefined;
 }
 
@@ -45,9 +45,10 @@ export async function resolveTop(
     throw invalidParameter(`Cannot pull "${familiarString(reference)}": only sha256 digests are supported`);
   }
   if (content !== undefined) {
-    const digest = reference.digest ?? (await digestOfTag(repository, wanted));
+    const found = reference.digest === undefined ? await digestOfTag(repository, wanted) : undefined;
+    const digest = reference.digest ?? found?.digest;
     if (digest !== undefined && content.has(digest)) {
-      const here = readHere(content, digest);
+      const here = readHere(content, digest, found?.session);
       if (here !== undefined) return here;
     }
     if (digest !== undefined && reference.digest === undefined) {
@@ -63,16 +64,16 @@ export async function resolveTop(
 }
 
 /** A registry that has no HEAD, or refuses it, is asked for the manifest itself and says why not. */
-async function digestOfTag(repository: Repository, tag: string): Promise<string | undefined> {
+async function digestOfTag(repository: Repository, tag: string): Promise<FoundManifest | undefined> {
   try {
-    return (await findManifest(repository, tag))?.digest;
+    return await findManifest(repository, tag);
   } catch (error) {
     if (error instanceof RegistryError && error.status !== 429) return undefined;
     throw error;
   }
 }
 
-function readHere(content: ContentStore, digest: string): FoundDocument | undefined {
+function readHere(content: ContentStore, digest: string, session?: Session): FoundDocument | undefined {
   try {
     const bytes = content.read(digest, MANIFEST_BYTES_MAX);
     const document = decodeManifest(bytes);
@@ -80,7 +81,7 @@ function readHere(content: ContentStore, digest: string): FoundDocument | undefi
       descriptor: { mediaType: document.mediaType, digest, size: bytes.length },
       bytes,
       document,
-      session: undefined,
+      session,
     };
   } catch (error) {
     if (kindOf(error) === 'data-loss' || kindOf(error) === 'not-found') return undefined;
@@ -142,7 +143,7 @@ export async function fetchDocument(
   options: { readonly content: ContentStore | undefined; readonly first: Session | undefined },
 ): Promise<FoundDocument> {
   const { content, first } = options;
-  const here = content?.has(descriptor.digest) === true ? readHere(content, descriptor.digest) : undefined;
+  const here = content?.has(descriptor.digest) === true ? readHere(content, descriptor.digest, first) : undefined;
   if (here !== undefined) return here;
   if (descriptor.size > MANIFEST_BYTES_MAX) {
     throw dataLoss(`invalid image manifest: ${descriptor.digest} says that it has ${descriptor.size} bytes`);

@@ -22,7 +22,7 @@ export interface RequestOptions {
   /** Sent as it is, streamed; excludes `json`. */
   readonly body?: ReadableStream<Uint8Array> | Blob | Uint8Array;
   readonly contentType?: string;
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly signal?: AbortSignal;
 }
 

@@ -2,8 +2,11 @@
 import type {
   ImageDeleteItem,
   ImageExportRequest,
+  AuthConfig,
+  AuthResponse,
   ImageHistoryItem,
   ImageInspect,
+  ImageSearchResult,
   ImageSummary,
   LayerBlob,
   MissingBlobs,
@@ -116,12 +119,49 @@ export async function* importImage(
   yield* jsonLines<ProgressMessage>(response.body);
 }
 
+type Headers = Readonly<Record<string, string>>;
+
+/** `tag` may be a digest; '' means all tags of a name that has none. */
 export async function* pullImage(
   client: ApiClient,
   image: string,
-  tag: string,
-  platform: string,
+  o: { readonly tag: string; readonly platform: string; readonly headers?: Headers },
 ): AsyncGenerator<ProgressMessage, void, undefined> {
-  const response = await client.request('POST', '/images/create', { query: { fromImage: image, tag, platform } });
+  const query = { fromImage: image, tag: o.tag, platform: o.platform };
+  const response = await client.request('POST', '/images/create', { query, headers: o.headers });
   yield* jsonLines<ProgressMessage>(response.body);
+}
+
+/** Without a tag: all of them. */
+export async function* pushImage(
+  client: ApiClient,
+  image: string,
+  o: { readonly tag: string; readonly platform: string; readonly headers?: Headers },
+): AsyncGenerator<ProgressMessage, void, undefined> {
+  const query = { tag: o.tag, ...(o.platform === '' ? {} : { platform: o.platform }) };
+  // Daemons want to see the header also when there is nothing in it.
+  const headers = { 'X-Registry-Auth': 'e30', ...o.headers };
+  const response = await client.request('POST', at(image, '/push'), { query, headers });
+  yield* jsonLines<ProgressMessage>(response.body);
+}
+
+export async function* copyImage(
+  client: ApiClient,
+  o: { readonly from: string; readonly to: string; readonly platform: string; readonly headers: Headers },
+): AsyncGenerator<ProgressMessage, void, undefined> {
+  const { headers, ...query } = o;
+  const response = await client.request('POST', '/berth/images/copy', { query, headers });
+  yield* jsonLines<ProgressMessage>(response.body);
+}
+
+export function searchImages(
+  client: ApiClient,
+  o: { readonly term: string; readonly limit: number; readonly filters: FilterMap; readonly headers: Headers },
+): Promise<ImageSearchResult[]> {
+  const query = { term: o.term, ...(o.limit === 0 ? {} : { limit: o.limit }), filters: encodeFilters(o.filters) };
+  return client.json('GET', '/images/search', { query, headers: o.headers });
+}
+
+export function logIn(client: ApiClient, credentials: AuthConfig): Promise<AuthResponse> {
+  return client.json('POST', '/auth', { json: credentials });
 }

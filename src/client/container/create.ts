@@ -8,6 +8,7 @@ import type { ContainerCreateResponse } from '#api/types/container.ts';
 import { type CommandContext, defineCommand, ExitError, PROGRAM } from '../command.ts';
 import type { FlagValues } from '../flags/flag-spec.ts';
 import type { ParsedFlags } from '../flags/parse-flags.ts';
+import { authHeaders } from '../registry/credentials.ts';
 import { showProgress } from '../image/show-progress.ts';
 import { splitReference } from '../image/split-reference.ts';
 import { createBody } from './create-body.ts';
@@ -122,7 +123,11 @@ async function pull(context: CommandContext, image: string, values: Values): Pro
   const write = (text: string) => {
     if (!values.quiet) context.io.err(text);
   };
-  const messages = pullImage(context.client(), repository, tag || 'latest', values.platform);
+  const messages = pullImage(context.client(), repository, {
+    tag: tag || 'latest',
+    platform: values.platform,
+    headers: await authHeaders(context, image),
+  });
   await showProgress(messages, { write, terminal: context.io.stdoutIsTerminal });
 }
 

@@ -52,3 +52,22 @@ export async function runInForeground(
     for (const [signal, handler] of handlers) process.off(signal, handler);
   }
 }
+
+/** A program that is told something and answers: a credential helper. From PATH; its messages go to our stderr. */
+export async function runWithInput(
+  program: string,
+  args: readonly string[],
+  input: string,
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<{ readonly code: number; readonly output: string }> {
+  const found = Bun.which(program, { PATH: environment['PATH'] ?? '' });
+  if (found === null) return { code: 127, output: `exec: "${program}": executable file not found in $PATH` };
+  const child = Bun.spawn([found, ...args], {
+    env: { ...environment },
+    stdin: Buffer.from(input),
+    stdout: 'pipe',
+    stderr: 'inherit',
+  });
+  const output = await new Response(child.stdout).text();
+  return { code: await child.exited, output };
+}

@@ -104,10 +104,11 @@ test('what is not there is told in the words that clients know', async () => {
   );
   expect(await failure('push', `${at}/nosuch:1`)).toBe(`An image does not exist locally with the tag: ${at}/nosuch`);
   const inspected = await fetch(`http://berth/v1.47/distribution/${at}/team/app:1/json`, { unix: daemon.socket });
-  expect(await inspected.json()).toMatchObject({
-    Descriptor: { digest: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) },
-    Platforms: [{ architecture: 'amd64', os: 'linux' }],
-  });
+  const answer: unknown = await inspected.json();
+  expect(answer).toMatchObject({ Platforms: [{ architecture: 'amd64', os: 'linux' }] });
+  expect(JSON.stringify(answer)).toMatch(
+    /"Descriptor":\{"mediaType":"application[^"]*","digest":"sha256:[0-9a-f]{64}"/,
+  );
   expect((await fetch(`http://berth/distribution/${at}/nosuch/json`, { unix: daemon.socket })).status).toBe(404);
   expect(await ok('search', '--format', '{{.Name}}', `${at}/app`)).toContain(`${at}/team/app`);
 });
