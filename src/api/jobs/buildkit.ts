@@ -27,5 +27,10 @@ export interface SessionBuildInput
 }
 export const sessionBuild = defineJob<SessionBuildInput, void>('image.session-build');
 
+/** The context of a session's build as a tar, which the client sends beside the build (`docker build - < context.tar`). */
+export const buildUpload = defineJob<{ readonly build: string; readonly tar: AsyncIterable<Uint8Array> }, void>(
+  'build.upload',
+);
+
 /** `POST /grpc`: the connection becomes HTTP/2 with BuildKit's control API on it. */
 export const buildControl = defineJob<{ readonly connection: Connection }, void>('build.control', { longLived: true });

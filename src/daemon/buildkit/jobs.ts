@@ -1,9 +1,11 @@
 /** Installs the jobs of sessions and of builds that use them. What they do is loaded with the first. */
-import { buildControl, buildSession, sessionBuild } from '#api/jobs/buildkit.ts';
+import { buildControl, buildSession, buildUpload, sessionBuild } from '#api/jobs/buildkit.ts';
 import type { Sessions } from '#builder/buildkit/session.ts';
+import { Arrivals } from '#pkg/arrivals/arrivals.ts';
 import type { RunningBuilds } from '../builder/running.ts';
 import type { Services } from '../services.ts';
 import { Solves } from './solves.ts';
+import { offerUpload, type Upload } from './uploads.ts';
 
 export function installBuildkitJobs(services: Services, running: RunningBuilds): void {
   const { engine } = services;
@@ -19,13 +21,15 @@ export function installBuildkitJobs(services: Services, running: RunningBuilds):
     );
   });
   const solves = new Solves();
+  const uploads = new Arrivals<Upload>();
+  engine.register(buildUpload, ({ build, tar }, { signal }) => offerUpload(uploads, build, tar, signal));
   engine.register(buildControl, async ({ connection }, { signal }) => {
     const { serveControl } = await import('./control.ts');
     connection.accept(false);
-    await serveControl({ services, running, sessions: await sessions(), solves }, connection, signal);
+    await serveControl({ services, running, sessions: await sessions(), uploads, solves }, connection, signal);
   });
   engine.register(sessionBuild, async (input, { signal }) => {
     const { buildWithSession } = await import('./session-build.ts');
-    await buildWithSession({ services, running, sessions: await sessions() }, input, signal);
+    await buildWithSession({ services, running, sessions: await sessions(), uploads }, input, signal);
   });
 }

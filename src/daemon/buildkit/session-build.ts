@@ -12,10 +12,11 @@ import { DockerfileError } from '#builder/dockerfile/source.ts';
 import { CommandFailed } from '#builder/errors.ts';
 import type { BuildContext, BuildRequest, Exporter, NamedContext } from '#builder/request.ts';
 import { invalidParameter, notFound, notImplemented, systemError } from '#errdefs/errors.ts';
+import type { Arrivals } from '#pkg/arrivals/arrivals.ts';
 import { encode } from '#pkg/protobuf/protobuf.ts';
 import { credentials } from '#builder/buildkit/session-methods.ts';
 import { nameOf, requestOf } from '../builder/build.ts';
-import { directoryContext, remoteContext, temporaryDirectory } from '../builder/contexts.ts';
+import { directoryContext, remoteContext, tarContext, temporaryDirectory } from '../builder/contexts.ts';
 import { encodeLogin } from '../builder/logins.ts';
 import type { RunningBuilds } from '../builder/running.ts';
 import type { Services } from '../services.ts';
@@ -23,11 +24,13 @@ import { type Checked, checkDockerfile } from './check.ts';
 import { sendStream, sendTree } from './send-files.ts';
 import { sessionContext, type Transfer } from './session-context.ts';
 import { sessionAgent } from './ssh-agent.ts';
+import { takeUpload, type Upload } from './uploads.ts';
 
 export interface SessionBuilds {
   readonly services: Services;
   readonly running: RunningBuilds;
   readonly sessions: Sessions;
+  readonly uploads: Arrivals<Upload>;
 }
 
 /** `POST /build?version=2`. */
@@ -65,7 +68,7 @@ function asBuildkitSays(error: unknown): unknown {
 
 /** The image's id; '' when none was asked for. Errors: those of builds, in BuildKit's words. */
 export async function runSessionBuild(
-  { services, running, sessions }: SessionBuilds,
+  { services, running, sessions, uploads }: SessionBuilds,
   input: Omit<SessionBuildInput, 'progress'>,
   trace: Trace,
   jobSignal: AbortSignal,
@@ -77,7 +80,7 @@ export async function runSessionBuild(
   try {
     const session = await sessions.get(input.session, signal);
     const { source, context, dockerfile, ignore } = await readSources(
-      { services, session, stack, trace },
+      { services, session, stack, trace, uploads },
       input,
       signal,
     );
@@ -122,7 +125,7 @@ async function sessionLogin(session: Session, registry: string, signal: AbortSig
 
 /** The rules of the Dockerfile alone. */
 export async function checkSessionBuild(
-  { services, sessions }: SessionBuilds,
+  { services, sessions, uploads }: SessionBuilds,
   input: Omit<SessionBuildInput, 'progress'>,
   trace: Trace,
   signal: AbortSignal,
@@ -130,7 +133,7 @@ export async function checkSessionBuild(
   await using stack = new AsyncDisposableStack();
   try {
     const session = await sessions.get(input.session, signal);
-    const { dockerfile, ignore } = await readSources({ services, session, stack, trace }, input, signal);
+    const { dockerfile, ignore } = await readSources({ services, session, stack, trace, uploads }, input, signal);
     return checkDockerfile(services, dockerfile, { args: input.args, ignore });
   } catch (error) {
     throw asBuildkitSays(error);
@@ -142,15 +145,16 @@ interface Reading {
   readonly session: Session;
   readonly stack: AsyncDisposableStack;
   readonly trace: Trace;
+  readonly uploads: Arrivals<Upload>;
 }
 
 async function readSources(
-  { services, session, stack, trace }: Reading,
-  input: Pick<SessionBuildInput, 'remote' | 'dockerfile'>,
+  reading: Reading,
+  input: Pick<SessionBuildInput, 'remote' | 'dockerfile' | 'buildId'>,
   signal: AbortSignal,
 ) {
-  const source = new Source(services, session, stack, trace);
-  const context = await source.context(input.remote, signal);
+  const source = new Source(reading);
+  const context = await source.context(input, signal);
   const dockerfile = await source.dockerfile(context, input.dockerfile, signal);
   const ignore = await source.ignore(context, dockerfile.name, signal);
   return { source, context, dockerfile, ignore };
@@ -178,16 +182,24 @@ class Source {
   readonly #session: Session;
   readonly #stack: AsyncDisposableStack;
   readonly #trace: Trace;
+  readonly #uploads: Arrivals<Upload>;
 
-  constructor(services: Services, session: Session, stack: AsyncDisposableStack, trace: Trace) {
+  constructor({ services, session, stack, trace, uploads }: Reading) {
     this.#services = services;
     this.#session = session;
     this.#stack = stack;
     this.#trace = trace;
+    this.#uploads = uploads;
   }
 
   /** That of the session, or what an address leads to. */
-  async context(remote: string, signal: AbortSignal): Promise<BuildContext> {
+  async context({ remote, buildId }: Pick<SessionBuildInput, 'remote' | 'buildId'>, signal: AbortSignal) {
+    if (remote === 'upload-request') {
+      return this.#step('[internal] load uploaded build context', async () => {
+        const unpack = (tar: AsyncIterable<Uint8Array>) => tarContext(this.#services, tar, this.#stack, signal);
+        return directoryContext(await takeUpload(this.#uploads, buildId, unpack, signal));
+      });
+    }
     if (remote === '' || remote === 'client-session')
       return this.#directory('context', '[internal] load build context');
     return this.#step(`[internal] load remote build context`, async () => {

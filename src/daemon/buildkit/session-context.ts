@@ -1,5 +1,6 @@
 /** Directories of a client's session as contexts of a build: what is wanted is sent once, into a directory of the build. */
 import { clientFiles } from '#builder/buildkit/receive-files.ts';
+import { receiveFiles } from '#builder/buildkit/session-methods.ts';
 import type { Session } from '#builder/buildkit/session.ts';
 import type { BuildContext, WantedFiles } from '#builder/request.ts';
 import { kindOf } from '#errdefs/errors.ts';
@@ -34,6 +35,8 @@ export function sessionContext(
 }
 
 async function readFile({ services, session }: SessionFiles, name: string, path: string, signal: AbortSignal) {
+  // A client whose context comes otherwise shares no directories.
+  if (!session.supports(receiveFiles)) return undefined;
   await using stack = new AsyncDisposableStack();
   const tar = clientFiles(session, { name, include: [path], exclude: [], follow: [path] }, signal);
   try {

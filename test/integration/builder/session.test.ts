@@ -31,9 +31,10 @@ function context(files: Readonly<Record<string, string>>): string {
   return directory;
 }
 
-function build(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+function build(args: readonly string[], env: Readonly<Record<string, string>> = {}, input: string | Uint8Array = '') {
   return run(CLI, ['-H', `unix://${d.socket}`, 'build', '--progress=plain', ...args], {
     env: { DOCKER_BUILDKIT: '1', DOCKER_CONFIG: path.join(d.directory, 'docker-config'), ...env },
+    input,
   });
 }
 
@@ -124,6 +125,20 @@ test('secrets and the agent are there for the step, and nowhere afterwards', asy
   const without = await build(['--no-cache', directory]);
   expect(without.code).toBe(1);
   expect(without.stderr).toContain('secret s: not found');
+}, 120_000);
+
+test('a Dockerfile or a whole context by the standard input', async () => {
+  const dockerfile = `FROM ${IMG}\nRUN echo by stdin > /x\n`;
+  const alone = await build(['-t', 'stdin:1', '-'], {}, dockerfile);
+  expect(alone.code).toBe(0);
+  expect(await inside('stdin:1', 'cat /x')).toBe('by stdin');
+  const directory = context({ 'sub/Dockerfile': `${dockerfile}COPY a /a\n`, a: 'of the tar' });
+  const tar = path.join(d.directory, 'context.tar');
+  expect((await run('tar', ['cf', tar, '-C', directory, '.'])).code).toBe(0);
+  const whole = await build(['-t', 'stdin:2', '-f', 'sub/Dockerfile', '-'], {}, fs.readFileSync(tar));
+  expect(whole.stderr).toContain('load uploaded build context');
+  expect(whole.code).toBe(0);
+  expect(await inside('stdin:2', 'cat /a')).toBe('of the tar');
 }, 120_000);
 
 test('base images of a private registry: the client is asked for its log-in, by either protocol', async () => {

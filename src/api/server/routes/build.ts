@@ -1,6 +1,6 @@
 /** Routes of the builder: the classic `/build` with what `berth build` adds to it, and the cache. */
 import { type BuildInput, buildCacheList, buildPrune, imageBuild, imageBuildCancel } from '#api/jobs/build.ts';
-import { type SessionBuildInput, sessionBuild } from '#api/jobs/buildkit.ts';
+import { buildUpload, type SessionBuildInput, sessionBuild } from '#api/jobs/buildkit.ts';
 import type { RegistryAuth } from '#api/types/build.ts';
 import type { Ulimit } from '#api/types/host-config.ts';
 import { invalidParameter, messageOf, notImplemented } from '#errdefs/errors.ts';
@@ -29,9 +29,17 @@ async function build(ctx: RouteContext): Promise<void> {
   progress.finish();
 }
 
+/** Before the id of the build that the body of this request is for. */
+const UPLOAD = 'upload-request:';
+
 /** BuildKit's way: the client answers for its files, secrets and credentials in a session. */
 async function withSession(ctx: RouteContext, progress: BuildInput['progress']): Promise<void> {
   const { query } = ctx;
+  const buildId = query.text('buildid');
+  if (buildId.startsWith(UPLOAD)) {
+    await ctx.run(buildUpload, { build: buildId.slice(UPLOAD.length), tar: ctx.exchange.body });
+    return;
+  }
   const session = query.text('session');
   if (session === '') throw invalidParameter('a build by BuildKit needs a session');
   if (query.flag('squash')) throw notImplemented('squash is not supported with a build by BuildKit');
