@@ -2,7 +2,6 @@
  * A plugin for tests that makes networks and gives addresses: Docker's legacy protocol over a unix socket where dockerd
  * looks for it. A network is a bridge, an endpoint a pair of links; it notes every call and can be told to fail.
  */
-import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
@@ -19,8 +18,8 @@ interface Body {
 }
 
 const ip = (...args: readonly string[]): void => {
-  const done = spawnSync('ip', args);
-  if (done.status !== 0) throw new Error(`ip ${args.join(' ')}: ${done.stderr.toString()}`);
+  const done = Bun.spawnSync(['ip', ...args]);
+  if (done.exitCode !== 0) throw new Error(`ip ${args.join(' ')}: ${done.stderr.toString()}`);
 };
 
 export class NetworkPlugin implements Disposable {
@@ -97,7 +96,7 @@ export class NetworkPlugin implements Disposable {
         };
       }
       case 'NetworkDriver.Leave':
-        spawnSync('ip', ['link', 'del', this.#link('o', endpoint)]);
+        Bun.spawnSync(['ip', 'link', 'del', this.#link('o', endpoint)]);
         return {};
       case 'NetworkDriver.DeleteEndpoint':
       case 'NetworkDriver.ProgramExternalConnectivity':
