@@ -225,7 +225,7 @@ class BuildRun {
     }
     if (named?.kind === 'files') throw invalidParameter(`the context "${base}" has files and is no image`);
     if (base === 'scratch' && named === undefined) {
-      const config = { config: withPath({ WorkingDir: '/' }), author: undefined, hasCommand: false };
+      const config = { config: withPath({}), author: undefined, hasCommand: false };
       const scope = new StageScope(global, buildArgs, environmentOf(config.config.Env));
       return {
         state: { ...emptyState, config, scope, platform: { ...wanted, variant: wanted.variant } },

@@ -51,6 +51,9 @@ export function parseGitSource(text: string): GitSource | undefined {
     if (value.startsWith('-') || /[\0\n]/.test(value))
       throw invalidParameter(`invalid git reference ${JSON.stringify(text)}`);
   }
+  if (source.subdirectory.split('/').includes('..')) {
+    throw invalidParameter(`invalid git subdirectory ${JSON.stringify(source.subdirectory)}`);
+  }
   return source;
 }
 
@@ -96,8 +99,6 @@ export async function checkOut(
   if (!options.keepGitDirectory) removeGit(directory);
   using root = ownedFd(open(directory, O.PATH | O.DIRECTORY));
   const inside = source.subdirectory === '' ? '.' : source.subdirectory;
-  if (inside.split('/').includes('..'))
-    throw invalidParameter(`invalid git subdirectory ${JSON.stringify(source.subdirectory)}`);
   const found = tryOpenInRoot(root.fd, inside, O.PATH | O.DIRECTORY);
   if (found === undefined) throw notFound(`"${source.subdirectory}" is not a directory of ${source.url}`);
   return { root: found, commit };

@@ -34,6 +34,8 @@ export function directoryContext(root: number): BuildContext {
 
 export function temporaryDirectory(services: Services, stack: AsyncDisposableStack): string {
   const directory = fs.mkdtempSync(path.join(services.builder.parts.temporary, 'context-'));
+  // `COPY . /app` makes a directory like it; nobody else gets here, since the one above is closed.
+  fs.chmodSync(directory, 0o755);
   // Deleting a large context is not waited for.
   stack.defer(() => void fs.promises.rm(directory, { recursive: true, force: true }).catch(() => undefined));
   return directory;

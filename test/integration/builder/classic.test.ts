@@ -109,7 +109,7 @@ describe('docker build with the classic builder', () => {
   test(
     'a client that goes ends the build with its processes',
     async () => {
-      using directory = new BuildDirectory(`FROM ${BASE}\nRUN echo begun; sleep 1000\n`);
+      using directory = new BuildDirectory(`FROM ${BASE}\nRUN echo be''gun; sleep 1000\n`);
       const command = ['docker', '-H', `unix://${daemon.socket}`, 'build', directory.path];
       const client = Bun.spawn(command, {
         env: { ...process.env, DOCKER_BUILDKIT: '0' },
