@@ -2,7 +2,7 @@
  * The bridge itself: made when missing, given an address when it has none, and up. What an existing bridge has is kept:
  * running containers have addresses of it.
  */
-import { randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { conflict, messageOf, systemError } from '#errdefs/errors.ts';
 import { contains, ipv4Number, ipv4Text, macText, subnetOf, subnetSize, subnetText } from '#libcontainer/netlink/ip.ts';
@@ -108,9 +108,13 @@ export function findLink(host: NetlinkSocket, name: string): Link | undefined {
   }
 }
 
+/** Always the same: containers that outlive a bridge know where their gateway is when it is made anew. */
+const macOf = (bridge: string): string =>
+  macText(Uint8Array.of(0x02, 0x42, ...createHash('sha256').update(bridge).digest().subarray(0, 4)));
+
 function makeBridge(host: NetlinkSocket, { bridge, mtu }: BridgeConfig): Link {
   try {
-    host.run(createBridge(bridge, macText(Uint8Array.of(0x02, 0x42, ...randomBytes(4))), mtu));
+    host.run(createBridge(bridge, macOf(bridge), mtu));
   } catch (cause) {
     throw systemError(`Cannot make bridge "${bridge}": ${messageOf(cause)}`, { cause });
   }

@@ -133,6 +133,13 @@ export class BridgePorts {
     this.#loopback = true;
   }
 
+  /** The bridge was made anew: what was open to it is to be opened again. */
+  reopen(index: number, v6: boolean): void {
+    if (!this.#loopback) return;
+    this.#loopback = false;
+    this.#openLoopback(index, v6);
+  }
+
   unpublish(endpoint: Endpoint, ports: readonly PublishedPort[]): void {
     this.#host.firewall.unpublish(toFirewall(endpoint, this.ruled(ports)));
     for (const port of ports) this.#release(port);

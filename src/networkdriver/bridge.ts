@@ -20,6 +20,7 @@ import {
   getLink,
   isolatePort,
   listLinks,
+  setHairpin,
   setLinkUp,
   setMaster,
 } from '#libcontainer/netlink/rtnetlink.ts';
@@ -30,7 +31,7 @@ import { type Addresses, LocalAddresses } from './addresses.ts';
 import { linkLocalOf, toFirewall } from './bridge-endpoint.ts';
 import { BridgeHost } from './bridge-host.ts';
 import type { BridgeFacts, BridgeOptions, GatewayMode } from './bridge-options.ts';
-import { type BridgeState, ensureBridge, passesRules } from './bridge-link.ts';
+import { type BridgeState, ensureBridge, findLink, passesRules } from './bridge-link.ts';
 import { BridgePorts } from './bridge-ports.ts';
 import {
   BOTH,
@@ -59,6 +60,18 @@ const FIRST: JoinOptions = { interface: INSIDE, defaultRoute: BOTH };
 /** The first free index of a new namespace. */
 const INSIDE_INDEX = 2;
 
+interface Pair {
+  readonly link: string;
+  readonly mac: string;
+  readonly gate: NetworkGate;
+  readonly inside: NetlinkSocket;
+  readonly name: string;
+}
+
+/** The address that the bridge had: containers have theirs by it. */
+const bipOf = (known: Ready | undefined): { readonly bip?: string } =>
+  known?.address === undefined ? {} : { bip: `${known.address.gateway}/${known.address.subnet.prefixLength}` };
+
 export class BridgeDriver implements NetworkDriver {
   readonly name = 'bridge';
   readonly #options: BridgeOptions;
@@ -83,9 +96,14 @@ export class BridgeDriver implements NetworkDriver {
     const { bridge, ipv6, mode4 = 'nat' } = this.#options;
     const { netlink } = this.#host;
     const withoutAddress = this.#options.withoutAddress === true || mode4 === 'isolated';
-    const state = ensureBridge(netlink, { pools: this.#host.pools, ...this.#options, withoutAddress });
     // The pools outlive a repeated call: they know what is allocated.
     const known = this.#ready;
+    const state = ensureBridge(netlink, {
+      pools: this.#host.pools,
+      ...bipOf(known),
+      ...this.#options,
+      withoutAddress,
+    });
     const same = known !== undefined && networkOf(known) === networkOf(state);
     try {
       if (ipv6 !== undefined) this.#ensureIpv6(state.index, ipv6);
@@ -229,15 +247,14 @@ export class BridgeDriver implements NetworkDriver {
   }
 
   async join(endpoint: Endpoint, gate: NetworkGate, options: JoinOptions = FIRST): Promise<undefined> {
-    const { index: master } = this.#state();
     const link = this.#link(endpoint);
     try {
       using inside = new NetlinkSocket(gate.netlink);
       const port = this.#guarded(endpoint);
       if (endpoint.unguarded !== true) this.#host.firewall.addPort(port);
-      const index = this.#makePair({ link, master, mac: port.mac, gate, inside, name: options.interface });
-      // Without br_netfilter what stays on the bridge passes no rule of ours.
-      if (this.#options.interContainer === false && !passesRules()) this.#host.netlink.run(isolatePort(link));
+      const pair = { link, mac: port.mac, gate, inside, name: options.interface };
+      const index = await this.#makePairAnyhow(pair);
+      this.#isolate(link);
       inside.run(...insideRequests(index, endpoint, options.defaultRoute));
     } catch (cause) {
       throw systemError(`Cannot connect container to network "bridge": ${messageOf(cause)}`, { cause });
@@ -254,21 +271,53 @@ export class BridgeDriver implements NetworkDriver {
     return { link, mac, ips: [...own, ...(address6 === undefined ? [] : [linkLocalOf(mac)])] };
   }
 
-  /** Both ends; the index of the inner one. */
-  #makePair(pair: {
-    readonly link: string;
-    readonly master: number;
-    readonly mac: string;
-    readonly gate: NetworkGate;
-    readonly inside: NetlinkSocket;
-    readonly name: string;
-  }): number {
-    const { link, master, mac, gate, inside, name } = pair;
+  /** Without br_netfilter what stays on the bridge passes no rule of ours. */
+  #isolate(link: string): void {
+    if (this.#options.interContainer === false && !passesRules()) this.#host.netlink.run(isolatePort(link));
+  }
+
+  async #makePairAnyhow(pair: Pair): Promise<number> {
+    try {
+      return this.#makePair(pair);
+    } catch (error) {
+      if (!isNetlinkErrno(error, 'EINVAL', 'ENODEV') || !(await this.#heal())) throw error;
+      // The attempt that failed had index 2, and the kernel gives none twice.
+      return this.#makePair(pair, false);
+    }
+  }
+
+  /** A bridge that somebody has deleted is made anew, with all that was on it. False: it is there. */
+  async #heal(): Promise<boolean> {
+    const { bridge, ipv6 } = this.#options;
+    if (findLink(this.#host.netlink, bridge)?.index === this.#state().index) return false;
+    log.warn('the bridge was deleted by somebody and is made anew', { bridge });
+    await this.ensure();
+    const { index } = this.#state();
+    this.#reattach(index);
+    this.#ports.reopen(index, ipv6 !== undefined);
+    return true;
+  }
+
+  /** Links of our endpoints that are in no bridge. */
+  #reattach(bridge: number): void {
+    const { netlink, suffix } = this.#host;
+    for (const id of this.#endpoints) {
+      const link = findLink(netlink, linkNameOf(id, suffix));
+      if (link === undefined || link.master !== 0) continue;
+      log.info('putting a link back into its bridge', { link: link.name });
+      netlink.run(setMaster(link.index, bridge), setHairpin(link.name));
+      this.#isolate(link.name);
+    }
+  }
+
+  /** Both ends; the index of the inner one. `first`: nothing but the loopback was in the namespace ever. */
+  #makePair({ link, mac, gate, inside, name }: Pair, first = name === INSIDE): number {
+    const { index: master } = this.#state();
     const mtu = this.#options.mtu;
     const peer = { name, mac, namespace: gate.namespace };
     const request = { name: link, master, ...(mtu === undefined ? {} : { mtu }) };
     const { netlink } = this.#host;
-    if (name === INSIDE) {
+    if (first) {
       try {
         netlink.run(createVeth({ ...request, peer: { ...peer, index: INSIDE_INDEX } }));
         return INSIDE_INDEX;
@@ -317,7 +366,7 @@ export class BridgeDriver implements NetworkDriver {
     await this.#state().addresses.release(ipsOf(endpoint));
   }
 
-  async restore(alive: readonly Endpoint[]): Promise<void> {
+  async restore(alive: readonly Endpoint[], everywhere: readonly Endpoint[] = alive): Promise<void> {
     // Before the table is written: running containers stay guarded throughout.
     const { firewall } = this.#host;
     firewall.setPorts(alive.filter((e) => ipsOf(e).length > 0 && e.unguarded !== true).map((e) => this.#guarded(e)));
@@ -336,7 +385,9 @@ export class BridgeDriver implements NetworkDriver {
       }
       this.#ports.restore(endpoint, index);
     }
-    this.#sweep(new Set(alive.map((endpoint) => this.#link(endpoint))), index);
+    this.#reattach(index);
+    // A link that is in no bridge may be another network's, whose bridge is yet to be made again.
+    this.#sweep(new Set(everywhere.map((endpoint) => this.#link(endpoint))), index);
   }
 
   /** Links of endpoints that nobody knows: their start was cut off. */

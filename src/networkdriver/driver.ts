@@ -104,8 +104,11 @@ export interface NetworkDriver {
   /** Takes the link out of a namespace that lives on. */
   leave(endpoint: Endpoint, gate?: NetworkGate): Promise<void>;
   release(endpoint: Endpoint): Promise<void>;
-  /** Tells the driver at start-up which endpoints are alive; everything else of this driver is removed. */
-  restore(alive: readonly Endpoint[]): Promise<void>;
+  /**
+   * Tells the driver at start-up which endpoints are alive; everything else of this driver is removed, but what belongs to
+   * endpoints of other networks (`everywhere`).
+   */
+  restore(alive: readonly Endpoint[], everywhere?: readonly Endpoint[]): Promise<void>;
   /** Asks who has a word in it whether the network may go. */
   agreeToRemoval?(): Promise<void>;
   /** Takes the network's own things off the host. Preconditions: no endpoint is left. */

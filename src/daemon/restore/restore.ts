@@ -133,7 +133,10 @@ async function restoreNetworks(services: Services, found: ReadonlyMap<string, Fo
   const alive = running.flatMap((record) => record.endpoints);
   for (const { record, driver } of services.networks.all()) {
     try {
-      await driver.restore(alive.filter((endpoint) => endpoint.networkId === record.id));
+      await driver.restore(
+        alive.filter((endpoint) => endpoint.networkId === record.id),
+        alive,
+      );
     } catch (err) {
       // The default bridge is what most containers need; a network of a user may be repaired or removed by its user.
       if (isPredefined(record.name)) throw err;
