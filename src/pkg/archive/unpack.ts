@@ -108,7 +108,7 @@ export class Unpacker implements TarSink, Disposable {
     }
     const [directory, name] = splitLast(path);
     if (this.#whiteouts !== 'none' && name.startsWith(WHITEOUT_PREFIX)) {
-      this.#whiteout(directory, name);
+      this.#whiteout(directory, name, entry);
       return;
     }
     switch (entry.type) {
@@ -353,7 +353,7 @@ export class Unpacker implements TarSink, Disposable {
     this.#remove(path, directory, bytes);
   }
 
-  #whiteout(directory: ByteString, name: ByteString): void {
+  #whiteout(directory: ByteString, name: ByteString, entry: TarEntry): void {
     if (name === OPAQUE_MARKER) {
       if (this.#whiteouts === 'overlay') this.#setOpaque(directory);
       else emptyDirectory(this.#directories.fd(directory), directory, this.#own);
@@ -379,6 +379,10 @@ export class Unpacker implements TarSink, Disposable {
       return;
     }
     if (made < 0) throw failed('mknod', path, made);
+    // Packed again, the layer is to be the same.
+    this.#setTimes(entry);
+    const times = this.#arena.base + this.#times;
+    this.#must('utimensat', entry, call(NR.utimensat, parent, bytes, times, AT.SYMLINK_NOFOLLOW));
     this.#hidden.add(path);
   }
 

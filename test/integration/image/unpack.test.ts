@@ -52,6 +52,7 @@ test('a tree that is packed, unpacked and packed again is the same, and GNU tar 
   Bun.spawnSync(['mknod', path.join(tree, 'dev'), 'c', '1', '3']);
   Bun.spawnSync(['mknod', path.join(tree, 'gone'), 'c', '0', '0']);
   Bun.spawnSync(['mkfifo', path.join(tree, 'fifo')]);
+  for (const name of ['dev', 'gone', 'fifo']) fs.utimesSync(path.join(tree, name), 1_500_000_000, 1_500_000_000);
   const capability = Buffer.from('0100000200200000000000000000000000000000', 'hex');
   lsetxattr(path.join(tree, 'sub/file'), 'security.capability', capability);
   lsetxattr(path.join(tree, 'sub'), 'trusted.overlay.opaque', Buffer.from('y'));
