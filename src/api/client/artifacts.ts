@@ -32,12 +32,22 @@ export async function readArtifactFile(client: ApiClient, name: string, file: st
   return client.request('GET', at(name, '/file'), { query: { file } });
 }
 
-export async function* pullArtifact(client: ApiClient, name: string): AsyncGenerator<ProgressMessage, void, undefined> {
-  const response = await client.request('POST', '/berth/artifacts/pull', { query: { name } });
+type Headers = Readonly<Record<string, string>>;
+
+export async function* pullArtifact(
+  client: ApiClient,
+  name: string,
+  headers: Headers,
+): AsyncGenerator<ProgressMessage, void, undefined> {
+  const response = await client.request('POST', '/berth/artifacts/pull', { query: { name }, headers });
   yield* jsonLines<ProgressMessage>(response.body);
 }
 
-export async function* pushArtifact(client: ApiClient, name: string): AsyncGenerator<ProgressMessage, void, undefined> {
-  const response = await client.request('POST', at(name, '/push'));
+export async function* pushArtifact(
+  client: ApiClient,
+  name: string,
+  headers: Headers,
+): AsyncGenerator<ProgressMessage, void, undefined> {
+  const response = await client.request('POST', at(name, '/push'), { headers });
   yield* jsonLines<ProgressMessage>(response.body);
 }

@@ -84,6 +84,25 @@ test('the rules for images hold: blocked names, policies, mirrors', async () => 
   await configure({});
 }, 90_000);
 
+test('the log-in of the client is used', async () => {
+  await using guarded = await RegistryProcess.start(async (at) => {
+    const hash = await Bun.password.hash('pw', { algorithm: 'bcrypt', cost: 4 });
+    fs.writeFileSync(path.join(at, 'users'), `ann:${hash}\n`);
+    return ['--htpasswd', path.join(at, 'users')];
+  });
+  const name = `${guarded.host}/secret:1`;
+  await berth('artifact', 'add', name, path.join(directory, 'notes.txt'));
+  expect(await failure('artifact', 'push', name)).toContain('no basic auth credentials');
+  const env = { DOCKER_CONFIG: path.join(directory, 'client') };
+  fs.mkdirSync(env.DOCKER_CONFIG);
+  const auths = { [guarded.host]: { auth: btoa('ann:pw') } };
+  fs.writeFileSync(path.join(env.DOCKER_CONFIG, 'config.json'), JSON.stringify({ auths }));
+  for (const verb of ['push', 'pull']) {
+    const { code, stderr } = await d.berth(['artifact', verb, name], { env });
+    expect(`${code} ${stderr}`).toBe('0 ');
+  }
+}, 60_000);
+
 test('images, what is not there, and a registry that lies are refused', async () => {
   const archive = `docker-archive:${(await busyboxImage()).path}`;
   await must('skopeo', ['copy', '-q', '--dest-tls-verify=false', archive, `docker://${registry.host}/image:1`]);
