@@ -9,6 +9,7 @@ import * as net from 'node:net';
 import * as path from 'node:path';
 import { eventually, run } from '../../support/command.ts';
 import { TestDaemon } from '../../support/daemon.ts';
+import { ensurePackage } from '../../support/debian-package.ts';
 import { TestRegistry } from '../../support/registry.ts';
 
 const CLI = '/usr/bin/docker';
@@ -17,8 +18,9 @@ let d: TestDaemon;
 let contexts = 0;
 
 beforeAll(async () => {
+  await ensurePackage(CLI, 'docker.io');
   d = await TestDaemon.start({ noBridge: true });
-}, 60_000);
+}, 300_000);
 afterAll(() => d[Symbol.asyncDispose](), 60_000);
 
 function context(files: Readonly<Record<string, string>>): string {
