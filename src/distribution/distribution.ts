@@ -7,14 +7,14 @@ import type { Platform } from '#content/descriptor.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
 import type { ImageStore } from '#image/image-store.ts';
 import type { Tell } from '#image/progress.ts';
-import { type Reference, withDefaultTag, withTag } from '#reference/reference.ts';
+import { familiarString, type Reference, withDefaultTag, withTag } from '#reference/reference.ts';
 import { anonymous, type Credentials } from '#registry/credentials.ts';
 import { listTags } from '#registry/manifests.ts';
 import { RegistryClient, type Repository } from '#registry/registry-client.ts';
 import type { RegistrySettings } from '#registry/settings.ts';
 import { BlobSources } from './blob-sources.ts';
 import { LayerTransfers } from './layer-transfers.ts';
-import { type PulledImage, type PullInput, pullImage, type PullMeans } from './pull.ts';
+import { type PulledImage, type PullInput, pullImage, type PullMeans, pullStatus } from './pull.ts';
 import { translatePull } from './pull-failures.ts';
 import { pushImage, type PushInput } from './push.ts';
 import { TransferPool } from './transfer-pool.ts';
@@ -66,8 +66,14 @@ export class Distribution {
       return [await pullImage(this.#means, { ...input, reference: withDefaultTag(reference) })];
     const pulled: PulledImage[] = [];
     for (const tag of await this.#tags(reference, input)) {
-      pulled.push(await pullImage(this.#means, { ...input, reference: withTag(reference, tag) }));
+      pulled.push(await pullImage(this.#means, { ...input, reference: withTag(reference, tag), ofAllTags: true }));
     }
+    await tell(
+      pullStatus(
+        pulled.some(({ isNew }) => isNew),
+        familiarString(reference),
+      ),
+    );
     return pulled;
   }
 

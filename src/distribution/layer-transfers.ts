@@ -17,6 +17,8 @@ import type { TransferBlob } from './transfer-messages.ts';
 import type { TransferPool } from './transfer-pool.ts';
 
 export type LayerState =
+  /** Nothing to tell yet. */
+  | { readonly kind: 'beginning' }
   | { readonly kind: 'waiting' }
   | { readonly kind: 'downloading'; readonly received: number }
   | { readonly kind: 'retrying'; readonly seconds: number }
@@ -108,7 +110,7 @@ export class LayerTransfers {
     const shared: Shared = {
       prepared: promise,
       stop,
-      state: () => ({ kind: 'waiting' }),
+      state: () => ({ kind: 'beginning' }),
       file: this.#options.content.partial(wish.blob.digest).path,
       holders: 0,
       dropped: false,
@@ -134,7 +136,7 @@ export class LayerTransfers {
       }
       shared.file = content.partial(digest).path;
     }
-    await this.#slot(signal);
+    await this.#slot(shared, signal);
     try {
       const had = content.partial(digest).size;
       try {
@@ -223,7 +225,7 @@ export class LayerTransfers {
     return result;
   }
 
-  async #slot(signal: AbortSignal): Promise<void> {
+  async #slot(shared: Shared, signal: AbortSignal): Promise<void> {
     if (this.#running >= this.#options.downloadsMax()) {
       const turn = Promise.withResolvers<void>();
       const go = (): void => turn.resolve();
@@ -234,6 +236,7 @@ export class LayerTransfers {
         turn.reject(cancelled('context canceled'));
       };
       this.#waiting.push(go);
+      shared.state = () => ({ kind: 'waiting' });
       signal.addEventListener('abort', abort, { once: true });
       try {
         await turn.promise;

@@ -2,7 +2,7 @@
 import { BerthError, unavailable } from '#errdefs/errors.ts';
 import { discard } from '#registry/body.ts';
 import type { Credentials } from '#registry/credentials.ts';
-import { RegistryError } from '#registry/failures.ts';
+import { RegistryError, unauthorized } from '#registry/failures.ts';
 import type { RegistryClient } from '#registry/registry-client.ts';
 
 const HUB = 'docker.io';
@@ -41,15 +41,16 @@ export async function logIn(
     await discard(response.body);
     return { status: 'Login Succeeded', identityToken: session.authorizer.refreshToken ?? '' };
   } catch (error) {
-    if (error instanceof RegistryError && error.status === 401) throw refused(error);
-    if (error instanceof BerthError && error.kind === 'unauthorized') throw refused(error);
+    if (error instanceof BerthError && error.kind === 'unauthorized') {
+      // Of a token service its own words; of a registry alone dockerd's.
+      if (error.message !== unauthorized().message) throw error;
+      const base = own.at(-1)?.endpoint.base ?? domain;
+      const message = `login attempt to ${base}/ failed with status: 401 Unauthorized`;
+      throw new BerthError('unauthorized', message, { cause: error });
+    }
     if (error instanceof RegistryError) {
       throw unavailable(`login attempt to "${domain}" failed with status: ${error.status}`, { cause: error });
     }
     throw error;
   }
-}
-
-function refused(cause: BerthError): BerthError {
-  return new BerthError('unauthorized', cause.message, { cause });
 }

@@ -12,6 +12,7 @@ export function translatePull(error: unknown, reference: Reference): unknown {
         cause: error,
       });
     }
+    if (error.kind === 'unavailable') return new BerthError(error.kind, asPing(error.message), { cause: error });
     if (error.kind !== 'unauthorized') return error;
     // The token service gives nobody a token for what is not there or private.
     // Never a 401: it makes clients ask for a name and a password, whatever the registry wants.
@@ -30,6 +31,14 @@ export function translatePull(error: unknown, reference: Reference): unknown {
     });
   }
   return error;
+}
+
+/** dockerd asks whether there is a registry before it asks for anything, and says so. */
+function asPing(message: string): string {
+  return message.replace(
+    /^(?:Head|Get) "(https?:\/\/[^"]*?\/v2\/)[^"]*\/manifests\/[^"]*": (?=dial tcp|tls:|http:)/,
+    'Get "$1": ',
+  );
 }
 
 function denied(error: Error, reference: Reference): BerthError {

@@ -48,9 +48,10 @@ export class PullProgress implements AsyncDisposable {
     this.#last.set(layer, text);
     const plain = (status: string) => this.#tell({ status, progressDetail: {}, id: layer.id });
     switch (state.kind) {
+      case 'beginning':
+        return;
       case 'waiting':
-        // They begin as `Pulling fs layer`; whoever has no place at once says so.
-        if (before === undefined) await plain('Waiting');
+        await plain('Waiting');
         return;
       case 'downloading':
         if (state.received > 0) await this.#tell(barMessage('Downloading', layer.id, state.received, layer.size));
@@ -62,6 +63,7 @@ export class PullProgress implements AsyncDisposable {
         await plain('Verifying Checksum');
         return;
       case 'downloaded':
+        if (before?.startsWith('verifying') !== true) await plain('Verifying Checksum');
         await plain('Download complete');
         return;
     }

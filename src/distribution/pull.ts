@@ -3,6 +3,7 @@
  * recorded together when all are here, then the image with its names. What breaks off leaves nothing to see and is
  * continued by the next pull; what is cancelled leaves nothing at all.
  */
+import type { ProgressMessage } from '#api/types/image.ts';
 import { type ContentStore, digestOf } from '#content/content-store.ts';
 import type { ContentLease } from '#content/leases.ts';
 import type { Descriptor, Platform } from '#content/descriptor.ts';
@@ -50,7 +51,13 @@ export interface PullInput {
   readonly credentials: Credentials;
   readonly tell: Tell;
   readonly signal: AbortSignal | undefined;
+  /** One of several: how it ended is told of all together. */
+  readonly ofAllTags?: boolean;
 }
+
+export const pullStatus = (isNew: boolean, name: string): ProgressMessage => ({
+  status: `Status: ${isNew ? 'Downloaded newer image' : 'Image is up to date'} for ${name}`,
+});
 
 export interface PulledImage {
   readonly id: string;
@@ -98,7 +105,8 @@ class Pull {
     try {
       const top = await resolveTop(this.#repository, reference, content);
       await this.#means.admit({ reference, top, repository: this.#repository });
-      await tell({ status: `Pulling from ${reference.path}`, id: wanted });
+      const id = reference.digest === undefined ? wanted : canonicalString(withDigest(reference, reference.digest));
+      await tell({ status: `Pulling from ${reference.path}`, id });
       const platform = this.#input.platform ?? hostPlatform();
       const chosen = await choosePlatform(this.#repository, reference, top, { content, lease, platform });
       const config = await this.#config(chosen, lease);
@@ -115,11 +123,11 @@ class Pull {
         failpoint('pull.recorded');
       });
       lease.done();
-      const id = chosen.document.config.digest;
-      const isNew = before !== id;
+      const image = chosen.document.config.digest;
+      const isNew = before !== image;
       await tell({ status: `Digest: ${top.descriptor.digest}` });
-      await tell({ status: `Status: ${isNew ? 'Downloaded newer image' : 'Image is up to date'} for ${name}` });
-      return { id, name, digest: top.descriptor.digest, isNew };
+      if (this.#input.ofAllTags !== true) await tell(pullStatus(isNew, name));
+      return { id: image, name, digest: top.descriptor.digest, isNew };
     } catch (error) {
       // Nobody will continue what its user has stopped, or what did not begin.
       if (signal?.aborted === true || lease.digests().length === 0) lease.done();
@@ -187,7 +195,9 @@ class Pull {
     for (const chainId of chain) layerLease.add(chainId);
     for (const { digest } of layers) lease.add(digest);
     const known = chain.findLastIndex((chainId) => images.layers.get(chainId) !== undefined);
-    for (const [i, { digest }] of layers.entries()) {
+    // Of an image that is here under another name nothing is told.
+    const isHere = known === chain.length - 1 && images.has(chosen.document.config.digest);
+    for (const [i, { digest }] of isHere ? [] : layers.entries()) {
       const id = shortDigest(digest);
       await tell({ status: i <= known ? 'Already exists' : 'Pulling fs layer', progressDetail: {}, id });
     }

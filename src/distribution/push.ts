@@ -90,7 +90,8 @@ async function writableSession(repository: Repository): Promise<Session> {
 /** Never a 401: it makes clients ask for a name and a password. */
 function translatePush(error: unknown): unknown {
   if (!(error instanceof RegistryError)) {
-    return kindOf(error) === 'unauthorized' ? systemError(messageOf(error), { cause: error }) : error;
+    if (kindOf(error) !== 'unauthorized') return error;
+    return systemError(messageOf(error).replace(/^\w+ "[^"]*": /, ''), { cause: error });
   }
   if (error.status === 401)
     return notFound(`unauthorized: ${messageOf(error).replace(/^unauthorized: /, '')}`, { cause: error });
