@@ -90,7 +90,7 @@ function advanced(session: BuildSession, state: StageState, text: string, result
 
 export function timeOf({ request }: BuildSession, time: string): string {
   const { sourceDateEpoch } = request;
-  return sourceDateEpoch === undefined ? time : new Date(sourceDateEpoch * 1000).toISOString();
+  return sourceDateEpoch === undefined ? time : new Date(sourceDateEpoch * 1000).toISOString().replace('.000Z', 'Z');
 }
 
 function tell(run: StageRun, result: StepResult): void {
