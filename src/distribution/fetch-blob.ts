@@ -10,8 +10,8 @@ import { RegistryError } from '#registry/failures.ts';
 import { backoff, pause, type SendContext } from '#registry/send.ts';
 import type { TransferBlob } from './transfer-messages.ts';
 
-const RANGE_BYTES = 8 << 20;
-const RANGES_AT_ONCE = 3;
+const RANGE_BYTES = 4 << 20;
+const RANGES_AT_ONCE = 2;
 /** A server that gives less than this between two breaks does not get anywhere. */
 const PROGRESS_BYTES = 1 << 20;
 
