@@ -12,6 +12,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   context: 'Manage contexts',
   image: 'Manage images',
   jobs: 'Show and cancel what the daemon is doing',
+  manifest: 'Manage image manifests and lists of them',
   network: 'Manage networks',
   ports: 'Show who can reach published ports',
   quadlet: 'Make systemd units from .container, .volume and .network files',
@@ -377,6 +378,31 @@ export const COMMANDS: readonly TableEntry[] = [
     names: ['uninstall'],
     summary: 'Take away what install put on this machine',
     load: async () => (await import('./install/install.ts')).uninstall,
+  },
+  {
+    names: ['manifest annotate'],
+    summary: 'Add additional information to a local image manifest',
+    load: async () => (await import('./manifest/commands.ts')).annotate,
+  },
+  {
+    names: ['manifest create'],
+    summary: 'Create a local manifest list for annotating and pushing to a registry',
+    load: async () => (await import('./manifest/commands.ts')).create,
+  },
+  {
+    names: ['manifest inspect'],
+    summary: 'Display an image manifest, or manifest list',
+    load: async () => (await import('./manifest/commands.ts')).inspect,
+  },
+  {
+    names: ['manifest push'],
+    summary: 'Push a manifest list to a repository',
+    load: async () => (await import('./manifest/commands.ts')).push,
+  },
+  {
+    names: ['manifest rm'],
+    summary: 'Delete one or more manifest lists from local storage',
+    load: async () => (await import('./manifest/commands.ts')).rm,
   },
   {
     names: ['network connect'],
