@@ -38,7 +38,7 @@ async function drive(d: TestDaemon, name: string): Promise<void> {
 }
 
 /** What needs more than a daemon and busybox: `registry-server`, `builder`, `images` and `pull` beside this file; `replace`: auto-update. */
-const ELSEWHERE = ['registry.', 'build.', 'content.', 'pull.', 'replace.'];
+const ELSEWHERE = ['registry.', 'build.', 'content.', 'pull.', 'push.', 'replace.'];
 
 for (const name of failpointNames.filter((point) => !ELSEWHERE.some((prefix) => point.startsWith(prefix))))
   test(`kill -9 at ${name}`, async () => {
