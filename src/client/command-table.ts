@@ -3,6 +3,7 @@
  * run or asked for help, so that `berth ps` does not pay for `berth run`.
  */
 import type { CommandTable, Found, TableEntry } from './command.ts';
+import { IMAGE_COMMANDS } from './command-table-images.ts';
 import { DATA_COMMANDS } from './command-table-data.ts';
 
 export const GROUPS: Readonly<Record<string, string>> = {
@@ -23,27 +24,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
 
 export const COMMANDS: readonly TableEntry[] = [
   ...DATA_COMMANDS,
-  {
-    names: ['image build', 'build', 'builder build'],
-    summary: 'Build an image from a Dockerfile',
-    common: true,
-    load: async () => (await import('./builder/build.ts')).build,
-  },
-  {
-    names: ['builder du'],
-    summary: 'Show what the build cache holds',
-    load: async () => (await import('./builder/cache.ts')).du,
-  },
-  {
-    names: ['builder explain', 'build explain'],
-    summary: 'Build, and say why steps were not cached',
-    load: async () => (await import('./builder/explain.ts')).explain,
-  },
-  {
-    names: ['builder prune'],
-    summary: 'Remove build cache',
-    load: async () => (await import('./builder/cache.ts')).prune,
-  },
+  ...IMAGE_COMMANDS,
   {
     names: ['completion'],
     summary: 'Generate the autocompletion script for the specified shell',
@@ -223,21 +204,6 @@ export const COMMANDS: readonly TableEntry[] = [
     load: async () => (await import('./context/commands.ts')).use,
   },
   {
-    names: ['image auto-update', 'auto-update'],
-    summary: 'Update containers whose images are newer, and put back what does not do',
-    load: async () => (await import('./image/upkeep.ts')).autoUpdateCommand,
-  },
-  {
-    names: ['image outdated'],
-    summary: 'Show images that are newer in their registries',
-    load: async () => (await import('./image/upkeep.ts')).outdated,
-  },
-  {
-    names: ['image diff'],
-    summary: 'Show what differs between two images',
-    load: async () => (await import('./image/tree.ts')).diff,
-  },
-  {
     names: ['debug'],
     summary: 'Open a shell with tools beside a container that has none, or on an image',
     load: async () => (await import('./debug/debug.ts')).debug,
@@ -246,113 +212,6 @@ export const COMMANDS: readonly TableEntry[] = [
     names: ['doctor'],
     summary: 'Check this machine and the daemon: what fails, why it matters, what mends it',
     load: async () => (await import('./doctor/doctor.ts')).doctor,
-  },
-  {
-    names: ['image from-host'],
-    summary: 'Make an image of programs of this host and the libraries they need',
-    load: async () => (await import('./image/from-host.ts')).fromHost,
-  },
-  {
-    names: ['image history', 'history'],
-    summary: 'Show the history of an image',
-    load: async () => (await import('./image/history.ts')).history,
-  },
-  {
-    names: ['image import', 'import'],
-    summary: 'Import the contents from a tarball to create a filesystem image',
-    load: async () => (await import('./image/import.ts')).importCommand,
-  },
-  {
-    names: ['image inspect'],
-    summary: 'Display detailed information on one or more images',
-    load: async () => (await import('./system/inspect.ts')).inspectImages,
-  },
-  {
-    names: ['image load', 'load'],
-    summary: 'Load an image from a tar archive or STDIN',
-    load: async () => (await import('./image/load.ts')).load,
-  },
-  {
-    names: ['image lock'],
-    summary: 'Protect images from being removed',
-    load: async () => (await import('./image/upkeep.ts')).lock,
-  },
-  {
-    names: ['image trash'],
-    summary: 'Show removed images that can be brought back',
-    load: async () => (await import('./image/upkeep.ts')).trash,
-  },
-  {
-    names: ['image tree'],
-    summary: 'Show images by the layers they share',
-    load: async () => (await import('./image/tree.ts')).tree,
-  },
-  {
-    names: ['image undo'],
-    summary: 'Bring back the images of the last removal',
-    load: async () => (await import('./image/upkeep.ts')).undo,
-  },
-  {
-    names: ['image unlock'],
-    summary: 'Let locked images be removed again',
-    load: async () => (await import('./image/upkeep.ts')).unlock,
-  },
-  {
-    names: ['image ls', 'image list', 'images'],
-    summary: 'List images',
-    common: true,
-    load: async () => (await import('./image/ls.ts')).images,
-  },
-  {
-    names: ['image prune'],
-    summary: 'Remove unused images',
-    load: async () => (await import('./system/prune.ts')).imagePrune,
-  },
-  {
-    names: ['image copy'],
-    summary: 'Copy an image from one registry to another',
-    load: async () => (await import('./image/copy.ts')).copy,
-  },
-  {
-    names: ['login'],
-    summary: 'Authenticate to a registry',
-    common: true,
-    load: async () => (await import('./registry/login.ts')).login,
-  },
-  {
-    names: ['logout'],
-    summary: 'Log out from a registry',
-    load: async () => (await import('./registry/login.ts')).logout,
-  },
-  {
-    names: ['search'],
-    summary: 'Search Docker Hub, or another registry, for images',
-    load: async () => (await import('./registry/search.ts')).search,
-  },
-  {
-    names: ['image pull', 'pull'],
-    summary: 'Download an image from a registry',
-    load: async () => (await import('./image/pull.ts')).pull,
-  },
-  {
-    names: ['image push', 'push'],
-    summary: 'Upload an image to a registry, or to another host over ssh',
-    load: async () => (await import('./image/push.ts')).push,
-  },
-  {
-    names: ['image rm', 'image remove', 'rmi'],
-    summary: 'Remove one or more images',
-    load: async () => (await import('./image/rm.ts')).rmi,
-  },
-  {
-    names: ['image save', 'save'],
-    summary: 'Save one or more images to a tar archive (streamed to STDOUT by default)',
-    load: async () => (await import('./image/save.ts')).save,
-  },
-  {
-    names: ['image tag', 'tag'],
-    summary: 'Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE',
-    load: async () => (await import('./image/tag.ts')).tag,
   },
   {
     names: ['container why', 'why'],
@@ -378,31 +237,6 @@ export const COMMANDS: readonly TableEntry[] = [
     names: ['uninstall'],
     summary: 'Take away what install put on this machine',
     load: async () => (await import('./install/install.ts')).uninstall,
-  },
-  {
-    names: ['manifest annotate'],
-    summary: 'Add additional information to a local image manifest',
-    load: async () => (await import('./manifest/commands.ts')).annotate,
-  },
-  {
-    names: ['manifest create'],
-    summary: 'Create a local manifest list for annotating and pushing to a registry',
-    load: async () => (await import('./manifest/commands.ts')).create,
-  },
-  {
-    names: ['manifest inspect'],
-    summary: 'Display an image manifest, or manifest list',
-    load: async () => (await import('./manifest/commands.ts')).inspect,
-  },
-  {
-    names: ['manifest push'],
-    summary: 'Push a manifest list to a repository',
-    load: async () => (await import('./manifest/commands.ts')).push,
-  },
-  {
-    names: ['manifest rm'],
-    summary: 'Delete one or more manifest lists from local storage',
-    load: async () => (await import('./manifest/commands.ts')).rm,
   },
   {
     names: ['network connect'],
