@@ -10,6 +10,7 @@ import { failpointNames } from '#pkg/failpoint/failpoint.ts';
 import { eventually } from '../support/command.ts';
 import { TestDaemon } from '../support/daemon.ts';
 import { digestOf, LyingRegistry, wire } from '../support/lying-registry.ts';
+import { TestRegistry } from '../support/registry.ts';
 
 function noise(seed: number): Buffer {
   const bytes = Buffer.alloc(3 << 20);
@@ -90,3 +91,21 @@ test('killed while a layer arrives: the next pull begins where it ended', async 
   expect(asked.length).toBe(1);
   expect(asked[0]?.headers.get('range')).toMatch(/^bytes=[1-9][0-9]*-$/);
 }, 40_000);
+
+for (const point of failpointNames.filter((p) => p.startsWith('push.'))) {
+  test(`killed at ${point}: the next push goes on with what the registry has`, async () => {
+    await using target = await TestRegistry.start();
+    await daemon.restart('SIGKILL');
+    await daemon.must(['pull', '-q', name()]);
+    const mine = `${target.host}/mine:1`;
+    await daemon.must(['tag', name(), mine]);
+    await daemon.restart('SIGKILL', { BERTH_FAILPOINTS: `${point}=kill` });
+    expect((await daemon.docker(['push', mine])).code).not.toBe(0);
+    expect(await daemon.ended()).toBe('SIGKILL');
+    await daemon.launch();
+    const pushed = await daemon.must(['push', mine]);
+    expect(pushed).toContain('Layer already exists');
+    expect(pushed).toMatch(/1: digest: sha256:[0-9a-f]{64}/);
+    await daemon.must(['rmi', '-f', name(), mine]);
+  }, 40_000);
+}
