@@ -8,6 +8,7 @@ import { availableParallelism } from 'node:os';
 import { cancelled, invalidParameter, kindOf, notFound } from '#errdefs/errors.ts';
 import { chainIdOf } from '#layer/chain-id.ts';
 import { familiarString } from '#reference/reference.ts';
+import { spreadDirectories } from '#sys/spread.ts';
 import { StepCache } from './cache.ts';
 import { CacheMounts } from './cache-mounts.ts';
 import { withPath } from './config.ts';
@@ -41,6 +42,7 @@ export class Builder {
     // What a build that was cut off has left.
     fs.rmSync(temporary, { recursive: true, force: true });
     fs.mkdirSync(temporary, { recursive: true, mode: 0o700 });
+    spreadDirectories(temporary);
     this.parts = {
       ...parts,
       temporary,

@@ -17,6 +17,7 @@ import { Rollback } from '#pkg/rollback/rollback.ts';
 import { close, open, ownedFd, statfs } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
 import { detachedOverlay, isUnsupported } from '#sys/mounts.ts';
+import { spreadDirectories } from '#sys/spread.ts';
 import { lgetxattr } from '#sys/xattrs.ts';
 import { kernelName, pathVia } from '#pkg/archive/directories.ts';
 import { isErrno } from '#sys/errno.ts';
@@ -63,6 +64,7 @@ export class OverlayDriver implements GraphDriver {
     for (const directory of [home, path.join(home, LINKS), path.join(home, EMPTY)]) {
       fs.mkdirSync(directory, { recursive: true, mode: 0o710 });
     }
+    spreadDirectories(home);
     probe(home);
     return new OverlayDriver(home, pool, new Trash(path.join(home, TRASH)));
   }
