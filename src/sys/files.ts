@@ -246,6 +246,12 @@ export function utimensat(
   must('utimensat', NR.utimensat, dirfd, path, new Uint8Array(times.buffer), flags);
 }
 
+/** Times of an open file. */
+export function futimens(fd: number, atimeNs: bigint, mtimeNs: bigint): void {
+  const times = new BigInt64Array([...secondsAndRest(atimeNs), ...secondsAndRest(mtimeNs)]);
+  must('utimensat', NR.utimensat, fd, 0, new Uint8Array(times.buffer), 0);
+}
+
 function secondsAndRest(ns: bigint): [bigint, bigint] {
   const rest = ((ns % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
   return [(ns - rest) / 1_000_000_000n, rest];

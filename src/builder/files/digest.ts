@@ -2,7 +2,7 @@
  * What a cached COPY is recognised by: names, kinds, modes, owners where they count, extended attributes, link targets,
  * device numbers and contents. Times are not part of it: a fresh checkout of the same commit is the same.
  */
-import { listXattrs, readXattr } from '#pkg/archive/attributes.ts';
+import { listOpenXattrs, listXattrs, readOpenXattr, readXattr } from '#pkg/archive/attributes.ts';
 import { pathVia, kernelName } from '#pkg/archive/directories.ts';
 import type { ByteString } from '#pkg/archive/entry.ts';
 import { close, type FileStatus, fstat, open, openat, read } from '#sys/files.ts';
@@ -38,14 +38,17 @@ export function digest(job: DigestJob, step: () => void): DigestResult {
     let line = `${path}\0${mode.toString(8)}\0`;
     if (job.owners) line += `${status.uid}:${status.gid}\0`;
     if (kind === S_IF.CHR || kind === S_IF.BLK) line += `${status.rdevMajor}:${status.rdevMinor}\0`;
-    for (const name of listXattrs(at).sort()) {
-      if (!LEFT_OUT.test(name)) line += `${name}=${readXattr(at, name)?.toString('hex') ?? ''}\0`;
-    }
-    if (kind === S_IF.LNK) line += link();
     if (kind === S_IF.REG) {
-      line += hashOf(content(), step);
+      const fd = content();
+      try {
+        line += attributes(listOpenXattrs(fd), (name) => readOpenXattr(fd, name));
+        line += hashOf(fd, status.size, step);
+      } finally {
+        close(fd);
+      }
       bytes += status.size;
-    }
+    } else line += attributes(listXattrs(at), (name) => readXattr(at, name));
+    if (kind === S_IF.LNK) line += link();
     files += 1;
     all.update(Buffer.from(`${line}\n`, 'latin1'));
   };
@@ -86,6 +89,14 @@ export function digest(job: DigestJob, step: () => void): DigestResult {
   }
 }
 
+function attributes(names: ByteString[], read: (name: ByteString) => Buffer | undefined): string {
+  let line = '';
+  for (const name of names.sort()) {
+    if (!LEFT_OUT.test(name)) line += `${name}=${read(name)?.toString('hex') ?? ''}\0`;
+  }
+  return line;
+}
+
 /** What of a source's name shows in the target: the last component of a file, with --parents the path. */
 function nameOf(source: Matched, parents: boolean): ByteString {
   const path = asBytes(source.path);
@@ -111,15 +122,14 @@ function isArchiveAt(source: Matched | undefined): boolean {
   }
 }
 
-function hashOf(fd: number, step: () => void): string {
+function hashOf(fd: number, size: number, step: () => void): string {
   const hash = new Bun.CryptoHasher('sha256');
-  try {
-    for (let count = read(fd, piece); count > 0; count = read(fd, piece)) {
-      hash.update(piece.subarray(0, count));
-      step();
-    }
-  } finally {
-    close(fd);
+  for (let done = 0; done < size; ) {
+    const count = read(fd, piece);
+    if (count === 0) break;
+    hash.update(piece.subarray(0, count));
+    done += count;
+    step();
   }
   return hash.digest('hex');
 }

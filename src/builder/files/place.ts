@@ -4,7 +4,7 @@
  * is resolved by the kernel inside its root, so neither a link in a context nor one in an image leads out.
  */
 import { invalidParameter } from '#errdefs/errors.ts';
-import { copyXattrs } from '#pkg/archive/attributes.ts';
+import { copyOpenXattrs, copyXattrs } from '#pkg/archive/attributes.ts';
 import { kernelName, pathVia } from '#pkg/archive/directories.ts';
 import { type ByteString, textOf } from '#pkg/archive/entry.ts';
 import { call, must } from '#sys/call.ts';
@@ -15,17 +15,20 @@ import {
   fchownat,
   type FileStatus,
   fstat,
+  futimens,
   mkdirat,
   mknodat,
   open,
   openat,
   type OwnedFd,
   ownedFd,
+  read,
   statxAt,
   symlinkat,
   unlinkat,
   utimensat,
   linkat,
+  writeAll,
 } from '#sys/files.ts';
 import { isErrno } from '#sys/errno.ts';
 import { AT, NR, O, S_IF } from '#sys/numbers.ts';
@@ -38,6 +41,7 @@ import { asBytes, clean, type Matched, select } from './select.ts';
 import { linkTarget, type Visited, walkBelow } from './walk.ts';
 
 const COPY_BYTES = 1 << 30;
+const PIECE_BYTES = 256 << 10;
 
 export function place(job: PlaceJob, step: () => void): void {
   const matched = select(job.selection, ignoreRule(job.selection.ignore));
@@ -172,8 +176,9 @@ class Placer {
   ): void {
     const { status } = source;
     const bytes = kernelName(name);
-    makeRoom(target, bytes, shown);
     const kind = status.mode & S_IF.MT;
+    // A file finds out by itself whether something is in its way.
+    if (kind !== S_IF.REG || status.nlink > 1) makeRoom(target, bytes, shown);
     const key = `${status.dev}:${status.ino}`;
     if (kind === S_IF.REG && status.nlink > 1 && this.#linkAgain(key, target, bytes)) return;
     const { uid, gid } = this.#ownerOf(status);
@@ -181,7 +186,9 @@ class Placer {
       symlinkat(kernelName(source.link()), target, bytes);
       fchownat(target, bytes, uid, gid);
     } else if (kind === S_IF.REG) {
-      this.#regular(source, target, bytes, { uid, gid });
+      this.#regular(source, target, bytes, { uid, gid }, shown);
+      if (status.nlink > 1) this.#linked.set(key, { directory: `/proc/self/fd/${target}`, name });
+      return;
     } else if (kind === S_IF.SOCK) {
       // A socket without its listener is nothing: left out, as by every tar.
       return;
@@ -198,7 +205,6 @@ class Placer {
     copyXattrs(source.from, pathVia(target, name));
     const time = this.#job.timeNs ?? status.mtimeNs;
     utimensat(target, bytes, time, time);
-    if (kind === S_IF.REG && status.nlink > 1) this.#linked.set(key, { directory: `/proc/self/fd/${target}`, name });
   }
 
   #regular(
@@ -206,14 +212,18 @@ class Placer {
     target: number,
     bytes: Buffer,
     owner: { readonly uid: number; readonly gid: number },
+    shown: string,
   ): void {
     const from = source.open();
     try {
-      const to = openat(target, bytes, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW, 0o600);
+      const to = createFile(target, bytes, shown);
       try {
-        if (source.status.size > 0) copyContent(from, to, this.#step);
+        if (source.status.size > 0) copyContent(from, to, source.status.size, this.#step);
         if (owner.uid !== 0 || owner.gid !== 0) fchown(to, owner.uid, owner.gid);
         fchmod(to, this.#modeOf(source.status));
+        copyOpenXattrs(from, to);
+        const time = this.#job.timeNs ?? source.status.mtimeNs;
+        futimens(to, time, time);
       } finally {
         close(to);
       }
@@ -297,7 +307,31 @@ function makeRoom(target: number, name: Buffer, shown: string): void {
   }
 }
 
-function copyContent(from: number, to: number, step: () => void): void {
+function createFile(target: number, name: Buffer, shown: string): number {
+  const flags = O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW;
+  try {
+    return openat(target, name, flags, 0o600);
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error;
+  }
+  makeRoom(target, name, shown);
+  return openat(target, name, flags, 0o600);
+}
+
+const piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
+
+function copyContent(from: number, to: number, size: number, step: () => void): void {
+  if (size < PIECE_BYTES) {
+    // Between file systems the kernel's own ways take longer to begin than a small file takes to copy.
+    for (let done = 0; done < size; ) {
+      const count = read(from, piece);
+      if (count === 0) break;
+      writeAll(to, piece.subarray(0, count));
+      done += count;
+    }
+    step();
+    return;
+  }
   for (;;) {
     let count = call(NR.copy_file_range, from, 0, to, 0, COPY_BYTES, 0);
     // Another file system, or one that cannot.

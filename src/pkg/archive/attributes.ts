@@ -17,7 +17,10 @@ const PATH_BYTES_MAX = 4096;
 
 /** Names of the attributes of the NUL-terminated path; none where the file system knows no attributes. */
 export function listXattrs(path: Uint8Array | string): ByteString[] {
-  const names = grown((buffer) => call(NR.llistxattr, path, buffer, buffer.length));
+  return namesIn(grown((buffer) => call(NR.llistxattr, path, buffer, buffer.length)));
+}
+
+function namesIn(names: Buffer | number): ByteString[] {
   if (typeof names === 'number') {
     if (names !== ENOTSUP) check(NR.llistxattr, names);
     return [];
@@ -29,10 +32,37 @@ export function listXattrs(path: Uint8Array | string): ByteString[] {
 /** Undefined when the file has no such attribute. */
 export function readXattr(path: Uint8Array | string, name: ByteString): Buffer | undefined {
   const bytes = kernelName(name);
-  const value = grown((buffer) => call(NR.lgetxattr, path, bytes, buffer, buffer.length));
+  return valueOf(grown((buffer) => call(NR.lgetxattr, path, bytes, buffer, buffer.length)));
+}
+
+function valueOf(value: Buffer | number): Buffer | undefined {
   if (typeof value !== 'number') return value;
   if (value !== ENODATA && value !== ENOTSUP) check(NR.lgetxattr, value);
   return undefined;
+}
+
+/** Of an open file: no walk to its name, and nothing is copied for the many that have none. */
+export function listOpenXattrs(fd: number): ByteString[] {
+  const length = call(NR.flistxattr, fd, 0, 0);
+  if (length === 0 || length === ENOTSUP) return [];
+  check(NR.flistxattr, length);
+  return namesIn(grown((buffer) => call(NR.flistxattr, fd, buffer, buffer.length)));
+}
+
+/** Undefined when the file has no such attribute. */
+export function readOpenXattr(fd: number, name: ByteString): Buffer | undefined {
+  const bytes = kernelName(name);
+  return valueOf(grown((buffer) => call(NR.fgetxattr, fd, bytes, buffer, buffer.length)));
+}
+
+/** As copyXattrs, of open files. */
+export function copyOpenXattrs(from: number, to: number): void {
+  for (const name of listOpenXattrs(from)) {
+    const value = readOpenXattr(from, name);
+    if (value === undefined) continue;
+    const set = call(NR.fsetxattr, to, kernelName(name), value, value.length, 0);
+    if (set !== ENOTSUP && set !== EPERM) check(NR.fsetxattr, set);
+  }
 }
 
 /** Copies all attributes; those that the target cannot keep are left out, as Docker does. */
