@@ -4,7 +4,7 @@
  * or stays in the process's pipe when it was to be spliced.
  */
 import { call, transfer } from '#sys/call.ts';
-import { close, fstat } from '#sys/files.ts';
+import { close, fstat, setNonBlocking } from '#sys/files.ts';
 import { NR, S_IF, SOCKET } from '#sys/numbers.ts';
 import { FRAME_HEADER_BYTES, putFrameHeader, type StreamNumber } from '#pkg/stdcopy/stdcopy.ts';
 import type { AttachmentEnd, Selection } from './protocol.ts';
@@ -63,6 +63,8 @@ export class Target {
   open(fd: number): void {
     this.#fd = fd;
     this.#socket = (fstat(fd).mode & S_IF.MT) === S_IF.SOCK;
+    // SPLICE_F_NONBLOCK speaks of the pipe only: a splice into a full socket that blocks would stop all containers' output.
+    setNonBlocking(fd);
   }
 
   get fd(): number {

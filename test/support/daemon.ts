@@ -16,6 +16,8 @@ const root = path.resolve(import.meta.dirname, '../..');
 export interface DaemonOptions {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** In a network namespace of its own: what others change in the host's links and rules does not wake it. */
+  readonly ownNetwork?: boolean;
   /** Load busybox at the start; default true. */
   readonly image?: boolean;
   /** Instead of a bridge of its own: `--bridge none`. */
@@ -96,7 +98,8 @@ export class TestDaemon implements AsyncDisposable {
     ];
     const config = path.join(this.directory, 'daemon.json');
     if (!fs.existsSync(config)) fs.writeFileSync(config, '{}');
-    const child = spawn(process.execPath, args, {
+    const [command, ...prefix] = [...(this.#options.ownNetwork ? ['unshare', '--net'] : []), process.execPath];
+    const child = spawn(command ?? '', [...prefix, ...args], {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: { ...process.env, ...this.#options.env, ...env },
       cwd: root,
