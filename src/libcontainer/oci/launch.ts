@@ -210,7 +210,14 @@ function follow(records: Records, child: { request: LaunchRequest; pid: number; 
       continue;
     }
     for (const report of records.take(buffer, length)) {
-      if (report.kind === 'failed') return;
+      if (report.kind === 'failed') {
+        // A second clone may fail before the first has told its pid, and unknown it would never be reaped: the first
+        // ends when it has told it.
+        pollReadable([pidfd], Math.max(0, left));
+        const rest = tryRead(from, buffer);
+        if (rest !== undefined && rest > 0) records.take(buffer, rest);
+        return;
+      }
       if (report.kind !== 'arrived') continue;
       passGate(request, report.gate, records.second ?? pid);
       if (request.outcome !== undefined && report.gate === 'exec') return;
