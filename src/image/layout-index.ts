@@ -40,7 +40,10 @@ export class LayoutIndex implements Disposable {
       const name = canonicalString(reference);
       return [{ ...descriptor, annotations: { 'org.opencontainers.image.ref.name': name } }];
     });
+    const dropped = [...this.#made].some((digest) => !made.has(digest));
     this.#made = made;
+    // The collection after a removal may have come before: until now this file named them.
+    if (dropped) this.#store.content.collectSoon();
     const index = { schemaVersion: 2, mediaType: MEDIA.index, manifests };
     const file = path.join(this.#store.content.root, 'index.json');
     writeFileAtomic(file, JSON.stringify(index), { mode: 0o644, durable: false });
