@@ -73,7 +73,11 @@ export const layers: readonly Layer[] = [
   { folder: 'daemon', level: 9, mayImport: ['*'] },
   { folder: 'api/server', level: 10, mayImport: ['api/types', 'api/jobs', 'engine'] },
   { folder: 'api/client', level: 10, mayImport: ['api/types'] },
-  { folder: 'client', level: 12, mayImport: ['api/client', 'api/types', 'reference', 'registry', 'builder/dockerfile'] },
+  {
+    folder: 'client',
+    level: 12,
+    mayImport: ['api/client', 'api/types', 'reference', 'registry', 'builder/dockerfile'],
+  },
   { folder: 'cmd', level: 13, mayImport: ['*'] },
 ];
 
