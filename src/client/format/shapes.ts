@@ -8,7 +8,7 @@ const words = (text: string) => text.trim().split(/\s+/);
 
 const MAPS = new Set(
   words(`Labels Annotations Sysctls StorageOpt Tmpfs LogConfig.Config Options DriverOpts PortBindings ExposedPorts Ports
-    Volumes Networks Data ConfigOptions Containers IPAMOptions AuxiliaryAddresses DriverStatus Attributes
+    Volumes Networks Data ConfigOptions Containers IPAMOptions AuxiliaryAddresses Attributes
     Runtimes IndexConfigs Status Details UsageOptions`),
 );
 
@@ -27,8 +27,8 @@ const TEXTS = new Set(
     WorkingDir`),
 );
 
-const FALSES = new Set(words('NetworkDisabled ArgsEscaped AutoRemove Tty Init.Default'));
-const ZEROS = new Set(words('KernelMemory KernelMemoryTCP NanoCpus MemorySwappiness.Zero'));
+const FALSES = new Set(words('NetworkDisabled ArgsEscaped AutoRemove Tty'));
+const ZEROS = new Set(words('KernelMemory KernelMemoryTCP NanoCpus'));
 const POINTERS = new Set(
   words(`Health Healthcheck StopTimeout SizeRw SizeRootFs Init OomKillDisable PidsLimit MemorySwappiness UsageData GraphDriver
     BindOptions VolumeOptions TmpfsOptions ImageOptions IPAMConfig Metadata Manifests Descriptor ImageManifestDescriptor`),

@@ -1,6 +1,7 @@
 /** What the stock docker CLI 28.2 sends when nothing is asked for: the starting point of tests. */
 import type { KernelLimits } from '#libcontainer/cgroups/kernel-limits.ts';
-import type { ContainerConfig, HostConfig } from '#api/types/container.ts';
+import type { ContainerConfig } from '#api/types/container.ts';
+import { emptyHostConfig } from '../empty-host-config.ts';
 
 /** A kernel that can set every limit. */
 export const allLimits: KernelLimits = {
@@ -45,67 +46,4 @@ export const emptyConfig: ContainerConfig = {
   Labels: {},
 };
 
-export const stockHostConfig: HostConfig = {
-  Binds: null,
-  ContainerIDFile: '',
-  LogConfig: { Type: '', Config: {} },
-  NetworkMode: 'default',
-  PortBindings: {},
-  RestartPolicy: { Name: 'no', MaximumRetryCount: 0 },
-  AutoRemove: false,
-  VolumeDriver: '',
-  VolumesFrom: null,
-  ConsoleSize: [0, 0],
-  CapAdd: null,
-  CapDrop: null,
-  CgroupnsMode: '',
-  Dns: [],
-  DnsOptions: [],
-  DnsSearch: [],
-  ExtraHosts: null,
-  GroupAdd: null,
-  IpcMode: '',
-  Cgroup: '',
-  Links: null,
-  OomScoreAdj: 0,
-  PidMode: '',
-  Privileged: false,
-  PublishAllPorts: false,
-  ReadonlyRootfs: false,
-  SecurityOpt: null,
-  UTSMode: '',
-  UsernsMode: '',
-  ShmSize: 0,
-  Isolation: '',
-  CpuShares: 0,
-  Memory: 0,
-  NanoCpus: 0,
-  CgroupParent: '',
-  BlkioWeight: 0,
-  BlkioWeightDevice: [],
-  BlkioDeviceReadBps: [],
-  BlkioDeviceWriteBps: [],
-  BlkioDeviceReadIOps: [],
-  BlkioDeviceWriteIOps: [],
-  CpuPeriod: 0,
-  CpuQuota: 0,
-  CpuRealtimePeriod: 0,
-  CpuRealtimeRuntime: 0,
-  CpusetCpus: '',
-  CpusetMems: '',
-  Devices: [],
-  DeviceCgroupRules: null,
-  DeviceRequests: null,
-  MemoryReservation: 0,
-  MemorySwap: 0,
-  MemorySwappiness: -1,
-  OomKillDisable: false,
-  PidsLimit: 0,
-  Ulimits: null,
-  CpuCount: 0,
-  CpuPercent: 0,
-  IOMaximumIOps: 0,
-  IOMaximumBandwidth: 0,
-  MaskedPaths: null,
-  ReadonlyPaths: null,
-};
+export const stockHostConfig = emptyHostConfig;
