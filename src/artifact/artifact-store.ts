@@ -146,7 +146,7 @@ export class ArtifactStore {
       titles.add(title);
       return { mediaType, digest, size, annotations: { [TITLE]: title } };
     });
-    const config = { mediaType: MEDIA.empty, ...this.#content.put(EMPTY, lease), data: EMPTY.toString('base64') };
+    const config = { mediaType: MEDIA.empty, ...this.#content.putNow(EMPTY, lease), data: EMPTY.toString('base64') };
     const manifest = {
       schemaVersion: 2,
       mediaType: MEDIA.manifest,
@@ -155,7 +155,7 @@ export class ArtifactStore {
       layers,
       ...(Object.keys(request.annotations).length === 0 ? {} : { annotations: request.annotations }),
     };
-    const { digest } = this.#content.put(Buffer.from(JSON.stringify(manifest)), lease);
+    const { digest } = this.#content.putNow(Buffer.from(JSON.stringify(manifest)), lease);
     return this.record(reference, digest);
   }
 

@@ -71,7 +71,7 @@ export async function makeImage(session: BuildSession, state: StageState, captur
   const document = documentOf(session, state, diffs, diffIds);
   const image = { config: Buffer.from(JSON.stringify(document)) };
   failpoint('build.layers-recorded');
-  const { ids } = images.create([{ image, references: request.references }]);
+  const { ids } = await images.create([{ image, references: request.references }]);
   const [id] = ids;
   if (id === undefined) throw systemError('no image was made');
   return { id, chainId: chainIdOf(diffIds) };
@@ -109,7 +109,8 @@ async function registered(
   // as: digests that the Worker computed.
   for (const [index, layer] of rest.entries()) diffs.set(layer, captured[index]?.result.diffId as DiffId);
   if (made.length > 0) {
-    await layers.adopt(stack, made, { lease, keep: (files) => content.keep(files) });
+    using contentLease = content.lease({ purpose: 'build' });
+    await layers.adopt(stack, made, { lease, keep: (files) => content.keep(files, contentLease) });
   }
   return diffs;
 }
@@ -132,7 +133,8 @@ async function rewritten(
       .filter(({ result }) => result.diffId !== EMPTY_DIFF_ID)
       .map(({ result, file }) => ({ diffId: result.diffId as DiffId, file })),
   ];
-  await layers.register(sources, { lease, signal, keep: (files) => content.keep(files) });
+  using contentLease = content.lease({ purpose: 'build' });
+  await layers.register(sources, { lease, signal, keep: (files) => content.keep(files, contentLease) });
   return diffs;
 }
 

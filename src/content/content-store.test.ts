@@ -23,9 +23,9 @@ const failureOf = (work: () => unknown): string => {
 
 test('a blob is kept under its digest, in a layout that other tools read', () => {
   const store = ContentStore.open(root);
-  const { digest } = store.put(Buffer.from('hello'));
+  const { digest } = store.putNow(Buffer.from('hello'));
   expect(digest).toBe('sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824');
-  expect(store.put(Buffer.from('hello')).digest).toBe(digest);
+  expect(store.putNow(Buffer.from('hello')).digest).toBe(digest);
   expect(ContentStore.open(root).read(digest, 100).toString()).toBe('hello');
   expect(JSON.parse(fs.readFileSync(path.join(root, 'oci-layout'), 'utf8'))).toEqual({ imageLayoutVersion: '1.0.0' });
   expect(store.list()).toEqual([digest]);
@@ -37,7 +37,7 @@ test('a blob is kept under its digest, in a layout that other tools read', () =>
 
 test('a blob that has changed, or is longer than allowed, is not read', () => {
   const store = ContentStore.open(root);
-  const { digest } = store.put(Buffer.from('hello'));
+  const { digest } = store.putNow(Buffer.from('hello'));
   expect(failureOf(() => store.read(digest, 4))).toBe('data-loss');
   fs.writeFileSync(store.path(digest), 'other');
   expect(failureOf(() => store.read(digest, 100))).toBe('data-loss');
@@ -57,7 +57,7 @@ test('what is written in pieces of any size arrives whole', async () => {
     await ingest.seal();
     expect(ingest.size).toBe(bytes.length);
     expect(fs.readFileSync(ingest.path).equals(bytes)).toBe(true);
-    store.keep([{ file: ingest.path, digest: digestOf(bytes) }]);
+    store.keepNow([{ file: ingest.path, digest: digestOf(bytes) }]);
     await ingest[Symbol.asyncDispose]();
   }
   expect(store.list()).toEqual([digestOf(bytes)]);
@@ -80,7 +80,7 @@ test('what was not kept goes, at the latest with the next start', async () => {
 
 test('what neither an owner nor a lease names is collected', async () => {
   const store = ContentStore.open(root);
-  const [owned, leased, garbage] = ['a', 'b', 'c'].map((text) => store.put(Buffer.from(text)).digest);
+  const [owned, leased, garbage] = ['a', 'b', 'c'].map((text) => store.putNow(Buffer.from(text)).digest);
   if (owned === undefined || leased === undefined || garbage === undefined) throw new Error('three blobs');
   store.addRoots((mark) => mark(owned));
   const lease = store.lease({ purpose: 'test' });
@@ -108,8 +108,8 @@ test('a lease ends with the process; one with a key is taken up again until it i
     return store;
   };
   let store = open();
-  const { digest } = store.put(Buffer.from('x'));
-  const { digest: other } = store.put(Buffer.from('y'));
+  const { digest } = store.putNow(Buffer.from('x'));
+  const { digest: other } = store.putNow(Buffer.from('y'));
   store.lease({ purpose: 'build' }).add(other);
   store.lease({ purpose: 'pull x', key: 'x', keepMs: 60_000 }).add(digest);
   fs.writeFileSync(path.join(root, 'leases', 'broken'), '{"key"');
@@ -124,7 +124,7 @@ test('a lease ends with the process; one with a key is taken up again until it i
   now += 61_000;
   expect(store.collect().digests).toEqual([digest]);
 
-  store.put(Buffer.from('x'));
+  store.putNow(Buffer.from('x'));
   {
     using first = store.lease({ purpose: 'pull x', key: 'x' });
     first.add(digest);
@@ -158,4 +158,27 @@ test('manifests are decoded with bounds and in one meaning', () => {
   ]) {
     expect(failureOf(() => decode(wrong))).toBe('data-loss');
   }
+});
+
+test('what is put or kept without holding the thread up is named by its lease from the first moment', async () => {
+  const store = ContentStore.open(root);
+  store.addRoots(() => undefined);
+  const bytes = Buffer.from('a manifest');
+  const sealed = Buffer.from('a layer');
+  const file = path.join(store.root, 'ingest', 'x');
+  fs.writeFileSync(file, sealed);
+  {
+    using lease = store.lease({ purpose: 'test' });
+    // Twice at once: one name, the same content.
+    const put = Promise.all([store.put(bytes, lease), store.put(bytes, lease)]);
+    const keep = store.keep([{ file, digest: digestOf(sealed) }], lease);
+    expect(store.collect().digests).toEqual([]);
+    expect((await put).map(({ digest }) => digest)).toEqual([digestOf(bytes), digestOf(bytes)]);
+    await keep;
+    expect(store.collect().digests).toEqual([]);
+    expect(store.read(digestOf(bytes), 100).equals(bytes)).toBe(true);
+    expect(store.read(digestOf(sealed), 100).equals(sealed)).toBe(true);
+    expect(fs.readdirSync(path.join(store.root, 'blobs/sha256')).filter((name) => name.startsWith('.'))).toEqual([]);
+  }
+  expect(store.collect().digests.length).toBe(2);
 });

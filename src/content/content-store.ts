@@ -15,7 +15,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { dataLoss, messageOf, notFound } from '#errdefs/errors.ts';
-import { syncDirectory, writeFileAtomic } from '#pkg/atomicfile/atomicfile.ts';
+import { syncDirectory, syncDirectoryAside, writeFileAtomic, writeFileDurably } from '#pkg/atomicfile/atomicfile.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { log } from '#pkg/log/log.ts';
 import { decodeManifest, type Index, type Manifest, MANIFEST_BYTES_MAX } from './descriptor.ts';
@@ -34,6 +34,11 @@ const COLLECT_AFTER_MS = 500;
 export interface StoredBlob {
   readonly digest: string;
   readonly size: number;
+}
+
+export interface SealedFile {
+  readonly file: string;
+  readonly digest: string;
 }
 
 /** Tells every digest that is needed; synchronous. */
@@ -124,8 +129,16 @@ export class ContentStore {
     return document;
   }
 
-  /** Stores a small blob durably. Preconditions: a lease names it, or something is recorded before the next await. */
-  put(bytes: Uint8Array, lease?: ContentLease): StoredBlob {
+  /** Stores a small blob durably; the disk is not waited for on this thread. */
+  async put(bytes: Uint8Array, lease: ContentLease): Promise<StoredBlob> {
+    const digest = digestOf(bytes);
+    lease.add(digest);
+    if (!this.has(digest)) await writeFileDurably(this.path(digest), bytes, { mode: 0o600 });
+    return { digest, size: bytes.length };
+  }
+
+  /** As `put`, before it returns. Preconditions: a lease names it, or something is recorded before the next await. */
+  putNow(bytes: Uint8Array, lease?: ContentLease): StoredBlob {
     const digest = digestOf(bytes);
     lease?.add(digest);
     if (!this.has(digest)) writeFileAtomic(this.path(digest), bytes, { mode: 0o600 });
@@ -243,13 +256,23 @@ export class ContentStore {
    * Keeps sealed files under their digests. Preconditions: the digests are theirs (a Worker has read them), and their
    * content is on the disk (syncfs).
    */
-  keep(files: readonly { readonly file: string; readonly digest: string }[], lease?: ContentLease): void {
+  async keep(files: readonly SealedFile[], lease: ContentLease): Promise<void> {
+    for (const { digest } of files) lease.add(digest);
+    this.#rename(files);
+    if (files.length > 0) await syncDirectoryAside(this.#blobs);
+  }
+
+  /** As `keep`, before it returns. Preconditions: as those of `putNow`. */
+  keepNow(files: readonly SealedFile[]): void {
+    this.#rename(files);
+    if (files.length > 0) syncDirectory(this.#blobs);
+  }
+
+  #rename(files: readonly SealedFile[]): void {
     for (const { file, digest } of files) {
-      lease?.add(digest);
       if (this.has(digest)) fs.rmSync(file, { force: true });
       else fs.renameSync(file, this.path(digest));
     }
-    if (files.length > 0) syncDirectory(this.#blobs);
   }
 
   /** Of a damaged blob; others are collected. Idempotent. */

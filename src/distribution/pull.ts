@@ -112,8 +112,8 @@ class Pull {
       const config = await this.#config(chosen, lease);
       this.#checkPlatform(config.file);
       const before = images.lookup(reference);
-      await this.#layers(chosen, config.file, lease, () => {
-        images.createNamed([
+      await this.#layers(chosen, config.file, lease, async () => {
+        await images.createNamed([
           {
             target: top.descriptor,
             images: [{ config: config.bytes, manifest: chosen.descriptor }],
@@ -163,7 +163,7 @@ class Pull {
         `invalid manifest, layers length mismatch: expected ${file.rootfs.diff_ids.length}, got ${layers.length}`,
       );
     }
-    content.put(bytes, lease);
+    await content.put(bytes, lease);
     return { bytes, file };
   }
 
@@ -184,7 +184,7 @@ class Pull {
     chosen: ChosenManifest,
     config: ImageConfigFile,
     lease: ContentLease,
-    record: () => void,
+    record: () => Promise<void>,
   ): Promise<void> {
     const { images, sources } = this.#means;
     const { tell, signal } = this.#input;
@@ -226,11 +226,11 @@ class Pull {
     await images.layers.register(stack, {
       lease: layerLease,
       signal,
-      keep: (files) => {
+      keep: async (files) => {
         failpoint('pull.layers-on-disk');
         const { content } = this.#means;
         // Those that were unpacked from where they are kept stay there.
-        content.keep(
+        await content.keep(
           files.filter(({ file, digest }) => file !== content.path(digest)),
           lease,
         );
@@ -241,7 +241,7 @@ class Pull {
       this.#repository,
       layers.map(({ digest }) => digest),
     );
-    record();
+    await record();
   }
 
   #where(first: Session | undefined): { repository: Repository; sessions: readonly Session[] } {

@@ -128,7 +128,7 @@ class Push {
     const tag = tagged.tag ?? 'latest';
     await putManifest(this.#repository, this.#session, { bytes: top.bytes, ...top.descriptor }, tag);
     failpoint('push.manifest-put');
-    this.#remember(image, tagged, top, lease);
+    await this.#remember(image, tagged, top, lease);
     const { digest, size } = top.descriptor;
     await tell({ status: `${tag}: digest: ${digest} size: ${size}` });
     await tell({ progressDetail: {}, aux: { Tag: tag, Digest: digest, Size: size } });
@@ -194,14 +194,14 @@ class Push {
   }
 
   /** The image is known by the digest that it has there. */
-  #remember(image: Image, tagged: Reference, top: WholeDocument, lease: ContentLease): void {
+  async #remember(image: Image, tagged: Reference, top: WholeDocument, lease: ContentLease): Promise<void> {
     const { images, content } = this.#means;
     const { descriptor } = top;
-    content.put(top.bytes, lease);
+    await content.put(top.bytes, lease);
     const byDigest = withDigest(tagged, parseDigest(descriptor.digest));
     if (images.lookup(byDigest) === image.id) return;
     const manifest = content.document(descriptor.digest)?.kind === 'index' ? undefined : descriptor;
     const config = images.configBytes(image.id);
-    images.createNamed([{ target: descriptor, images: [{ config, manifest }], references: [byDigest] }]);
+    await images.createNamed([{ target: descriptor, images: [{ config, manifest }], references: [byDigest] }]);
   }
 }

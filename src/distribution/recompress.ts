@@ -62,7 +62,7 @@ export async function compressBlob(
   await syncFile(ingest.path);
   const digest = `sha256:${hash.digest('hex')}`;
   const compressed: LayerBlob = { digest, size: ingest.size, compression: 'gzip' };
-  content.keep([{ file: ingest.path, digest }], lease);
+  await content.keep([{ file: ingest.path, digest }], lease);
   layers.replaceBlob(blob.digest, compressed);
   content.collectSoon();
   return compressed;

@@ -177,7 +177,7 @@ export async function choosePlatform(
   let current = top;
   const seen = new Set<string>();
   for (;;) {
-    content.put(current.bytes, lease);
+    await content.put(current.bytes, lease);
     const { document } = current;
     if (document.kind === 'manifest') {
       if (!isImageManifest(document)) throw noImage(reference, document);

@@ -61,6 +61,23 @@ test('a transaction happens wholly or not at all; nested ones join', () => {
   expect(db.get('k', '3')).toBeUndefined();
 });
 
+test('what was committed is flushed, also when nothing was, and again after a checkpoint', async () => {
+  {
+    using db = GraphDb.open(file);
+    await db.flush();
+    db.put('image', 'a', { size: 1 });
+    await db.flush();
+    // More pages than the log holds before they go into the database.
+    db.transaction(() => {
+      for (let i = 0; i < 3000; i++) db.put('image', `i${i}`, 'x'.repeat(3000));
+    });
+    db.put('image', 'b', { size: 2 });
+    await db.flush();
+  }
+  using db = GraphDb.open(file);
+  expect(db.get('image', 'b')).toEqual({ size: 2 });
+});
+
 test('a name below a parent belongs to one child', () => {
   using db = GraphDb.open(file);
   db.link('names', 'web', 'c1');

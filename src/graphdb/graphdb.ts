@@ -101,6 +101,22 @@ export class GraphDb implements Disposable {
     }
   }
 
+  /**
+   * What has been committed until now reaches the disk; the runtime's threads wait for it. All of it is in the log file,
+   * or has been synced by the checkpoint that took it from there. (SQLite's own locks are on the other file: closing a
+   * descriptor of this one loses none.)
+   */
+  async flush(): Promise<void> {
+    assert(this.#depth === 0, 'nothing is flushed inside a transaction');
+    try {
+      await using log = await fs.promises.open(`${this.#file}-wal`, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
+      await log.datasync();
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      throw systemError(`Cannot write "${this.#file}": ${why}`, { cause: error });
+    }
+  }
+
   put(kind: string, id: string, document: unknown): void {
     const text = JSON.stringify(document);
     assert(typeof text === 'string', 'a document is a JSON value');

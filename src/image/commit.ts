@@ -26,6 +26,7 @@ export async function commitImage(store: ImageStore, input: CommitInput): Promis
   const base = store.get(input.base);
   using file = store.content.scratch();
   using lease = store.layers.lease();
+  using contentLease = store.content.lease({ purpose: 'commit' });
   if (base.chainId !== undefined) lease.add(base.chainId);
   await using prepared = await input.capture(file.path);
   // as: a digest that the Worker computed.
@@ -37,7 +38,7 @@ export async function commitImage(store: ImageStore, input: CommitInput): Promis
     await store.layers.register([...sources, { diffId, file: file.path, prepared }], {
       lease,
       signal: input.signal,
-      keep: (files) => store.content.keep(files),
+      keep: (files) => store.content.keep(files, contentLease),
     });
   }
   const created = store.now().toISOString();
@@ -65,7 +66,7 @@ export async function commitImage(store: ImageStore, input: CommitInput): Promis
     ],
   };
   const image = { config: Buffer.from(JSON.stringify(document)), parent: base.id };
-  const { ids } = store.create([{ image, references: input.reference === undefined ? [] : [input.reference] }]);
+  const { ids } = await store.create([{ image, references: input.reference === undefined ? [] : [input.reference] }]);
   const [id] = ids;
   if (id === undefined) throw systemError('no image was made');
   return id;

@@ -241,14 +241,28 @@ export class ImageStore {
 
   /**
    * Records images and names at once, durably. An image that exists stays as it is; a name moves to its new image.
-   * Preconditions: the layers are recorded, and leased until this returns.
+   * The disk is not waited for on this thread. Preconditions: the layers are recorded, and leased until this is over.
    */
-  create(images: readonly CreatedImage[]): { readonly ids: string[] } {
-    const { content, db, now } = this.#options;
+  async create(images: readonly CreatedImage[]): Promise<{ readonly ids: string[] }> {
+    const { content, db } = this.#options;
+    using lease = content.lease({ purpose: 'create an image' });
+    for (const { image } of images) {
+      // Before anything is kept: a configuration that cannot be read must not become an image.
+      decodeImageConfig(image.config);
+      await content.put(image.config, lease);
+    }
+    const ids = this.#create(images);
+    await db.flush();
+    failpoint('load.image-recorded');
+    this.#changed();
+    return { ids };
+  }
+
+  #create(images: readonly CreatedImage[]): string[] {
+    const { db, now } = this.#options;
     const made: { id: string; record: ImageRecord; bytes: Uint8Array }[] = [];
     const ids: string[] = [];
     for (const { image } of images) {
-      // Before anything is recorded: a configuration that cannot be read must not become an image.
       const chainId = chainIdOf(decodeImageConfig(image.config).rootfs.diff_ids);
       if (chainId !== undefined) this.#options.layers.chain(chainId);
       const id = digestOf(image.config);
@@ -259,34 +273,28 @@ export class ImageStore {
       if (earlier !== undefined) earlier.record = { ...earlier.record, manifests };
       else if (known !== undefined && manifests === known.manifests) continue;
       else {
-        if (known === undefined) content.put(image.config);
         const fresh = { parent: image.parent, lastTagged: undefined, createdHere: now().toISOString() };
         made.push({ id, record: { ...(known ?? fresh), manifests }, bytes: image.config });
       }
     }
-    db.transaction(
-      () => {
-        for (const { id, record } of made) db.put(IMAGE_KIND, id, encodeImageRecord(record));
-        for (const [i, { image, references, target = image.manifest?.digest }] of images.entries()) {
-          const id = ids[i];
-          if (id === undefined) continue;
-          for (const reference of references) this.#point(reference, id, target);
-        }
-      },
-      { durable: true },
-    );
+    db.transaction(() => {
+      for (const { id, record } of made) db.put(IMAGE_KIND, id, encodeImageRecord(record));
+      for (const [i, { image, references, target = image.manifest?.digest }] of images.entries()) {
+        const id = ids[i];
+        if (id === undefined) continue;
+        for (const reference of references) this.#point(reference, id, target);
+      }
+    });
     for (const { id, record, bytes } of made) this.#remember(id, record, bytes);
     for (const [i, { references }] of images.entries()) {
       const id = ids[i];
       if (id !== undefined && references.length > 0) this.#touch(id);
     }
-    failpoint('load.image-recorded');
-    this.#changed();
-    return { ids };
+    return ids;
   }
 
   /** Records what a name was pulled, loaded or built as; the ids in the order of `images`. As `create` otherwise. */
-  createNamed(named: readonly NamedImages[]): { readonly ids: string[] } {
+  async createNamed(named: readonly NamedImages[]): Promise<{ readonly ids: string[] }> {
     const created: CreatedImage[] = [];
     const stayed: CreatedImage[] = [];
     for (const { target, images, references } of named) {
@@ -299,7 +307,7 @@ export class ImageStore {
         stayed.push({ image: { config: this.configBytes(primary) }, references, target: target?.digest });
       }
     }
-    const { ids } = this.create([...created, ...stayed]);
+    const { ids } = await this.create([...created, ...stayed]);
     return { ids: ids.slice(0, created.length) };
   }
 

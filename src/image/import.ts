@@ -30,10 +30,11 @@ export async function importImage(store: ImageStore, input: ImportInput): Promis
   await using spooled = await spoolPlain(input.archive, { content: store.content, signal: input.signal });
   await using prepared = await store.layers.prepare(spooled.path, { signal: input.signal });
   using lease = store.layers.lease();
+  using contentLease = store.content.lease({ purpose: 'import' });
   const [layer] = await store.layers.register(
     // as: a digest that the Worker computed.
     [{ diffId: prepared.result.diffId as DiffId, file: spooled.path, prepared }],
-    { lease, signal: input.signal, keep: (files) => store.content.keep(files) },
+    { lease, signal: input.signal, keep: (files) => store.content.keep(files, contentLease) },
   );
   if (layer === undefined) throw invalidParameter('the archive has no layer');
   const created = store.now().toISOString();
@@ -45,7 +46,7 @@ export async function importImage(store: ImageStore, input: ImportInput): Promis
     rootfs: { type: 'layers', diff_ids: [layer.diffId] },
     history: [{ created, comment: input.message }],
   };
-  const { ids } = store.create([
+  const { ids } = await store.create([
     {
       image: { config: Buffer.from(JSON.stringify(document)) },
       references: reference === undefined ? [] : [reference],

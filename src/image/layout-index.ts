@@ -20,6 +20,7 @@ export class LayoutIndex implements Disposable {
   /** Manifests that were made for the file alone: what is pushed or saved is not made from them. */
   #made = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
+  #writing: Promise<void> = Promise.resolve();
 
   constructor(store: ImageStore) {
     this.#store = store;
@@ -30,8 +31,8 @@ export class LayoutIndex implements Disposable {
     this.#changed();
   }
 
-  write(): void {
-    const made = new Set<string>();
+  async write(): Promise<void> {
+    const made = new Map<string, Buffer>();
     const manifests = this.#store.names().flatMap(({ reference, id }) => {
       const target = this.#store.target(reference);
       const known = target === undefined ? undefined : storedDescriptor(this.#store, target);
@@ -41,7 +42,9 @@ export class LayoutIndex implements Disposable {
       return [{ ...descriptor, annotations: { 'org.opencontainers.image.ref.name': name } }];
     });
     const dropped = [...this.#made].some((digest) => !made.has(digest));
-    this.#made = made;
+    this.#made = new Set(made.keys());
+    using lease = this.#store.content.lease({ purpose: 'index.json' });
+    for (const bytes of made.values()) await this.#store.content.put(bytes, lease);
     // The collection after a removal may have come before: until now this file named them.
     if (dropped) this.#store.content.collectSoon();
     const index = { schemaVersion: 2, mediaType: MEDIA.index, manifests };
@@ -54,31 +57,34 @@ export class LayoutIndex implements Disposable {
   }
 
   /** The image's, or one that is made from its layers as they are kept; undefined when they are not. */
-  #manifestOf(id: string, made: Set<string>): Descriptor | undefined {
+  #manifestOf(id: string, made: Map<string, Buffer>): Descriptor | undefined {
     for (const digest of [...this.#store.get(id).manifests].reverse()) {
       const known = storedDescriptor(this.#store, digest);
       if (known !== undefined) return known;
     }
-    const descriptor = makeManifest(this.#store, id);
-    if (descriptor !== undefined) made.add(descriptor.digest);
-    return descriptor;
+    const own = makeManifest(this.#store, id);
+    if (own !== undefined) made.set(own.descriptor.digest, own.bytes);
+    return own?.descriptor;
   }
 
   #changed(): void {
     if (this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      try {
-        this.write();
-      } catch (error) {
-        log.warn('index.json of the content store could not be written', { err: messageOf(error) });
-      }
+      this.#writing = this.#writing
+        .then(() => this.write())
+        .catch((error: unknown) => {
+          log.warn('index.json of the content store could not be written', { err: messageOf(error) });
+        });
     }, AFTER_CHANGE_MS);
     this.#timer.unref();
   }
 }
 
-function makeManifest(store: ImageStore, id: string): Descriptor | undefined {
+function makeManifest(
+  store: ImageStore,
+  id: string,
+): { readonly descriptor: Descriptor; readonly bytes: Buffer } | undefined {
   const { content } = store;
   const image = store.get(id);
   const layers = store.layers.chain(image.chainId).reverse();
@@ -93,6 +99,5 @@ function makeManifest(store: ImageStore, id: string): Descriptor | undefined {
     }),
   );
   const descriptor = { mediaType: MEDIA.manifest, digest: digestOf(bytes), size: bytes.length };
-  content.put(bytes);
-  return descriptor;
+  return { descriptor, bytes };
 }

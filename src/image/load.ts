@@ -5,6 +5,7 @@
 import * as fs from 'node:fs';
 import { digestOf } from '#content/content-store.ts';
 import type { Platform } from '#content/descriptor.ts';
+import type { ContentLease } from '#content/leases.ts';
 import { dataLoss, notFound } from '#errdefs/errors.ts';
 import type { LayerSource, PreparedLayer } from '#layer/register.ts';
 import type { LayerLease } from '#layer/layer-store.ts';
@@ -62,11 +63,11 @@ async function load(store: ImageStore, input: LoadInput): Promise<LoadedImage[]>
   using contentLease = store.content.lease({ purpose: 'load' });
   const kept = new Map<string, string>();
   for (const { images } of names) {
-    for (const image of images) await registerImage(store, image, { early, lease, input, kept });
+    for (const image of images) await registerImage(store, image, { early, lease, contentLease, input, kept });
   }
   for (const { documents, extras } of names) {
-    for (const bytes of documents.values()) store.content.put(bytes, contentLease);
-    store.content.keep(
+    for (const bytes of documents.values()) await store.content.put(bytes, contentLease);
+    await store.content.keep(
       extras
         .map(({ file, digest }) => ({ file: file.ingest.path, digest }))
         .filter(({ file, digest }) => fs.existsSync(file) && file !== store.content.path(digest)),
@@ -83,7 +84,7 @@ async function load(store: ImageStore, input: LoadInput): Promise<LoadedImage[]>
     return typeof primary === 'string' ? primary : primary === undefined ? '' : digestOf(primary.config);
   });
   await tellOfMovedNames(store, names, primaries, input.tell);
-  store.createNamed(named);
+  await store.createNamed(named);
   const loaded = names.map(({ references }, i) => ({ id: primaries[i] ?? '', names: references.map(familiarString) }));
   for (const { id, names: given } of loaded) {
     const lines = given.length > 0 ? given.map((name) => `Loaded image: ${name}\n`) : [`Loaded image ID: ${id}\n`];
@@ -125,13 +126,14 @@ async function tellOfMovedNames(
 interface Registration {
   readonly early: EarlyLayers;
   readonly lease: LayerLease;
+  readonly contentLease: ContentLease;
   readonly input: LoadInput;
   /** Where a spooled file's content is now that it was kept. */
   readonly kept: Map<string, string>;
 }
 
 async function registerImage(store: ImageStore, image: ArchivedImage, registration: Registration): Promise<void> {
-  const { early, lease, input, kept } = registration;
+  const { early, lease, contentLease, input, kept } = registration;
   const sources: LayerSource[] = [];
   for (const [i, { file, digest }] of image.layers.entries()) {
     const diffId = image.config.rootfs.diff_ids[i];
@@ -143,9 +145,12 @@ async function registerImage(store: ImageStore, image: ArchivedImage, registrati
   const layers = await store.layers.register(sources, {
     lease,
     signal: input.signal,
-    keep: (files) => {
+    keep: async (files) => {
       // What was here already stays where it is.
-      store.content.keep(files.filter(({ file, digest }) => file !== store.content.path(digest)));
+      await store.content.keep(
+        files.filter(({ file, digest }) => file !== store.content.path(digest)),
+        contentLease,
+      );
       for (const { file, digest } of files) kept.set(file, store.content.path(digest));
     },
   });

@@ -70,7 +70,7 @@ export async function adoptSnapshots(
   }
   if (fresh.length === 0) return stack;
   await driver.sync();
-  options.keep(fresh.map(({ layer, file }) => ({ file, digest: layer.blob.digest })));
+  await options.keep(fresh.map(({ layer, file }) => ({ file, digest: layer.blob.digest })));
   failpoint('build.blob-written');
   means.record(fresh.map(({ layer }) => layer));
   for (const { layer } of fresh) snapshots.change(layer.cacheId, { synced: true });

@@ -424,16 +424,14 @@ export class LayerStore {
     return layer.cacheId;
   }
 
+  /** What a power failure takes of it was not relied on yet: the image's record comes later and reaches the disk with it. */
   #record(layers: readonly Layer[]): void {
-    this.#db.transaction(
-      () => {
-        for (const layer of layers) {
-          assert(!this.#layers.has(layer.chainId), 'a layer is recorded once');
-          this.#db.put(LAYER_KIND, layer.chainId, encodeLayer(layer));
-        }
-      },
-      { durable: true },
-    );
+    this.#db.transaction(() => {
+      for (const layer of layers) {
+        assert(!this.#layers.has(layer.chainId), 'a layer is recorded once');
+        this.#db.put(LAYER_KIND, layer.chainId, encodeLayer(layer));
+      }
+    });
     for (const layer of layers) this.#layers.set(layer.chainId, layer);
   }
 

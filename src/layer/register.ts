@@ -61,8 +61,11 @@ export interface VerifiedFile {
 
 export interface RegisterOptions {
   readonly lease: { add(chainId: ChainId): void };
-  /** Takes the tars of new layers into the content store, directly before the layers are recorded. */
-  readonly keep: (files: readonly VerifiedFile[]) => void;
+  /**
+   * Takes the tars of new layers into the content store, before the layers are recorded. Whoever gives it holds a lease
+   * that names them from then on.
+   */
+  readonly keep: (files: readonly VerifiedFile[]) => Promise<void>;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -233,8 +236,7 @@ class Committed implements AsyncDisposable {
     if (this.#layers.length > 0) {
       await driver.sync();
       const fresh = this.#layers;
-      // No await from here on: nobody collects a blob between its arrival and the record that names it.
-      keep(fresh.map((layer) => ({ file: this.#files.get(layer) ?? '', digest: layer.blob.digest })));
+      await keep(fresh.map((layer) => ({ file: this.#files.get(layer) ?? '', digest: layer.blob.digest })));
       failpoint('load.blob-written');
       record(fresh);
       this.#layers = [];

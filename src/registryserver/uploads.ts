@@ -220,7 +220,7 @@ export async function hashOf(file: string): Promise<string> {
 /** A blob that is here with another length was damaged from outside: the new one takes its place. */
 export function keepSound(content: ContentStore, file: string, digest: string, size: number): void {
   if (content.has(digest) && fs.statSync(content.path(digest)).size !== size) content.remove(digest);
-  content.keep([{ file, digest }]);
+  content.keepNow([{ file, digest }]);
 }
 
 export async function syncFile(file: string): Promise<void> {

@@ -80,17 +80,41 @@ export class Engine {
 
   /** Proportional set size of all its processes. */
   memoryMegabytes(): number {
+    return this.#sum('smaps_rollup', /^Pss:\s+(\d+)/m);
+  }
+
+  /** The most memory that its processes have had, one by one, since `resetPeak`. */
+  peakMegabytes(): number {
+    return this.#sum('status', /^VmHWM:\s+(\d+)/m);
+  }
+
+  resetPeak(): void {
+    for (const pid of this.#pids()) fs.writeFileSync(`/proc/${pid}/clear_refs`, '5');
+  }
+
+  #sum(file: string, figure: RegExp): number {
     let kilobytes = 0;
-    for (const pid of fs.readdirSync('/proc')) {
-      if (this.#processes === undefined || !/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
+    for (const pid of this.#pids()) {
       try {
-        if (!fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(this.#processes)) continue;
-        kilobytes += Number(/^Pss:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1'))?.[1] ?? 0);
+        kilobytes += Number(figure.exec(fs.readFileSync(`/proc/${pid}/${file}`, 'latin1'))?.[1] ?? 0);
       } catch {
         // It has ended meanwhile.
       }
     }
     return kilobytes / 1024;
+  }
+
+  #pids(): string[] {
+    const processes = this.#processes;
+    if (processes === undefined) return [];
+    return fs.readdirSync('/proc').filter((pid) => {
+      if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return false;
+      try {
+        return fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(processes);
+      } catch {
+        return false;
+      }
+    });
   }
 
   async cleanUp(): Promise<void> {

@@ -31,6 +31,13 @@ export function largeImage(variant: number): { path: string; reference: string }
   return { path: writeArchive(name, { reference, layers }).path, reference };
 }
 
+/** Layers of a large image; those below `changed` are the same for every value of it. */
+export function largeLayers(variant: number, changed = 0): Buffer[] {
+  return Array.from({ length: LAYERS }, (_, l) =>
+    largeLayer(variant * 100 + l + (l === LAYERS - 1 ? changed * 10 : 0), l),
+  );
+}
+
 function largeLayer(seed: number, number: number): Buffer {
   const pattern = Buffer.concat(
     Array.from({ length: 600 }, (_, i) => createHash('sha512').update(`${seed} ${i}`).digest()),

@@ -25,6 +25,7 @@ import { load } from './scenarios/images.ts';
 import { cli, life, many, run } from './scenarios/life.ts';
 import { network } from './scenarios/network.ts';
 import { crowd, stats } from './scenarios/observe.ts';
+import { registry, registryMemory } from './scenarios/registry.ts';
 import { attach, logs } from './scenarios/streams.ts';
 
 const scenarios: readonly Scenario[] = [
@@ -41,6 +42,8 @@ const scenarios: readonly Scenario[] = [
   stats,
   crowd,
   network,
+  registry,
+  registryMemory,
 ];
 const root = path.resolve(import.meta.dirname, '../..');
 
@@ -115,6 +118,7 @@ async function measure(scenario: Scenario, engines: readonly Engine[], recorder:
       recorder.fail(engine.name, `${scenario.name}: ${error instanceof Error ? error.message : String(error)}`);
     }
   };
+  await using _finish = { [Symbol.asyncDispose]: async () => scenario.finish?.() };
   for (const engine of engines) await attempt(engine, async () => scenario.prepare?.(engine));
   for (let number = -scenario.warmUps; number < rounds; number++) {
     recorder.recording = number >= 0;
@@ -143,8 +147,8 @@ async function oci(): Promise<void> {
 async function main(): Promise<void> {
   if (options.only === 'oci' && !options.list) return oci();
   if (options.list) {
-    for (const { name, rounds, what } of scenarios) console.log(`${name.padEnd(8)} ${rounds} rounds  ${what}`);
-    console.log(`oci      ${OCI_ROUNDS} rounds  run of a bundle, beside runc and crun; alone`);
+    for (const { name, rounds, what } of scenarios) console.log(`${name.padEnd(15)} ${rounds} rounds  ${what}`);
+    console.log(`oci             ${OCI_ROUNDS} rounds  run of a bundle, beside runc and crun; alone`);
     return;
   }
   const wanted = options.only?.split(',');
@@ -165,7 +169,7 @@ async function main(): Promise<void> {
   const recorder = new Recorder();
   const date = new Date().toISOString();
   for (const scenario of scenarios) {
-    if (wanted !== undefined && !wanted.includes(scenario.name)) continue;
+    if (wanted === undefined ? scenario.onlyByName === true : !wanted.includes(scenario.name)) continue;
     const started = performance.now();
     await measure(scenario, engines, recorder);
     console.error(`${scenario.name}: ${((performance.now() - started) / 1000).toFixed(1)} s`);

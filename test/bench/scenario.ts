@@ -14,8 +14,12 @@ export interface Scenario {
   readonly what: string;
   readonly rounds: number;
   readonly warmUps: number;
+  /** Takes gigabytes or many minutes: not part of a run of everything. */
+  readonly onlyByName?: boolean;
   readonly prepare?: (engine: Engine) => Promise<void>;
   readonly round: (round: Round) => Promise<void>;
+  /** After the last round, also when one has failed. */
+  readonly finish?: () => Promise<void>;
 }
 
 /** Runs the engine with these arguments and records the milliseconds. */

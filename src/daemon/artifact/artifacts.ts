@@ -68,7 +68,7 @@ export async function uploadFile(
     await handle.close();
   }
   const digest = `sha256:${hasher.digest('hex')}`;
-  content.keep([{ file: ingest.path, digest }], lease);
+  await content.keep([{ file: ingest.path, digest }], lease);
   return { Digest: digest, Size: ingest.size };
 }
 

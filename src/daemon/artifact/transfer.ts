@@ -41,7 +41,7 @@ export async function pullArtifact(services: Needs, input: ArtifactTransfer, sig
   await admitBy(services.trust)({ reference, top, repository });
   using lease = artifacts.content.lease({ purpose: `pull artifact ${name}` });
   for (const blob of blobsOf(manifest)) await fetchFile(services, { repository, blob, lease, tell, signal }, top);
-  artifacts.content.put(top.bytes, lease);
+  await artifacts.content.put(top.bytes, lease);
   const made = artifacts.record(reference, top.descriptor.digest);
   await tell({ status: `Digest: ${made.digest}` });
   await tell({ status: `Status: Downloaded ${made.name}` });
@@ -120,7 +120,7 @@ async function fetchFile({ artifacts }: Needs, fetch: Fetch, top: FoundDocument)
     throw dataLoss(`verification failed for digest ${digest}: what came is ${found}`);
   }
   await syncFile(ingest.path);
-  content.keep([{ file: ingest.path, digest }], lease);
+  await content.keep([{ file: ingest.path, digest }], lease);
   return tell({ status: 'Pull complete', progressDetail: {}, id });
 }
 
