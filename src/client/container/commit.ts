@@ -2,7 +2,7 @@
 import { commitContainer } from '#api/client/container-files.ts';
 import { defineCommand } from '../command.ts';
 import { flag, list, text } from '../flags/flag-spec.ts';
-import { splitReference } from '../image/split-reference.ts';
+import { splitReference, wellFormed } from '../image/split-reference.ts';
 
 export const commit = defineCommand({
   operands: 'CONTAINER [REPOSITORY[:TAG]]',
@@ -15,6 +15,7 @@ export const commit = defineCommand({
     'no-pause': flag('Do not pause the container during commit'),
   },
   async run(context, { values, positionals: [container = '', name = ''] }) {
+    if (name !== '') wellFormed(name);
     const { repository, tag } = splitReference(name);
     const id = await commitContainer(context.client(), container, {
       repo: repository,

@@ -5,7 +5,6 @@
 import type { CreateBody } from '#api/client/containers.ts';
 import type { ContainerConfig } from '#api/types/container.ts';
 import type { HostConfig, LogConfig, RestartPolicy } from '#api/types/host-config.ts';
-import { ExitError, PROGRAM } from '../command.ts';
 import type { FlagValues } from '../flags/flag-spec.ts';
 import { deviceRequests, isCdiName } from './device-request.ts';
 import { parseDevice, parseSecurityOptions } from './device-option.ts';
@@ -76,6 +75,13 @@ function configOf({ values, given, image, command, environment }: CreateInput): 
 function hostConfigOf({ values, given }: CreateInput): Partial<HostConfig> {
   if (values.rm && !['', 'no'].includes(values.restart))
     throw refused('conflicting options: cannot specify both --restart and --rm');
+  refuseUnknownModes(values);
+  if (
+    values['mac-address'] !== '' &&
+    !/^[0-9a-f]{2}(?:([:-])[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}$/i.test(values['mac-address'])
+  ) {
+    throw refused(`${values['mac-address']} is not a valid mac address`);
+  }
   const security = parseSecurityOptions(values['security-opt']);
   return {
     ContainerIDFile: values.cidfile,
@@ -107,7 +113,7 @@ function hostConfigOf({ values, given }: CreateInput): Partial<HostConfig> {
     Isolation: values.isolation,
     ...(security.unmasked ? { MaskedPaths: [], ReadonlyPaths: [] } : {}),
     ...(values.annotation.length === 0 ? {} : { Annotations: toRecord(values.annotation) }),
-    ...(values['storage-opt'].length === 0 ? {} : { StorageOpt: toRecord(values['storage-opt']) }),
+    ...(values['storage-opt'].length === 0 ? {} : { StorageOpt: storageOf(values['storage-opt']) }),
     ...(values.tmpfs.length === 0 ? {} : { Tmpfs: tmpfsOf(values.tmpfs) }),
     ...(values.sysctl.length === 0 ? {} : { Sysctls: toRecord(values.sysctl) }),
     ...(values.runtime === '' ? {} : { Runtime: values.runtime }),
@@ -115,6 +121,14 @@ function hostConfigOf({ values, given }: CreateInput): Partial<HostConfig> {
     ...(values.secret.length === 0 ? {} : { Secrets: [...values.secret] }),
     ...(given.has('init') ? { Init: values.init } : {}),
   };
+}
+
+/** Kinds of namespaces whose wrong names docker's client refuses itself; `auto` and the like of userns are the daemon's. */
+function refuseUnknownModes({ pid, uts, cgroupns, userns }: CreateInput['values']): void {
+  if (!/^(?:host|container:.+)?$/.test(pid)) throw refused('--pid: invalid PID mode');
+  if (!['', 'host'].includes(uts)) throw refused('--uts: invalid UTS mode');
+  if (!/^(?:host|(?:auto|keep-id|private)(?::.*)?)?$/.test(userns)) throw refused('--userns: invalid USER mode');
+  if (!['', 'host', 'private'].includes(cgroupns)) throw refused('--cgroupns: invalid CGROUP mode');
 }
 
 function limitsOf({ values, given }: CreateInput): Partial<HostConfig> {
@@ -163,14 +177,15 @@ function logOf(values: CreateInput['values']): LogConfig {
 export function restartOf(text: string): RestartPolicy {
   const [name = '', count, ...more] = text.split(':');
   if (count !== undefined && (more.length > 0 || !/^-?\d+$/.test(count))) {
-    throw refused(
-      more.length > 0
-        ? 'invalid restart policy format'
-        : 'invalid restart policy format: maximum retry count must be an integer',
-    );
+    throw refused('invalid restart policy format: maximum retry count must be an integer');
   }
   // as: a wrong name goes to the daemon, which refuses it by name.
   return { Name: name as RestartPolicy['Name'], MaximumRetryCount: Number(count ?? 0) };
+}
+
+function storageOf(texts: readonly string[]): Record<string, string> {
+  if (texts.some((text) => !text.includes('='))) throw refused('invalid storage option');
+  return toRecord(texts);
 }
 
 /** `/run:size=1m` → path and options. */
@@ -188,6 +203,4 @@ function orNull<T>(list: readonly T[]): T[] | null {
 }
 
 /** A combination of flags that makes no sense: told as docker does, before anything is asked of the daemon. */
-function refused(message: string): ExitError {
-  return new ExitError(125, `${PROGRAM}: ${message}`);
-}
+const refused = (message: string): Error => new Error(message);

@@ -5,9 +5,10 @@ import { createContainer, removeContainer, waitContainer } from '#api/client/con
 import type { CreateBody } from '#api/client/containers.ts';
 import { pullImage } from '#api/client/images.ts';
 import type { ContainerCreateResponse } from '#api/types/container.ts';
-import { type CommandContext, defineCommand, ExitError, PROGRAM } from '../command.ts';
+import { type CommandContext, defineCommand, ExitError } from '../command.ts';
 import type { FlagValues } from '../flags/flag-spec.ts';
 import type { ParsedFlags } from '../flags/parse-flags.ts';
+import { fileFailure } from '../files.ts';
 import { authHeaders } from '../registry/credentials.ts';
 import { showProgress } from '../image/show-progress.ts';
 import { splitReference } from '../image/split-reference.ts';
@@ -56,14 +57,15 @@ export async function makeContainer(
   body: CreateBody,
 ): Promise<ContainerCreateResponse> {
   const image = body.Image ?? '';
+  if (values.platform.split('/').length > 3) {
+    const quoted = JSON.stringify(values.platform);
+    throw new Error(`error parsing specified platform: ${quoted}: cannot parse platform specifier: invalid argument`);
+  }
   if (!PULL_POLICIES.includes(values.pull)) {
-    throw new ExitError(
-      125,
-      `${PROGRAM}: invalid pull option: '${values.pull}': must be one of "always", "missing" or "never"`,
-    );
+    throw new Error(`invalid pull option: '${values.pull}': must be one of "always", "missing" or "never"`);
   }
   if (values.replace && values.name === '') {
-    throw new ExitError(125, `${PROGRAM}: cannot replace container without --name being set`);
+    throw new Error('cannot replace container without --name being set');
   }
   using idFile = new IdFile(values.cidfile);
   if (values.pull === 'always') await pull(context, image, values);
@@ -140,12 +142,15 @@ class IdFile implements Disposable {
     this.#path = path;
     if (path === '') return;
     if (existsSync(path)) {
-      throw new ExitError(
-        125,
-        `${PROGRAM}: container ID file found, make sure the other container isn't running or delete ${path}`,
-      );
+      throw new Error(`container ID file found, make sure the other container isn't running or delete ${path}`);
     }
-    writeFileSync(path, '', { flag: 'wx' });
+    try {
+      writeFileSync(path, '', { flag: 'wx' });
+    } catch (error) {
+      throw new Error(`failed to create the container ID file: ${fileFailure('open', path, error).message}`, {
+        cause: error,
+      });
+    }
   }
 
   write(id: string): void {

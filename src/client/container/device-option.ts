@@ -1,7 +1,7 @@
 /** `--device` and `--security-opt`. */
-import { readFileSync } from 'node:fs';
 import type { DeviceMapping } from '#api/types/host-config.ts';
 import { messageOf } from '#errdefs/errors.ts';
+import { readText } from '../files.ts';
 
 /** `/dev/x[:/dev/y][:rwm]`. */
 export function parseDevice(text: string): DeviceMapping {
@@ -44,7 +44,7 @@ export function parseSecurityOptions(texts: readonly string[]): {
 function readProfile(path: string): string {
   let content: string;
   try {
-    content = readFileSync(path, 'utf8');
+    content = readText(path);
   } catch (error) {
     throw new Error(`opening seccomp profile (${path}) failed: ${messageOf(error)}`, { cause: error });
   }

@@ -1,5 +1,6 @@
 /** Networks of a new container: the mode is the first one named; options without a network belong to it. */
 import type { EndpointSettings } from '#api/types/network.ts';
+import { invalidParameter } from '#errdefs/errors.ts';
 import type { FlagValues } from '../flags/flag-spec.ts';
 import type { NetworkOption } from './network-option.ts';
 import type { CREATE_FLAGS } from './run-flags.ts';
@@ -32,6 +33,12 @@ export function endpointsOf(values: Values): Record<string, EndpointSettings> {
   // In the network of another container there is no endpoint to ask anything of, so options are the daemon's to refuse.
   if (leading.target.startsWith('container:') && Object.keys(loose).length === 0 && more.length === 0) return {};
   const all = [leading, ...more];
+  for (const { target, aliases = [] } of all) {
+    const reserved = ['default', 'bridge', 'host', 'none'].includes(target) || target.startsWith('container:');
+    if (reserved && aliases.length > 0) {
+      throw invalidParameter('network-scoped aliases are only supported for user-defined networks');
+    }
+  }
   return Object.fromEntries(all.map((network) => [network.target, endpointOf(network)]));
 }
 

@@ -3,7 +3,6 @@
  * executed) and 127 (not found) of a start that did not come to be.
  */
 import type { ContainerWaitResponse } from '#api/types/container.ts';
-import { ApiError } from '#api/client/api-error.ts';
 import { ExitError, PROGRAM } from '../command.ts';
 import { describeFailure } from '../failure.ts';
 
@@ -13,7 +12,7 @@ const EXIT_NOT_FOUND = 127;
 
 /** The words are the only thing that the API has for it: dockerd answers all of them alike. */
 export function exitCodeOfStartFailure(error: unknown): number {
-  const text = error instanceof ApiError ? error.message : '';
+  const text = error instanceof Error ? error.message : '';
   if (/executable file not found|no such file or directory|system cannot find the file specified/.test(text)) {
     return EXIT_NOT_FOUND;
   }

@@ -1,6 +1,5 @@
 /** `--health-*` of create and run: docker's, and probes and actions that only this engine has. */
 import type { HealthConfig } from '#api/types/container.ts';
-import { ExitError, PROGRAM } from '../command.ts';
 import { duration, type FlagValues, flag, integer, list, text } from '../flags/flag-spec.ts';
 
 export const HEALTH_FLAGS = {
@@ -119,6 +118,4 @@ export function extensionLabels(values: FlagValues<typeof EXTENSION_FLAGS>): Rec
   };
 }
 
-function refused(message: string): ExitError {
-  return new ExitError(125, `${PROGRAM}: ${message}`);
-}
+const refused = (message: string): Error => new Error(message);

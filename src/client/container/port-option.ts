@@ -1,5 +1,6 @@
 /** `-p [ip:][hostPort:]containerPort[/proto]` and `--expose`, with ranges; also docker's long form is read. */
 import type { PortMap } from '#api/types/network.ts';
+import { messageOf } from '#errdefs/errors.ts';
 import { splitCsv } from './csv.ts';
 import { isAddress } from './ip.ts';
 
@@ -86,7 +87,7 @@ export function parseExposed(texts: readonly string[]): ExposedPorts {
     try {
       range = rangeOf(ports, 'port');
     } catch (error) {
-      throw new Error(`invalid range format for --expose: ${text}`, { cause: error });
+      throw new Error(`invalid range format for --expose: ${text}, error: ${messageOf(error)}`, { cause: error });
     }
     for (let port = range[0]; port <= range[1]; port++) exposed[`${port}/${protocolOf(protocolText)}`] = {};
   }

@@ -37,7 +37,7 @@ export const run = defineCommand({
     try {
       ({ Id: id } = await makeContainer(context, input.values, body));
     } catch (error) {
-      throw runFailure(error, context.path);
+      throw runFailure(error, context.path, exitCodeOfStartFailure(error));
     }
     if (!input.values.detach) return runAttached(context, input, body, id);
     try {

@@ -1,7 +1,8 @@
 /** The short verbs: kill, pause, unpause, rename. */
 import { killContainer, pauseContainer, renameContainer, unpauseContainer } from '#api/client/containers.ts';
-import { type CommandContext, defineCommand, UsageError } from '../command.ts';
+import { type CommandContext, defineCommand, ExitError, UsageError } from '../command.ts';
 import { forEachName } from '../each.ts';
+import { describeFailure } from '../failure.ts';
 import { text } from '../flags/flag-spec.ts';
 
 const MANY = 'CONTAINER [CONTAINER...]';
@@ -34,10 +35,14 @@ export const rename = defineCommand({
   operands: 'CONTAINER NEW_NAME',
   count: [2, 2],
   flags: {},
-  run: (context: CommandContext, { positionals: [container = '', name = ''] }) => {
+  async run(context: CommandContext, { positionals: [container = '', name = ''] }) {
     if (container.trim() === '' || name.trim() === '') {
       throw new UsageError('Error: Neither old nor new names may be empty');
     }
-    return renameContainer(context.client(), container.trim(), name.trim());
+    try {
+      await renameContainer(context.client(), container.trim(), name.trim());
+    } catch (error) {
+      throw new ExitError(1, `${describeFailure(error)}\nError: failed to rename container named ${container.trim()}`);
+    }
   },
 });

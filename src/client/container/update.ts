@@ -2,7 +2,7 @@
 import { updateContainer } from '#api/client/containers.ts';
 import type { RestartBackoff } from '#api/types/container.ts';
 import type { BerthUpdate, ContainerUpdateRequest } from '#api/types/update.ts';
-import { defineCommand, UsageError } from '../command.ts';
+import { defineCommand, ExitError } from '../command.ts';
 import { forEachName } from '../each.ts';
 import { bytes, duration, integer, list, nanoDecimal, text, unsigned } from '../flags/flag-spec.ts';
 import type { ParsedFlags } from '../flags/parse-flags.ts';
@@ -53,7 +53,7 @@ export const update = defineCommand({
     'berth update --env MODE=fast --label tier=1 web',
   ],
   run: async (context, input) => {
-    if (input.given.size === 0) throw new UsageError('you must provide one or more flags when using this command');
+    if (input.given.size === 0) throw new ExitError(1, 'you must provide one or more flags when using this command');
     const body = bodyOf(input, context.environment);
     const warnings: string[] = [];
     const code = await forEachName(context, input.positionals, async (name) => {

@@ -1,7 +1,6 @@
 /** Environment variables and labels from flags and files, by docker's rules. */
-import { readFileSync } from 'node:fs';
 import { messageOf } from '#errdefs/errors.ts';
-import { ExitError } from '../command.ts';
+import { readText } from '../files.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -44,18 +43,18 @@ export function toRecord(texts: readonly string[]): Record<string, string> {
 function linesOf(path: string): string[] {
   let content: string;
   try {
-    content = readFileSync(path, 'utf8');
+    content = readText(path);
   } catch (error) {
-    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    throw new ExitError(125, missing ? `open ${path}: no such file or directory` : messageOf(error));
+    const message = messageOf(error);
+    throw message.startsWith('open ') ? error : new Error(`invalid env file (${path}): ${message}`, { cause: error });
   }
   const lines = content.replace(/^\uFEFF/, '').split(/\r?\n/);
-  return lines.flatMap((raw, index) => {
+  return lines.flatMap((raw) => {
     const line = raw.trimStart();
     if (line === '' || line.startsWith('#')) return [];
     const name = line.split('=', 1)[0] ?? '';
-    if (name === '') throw new ExitError(125, `no variable name on line '${line}' of ${path}, line ${index + 1}`);
-    if (/\s/.test(name)) throw new ExitError(125, `variable '${name}' contains whitespaces`);
+    if (name === '') throw new Error(`invalid env file (${path}): no variable name on line '${line}'`);
+    if (/\s/.test(name)) throw new Error(`invalid env file (${path}): variable '${name}' contains whitespaces`);
     return [line];
   });
 }

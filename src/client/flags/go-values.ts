@@ -61,7 +61,8 @@ export function parseRamBytes(text: string): number {
       // Told below, in the words of docker's own flag.
     }
   }
-  throw new Error(`invalid size: '${text}'`);
+  const suffix = /^[\d.]+ ?([a-z]+)$/i.exec(text)?.[1]?.toLowerCase();
+  throw new Error(suffix === undefined ? `invalid size: '${text}'` : `invalid suffix: '${suffix}'`);
 }
 
 /** `--cpus`: a rational number in units of 1e-9. */

@@ -36,7 +36,7 @@ describe('templates', () => {
     ['{{.Tags}}', '[a b]'],
     ['{{.Labels}}', 'map[a:<2> z:1]'],
     ['{{.None}}', '<nil>'],
-    ['{{json .Labels}}', '{"z":"1","a":"<2>"}'],
+    ['{{json .Labels}}', '{"a":"<2>","z":"1"}'],
     ['{{json .State}}', '{"Status":"running","Pid":7}'],
     ['plain', 'plain'],
   ] as const) {

@@ -5,14 +5,14 @@ import { execute, type Extension } from '#pkg/go-template/execute.ts';
 import { type Template, TemplateError } from '#pkg/go-template/nodes.ts';
 import { parseTemplate as parse } from '#pkg/go-template/parser.ts';
 import { print } from '#pkg/go-template/print.ts';
-import { isObject, Known, PLAIN } from '#pkg/go-template/values.ts';
+import { GoFloat, GoNil, isObject, Known, PLAIN } from '#pkg/go-template/values.ts';
 import { goJson } from './human.ts';
 import { DOCKER_TYPES, ROWS } from './shapes.ts';
 
 export type { Template } from '#pkg/go-template/nodes.ts';
 
 const FUNCTIONS: Readonly<Record<string, Extension>> = {
-  json: { operands: ['any'], call: (_, [value]) => goJson(jsonOf(value)) },
+  json: { operands: ['any'], call: (known, [value]) => goJson(jsonOf(known, value)) },
   split: {
     operands: ['string', 'string'],
     call: (known, [value, separator]) => goSplit(text(known, value), text(known, separator)),
@@ -109,10 +109,16 @@ export function goPrint(value: unknown): string {
   return value === null || value === undefined ? '<no value>' : print(new Known(PLAIN), value);
 }
 
-/** Methods of a row are no fields of its JSON. */
-function jsonOf(value: unknown): unknown {
-  if (!isObject(value)) return value ?? null;
-  return Object.fromEntries(Object.entries(value).filter(([, held]) => typeof held !== 'function'));
+/** As Go writes it: the keys of a map in order, those of a struct as they are; methods of a row are no fields. */
+function jsonOf(known: Known, value: unknown): unknown {
+  if (Array.isArray(value)) return value.map((one) => jsonOf(known, known.found(one, value)));
+  if (!isObject(value) || value instanceof GoNil || value instanceof GoFloat) return value ?? null;
+  const fields = Object.entries(value).filter(([, held]) => typeof held !== 'function');
+  const map = known.kind(value) === 'map';
+  if (map) fields.sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(
+    fields.map(([key, held]) => [key, jsonOf(known, known.found(held, value, map ? '*' : key))]),
+  );
 }
 
 function goSplit(value: string, separator: string): string[] {
