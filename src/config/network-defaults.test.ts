@@ -32,6 +32,8 @@ test('pools of the file and of flags', () => {
   const pools = [{ base: '10.0.0.0/8', size: 24 }];
   expect(read({ 'default-address-pools': pools }).pools).toEqual(pools);
   expect(read({ 'default-address-pools': ['base=10.0.0.0/8,size=24'] }).pools).toEqual(pools);
+  const sixes = [{ base: 'fd00:1::/48', size: 64 }];
+  expect(read({ 'default-address-pools': sixes }).pools).toEqual(sixes);
 });
 
 test('options by driver', () => {
@@ -49,9 +51,10 @@ test.each([
   [{ 'bridge-accept-fwmark': '0x1;' }, 'want MARK or MARK/MASK'],
   [{ ip: 'x' }, 'invalid value for "ip": "x"'],
   [{ 'fixed-cidr': '10.0.0.0' }, 'invalid value for "fixed-cidr"'],
-  [{ 'default-address-pools': [{ base: '10.0.0.0', size: 24 }] }, 'base must be an IPv4 network'],
+  [{ 'default-address-pools': [{ base: '10.0.0.0', size: 24 }] }, 'base must be a network'],
   [{ 'default-address-pools': [{ base: '10.0.0.0/24', size: 16 }] }, 'size must lie between'],
-  [{ 'default-address-pools': ['nonsense'] }, 'base must be an IPv4 network'],
+  [{ 'default-address-pools': [{ base: 'fd00:1::/48', size: 40 }] }, "size must lie between the base's and 126"],
+  [{ 'default-address-pools': ['nonsense'] }, 'base must be a network'],
 ] as const)('%j', (values, words) => {
   expect(() => read(values)).toThrow(words);
 });

@@ -7,7 +7,7 @@ import { invalidParameter } from '#errdefs/errors.ts';
 import type { ConfigValue } from './values.ts';
 
 export interface AddressPoolDefault {
-  /** '10.0.0.0/8' */
+  /** '10.0.0.0/8', 'fd00::/48' */
   readonly base: string;
   /** Prefix length of each network cut from it. */
   readonly size: number;
@@ -139,6 +139,9 @@ function isNetwork(text: string): boolean {
   return isIPv4(base) && /^\d{1,2}$/.test(length) && Number(length) <= 32 && more === undefined;
 }
 
+/** A network needs addresses for a gateway and a container. */
+const SIZE_MOST = { four: 30, six: 126 } as const;
+
 /** Of the file objects, of a flag `base=10.0.0.0/8,size=24`. */
 function poolsOf(value: ConfigValue | undefined): AddressPoolDefault[] {
   if (!Array.isArray(value)) return [];
@@ -148,12 +151,13 @@ function poolsOf(value: ConfigValue | undefined): AddressPoolDefault[] {
     const base: unknown = Reflect.get(pool, 'base') ?? Reflect.get(pool, 'Base');
     const size = Number(Reflect.get(pool, 'size') ?? Reflect.get(pool, 'Size'));
     const shown = typeof given === 'string' ? given : JSON.stringify(given);
-    if (typeof base !== 'string' || !isNetwork(base)) {
-      throw invalidParameter(`invalid value for "default-address-pools": ${shown}: base must be an IPv4 network`);
+    if (typeof base !== 'string' || !(isNetwork(base) || isNetwork6(base))) {
+      throw invalidParameter(`invalid value for "default-address-pools": ${shown}: base must be a network`);
     }
-    if (!Number.isInteger(size) || size < Number(base.split('/')[1]) || size > 30) {
+    const most = base.includes(':') ? SIZE_MOST.six : SIZE_MOST.four;
+    if (!Number.isInteger(size) || size < Number(base.split('/')[1]) || size > most) {
       throw invalidParameter(
-        `invalid value for "default-address-pools": ${shown}: size must lie between the base's and 30`,
+        `invalid value for "default-address-pools": ${shown}: size must lie between the base's and ${most}`,
       );
     }
     return { base, size };

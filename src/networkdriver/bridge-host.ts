@@ -2,14 +2,14 @@
 import { Firewall, type Rules } from '#libcontainer/firewall/firewall.ts';
 import { FirewallGuardian } from '#libcontainer/firewall/guardian.ts';
 import type { FirewallPolicy } from '#libcontainer/firewall/tables.ts';
-import type { Subnet } from '#libcontainer/netlink/ip.ts';
+import type { Subnet, Subnet6 } from '#libcontainer/netlink/ip.ts';
 import { NetlinkSocket } from '#libcontainer/netlink/socket.ts';
 import { bounceOf, ensureBounce, hasBounce } from './bounce.ts';
-import { networksInUse } from './bridge-link.ts';
+import { networksInUse, networksInUse6 } from './bridge-link.ts';
 import type { Families } from './driver.ts';
 import { HostPorts } from './host-ports.ts';
 import { NoFirewall } from './no-firewall.ts';
-import { type AddressPoolOption, choosePool, defaultPools } from './pools.ts';
+import { type AddressPoolOption, choosePool, choosePool6, defaultPools } from './pools.ts';
 import { PortProxy } from './proxy/proxy.ts';
 
 export class BridgeHost implements Disposable {
@@ -52,6 +52,11 @@ export class BridgeHost implements Disposable {
   /** The first default pool that overlaps neither these nor what this host reaches. Errors: unavailable. */
   chooseSubnet(taken: readonly Subnet[]): Subnet {
     return choosePool(this.pools, [...networksInUse(this.netlink), ...taken]);
+  }
+
+  /** The same of IPv6. */
+  chooseSubnet6(taken: readonly Subnet6[]): Subnet6 {
+    return choosePool6(this.pools, [...networksInUse6(this.netlink), ...taken]);
   }
 
   /** Before the first port that the firewall of the host judges is published. Idempotent. */

@@ -5,7 +5,17 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { conflict, messageOf, systemError } from '#errdefs/errors.ts';
-import { contains, ipv4Number, ipv4Text, macText, subnetOf, subnetSize, subnetText } from '#libcontainer/netlink/ip.ts';
+import {
+  contains,
+  ipv4Number,
+  ipv4Text,
+  macText,
+  type Subnet6,
+  subnet6Of,
+  subnetOf,
+  subnetSize,
+  subnetText,
+} from '#libcontainer/netlink/ip.ts';
 import {
   addAddress,
   createBridge,
@@ -14,6 +24,7 @@ import {
   getLink,
   listAddresses,
   listRoutes,
+  listRoutes6,
   setLinkUp,
 } from '#libcontainer/netlink/rtnetlink.ts';
 import { decodeAddress, decodeLink, decodeRoute, type Link } from '#libcontainer/netlink/rtnetlink-decode.ts';
@@ -61,20 +72,6 @@ const IP_FORWARD = '/proc/sys/net/ipv4/ip_forward';
 
 /** A kernel without IPv6 has nothing to switch off. */
 export const hasIpv6 = (): boolean => existsSync('/proc/sys/net/ipv6');
-
-/** Packets from one port of a bridge to another pass the rules of the firewall (br_netfilter). */
-export function passesRules(): boolean {
-  const families = ['iptables', ...(hasIpv6() ? ['ip6tables'] : [])];
-  return families.every((one) => readOr(`/proc/sys/net/bridge/bridge-nf-call-${one}`, '0').trim() === '1');
-}
-
-function readOr(file: string, absent: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return absent; // the module is not there
-  }
-}
 
 export function ensureBridge(host: NetlinkSocket, config: BridgeConfig): BridgeState {
   const bip = config.bip === undefined ? undefined : parseBip(config.bip);
@@ -174,6 +171,15 @@ export function networksInUse(host: NetlinkSocket): { first: number; prefixLengt
       .map((ip) => ({ first: ipv4Number(ip), prefixLength: 32 }))
       .filter((server) => !contains(loopback, server.first)),
   ];
+}
+
+/** Networks of IPv6 that this host reaches. */
+export function networksInUse6(host: NetlinkSocket): Subnet6[] {
+  if (!hasIpv6()) return [];
+  return host
+    .dump(listRoutes6, decodeRoute)
+    .filter((r) => r.table !== TABLE_LOCAL && r.prefixLength > 0)
+    .map((r) => subnet6Of(`${r.destination}/${r.prefixLength}`));
 }
 
 /** Containers reach nothing beyond the bridge without it. */

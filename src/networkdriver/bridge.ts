@@ -31,7 +31,7 @@ import { type Addresses, LocalAddresses } from './addresses.ts';
 import { linkLocalOf, toFirewall } from './bridge-endpoint.ts';
 import { BridgeHost } from './bridge-host.ts';
 import type { BridgeFacts, BridgeOptions, GatewayMode } from './bridge-options.ts';
-import { type BridgeState, ensureBridge, findLink, passesRules } from './bridge-link.ts';
+import { type BridgeState, ensureBridge, findLink } from './bridge-link.ts';
 import { BridgePorts } from './bridge-ports.ts';
 import {
   BOTH,
@@ -251,6 +251,7 @@ export class BridgeDriver implements NetworkDriver {
     try {
       using inside = new NetlinkSocket(gate.netlink);
       const port = this.#guarded(endpoint);
+      if (this.#isClosed()) this.#host.firewall.closePort(link);
       if (endpoint.unguarded !== true) this.#host.firewall.addPort(port);
       const pair = { link, mac: port.mac, gate, inside, name: options.interface };
       const index = await this.#makePairAnyhow(pair);
@@ -271,9 +272,14 @@ export class BridgeDriver implements NetworkDriver {
     return { link, mac, ips: [...own, ...(address6 === undefined ? [] : [linkLocalOf(mac)])] };
   }
 
-  /** Without br_netfilter what stays on the bridge passes no rule of ours. */
+  /** Where no rule of ours keeps containers apart. */
   #isolate(link: string): void {
-    if (this.#options.interContainer === false && !passesRules()) this.#host.netlink.run(isolatePort(link));
+    const ruled = !this.#host.proxied.four;
+    if (this.#isClosed() && !ruled) this.#host.netlink.run(isolatePort(link));
+  }
+
+  #isClosed(): boolean {
+    return this.#options.interContainer === false;
   }
 
   async #makePairAnyhow(pair: Pair): Promise<number> {
@@ -362,6 +368,7 @@ export class BridgeDriver implements NetworkDriver {
   async release(endpoint: Endpoint): Promise<void> {
     this.unpublish(endpoint, endpoint.ports ?? []);
     this.#host.firewall.removePort(this.#link(endpoint));
+    this.#host.firewall.openPort(this.#link(endpoint));
     this.#endpoints.delete(endpoint.id);
     await this.#state().addresses.release(ipsOf(endpoint));
   }
@@ -370,6 +377,7 @@ export class BridgeDriver implements NetworkDriver {
     // Before the table is written: running containers stay guarded throughout.
     const { firewall } = this.#host;
     firewall.setPorts(alive.filter((e) => ipsOf(e).length > 0 && e.unguarded !== true).map((e) => this.#guarded(e)));
+    if (this.#isClosed()) firewall.setClosed(alive.map((endpoint) => this.#link(endpoint)));
     firewall.setPublished(alive.flatMap((endpoint) => toFirewall(endpoint, this.#ports.ruled(endpoint.ports ?? []))));
     await this.ensure();
     const { addresses, index } = this.#state();

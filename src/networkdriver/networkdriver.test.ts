@@ -1,11 +1,11 @@
 /** The pure parts of the drivers: addresses, pools, name servers, names of links. */
 import { describe, expect, test } from 'bun:test';
 import * as fc from 'fast-check';
-import { subnetOf, subnetSize, subnetText } from '#libcontainer/netlink/ip.ts';
+import { type Subnet6, subnet6Of, subnet6Text, subnetOf, subnetSize, subnetText } from '#libcontainer/netlink/ip.ts';
 import { AddressPool } from './ipam.ts';
 import { isLinkName, linkNameOf } from './link-name.ts';
 import { containerNameservers, hostNameservers, parseNameservers } from './nameservers.ts';
-import { choosePool, defaultPools, firstAddressOf, parseBip } from './pools.ts';
+import { choosePool, choosePool6, defaultPools, firstAddressOf, parseBip } from './pools.ts';
 
 describe('addresses of a network', () => {
   const pool = () => new AddressPool(subnetOf('10.0.0.0/29'), ['10.0.0.1']);
@@ -81,6 +81,25 @@ describe('pools', () => {
   test('what the host reaches is left out', () => {
     const inUse = ['172.17.128.0/17', '172.18.0.1/32'].map(subnetOf);
     expect(subnetText(choosePool(defaultPools, inUse))).toBe('172.19.0.0/16');
+  });
+  test('a pool of small networks in a great one that is in use is passed at once', () => {
+    const pools = [{ base: '10.0.0.0/8', size: 30 }];
+    expect(subnetText(choosePool(pools, ['10.0.0.0/9', '10.128.0.5/32'].map(subnetOf)))).toBe('10.128.0.0/30');
+    expect(() => choosePool(pools, [subnetOf('10.0.0.0/8')])).toThrow('fully subnetted');
+  });
+  test('pools of IPv6; without any a random one of RFC 4193; pools of IPv6 alone leave those of IPv4', () => {
+    const pools = [{ base: 'fd00:1::/62', size: 64 }];
+    const taken: Subnet6[] = [subnet6Of('fd00:1:0:1::7/128')];
+    const all = Array.from({ length: 3 }, () => {
+      const subnet = choosePool6(pools, taken);
+      taken.push(subnet);
+      return subnet6Text(subnet);
+    });
+    expect(all).toEqual(['fd00:1::/64', 'fd00:1:0:2::/64', 'fd00:1:0:3::/64']);
+    expect(() => choosePool6(pools, taken)).toThrow('fully subnetted');
+    expect(() => choosePool6([{ base: 'fd00::/8', size: 126 }], [subnet6Of('::/0')])).toThrow('fully subnetted');
+    expect(subnet6Text(choosePool6(defaultPools, []))).toMatch(/^fd[0-9a-f:]+::\/64$/);
+    expect(subnetText(choosePool(pools, []))).toBe('172.17.0.0/16');
   });
   test('--bip', () => {
     expect(parseBip('10.1.0.9/16')).toEqual({ subnet: { first: 0x0a010000, prefixLength: 16 }, gateway: '10.1.0.9' });

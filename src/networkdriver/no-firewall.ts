@@ -40,6 +40,11 @@ export class NoFirewall implements Rules {
   removeEgress(): void {}
   sweepEgress(): void {}
   forgetKnown(): void {}
+  setLinked(): void {}
+  putLinked(): void {}
+  setClosed(): void {}
+  closePort(): void {}
+  openPort(): void {}
   ruleset(): unknown {
     using session = new NftablesSession();
     return session.json('list ruleset');

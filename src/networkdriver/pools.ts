@@ -1,17 +1,22 @@
 /** Which network a new bridge gets: the first of the default pools that overlaps nothing that this host can reach. */
+import { randomBytes } from 'node:crypto';
 import { conflict, unavailable } from '#errdefs/errors.ts';
 import {
   contains,
+  contains6,
   ipv4Text,
   overlaps,
   type Subnet,
+  type Subnet6,
+  subnet6Of,
+  subnet6Size,
   subnetOf,
   subnetSize,
   subnetText,
 } from '#libcontainer/netlink/ip.ts';
 
 export interface AddressPoolOption {
-  /** '172.17.0.0/16' */
+  /** '172.17.0.0/16', 'fd00:1::/48' */
   readonly base: string;
   /** Prefix length of each network cut from it. */
   readonly size: number;
@@ -26,17 +31,49 @@ export const defaultPools: readonly AddressPoolOption[] = [
   { base: '192.168.0.0/16', size: 20 },
 ];
 
-/** Errors: unavailable when every network overlaps. */
+const isSix = ({ base }: AddressPoolOption): boolean => base.includes(':');
+
+/** IPv4's, or Docker's where the user's pools are all of IPv6. Errors: unavailable when every network overlaps. */
 export function choosePool(pools: readonly AddressPoolOption[], inUse: readonly Subnet[]): Subnet {
-  for (const { base, size } of pools) {
+  const fours = pools.filter((pool) => !isSix(pool));
+  for (const { base, size } of fours.length === 0 ? defaultPools : fours) {
     const { first, prefixLength } = subnetOf(base);
-    const networks = 2 ** (size - prefixLength);
-    for (let i = 0; i < networks; i++) {
-      const candidate = { first: first + i * 2 ** (32 - size), prefixLength: size };
-      if (!inUse.some((other) => overlaps(candidate, other))) return candidate;
+    const [step, end] = [2 ** (32 - size), first + 2 ** (32 - prefixLength)];
+    for (let at = first; at < end; ) {
+      const candidate = { first: at, prefixLength: size };
+      const other = inUse.find((one) => overlaps(candidate, one));
+      if (other === undefined) return candidate;
+      // All that lie in a greater one are skipped at once.
+      at = Math.max(at + step, Math.ceil((other.first + subnetSize(other)) / step) * step);
     }
   }
-  throw unavailable('Cannot find a network for the bridge: all predefined address pools have been fully subnetted');
+  throw noneLeft();
+}
+
+const noneLeft = (): Error =>
+  unavailable('Cannot find a network for the bridge: all predefined address pools have been fully subnetted');
+
+const ULA_PREFIX_LENGTH = 64;
+
+/** As `choosePool` of IPv6; a random network of RFC 4193 where no pool is of IPv6. */
+export function choosePool6(pools: readonly AddressPoolOption[], inUse: readonly Subnet6[]): Subnet6 {
+  const sixes = pools.filter(isSix);
+  if (sixes.length === 0) {
+    const address = Uint8Array.of(0xfd, ...randomBytes(7), ...new Uint8Array(8));
+    return { first: BigInt(`0x${address.toHex()}`), prefixLength: ULA_PREFIX_LENGTH };
+  }
+  for (const { base, size } of sixes) {
+    const pool = subnet6Of(base);
+    const step = subnet6Size({ first: 0n, prefixLength: size });
+    for (let at = pool.first; contains6(pool, at); ) {
+      const candidate = { first: at, prefixLength: size };
+      const other = inUse.find((one) => contains6(candidate, one.first) || contains6(one, at));
+      if (other === undefined) return candidate;
+      const after = ((other.first + subnet6Size(other) + step - 1n) / step) * step;
+      at = after > at ? after : at + step;
+    }
+  }
+  throw noneLeft();
 }
 
 export interface BridgeAddress {

@@ -127,7 +127,8 @@ export interface NetworkInspect {
   Name: string;
   Id: string;
   Created: string;
-  Scope: 'local' | 'global' | 'swarm';
+  /** 'local', or what the network was created with. */
+  Scope: string;
   Driver: string;
   EnableIPv4: boolean;
   EnableIPv6: boolean;

@@ -11,6 +11,7 @@ import { rfc3339OfDate } from '#pkg/clock/clock.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { log } from '#pkg/log/log.ts';
 import { releaseEndpoints } from '../network/endpoints.ts';
+import { refreshLinkRules } from '../network/link-rules.ts';
 import type { Services } from '../services.ts';
 import type { Held } from './containers.ts';
 import { publishContainerEvent, publishNetworkEvent, publishVolumeEvent, volumeOf } from './event.ts';
@@ -102,6 +103,7 @@ async function handleExit(services: Services, held: Held, live: LiveContainer, e
   services.waiters.exited(id, { exitCode: exit.exitCode, error: exit.error ?? '' });
   services.names.end(id);
   services.names.changed(services);
+  refreshLinkRules(services);
   await releaseEndpoints(services, record);
   await releaseMounts(services, record);
   if (record.hostConfig.IpcMode === 'shareable') dropSharedMemory(services, id);

@@ -19,6 +19,7 @@ import { checkJournal } from '#logger/journald/options.ts';
 import { dup } from '#sys/files.ts';
 import { allocateEndpoints, joinEndpoints } from '../network/endpoints.ts';
 import { refreshFiles } from '../network/connect.ts';
+import { refreshLinkRules } from '../network/link-rules.ts';
 import { checkLinks, linkedHosts, linkersOf, linkVariables } from '../network/links.ts';
 import { isServed } from '../network/name-service.ts';
 import type { OpenedSecrets } from '../secret/use.ts';
@@ -149,6 +150,7 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
         endpoints,
       });
       services.names.changed(services);
+      refreshLinkRules(services);
       failpoint('start.launched');
     },
     signal,

@@ -21,6 +21,7 @@ import { containerDirectory } from '../container/paths.ts';
 import type { Services } from '../services.ts';
 import { allocateEndpoint, joinEndpoint } from './endpoints.ts';
 import { gatewaysOf, moveGateways } from './gateways.ts';
+import { refreshLinkRules } from './link-rules.ts';
 import { linkedHosts } from './links.ts';
 import { isServed } from './name-service.ts';
 import { isPredefined } from './names.ts';
@@ -104,6 +105,7 @@ async function joinRunning(services: Services, held: Held, network: Network, wis
   undo.commit();
   if (!isServed(services, held.record, before)) services.names.serveRunning(services, held.record);
   services.names.refresh(services, held.record);
+  refreshLinkRules(services);
   refreshFiles(services, held.record);
   publishNetworkEvent(services, held.record, endpoint, 'connect');
 }
@@ -159,6 +161,7 @@ export async function disconnectNetwork(
     await moveAway(services, held);
     if (!isServed(services, held.record, held.record.endpoints)) services.names.end(record.id);
     services.names.refresh(services, held.record);
+    refreshLinkRules(services);
     refreshFiles(services, held.record);
     publishNetworkEvent(services, held.record, endpoint, 'disconnect');
   });

@@ -11,20 +11,26 @@ import { log } from '#pkg/log/log.ts';
 import { Rollback } from '#pkg/rollback/rollback.ts';
 import type { Services } from '../services.ts';
 import { isDirect } from './drivers.ts';
-import { completeIpam, type IpamContext } from './ipam.ts';
+import { checkConfiguration, CONFIGURATION_DRIVER, configured, storedIpam } from './config-only.ts';
+import { checkPools, completeIpam, type IpamContext } from './ipam.ts';
 import { isPredefined } from './names.ts';
 import { bridgeNameOf, checkBridgeOptions, checkCommonOptions, flagOption, OPTION } from './options.ts';
 import type { NetworkRecord } from './record.ts';
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 
-export async function createNetwork(services: Services, request: NetworkCreateRequest): Promise<NetworkCreateResponse> {
+export async function createNetwork(services: Services, asked: NetworkCreateRequest): Promise<NetworkCreateResponse> {
   const { networks } = services;
-  const { Name: name } = request;
-  checkRequest(request);
+  const { Name: name } = asked;
+  checkRequest(asked);
   if (networks.byName(name) !== undefined) throw conflict(`network with name ${name} already exists`);
+  const request = configured(networks, asked);
+  if (request.ConfigOnly) return createConfiguration(services, request);
   const driver = ['', 'default'].includes(request.Driver) ? 'bridge' : request.Driver;
-  const options = { ...services.settings.networkOptions[driver], ...request.Options };
+  const configFrom = request.ConfigFrom?.Network ?? '';
+  // A configuration says all there is to say.
+  const defaults = configFrom === '' ? services.settings.networkOptions[driver] : {};
+  const options = { ...defaults, ...request.Options };
   checkCommonOptions(options);
   if (driver === 'bridge') checkBridgeOptions(options, request.Internal);
   else if (isDirect(driver)) directOptionsOf(driver, options);
@@ -35,7 +41,8 @@ export async function createNetwork(services: Services, request: NetworkCreateRe
   await using undo = new Rollback({
     onUndoFailed: (step, err) => log.error('undo failed', { job: 'network.create', network: name, step, err }),
   });
-  const context = { ipv4: enableIPv4, ipv6: enableIPv6, choose: networks.choose, taken: takenPools(services) };
+  const { choose, choose6 } = networks;
+  const context = { ipv4: enableIPv4, ipv6: enableIPv6, choose, choose6, taken: takenPools(services) };
   const { ipam, pools } = await ipamOf(request.IPAM, context, undo);
   if (pools === undefined && driver === 'bridge' && (ipam.Config ?? []).length === 0) {
     throw invalidParameter('a bridge network needs addresses: IPAM driver "null" gives none');
@@ -55,6 +62,8 @@ export async function createNetwork(services: Services, request: NetworkCreateRe
     ...(pools === undefined ? {} : { pools }),
     userSubnets: (request.IPAM.Config ?? []).flatMap((pool) => pool.Subnet ?? []),
     removing: false,
+    ...(configFrom === '' ? {} : { configFrom }),
+    ...(request.Scope === '' ? {} : { scope: request.Scope }),
   };
   if (driver === 'bridge') checkBridgeName(services, record);
   const network = await networks.add(record);
@@ -66,13 +75,33 @@ export async function createNetwork(services: Services, request: NetworkCreateRe
   }
   undo.commit();
   failpoint('network.made');
-  services.events.publish({
-    type: 'network',
-    action: 'create',
-    id: record.id,
-    attributes: { name, type: record.driver },
-  });
-  return { Id: record.id, Warning: '' };
+  return created(services, record);
+}
+
+function created(services: Services, { id, name, driver }: NetworkRecord): NetworkCreateResponse {
+  services.events.publish({ type: 'network', action: 'create', id, attributes: { name, type: driver } });
+  return { Id: id, Warning: '' };
+}
+
+/** Nothing is chosen and nothing made: only what cannot be read is refused. */
+async function createConfiguration(services: Services, request: NetworkCreateRequest): Promise<NetworkCreateResponse> {
+  const { EnableIPv4: enableIPv4, EnableIPv6: enableIPv6, Labels: labels, IPAM: ipam } = request;
+  const options = request.Options ?? {};
+  checkCommonOptions(options);
+  checkPools(ipam, { ipv4: enableIPv4, ipv6: enableIPv6 });
+  const record: NetworkRecord = {
+    id: randomBytes(32).toString('hex'),
+    name: request.Name,
+    createdAt: rfc3339(nowNs()),
+    driver: CONFIGURATION_DRIVER,
+    ...{ enableIPv4, enableIPv6, internal: false, attachable: false, options, labels: labels ?? {} },
+    ipam: storedIpam(ipam),
+    userSubnets: [],
+    removing: false,
+    configOnly: true,
+  };
+  await services.networks.add(record);
+  return created(services, record);
 }
 
 async function ipamOf(
@@ -95,11 +124,9 @@ function checkRequest(request: NetworkCreateRequest): void {
   const { Name: name, Driver: driver } = request;
   if (!NAME.test(name)) throw invalidParameter(`invalid network name: ${name}`);
   if (isPredefined(name)) throw forbidden(`operation is not permitted on predefined ${name} network `);
-  if (request.ConfigOnly || (request.ConfigFrom?.Network ?? '') !== '') {
-    throw notImplemented('ConfigOnly and ConfigFrom are not supported: they belong to swarm');
-  }
+  checkConfiguration(request);
   if (request.Ingress) throw notImplemented('Ingress is not supported: it belongs to swarm');
-  if (request.Scope !== '' && request.Scope !== 'local') throw forbidden('This node is not a swarm manager.');
+  if (request.Scope === 'swarm') throw forbidden('cannot create a swarm scoped network when swarm is not active');
   if (driver === 'overlay')
     throw forbidden(
       'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.',
@@ -128,7 +155,8 @@ function checkBridgeName(services: Services, record: NetworkRecord): void {
 function takenPools(services: Services): IpamPool[] {
   const bridge = services.bridge();
   return [
-    ...services.networks.all().flatMap(({ record }) => record.ipam.Config ?? []),
+    ...services.networks.all().flatMap(({ record }) => (record.configOnly === true ? [] : (record.ipam.Config ?? []))),
     ...(bridge === undefined ? [] : [{ Subnet: bridge.subnet }]),
+    ...(bridge?.ipv6 === undefined ? [] : [{ Subnet: bridge.ipv6.subnet }]),
   ];
 }

@@ -11,6 +11,7 @@ import { type DirectKind, directOptionsOf } from '#networkdriver/direct/options.
 import type { NetworkDriver } from '#networkdriver/driver.ts';
 import { RemoteDriver } from '#networkdriver/remote/driver.ts';
 import { IpamPlugin, PluginAddresses } from '#networkdriver/remote/ipam.ts';
+import { ConfigurationDriver } from './config-only.ts';
 import { bridgeNameOf, flagOption, gatewayMode, OPTION } from './options.ts';
 import type { NetworkRecord } from './record.ts';
 
@@ -32,6 +33,7 @@ const reservedOf = (pool: IpamPool | undefined): string[] => Object.values(pool?
 
 export function makeDriver(record: NetworkRecord, context: DriverContext): NetworkDriver {
   const { driver } = record;
+  if (record.configOnly === true) return new ConfigurationDriver(record.id);
   if (driver === 'bridge') {
     const { defaults, host } = context;
     return new BridgeDriver({ ...bridgeOptionsOf(record), keepForwarding: !defaults.ipForward, host: host() });

@@ -1,5 +1,4 @@
 /** The addresses of a new network: what the user named is checked, what was left open is chosen. */
-import { randomBytes } from 'node:crypto';
 import { isIPv4, isIPv6 } from 'node:net';
 import type { Ipam, IpamPool } from '#api/types/network.ts';
 import { forbidden, invalidParameter } from '#errdefs/errors.ts';
@@ -12,6 +11,7 @@ import {
   ipv6Text,
   overlaps,
   type Subnet,
+  type Subnet6,
   subnet6Of,
   subnet6Text,
   subnetOf,
@@ -25,12 +25,21 @@ export interface IpamContext {
   readonly taken: readonly IpamPool[];
   /** The first default pool that overlaps neither these nor what this host reaches. */
   readonly choose: (taken: readonly Subnet[]) => Subnet;
+  readonly choose6: (taken: readonly Subnet6[]) => Subnet6;
 }
 
-const ULA_PREFIX_LENGTH = 64;
+/** Whether what the user wrote can be. Errors: invalid-parameter. */
+export function checkPools(ipam: Ipam, context: Pick<IpamContext, 'ipv4' | 'ipv6'>): void {
+  askedPools(ipam, { ...context, taken: [] });
+}
 
-export function completeIpam(ipam: Ipam, context: IpamContext): Ipam {
-  const asked = (ipam.Config ?? []).map((pool) => checkedPool(pool, context));
+interface AskedPools {
+  readonly four: IpamPool | undefined;
+  readonly six: IpamPool | undefined;
+}
+
+function askedPools(ipam: Ipam, context: Pick<IpamContext, 'ipv4' | 'ipv6' | 'taken'>): AskedPools {
+  const asked = (ipam.Config ?? []).map((pool) => checkedPool(pool, context.taken));
   const fours = asked.filter((pool) => isFour(pool));
   const sixes = asked.filter((pool) => !isFour(pool));
   if (fours.length > 1) throw invalidParameter('invalid IPAM configuration: more than one IPv4 subnet');
@@ -41,10 +50,16 @@ export function completeIpam(ipam: Ipam, context: IpamContext): Ipam {
   if (fours.length > 0 && !context.ipv4) {
     throw invalidParameter('invalid network config:\ninvalid subnet: IPv4 has not been enabled for this network');
   }
+  return { four: fours[0], six: sixes[0] };
+}
+
+export function completeIpam(ipam: Ipam, context: IpamContext): Ipam {
+  const asked = askedPools(ipam, context);
   const four = context.ipv4
-    ? (fours[0] ?? { Subnet: subnetText(context.choose(takenFours(context.taken))) })
+    ? (asked.four ?? { Subnet: subnetText(context.choose(takenFours(context.taken))) })
     : undefined;
-  const six = sixes[0] ?? (context.ipv6 ? { Subnet: localSubnet6() } : undefined);
+  const six =
+    asked.six ?? (context.ipv6 ? { Subnet: subnet6Text(context.choose6(takenSixes(context.taken))) } : undefined);
   return { ...ipam, Config: [four, six].filter((pool) => pool !== undefined).map(withGateway) };
 }
 
@@ -54,14 +69,8 @@ function takenFours(taken: readonly IpamPool[]): Subnet[] {
   return taken.filter((pool) => isFour(pool) && pool.Subnet !== undefined).map((pool) => subnetOf(pool.Subnet ?? ''));
 }
 
-/** A random network of RFC 4193. */
-function localSubnet6(): string {
-  const bytes = randomBytes(7).toString('hex');
-  return subnet6Text(
-    subnet6Of(
-      `fd${bytes.slice(0, 2)}:${bytes.slice(2, 6)}:${bytes.slice(6, 10)}:${bytes.slice(10, 14)}::/${ULA_PREFIX_LENGTH}`,
-    ),
-  );
+function takenSixes(taken: readonly IpamPool[]): Subnet6[] {
+  return taken.flatMap((pool) => (isFour(pool) ? [] : [subnet6Of(pool.Subnet ?? '')]));
 }
 
 function withGateway(pool: IpamPool): IpamPool {
@@ -72,11 +81,11 @@ function withGateway(pool: IpamPool): IpamPool {
   return { ...pool, Gateway: ipv4Text(first === subnetOf(subnet).first ? first + 1 : first) };
 }
 
-function checkedPool(pool: IpamPool, context: IpamContext): IpamPool {
+function checkedPool(pool: IpamPool, taken: readonly IpamPool[]): IpamPool {
   const { Subnet: subnet = '' } = pool;
   if (subnet === '') throw invalidParameter('invalid network config:\ninvalid subnet : subnet is missing');
   checkNetwork(subnet, 'subnet', subnet);
-  const others = context.taken.flatMap((other) => other.Subnet ?? []);
+  const others = taken.flatMap((other) => other.Subnet ?? []);
   if (others.some((other) => overlap(other, subnet))) {
     throw forbidden('invalid pool request: Pool overlaps with other one on this address space');
   }

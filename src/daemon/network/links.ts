@@ -101,6 +101,23 @@ export function linkVariables(services: Wanted, record: ContainerRecord): string
   });
 }
 
+/** Pairs of addresses on the default bridge, of both families: who is linked to whom. */
+export function linkedEndpoints(
+  services: Wanted,
+  record: ContainerRecord,
+): { readonly from: string; readonly to: string; readonly other: ContainerRecord }[] {
+  const own = addressOf(record, BRIDGE);
+  return bridgeLinks(services, record).flatMap(({ other }) => {
+    const its = addressOf(other, BRIDGE);
+    return (
+      [
+        [own.ip, its.ip],
+        [own.ip6, its.ip6],
+      ] as const
+    ).flatMap(([from, to]) => (from === undefined || to === undefined ? [] : [{ from, to, other }]));
+  });
+}
+
 /** Names that the DNS server answers to this container. */
 export function linkedNames(services: Wanted, record: ContainerRecord): NamedEndpoint[] {
   return Object.entries(record.networks).flatMap(([network, { links }]) =>

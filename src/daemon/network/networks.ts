@@ -7,6 +7,7 @@ import { log } from '#pkg/log/log.ts';
 import { matchesLabels } from '#pkg/filters/filters.ts';
 import { parseTimestamp } from '#pkg/units/duration.ts';
 import type { Services } from '../services.ts';
+import { isConfigurationInUse } from './config-only.ts';
 import { isPredefined } from './names.ts';
 import type { Network } from './registry.ts';
 
@@ -20,7 +21,7 @@ function describe(services: Wanted, { record }: Network, withContainers: boolean
     Name: record.name,
     Id: record.id,
     Created: record.createdAt,
-    Scope: 'local',
+    Scope: record.scope ?? 'local',
     Driver: record.driver,
     EnableIPv4: record.enableIPv4,
     EnableIPv6: record.enableIPv6,
@@ -38,8 +39,8 @@ function describe(services: Wanted, { record }: Network, withContainers: boolean
     Internal: record.internal,
     Attachable: record.attachable,
     Ingress: false,
-    ConfigFrom: { Network: '' },
-    ConfigOnly: false,
+    ConfigFrom: { Network: record.configFrom ?? '' },
+    ConfigOnly: record.configOnly === true,
     Containers: withContainers ? endpointsOn(services, record.id) : {},
     Options:
       bridge === undefined
@@ -134,6 +135,9 @@ export async function removeNetwork(services: Services, reference: string): Prom
   const active = Object.values(endpointsOn(services, id)).map(
     (one) => `name:"${one.Name}" id:"${one.EndpointID.slice(0, 12)}"`,
   );
+  if (isConfigurationInUse(services.networks, network.record)) {
+    throw forbidden(`error while removing network: configuration network "${name}" is in use`);
+  }
   if (active.length > 0) {
     throw forbidden(`error while removing network: network ${name} has active endpoints (${active.join(', ')})`);
   }
@@ -150,7 +154,7 @@ export async function pruneNetworks(services: Services, filters: Filters): Promi
   const deleted: string[] = [];
   for (const network of services.networks.userNetworks()) {
     const shown = describe(services, network, false);
-    if (!isUnused(services, shown) || !tests.every((test) => test(shown))) continue;
+    if (shown.ConfigOnly || !isUnused(services, shown) || !tests.every((test) => test(shown))) continue;
     try {
       await removeNetwork(services, shown.Id);
       deleted.push(shown.Name);

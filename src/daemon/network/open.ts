@@ -71,6 +71,7 @@ export function openNetworks(options: {
     db,
     make: (record) => makeDriver(record, context),
     choose: (taken) => host().chooseSubnet(taken),
+    choose6: (taken) => host().chooseSubnet6(taken),
     predefined: first,
   });
   return {

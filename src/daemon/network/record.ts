@@ -25,6 +25,12 @@ export interface NetworkRecord {
   readonly userSubnets: readonly string[];
   /** Its removal has begun: nobody sees it any more, a start of the daemon finishes it. */
   readonly removing: boolean;
+  /** It is no network but a configuration of some: others are created of it by name. */
+  readonly configOnly?: boolean;
+  /** Name of the configuration that it was made of. */
+  readonly configFrom?: string;
+  /** What the user called its scope, where that is not `local`. */
+  readonly scope?: string;
 }
 
 /** Errors: data-loss when the document is not a network. */

@@ -1,7 +1,7 @@
 /** The networks of a daemon: their records, and the driver of each. */
 import { BerthError, conflict, notFound } from '#errdefs/errors.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
-import type { Subnet } from '#libcontainer/netlink/ip.ts';
+import type { Subnet, Subnet6 } from '#libcontainer/netlink/ip.ts';
 import type { NetworkDriver } from '#networkdriver/driver.ts';
 import { IpamPlugin } from '#networkdriver/remote/ipam.ts';
 import { log } from '#pkg/log/log.ts';
@@ -21,17 +21,20 @@ export class Networks {
   readonly #byId = new Map<string, Network>();
   /** The network for one that names none. Errors: unavailable. */
   readonly choose: (taken: readonly Subnet[]) => Subnet;
+  readonly choose6: (taken: readonly Subnet6[]) => Subnet6;
 
   constructor(options: {
     readonly db: GraphDb;
     readonly make: MakeDriver;
     readonly choose: (taken: readonly Subnet[]) => Subnet;
+    readonly choose6: (taken: readonly Subnet6[]) => Subnet6;
     readonly predefined: readonly Network[];
   }) {
-    const { db, make, choose, predefined } = options;
+    const { db, make, choose, choose6, predefined } = options;
     this.#db = db;
     this.#make = make;
     this.choose = choose;
+    this.choose6 = choose6;
     for (const network of predefined) this.#byId.set(network.record.id, network);
   }
 

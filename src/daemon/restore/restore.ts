@@ -24,6 +24,7 @@ import { cgroupParents } from '../container/cgroup-path.ts';
 import { sweepSharedMemory } from '../container/shared-namespaces.ts';
 import { finishRemovals, removeHeld } from '../container/remove.ts';
 import { adoptExec } from '../exec/start.ts';
+import { restoreLinkRules } from '../network/link-rules.ts';
 import { isPredefined } from '../network/names.ts';
 import type { Services } from '../services.ts';
 import { keepEnding } from '../why/why.ts';
@@ -130,6 +131,7 @@ async function restoreNetworks(services: Services, found: ReadonlyMap<string, Fo
   const { unfinished } = services.networks.load();
   const running = services.containers.all().filter((record) => isRunning(record.state) && found.has(record.id));
   services.egress.restore(services, running);
+  restoreLinkRules(services, running);
   const alive = running.flatMap((record) => record.endpoints);
   for (const { record, driver } of services.networks.all()) {
     try {

@@ -17,6 +17,7 @@ import {
   knownSetNames,
   policyIdsOf,
 } from './egress-text.ts';
+import { closedText, type FirewallLinked, passesRules } from './linked-text.ts';
 import type { Bounce } from './host-firewall-text.ts';
 import { NftablesSession } from './session.ts';
 import {
@@ -66,6 +67,11 @@ export interface Rules extends Disposable {
   removeEgress(id: string): void;
   sweepEgress(): void;
   forgetKnown(ips: readonly string[]): void;
+  setLinked(links: readonly FirewallLinked[]): void;
+  putLinked(links: readonly FirewallLinked[]): void;
+  setClosed(links: readonly string[]): void;
+  closePort(link: string): void;
+  openPort(link: string): void;
   /** Published ports are translated; else a proxy takes them, to which the host's input chains let in whom they will. */
   readonly translates: boolean;
   ruleset(): unknown;
@@ -80,6 +86,10 @@ export class Firewall implements Rules {
   readonly #published = new Map<string, FirewallPublished>();
   readonly #egress = new Map<string, FirewallEgress>();
   readonly translates = true;
+  #linked: readonly FirewallLinked[] = [];
+  readonly #closed = new Set<string>();
+  /** What stays on a bridge passes the bridge table only, as it was when that was written. */
+  #isBridged = false;
   #bounce: Bounce | undefined;
   /** The group of nfnetlink_log that refused packets are told to. */
   readonly logGroup: number;
@@ -120,11 +130,14 @@ export class Firewall implements Rules {
 
   /** Makes the kernel's tables what the state says, in one transaction. */
   apply(): void {
+    this.#isBridged = [...this.#bridges.values()].some((bridge) => !bridge.interContainer) && !passesRules();
     const state = {
       bridges: [...this.#bridges.values()],
       ports: [...this.#ports.values()],
       published: [...this.#published.values()],
       egress: [...this.#egress.values()],
+      linked: this.#linked,
+      ...(this.#isBridged ? { closed: [...this.#closed] } : {}),
       logGroup: this.logGroup,
       ...(this.#bounce === undefined ? {} : { bounce: this.#bounce }),
       policy: this.#policy,
@@ -149,6 +162,46 @@ export class Firewall implements Rules {
   /** Takes policies that are in force already into the state; `apply` writes them. */
   setEgress(policies: readonly FirewallEgress[]): void {
     for (const one of policies) this.#egress.set(one.id, one);
+  }
+
+  /** Takes into the state who may talk where others may not; `apply` writes it. */
+  setLinked(links: readonly FirewallLinked[]): void {
+    this.#linked = links;
+  }
+
+  /** As `setLinked`, and writes it when it is another than before. */
+  putLinked(links: readonly FirewallLinked[]): void {
+    if (JSON.stringify(links) === JSON.stringify(this.#linked)) return;
+    this.#linked = links;
+    this.apply();
+  }
+
+  /** Takes links into the state that are closed already; `apply` writes them. */
+  setClosed(links: readonly string[]): void {
+    for (const link of links) this.#closed.add(link);
+  }
+
+  /** What comes in by this link reaches no other of its bridge. Preconditions: the tables know a bridge that is so. */
+  closePort(link: string): void {
+    this.#closed.add(link);
+    this.#changeClosed(link, 'add');
+  }
+
+  /** Idempotent. */
+  openPort(link: string): void {
+    if (this.#closed.delete(link)) this.#changeClosed(link, 'delete');
+  }
+
+  #changeClosed(link: string, verb: 'add' | 'delete'): void {
+    // br_netfilter comes and goes with other programs of the host.
+    if (this.#isBridged === passesRules()) return this.apply();
+    if (!this.#isBridged) return;
+    try {
+      this.#session.run(`${verb} a closed port`, closedText(this.table, verb, quoted(link)));
+    } catch (err) {
+      log.info('the table of closed ports is another than it was', { table: this.table, err });
+      this.apply();
+    }
   }
 
   /** Puts a policy in force, or another in its place: in one transaction. */

@@ -9,6 +9,14 @@
 
 import { addressBytes } from '#libcontainer/netlink/ip.ts';
 import { egressChains, egressMaps, egressText, type FirewallEgress, knownText } from './egress-text.ts';
+import {
+  closedChains,
+  closedSets,
+  type FirewallLinked,
+  linkedElements,
+  linkedRules,
+  linkedSets,
+} from './linked-text.ts';
 import { type Bounce, bounceText, judgedChain, judgedJump, judgedSets } from './host-firewall-text.ts';
 
 /** A bridge of ours and how it may talk. */
@@ -76,6 +84,10 @@ export interface FirewallState {
   /** The pair of links by which judged packets come back; none: nothing is judged. */
   readonly bounce?: Bounce;
   readonly egress?: readonly FirewallEgress[];
+  /** Who may talk all the same on a bridge whose containers may not. */
+  readonly linked?: readonly FirewallLinked[];
+  /** Links of its containers; undefined: packets from one to another pass our forward chain. */
+  readonly closed?: readonly string[];
   /** Where refusals are told. */
   readonly logGroup?: number;
   readonly policy?: FirewallPolicy;
@@ -136,6 +148,8 @@ const guardSets = {
 interface Parts {
   readonly bounce: Bounce | undefined;
   readonly egress: boolean;
+  /** There are bridges whose containers may not talk to each other. */
+  readonly closed: boolean;
   readonly logGroup: number;
   readonly policy: FirewallPolicy;
 }
@@ -149,7 +163,7 @@ function markMatch(mark: string): string {
   return mask === undefined ? `meta mark ${value}` : `meta mark & ${mask} == ${value}`;
 }
 
-const inetChains = ({ bounce, egress, logGroup, policy: { ip6 = true, acceptMark } }: Parts): string => `
+const inetChains = ({ bounce, egress, closed, logGroup, policy: { ip6 = true, acceptMark } }: Parts): string => `
   chain raw {
     type filter hook prerouting priority raw;
     iifname != "lo" ip daddr 127.0.0.0/8 drop
@@ -188,6 +202,7 @@ ${bounce === undefined ? '' : judgedChain}${egress ? egressChains(logGroup) : ''
     ${ip6 ? '' : 'meta nfproto ipv6 accept'}
     ct state established,related accept
     iifname . oifname @icc accept
+    ${closed ? linkedRules : ''}
     ${egress ? 'iifname @bridges jump egress' : ''}
     iifname @internal drop
     oifname @internal drop
@@ -367,24 +382,32 @@ function checked(table: string): string {
 /** Our tables as they shall be, whatever is there. */
 export function wholeText(tableName: string, state: FirewallState): string {
   const table = checked(tableName);
-  const { bounce, egress = [], logGroup = 0 } = state;
+  const { bounce, egress = [], logGroup = 0, linked = [], closed } = state;
+  const isClosed = state.bridges.some(({ interContainer }) => !interContainer);
+  const allowed = isClosed ? linkedElements(linked) : [];
   return [
     `add table inet ${table}\nadd table bridge ${table}\n`,
     // Rules first: a set in use can be flushed, but not a chain that another rule jumps to be missing.
     `flush table inet ${table}\nflush table bridge ${table}\n`,
-    declare('inet', table, 'set', { ...inetSets, ...(bounce === undefined ? {} : judgedSets) }),
+    declare('inet', table, 'set', {
+      ...inetSets,
+      ...(bounce === undefined ? {} : judgedSets),
+      ...(isClosed ? linkedSets : {}),
+    }),
     declare('inet', table, 'map', { ...inetMaps, ...(egress.length === 0 ? {} : egressMaps) }),
     egress.length === 0 ? '' : knownText(table),
-    declare('bridge', table, 'set', guardSets),
+    declare('bridge', table, 'set', { ...guardSets, ...(closed === undefined ? {} : closedSets) }),
     bounce === undefined ? '' : bounceText(table, bounce),
-    `table inet ${table} {${inetChains({ bounce, egress: egress.length > 0, logGroup, policy: state.policy ?? {} })}}\n`,
-    `table bridge ${table} {${guardChains}}\n`,
+    `table inet ${table} {${inetChains({ bounce, egress: egress.length > 0, closed: isClosed, logGroup, policy: state.policy ?? {} })}}\n`,
+    `table bridge ${table} {${guardChains}${closed === undefined ? '' : closedChains}}\n`,
     fill('inet', table, bridgeElements(state.bridges)),
     publishedText(table, state.published, {
       verb: 'add',
       ...(state.policy === undefined ? {} : { policy: state.policy }),
     }),
     fill('bridge', table, portElements(state.ports)),
+    fill('inet', table, allowed),
+    fill('bridge', table, closed === undefined ? [] : [...allowed, { set: 'closed', elements: closed.map(quoted) }]),
     ...egress.map((one) => egressText(table, one, quoted)),
   ].join('');
 }

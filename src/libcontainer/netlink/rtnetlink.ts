@@ -293,10 +293,13 @@ export const listAddresses: Request = {
   attributes: [],
 };
 
-export const listRoutes: Request = {
+const routesOf = (family: number): Request => ({
   name: 'list routes',
   type: RTM_ROUTE.GET,
   flags: 0,
-  header: Uint8Array.of(AF.INET, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+  header: Uint8Array.of(family, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
   attributes: [],
-};
+});
+
+export const listRoutes: Request = routesOf(AF.INET);
+export const listRoutes6: Request = routesOf(AF.INET6);

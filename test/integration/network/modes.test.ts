@@ -215,13 +215,24 @@ if (isInside(import.meta.path)) {
         Bun.spawnSync(['sysctl', '-q', '-w', `net.bridge.bridge-nf-call-${family}=${value}`]);
       }
       await using stack = new AsyncDisposableStack();
-      const options = { bridge: 'one', bip: '10.1.0.1/24', ipv6: V6, interContainer: false };
+      const host = stack.use(new BridgeHost(undefined));
+      const options = { bridge: 'one', bip: '10.1.0.1/24', ipv6: V6, interContainer: false, host };
       const driver = await network(stack, options);
       const [a, b] = [await joined(stack, driver), await joined(stack, driver)];
       expect([value, pings(a.container, b.ip), pings(a.container, b.ip6)]).toEqual([value, false, false]);
       // The host and what it publishes are in reach.
-      await serve(stack, b, 80);
+      await serve(stack, b, 80, 81);
       const [published] = publish(stack, driver, b, 0);
+      // But what is linked, on the ports that are, and in this direction.
+      const linked = [
+        { from: a.ip, to: b.ip, protocol: 'tcp', port: 80 },
+        { from: a.ip6, to: b.ip6, protocol: 'tcp', port: 80 },
+      ] as const;
+      host.firewall.putLinked(linked);
+      const seen = [b.ip, b.ip6].flatMap((ip) => [80, 81].map((at) => reaches(a.container, ip, at)));
+      expect([value, ...seen]).toEqual([value, true, false, true, false]);
+      host.firewall.putLinked([]);
+      expect([value, reaches(a.container, b.ip, 80)]).toEqual([value, false]);
       expect([pings(a.container, '10.1.0.1'), reaches(a.container, '10.1.0.1', published?.hostPort ?? 0)]).toEqual([
         true,
         true,
