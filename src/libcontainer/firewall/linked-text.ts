@@ -27,6 +27,7 @@ export const closedText = (table: string, verb: 'add' | 'delete', link: string):
   `${verb} element bridge ${table} closed { ${link} }\n`;
 
 const there = [
+  'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept',
   'ip saddr . ip daddr . meta l4proto . th dport @linked4 accept',
   'ip6 saddr . ip6 daddr . meta l4proto . th dport @linked6 accept',
 ];
@@ -38,7 +39,6 @@ export const linkedRules = there.join('\n    ');
 export const closedChains = `
   chain between {
     ether type arp accept
-    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
     ${there.join('\n    ')}
     ip daddr . ip saddr . meta l4proto . th sport @linked4 accept
     ip6 daddr . ip6 saddr . meta l4proto . th sport @linked6 accept
