@@ -12,9 +12,10 @@ await using _ = recordedDaemon(socket);
 const golden: { args: string[]; template: string; code: number; out: string; err: string }[] = [];
 for (const { args, templates } of CASES) {
   for (const template of templates) {
+    const host = ['-H', `unix://${socket}`];
     const words = [...args.map((word) => (word === 'REFERENCE' ? answers.reference : word)), '--format', template];
-    const env = { ...process.env, DOCKER_HOST: `unix://${socket}`, HOME: directory, TZ: 'UTC' };
-    const ran = Bun.spawn(['docker', ...words], { env, stdout: 'pipe', stderr: 'pipe' });
+    const env = { ...process.env, HOME: directory, TZ: 'UTC' };
+    const ran = Bun.spawn(['docker', ...host, ...words], { env, stdout: 'pipe', stderr: 'pipe' });
     const [out, err, code] = await Promise.all([
       new Response(ran.stdout).text(),
       new Response(ran.stderr).text(),

@@ -9,7 +9,7 @@ import { chosenContext, hostVariable } from '../connect.ts';
 import { flag, list, text } from '../flags/flag-spec.ts';
 import { goJson } from '../format/human.ts';
 import { printListing } from '../format/listing.ts';
-import { parseTemplate, render } from '../format/template.ts';
+import { printTyped } from '../format/print-typed.ts';
 import {
   checkContextName,
   type Context,
@@ -155,7 +155,12 @@ export const ls = defineCommand({
         Name: values.format === '' && !values.quiet && one.name === current ? `${one.name} *` : one.name,
       }));
     const columns = ['Name', 'Description', 'DockerEndpoint', 'Error'];
-    context.io.out(printListing({ rows, columns, headings: HEADINGS, quietField: 'Name' }, values));
+    context.io.out(
+      printListing(
+        { rows, columns, headings: HEADINGS, quietField: 'Name', type: '*formatter.clientContextContext' },
+        values,
+      ),
+    );
     const host = hostVariable(context.environment);
     if (host !== '' && current === DEFAULT_CONTEXT) {
       const warning = `Warning: DOCKER_HOST environment variable overrides the active context. To use a context, either set the global --context flag, or unset DOCKER_HOST environment variable.`;
@@ -252,8 +257,9 @@ export const inspect = defineCommand({
       };
       return [described];
     });
-    const template = values.format === '' || values.format === 'json' ? undefined : parseTemplate(values.format);
-    if (template !== undefined) for (const one of found) context.io.out(`${render(template, one)}\n`);
+    const typed = { name: '', types: { '': 'context.contextWithTLSListing' }, prefix: 'template parsing error: ' };
+    const byTemplate = values.format !== '' && values.format !== 'json';
+    if (byTemplate) for (const one of found) printTyped(context, values.format, one, typed);
     else context.io.out(`${goJson(found, values.format === 'json' ? '' : '    ')}\n`);
     if (failures.length > 0) throw new Error(failures.join('\n'));
   },

@@ -2,9 +2,8 @@
  * How every list command prints: a table, ids only, JSON, or a template; one rule for all of them. A row is a record
  * of the fields that docker's templates know, computed only when read.
  */
-import { goJson } from './human.ts';
 import { formatTable } from './table.ts';
-import { goPrint, parseListingTemplate, renderHeading, renderRow, type RowErrors } from './template.ts';
+import { goPrint, parseListingTemplate, renderHeading, renderRow, rowJson, type RowErrors } from './template.ts';
 
 export type Row = Readonly<Record<string, unknown>>;
 
@@ -36,7 +35,7 @@ export function printListing(listing: Listing, o: { readonly format: string; rea
   if (o.quiet && (o.format === '' || o.format === 'table')) {
     return rows.map((row) => `${cell(row, quietField)}\n`).join('');
   }
-  if (o.format === 'json') return rows.map((row) => `${goJson(fieldsOf(sorted(row)))}\n`).join('');
+  if (o.format === 'json') return rows.map((row) => `${rowJson(sorted(row))}\n`).join('');
   if (o.format === '' || o.format === 'table') {
     return formatTable([
       columns.map((name) => headings[name] ?? name),
@@ -53,11 +52,6 @@ export function printListing(listing: Listing, o: { readonly format: string; rea
   }
   const template = parseListingTemplate(o.format, errors);
   return rows.map((row) => `${renderRow(template, sorted(row), errors, type)}\n`).join('');
-}
-
-/** Methods (`.Label "key"`) are no fields. */
-function fieldsOf(row: Row): Row {
-  return Object.fromEntries(Object.entries(row).filter(([, value]) => typeof value !== 'function'));
 }
 
 /** Docker's JSON of a row has its fields in alphabetical order. */

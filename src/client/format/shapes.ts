@@ -27,7 +27,7 @@ const TEXTS = new Set(
     WorkingDir`),
 );
 
-const FALSES = new Set(words('NetworkDisabled ArgsEscaped AutoRemove Tty'));
+const FALSES = new Set(words('NetworkDisabled ArgsEscaped AutoRemove Tty Experimental'));
 const ZEROS = new Set(words('KernelMemory KernelMemoryTCP NanoCpus'));
 const POINTERS = new Set(
   words(`Health Healthcheck StopTimeout SizeRw SizeRootFs Init OomKillDisable PidsLimit MemorySwappiness UsageData GraphDriver

@@ -76,6 +76,20 @@ export function render(template: Template, value: unknown): string {
   return inDockersWords('template parsing error: ', () => execute(template, value, { functions: FUNCTIONS, shapes }));
 }
 
+/** What an answer is in docker's client: the template's name, and the Go types that its messages tell of, by field. */
+export interface Typed {
+  readonly name: string;
+  readonly types: Readonly<Record<string, string>>;
+  /** How docker begins the message of a failure; mostly not at all. */
+  readonly prefix?: string;
+}
+
+/** An answer of which docker's client knows the type; fields that it does not have are refused in Go's words. */
+export function renderTyped(template: Template, value: unknown, { name, types, prefix = '' }: Typed): string {
+  const shapes = { ...DOCKER_TYPES, struct: (field: string) => types[field] ?? 'struct' };
+  return inDockersWords(prefix, () => execute(template, value, { functions: FUNCTIONS, shapes, name }));
+}
+
 /** How docker begins the message of a listing whose template fails. */
 export interface RowErrors {
   readonly parse: string;
@@ -84,8 +98,23 @@ export interface RowErrors {
 
 /** A row of a listing. */
 export function renderRow(template: Template, row: unknown, errors: RowErrors, type: string): string {
-  const shapes = { ...ROWS, struct: type };
-  return inDockersWords(errors.execute, () => execute(template, row, { functions: FUNCTIONS, shapes }));
+  const shapes = { ...ROWS, struct: () => type };
+  const json: Extension = {
+    operands: ['any'],
+    call: (known, [value]) => (value === row ? rowJson(row) : goJson(jsonOf(known, value))),
+  };
+  return inDockersWords(errors.execute, () => execute(template, row, { functions: { ...FUNCTIONS, json }, shapes }));
+}
+
+/** A whole row is written by Go's other encoder, which escapes what HTML would take for its own. */
+export function rowJson(row: unknown): string {
+  const text = goJson(isObject(row) ? fieldsOf(row) : row);
+  return text.replace(/[<>&]/g, (c) => `\\u00${c.charCodeAt(0).toString(16)}`);
+}
+
+/** Methods (`.Label "key"`) are no fields. */
+function fieldsOf(row: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(row).filter(([, held]) => typeof held !== 'function'));
 }
 
 /** The heading of a `table` template: the fields' column names. */
@@ -109,11 +138,11 @@ export function goPrint(value: unknown): string {
   return value === null || value === undefined ? '<no value>' : print(new Known(PLAIN), value);
 }
 
-/** As Go writes it: the keys of a map in order, those of a struct as they are; methods of a row are no fields. */
+/** As Go writes it: the keys of a map in order, those of a struct as they are. */
 function jsonOf(known: Known, value: unknown): unknown {
   if (Array.isArray(value)) return value.map((one) => jsonOf(known, known.found(one, value)));
   if (!isObject(value) || value instanceof GoNil || value instanceof GoFloat) return value ?? null;
-  const fields = Object.entries(value).filter(([, held]) => typeof held !== 'function');
+  const fields = Object.entries(fieldsOf(value));
   const map = known.kind(value) === 'map';
   if (map) fields.sort(([a], [b]) => (a < b ? -1 : 1));
   return Object.fromEntries(

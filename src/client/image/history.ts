@@ -45,6 +45,8 @@ export const history = defineCommand({
       };
     });
     const columns = ['ID', values.human ? 'CreatedSince' : 'CreatedAt', 'CreatedBy', 'Size', 'Comment'];
-    context.io.out(printListing({ rows, columns, headings: HEADINGS, quietField: 'ID' }, values));
+    context.io.out(
+      printListing({ rows, columns, headings: HEADINGS, quietField: 'ID', type: '*image.historyContext' }, values),
+    );
   },
 });

@@ -12,7 +12,6 @@ const HEADINGS = {
   Description: 'DESCRIPTION',
   StarCount: 'STARS',
   IsOfficial: 'OFFICIAL',
-  IsAutomated: 'AUTOMATED',
 };
 const DESCRIPTION_MAX = 45;
 
@@ -40,14 +39,20 @@ export const search = defineCommand({
       Name: row.name,
       Description: cut(row.description),
       StarCount: String(row.star_count),
-      IsOfficial: row.is_official ? '[OK]' : '',
-      IsAutomated: row.is_automated ? '[OK]' : '',
+      // Docker marks it for people and tells it to programs.
+      IsOfficial:
+        values.format === 'json' || values.format === '{{json .}}'
+          ? String(row.is_official)
+          : row.is_official
+            ? '[OK]'
+            : '',
     }));
     const listing = {
       rows,
       columns: ['Name', 'Description', 'StarCount', 'IsOfficial'],
       headings: HEADINGS,
       quietField: 'Name',
+      type: '*registry.searchContext',
     };
     context.io.out(printListing(listing, { format: values.format, quiet: false }));
   },

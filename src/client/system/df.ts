@@ -35,7 +35,13 @@ export const df = defineCommand({
     }
     const usage = await diskUsage(context.client());
     if (!values.verbose) {
-      const listing = { rows: summaryOf(usage), columns: COLUMNS, headings: HEADINGS, quietField: 'Type' };
+      const listing = {
+        rows: summaryOf(usage),
+        columns: COLUMNS,
+        headings: HEADINGS,
+        quietField: 'Type',
+        type: '*formatter.diskUsageImagesContext',
+      };
       context.io.out(printListing(listing, { format: values.format, quiet: false }));
     } else if (values.format === 'json') {
       const { Images, Containers, Volumes, BuildCache } = usage;

@@ -6,8 +6,10 @@ import { defineCommand } from '../command.ts';
 import { inspectFormatFlag } from '../common-flags.ts';
 import { describeFailure } from '../failure.ts';
 import { goJson } from '../format/human.ts';
-import { parseTemplate, render } from '../format/template.ts';
+import { printTyped } from '../format/print-typed.ts';
 import { VERSION } from '../version.ts';
+
+const TYPES = { name: '', types: { '': 'system.dockerInfo' } };
 
 export const info = defineCommand({
   operands: '',
@@ -25,7 +27,7 @@ export const info = defineCommand({
     }
     const all = { ...server, ClientInfo: own };
     if (values.format === 'json') context.io.out(`${goJson(all)}\n`);
-    else if (values.format !== '') context.io.out(`${render(parseTemplate(values.format), all)}\n`);
+    else if (values.format !== '') printTyped(context, values.format, all, TYPES);
     else {
       context.io.out(`${clientText(own)}\nServer:\n${serverLines(server).join('\n')}\n\n`);
       for (const warning of server.Warnings ?? []) context.io.err(`${warning}\n`);

@@ -6,9 +6,13 @@ import { defineCommand } from '../command.ts';
 import { inspectFormatFlag } from '../common-flags.ts';
 import { describeFailure } from '../failure.ts';
 import { goJson } from '../format/human.ts';
-import { parseTemplate, render } from '../format/template.ts';
+import { printTyped } from '../format/print-typed.ts';
 import { VERSION } from '../version.ts';
 
+const TYPES = {
+  name: 'version',
+  types: { '': 'system.versionInfo', Client: 'system.clientVersion', Server: '*types.Version' },
+};
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
 
 export const version = defineCommand({
@@ -32,10 +36,10 @@ export const version = defineCommand({
       Os: process.platform,
       Arch: ARCHITECTURES[process.arch] ?? process.arch,
     };
-    const both = { Client: own, Server: server ?? null };
+    const both = { Client: own, Server: server === undefined ? null : withBuildTimes(server) };
     if (values.format === 'json') context.io.out(`${goJson(both)}\n`);
-    else if (values.format !== '') context.io.out(`${render(parseTemplate(values.format), both)}\n`);
-    else context.io.out(clientText(own) + (server === undefined ? '' : `\n${serverText(server)}`));
+    else if (values.format !== '') printTyped(context, values.format, both, TYPES);
+    else context.io.out(clientText(own) + (server === undefined ? '' : `\n${serverText(withBuildTimes(server))}`));
     if (failure === undefined) return 0;
     context.io.err(`${describeFailure(failure)}\n`);
     return 1;
@@ -68,7 +72,7 @@ function serverText(server: SystemVersion): string {
             ...detail('Go version', 'GoVersion'),
             ...detail('Bun version', 'BunVersion'),
             ...detail('Git commit', 'GitCommit'),
-            ['Built', builtText(Details['BuildTime'] ?? '')],
+            ['Built', Details['BuildTime'] ?? ''],
             ['OS/Arch', `${Details['Os'] ?? ''}/${Details['Arch'] ?? ''}`],
             ...detail('Experimental', 'Experimental'),
           ]
@@ -91,6 +95,16 @@ function serverText(server: SystemVersion): string {
 function section(title: string, lines: readonly (readonly [string, string])[], indent = ' '): string {
   const width = 19 - indent.length;
   return `${title}:\n${lines.map(([label, value]) => `${indent}${`${label}:`.padEnd(width)}${value}\n`).join('')}`;
+}
+
+/** The time of the engine's build is told as text, as docker's client does also to programs. */
+function withBuildTimes(server: SystemVersion): SystemVersion {
+  const Components = (server.Components ?? []).map((component) => {
+    const built = component.Details?.['BuildTime'];
+    if (component.Name !== 'Engine' || built === undefined) return component;
+    return { ...component, Details: { ...component.Details, BuildTime: builtText(built) } };
+  });
+  return { ...server, Components };
 }
 
 /** As docker's: `Sun Nov 22 17:48:59 2026`, in the zone that the daemon tells. */

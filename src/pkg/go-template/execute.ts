@@ -16,11 +16,13 @@ export interface Extension {
 export interface ExecuteOptions {
   readonly functions?: Readonly<Record<string, Extension>>;
   readonly shapes?: Shapes;
+  /** The template's own name, which messages tell; default ''. */
+  readonly name?: string;
 }
 
 /** @throws {TemplateError} with the place of what could not be evaluated */
 export function execute(template: Template, value: unknown, options: ExecuteOptions = {}): string {
-  return new Execution(template, options, '', 0).run(template.root, value);
+  return new Execution(template, options, options.name ?? '', 0).run(template.root, value);
 }
 
 const BREAK = Symbol('break');
@@ -316,7 +318,8 @@ class Execution {
     if (held === null || held === undefined) {
       const empty = shapes.empty(key ?? name);
       if (empty !== undefined) return empty;
-      if (key === undefined) this.#fail(place, `can't evaluate field ${name} in type ${shapes.struct ?? 'struct'}`);
+      if (key === undefined)
+        this.#fail(place, `can't evaluate field ${name} in type ${shapes.struct?.(known.fieldOf(from)) ?? 'struct'}`);
       return new GoNil('pointer');
     }
     return known.found(held, from, key ?? name);

@@ -36,7 +36,7 @@ export interface Shapes {
   /** Field names match whatever their case (`ID` is `Id` in JSON); else exactly. */
   readonly anyCase: boolean;
   /** What the message of a missing field calls the type of a struct. */
-  readonly struct?: string;
+  struct?(field: string): string;
   /** A missing key is an error, not `<no value>` (Go's missingkey=error). */
   readonly strict: boolean;
 }
@@ -83,7 +83,7 @@ export class Known {
     const kind = this.kind(value);
     if (kind === 'float') return 'float64';
     if (kind === 'nil') return '<nil>';
-    if (kind === 'struct') return this.shapes.struct ?? 'struct';
+    if (kind === 'struct') return this.shapes.struct?.(value instanceof Object ? this.fieldOf(value) : '') ?? 'struct';
     if (kind !== 'slice' && kind !== 'map') return kind;
     const held: readonly unknown[] = typeof value === 'object' && value !== null ? Object.values(value) : [];
     const element = held.length > 0 && held.every((one) => typeof one === 'string') ? 'string' : 'interface {}';
