@@ -1,7 +1,8 @@
 /**
- * BuildKit's Control service and the bridge to its frontends, as tables: what buildx asks of a daemon. Numbers are
+ * BuildKit's Control service as tables: what buildx asks of a daemon. Numbers are
  * BuildKit's; fields that nothing here looks at are left out.
  */
+import { definition } from './llb.ts';
 import { method } from './session-methods.ts';
 import { bool, bytes, int, int64, many, map, nested, text, texts } from '#pkg/protobuf/protobuf.ts';
 import { statusResponse, timestamp } from './status-messages.ts';
@@ -11,7 +12,7 @@ const cacheOptions = { exports: many(4, option), imports: many(5, option) };
 
 export const solveRequest = {
   ref: text(1),
-  definition: bytes(2),
+  definition: nested(2, definition),
   exporter: text(3),
   exporterAttrs: map(4, text),
   session: text(5),
@@ -19,11 +20,13 @@ export const solveRequest = {
   frontendAttrs: map(7, text),
   cache: nested(8, cacheOptions),
   entitlements: texts(9),
+  frontendInputs: map(10, (at) => nested(at, definition)),
+  /** Nothing for people: it is in no history. */
+  internal: bool(11),
   exporters: many(13, option),
 };
 
 const control = (name: string) => `/moby.buildkit.v1.Control/${name}`;
-const bridge = (name: string) => `/moby.buildkit.v1.frontend.LLBBridge/${name}`;
 
 export const solve = method(control('Solve'), solveRequest, { exporterResponse: map(1, text) });
 export const status = method(control('Status'), { ref: text(1) }, statusResponse);
@@ -33,7 +36,7 @@ export const session = method(control('Session'), { data: bytes(1) }, { data: by
 
 const version = { package: text(1), version: text(2), revision: text(3) };
 const platform = { architecture: text(1), os: text(2), variant: text(3) };
-const worker = { id: text(1), labels: map(2, text), platforms: many(3, platform), version: nested(5, version) };
+export const worker = { id: text(1), labels: map(2, text), platforms: many(3, platform), version: nested(5, version) };
 export const listWorkers = method(control('ListWorkers'), { filter: texts(1) }, { record: many(1, worker) });
 export const info = method(control('Info'), { unused: bool(1) }, { version: nested(1, version) });
 
@@ -63,17 +66,4 @@ export const prune = method(
     minFreeSpace: int(6),
   },
   usageRecord,
-);
-
-/** The id of the build that a call belongs to, in its metadata. */
-export const BUILD_ID = 'buildkit-controlapi-buildid';
-
-/** Without a list of capabilities clients take the oldest, which is what is here. */
-export const ping = method(bridge('Ping'), { unused: bool(99) }, { unused: bool(99) });
-
-const result = { metadata: map(10, bytes) };
-export const frontendSolve = method(
-  bridge('Solve'),
-  { definition: bytes(1), frontend: text(2), options: map(3, text), final: bool(10), exporterAttr: bytes(11) },
-  { ref: text(1), result: nested(3, result) },
 );

@@ -2,6 +2,7 @@
  * Builds of the control API under way, by their refs. Three calls of a client belong to one: Solve, which ends with it,
  * Status, which tells of it, and the frontend's, which begins it; they come in any order.
  */
+import { randomUUID } from 'node:crypto';
 import type { MessageOf } from '#pkg/protobuf/protobuf.ts';
 import type { solveRequest } from '#builder/buildkit/control-methods.ts';
 import type { StatusMessage } from '#builder/buildkit/trace.ts';
@@ -22,6 +23,8 @@ export class Solve {
   readonly signal: AbortSignal;
   /** What the exporters say, until the client says that it is the result. */
   response: ExporterResponse = new Map();
+  /** Why its build failed; the client says only its message. */
+  failure: unknown;
   readonly #messages: StatusMessage[] = [];
   readonly #outcome = Promise.withResolvers<ExporterResponse>();
   #ended = false;
@@ -82,6 +85,8 @@ export class Solve {
 
 export class Solves {
   readonly #solves = new Arrivals<Solve>();
+  /** Builds whose result others may begin with, by what clients call it: until their Solve ends. */
+  readonly #results = new Map<string, { readonly solve: Solve; readonly imageId: string }>();
 
   /** Errors: conflict. */
   begin(request: SolveRequest, signal: AbortSignal): Solve {
@@ -92,8 +97,23 @@ export class Solves {
   }
 
   /** Calls that are under way go on with it. */
-  forget(ref: string): void {
-    this.#solves.delete(ref);
+  forget(solve: Solve): void {
+    this.#solves.delete(solve.request.ref);
+    for (const [id, result] of this.#results) if (result.solve === solve) this.#results.delete(id);
+  }
+
+  /** The name of a result. */
+  keep(solve: Solve, imageId: string): string {
+    const id = randomUUID();
+    this.#results.set(id, { solve, imageId });
+    return id;
+  }
+
+  /** Errors: not-found. */
+  resultOf(id: string): { readonly imageId: string } {
+    const result = this.#results.get(id);
+    if (result === undefined) throw notFound(`no such result ${id}`);
+    return result;
   }
 
   /** Errors: not-found when it does not come; cancelled. */

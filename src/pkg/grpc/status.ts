@@ -31,9 +31,11 @@ export function statusOf(error: unknown): Status {
   return { code: codes[kindOf(error)], message: messageOf(error) };
 }
 
+export const kindOfCode = (code: number): ErrorKind => kinds.get(code) ?? 'system';
+
 /** What a call that failed is to whoever made it. */
 export function errorOf({ code, message }: Status): BerthError {
-  return new BerthError(kinds.get(code) ?? 'system', message === '' ? `the call failed (${code})` : message);
+  return new BerthError(kindOfCode(code), message === '' ? `the call failed (${code})` : message);
 }
 
 /** grpc-message: everything but printable ASCII, and `%`, as %XX of UTF-8. */

@@ -193,6 +193,21 @@ export const texts = (number: number): Field<readonly string[]> => ({
   },
 });
 
+export const chunks = (number: number): Field<readonly Uint8Array[]> => ({
+  number,
+  initial: () => [],
+  read: (reader, wire, before) => {
+    expect(wire, WIRE.bytes);
+    return [...before, reader.bytes()];
+  },
+  write: (writer, value) => {
+    for (const entry of value) {
+      writer.tag(number, WIRE.bytes);
+      writer.bytes(entry);
+    }
+  },
+});
+
 export const many = <T extends Table>(number: number, table: T): Field<readonly MessageOf<T>[]> => ({
   number,
   initial: () => [],

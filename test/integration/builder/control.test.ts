@@ -1,13 +1,14 @@
 /**
  * BuildKit's control API over POST /grpc, called in the order in which buildx's docker driver calls it: workers, then
- * Solve and Status side by side, the frontend's Solve by the bridge, and its second one that ends the build.
+ * Solve and Status side by side, the frontend's Solve by the bridge, and Return, which ends the build.
  */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import * as methods from '../../../src/builder/buildkit/control-methods.ts';
+import * as gateway from '../../../src/builder/buildkit/gateway-methods.ts';
 import { kindOf } from '../../../src/errdefs/errors.ts';
-import { ask, call } from '../../../src/pkg/grpc/client.ts';
+import { ask, call, type Method } from '../../../src/pkg/grpc/client.ts';
 import type { Http2Connection } from '../../../src/pkg/http2/connection.ts';
-import type { MessageOf } from '../../../src/pkg/protobuf/protobuf.ts';
+import type { MessageOf, Table } from '../../../src/pkg/protobuf/protobuf.ts';
 import { directories, newId, openControl, openSession } from '../../support/buildkit-client.ts';
 import { TestDaemon } from '../../support/daemon.ts';
 
@@ -39,12 +40,13 @@ interface Asked {
 }
 
 /** A call of the bridge belongs to a build by its metadata. */
-async function bridge(
+async function bridge<Q extends Table, A extends Table>(
   control: Http2Connection,
   ref: string,
-  request: Partial<MessageOf<typeof methods.frontendSolve.request>>,
-) {
-  using opened = await call(control, methods.frontendSolve, { metadata: [[methods.BUILD_ID, ref]], signal: never });
+  method: Method<Q, A>,
+  request: Partial<MessageOf<Q>>,
+): Promise<MessageOf<A>> {
+  using opened = await call(control, method, { metadata: [[gateway.BUILD_ID, ref]], signal: never });
   await opened.send(request);
   await opened.end();
   for await (const answer of opened.answers()) return answer;
@@ -65,11 +67,12 @@ async function buildx(asked: Asked) {
   const options = new Map(Object.entries(asked.options ?? {}));
   let metadata: ReadonlyMap<string, Uint8Array> = new Map();
   try {
-    const first = await bridge(control, ref, { frontend: 'dockerfile.v0', options });
-    metadata = first.result?.metadata ?? metadata;
-    await bridge(control, ref, { final: true, exporterAttr: Buffer.from('{}') });
-  } catch {
-    // What failed is what the Solve ends with.
+    const request = { frontend: 'dockerfile.v0', options, resultReturn: true, referenceReturn: true };
+    const { result } = await bridge(control, ref, gateway.frontendSolve, request);
+    metadata = result?.metadata ?? metadata;
+    await bridge(control, ref, gateway.frontendReturn, { result });
+  } catch (error) {
+    await bridge(control, ref, gateway.frontendReturn, { error: { code: 2, message: `client: ${String(error)}` } });
   }
   return { ...(await outcome), messages: await status, metadata };
 }
@@ -120,6 +123,19 @@ test('a build without the bridge: the frontend is named in the Solve', async () 
   const request = { ref, session, frontend: 'dockerfile.v0', exporters: named('direct:1') };
   const { exporterResponse } = await ask(control, methods.solve, request, never);
   expect(exporterResponse.get('image.name')).toBe('direct:1');
+}, 60_000);
+
+test('clients that know no results say what is the last', async () => {
+  await using control = await openControl(d.socket);
+  const [ref, session] = [newId(), newId()];
+  const shared = { dockerfile: { Dockerfile: `FROM ${IMG}\nRUN true\n` }, context: {} };
+  await using _session = await openSession(d.socket, session, [directories(shared)]);
+  const solving = ask(control, methods.solve, { ref, session, exporters: named('old:1') }, never);
+  const first = await bridge(control, ref, gateway.frontendSolve, { frontend: 'dockerfile.v0' });
+  expect(first.ref).not.toBe('');
+  expect(first.result).toBeUndefined();
+  await bridge(control, ref, gateway.frontendSolve, { final: true, exporterAttr: Buffer.from('{}') });
+  expect((await solving).exporterResponse.get('image.name')).toBe('old:1');
 }, 60_000);
 
 test('warnings come with a build, and alone when only they are asked for', async () => {

@@ -1,0 +1,165 @@
+/**
+ * BuildKit's bridge: a client that runs the frontend itself, as buildx does, asks by it for the build that its Solve
+ * is about, and says what the result is. The frontend that it asks is ours.
+ */
+import * as methods from '#builder/buildkit/gateway-methods.ts';
+import { type Definition, definitionOf, resultOf } from '#builder/buildkit/llb.ts';
+import { Trace } from '#builder/buildkit/trace.ts';
+import { BerthError, invalidParameter, notFound, notImplemented } from '#errdefs/errors.ts';
+import { kindOfCode } from '#pkg/grpc/status.ts';
+import { type Handler, unary } from '#pkg/grpc/server.ts';
+import type { Headers } from '#pkg/http2/stream.ts';
+import { checkResult } from './check.ts';
+import { workersOf } from './facts.ts';
+import { type FrontendBuild, inputOf } from './frontend-options.ts';
+import { checkSessionBuild, runSessionBuild, type SessionBuilds } from './session-build.ts';
+import type { Solve, Solves, SolveRequest } from './solves.ts';
+
+export interface ControlParts extends SessionBuilds {
+  readonly solves: Solves;
+}
+
+/** What a client asks of a frontend. */
+export interface FrontendRequest {
+  readonly frontend: string;
+  readonly options: ReadonlyMap<string, string>;
+  /** Results of other builds, by the names that options give them. */
+  readonly inputs: ReadonlyMap<string, Definition | undefined>;
+}
+
+const FRONTEND_CAPS = [
+  'solve.base',
+  'solve.inlinereturn',
+  'return',
+  'proto.refarray',
+  'reference.output',
+  'frontend.inputs',
+  'frontend.caps',
+  'gateway.solve.metadata',
+  'gateway.solve.evaluate',
+  'gateway.evaluate',
+];
+
+/** Operations that stand for a result of ours, in graphs that clients carry. */
+const LLB_CAPS = ['source.image', 'source.local', 'source.local.unique', 'source.local.sessionid', 'constraints'];
+
+const enabled = (ids: readonly string[]) => ids.map((id) => ({ id, enabled: true }));
+
+export function gatewayHandlers(parts: ControlParts): readonly Handler[] {
+  const { solves } = parts;
+  return [
+    unary(methods.ping, async () => ({
+      frontendCaps: enabled(FRONTEND_CAPS),
+      llbCaps: enabled(LLB_CAPS),
+      workers: workersOf(parts.services),
+    })),
+    unary(methods.frontendSolve, async (request, { metadata, signal }) => {
+      const solve = await solves.get(buildIdOf(metadata), signal);
+      if (request.final) {
+        solve.finish();
+        return {};
+      }
+      requireNoGraph(request.definition);
+      const { frontend, options, frontendInputs: inputs } = request;
+      const asked = options.get('requestid') ?? '';
+      const both = AbortSignal.any([signal, solve.signal]);
+      try {
+        if (asked !== '') {
+          const answers = await runRequest(parts, solve, asked, { frontend, options, inputs });
+          return { result: { oldRef: '', ref: undefined, metadata: answers } };
+        }
+        const imageId = await runSolve(parts, solve, { frontend, options, inputs }, both);
+        return resultMessage(solves.keep(solve, imageId), request);
+      } catch (error) {
+        solve.failure = error;
+        throw error;
+      }
+    }),
+    unary(methods.evaluate, async () => ({})),
+    unary(methods.frontendReturn, async ({ error }, { metadata, signal }) => {
+      const solve = await solves.get(buildIdOf(metadata), signal);
+      if (error === undefined || error.code === 0) solve.finish();
+      else solve.fail(solve.failure ?? new BerthError(kindOfCode(error.code), error.message));
+      return {};
+    }),
+  ];
+}
+
+function resultMessage(id: string, wanted: { readonly resultReturn: boolean; readonly referenceReturn: boolean }) {
+  if (!wanted.resultReturn) return { ref: id };
+  const metadata = new Map<string, Uint8Array>();
+  if (!wanted.referenceReturn) return { result: { oldRef: id, ref: undefined, metadata } };
+  return { result: { oldRef: '', ref: { id, definition: definitionOf(id) }, metadata } };
+}
+
+function buildIdOf(metadata: Headers): string {
+  const id = metadata.get(methods.BUILD_ID);
+  if (id === undefined) throw invalidParameter(`no ${methods.BUILD_ID} in the call`);
+  return id;
+}
+
+/** Errors: not-implemented. */
+export function requireNoGraph(definition: Definition | undefined): void {
+  if (definition === undefined || definition.operations.length === 0) return;
+  throw notImplemented('builds from LLB are not there: only Dockerfiles are');
+}
+
+/** The image that was made; '' when none was asked for. */
+export async function runSolve(
+  { solves, ...parts }: ControlParts,
+  solve: Solve,
+  asked: FrontendRequest,
+  signal: AbortSignal,
+): Promise<string> {
+  const { request } = solve;
+  const input = inputOf(frontendBuild(request, asked, solves));
+  const trace = new Trace(request.ref, (message) => solve.tell(message));
+  const imageId = await runSessionBuild(parts, input, trace, signal);
+  const response = new Map<string, string>();
+  if (imageId !== '') {
+    response.set('containerimage.digest', imageId);
+    response.set('containerimage.config.digest', imageId);
+    if (input.tags.length > 0) response.set('image.name', input.tags.join(','));
+  }
+  solve.response = response;
+  return imageId;
+}
+
+/** What a client asks of the frontend besides an image. Errors: not-implemented naming it. */
+async function runRequest(parts: ControlParts, solve: Solve, what: string, asked: FrontendRequest) {
+  if (what !== 'frontend.lint') throw notImplemented(`the frontend's ${JSON.stringify(what)} is not there`);
+  const input = inputOf(frontendBuild(solve.request, asked, parts.solves));
+  const trace = new Trace(solve.request.ref, (message) => solve.tell(message));
+  return checkResult(await checkSessionBuild(parts, input, trace, solve.signal));
+}
+
+function frontendBuild(request: SolveRequest, asked: FrontendRequest, solves: Solves): FrontendBuild {
+  const { exporters, exporter, exporterAttrs } = request;
+  // Clients of today send both.
+  const old = exporter === '' ? [] : [{ type: exporter, attrs: exporterAttrs }];
+  return {
+    ref: request.ref,
+    session: request.session,
+    frontend: asked.frontend,
+    options: withInputs(asked, solves),
+    exporters: exporters.length > 0 ? exporters : old,
+    cacheExports: request.cache?.exports ?? [],
+    cacheImports: request.cache?.imports ?? [],
+    entitlements: request.entitlements,
+  };
+}
+
+/** `context:NAME` = `input:KEY` becomes the image that the build behind the input has made. */
+function withInputs({ options, inputs }: FrontendRequest, solves: Solves): ReadonlyMap<string, string> {
+  const out = new Map(options);
+  for (const [name, value] of options) {
+    if (!name.startsWith('context:') || !value.startsWith('input:')) continue;
+    const key = value.slice('input:'.length);
+    const definition = inputs.get(key);
+    if (definition === undefined) throw notFound(`the input ${JSON.stringify(key)} of ${name} was not sent`);
+    const result = resultOf(definition);
+    if (result === undefined) throw notImplemented(`the input ${JSON.stringify(key)} is a graph that is not ours`);
+    out.set(name, `docker-image://${solves.resultOf(result).imageId}`);
+  }
+  return out;
+}
