@@ -45,6 +45,11 @@ export async function runCli(invocation: Invocation): Promise<number> {
     await answerShell(await contextOf(invocation, globals.values, first), words.slice(1));
     return 0;
   }
+  if (first === 'build' || first === 'builder' || second === 'build') {
+    const { aliasedBuilder, runPlugin } = await import('./plugins/plugins.ts');
+    const aliased = aliasedBuilder(words, argv, globals.values, invocation.environment);
+    if (aliased !== undefined) return runPlugin(aliased.program, aliased.argv, globals.values, invocation.environment);
+  }
   const found = findCommand(words[0] === 'help' ? [...words.slice(1), '--help'] : words);
   if (found === undefined) return unknownCommand(invocation, globals.values, first, second);
   return runCommand(invocation, globals.values, found);

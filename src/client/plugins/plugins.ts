@@ -6,7 +6,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { DEFAULT_HOST } from '#api/client/address.ts';
 import { runInForeground } from '#pkg/command/session.ts';
-import { configDirectory, readConfigFile } from '../config-file/config-file.ts';
+import { configDirectory, readConfigFile, textsOf } from '../config-file/config-file.ts';
 import { chosenContext, hostVariable } from '../connect.ts';
 import { DEFAULT_CONTEXT } from '../context/store.ts';
 import type { GlobalValues } from '../global-flags.ts';
@@ -39,6 +39,36 @@ export function findPlugin(name: string, globals: GlobalValues, environment: Env
     }
   }
   return undefined;
+}
+
+/** The commands of docker's client that its only alias, `builder`, can lead elsewhere. */
+const BUILDS: Readonly<Record<string, readonly string[]>> = { build: ['build'], builder: [], 'image build': ['build'] };
+
+export interface Aliased {
+  readonly program: string;
+  /** The whole command line, as the plugin is called. */
+  readonly argv: readonly string[];
+}
+
+/**
+ * `"aliases": {"builder": "buildx"}` of config.json (what `docker buildx install` writes) lets a plugin build. undefined
+ * when none is set, its plugin is missing, or DOCKER_BUILDKIT=0 says no.
+ */
+export function aliasedBuilder(
+  words: readonly string[],
+  argv: readonly string[],
+  globals: GlobalValues,
+  environment: Environment,
+): Aliased | undefined {
+  const typed = words[0] === 'image' ? words.slice(0, 2) : words.slice(0, 1);
+  const into = BUILDS[typed.join(' ')];
+  if (into === undefined || /^(?:0|f|false)$/i.test(environment['DOCKER_BUILDKIT'] ?? '')) return undefined;
+  const directory = configDirectory(environment, globals.config);
+  const name = textsOf(readConfigFile(directory).json, 'aliases')['builder'];
+  const program = name === undefined ? undefined : findPlugin(name, globals, environment);
+  if (name === undefined || program === undefined) return undefined;
+  const before = argv.slice(0, argv.length - words.length);
+  return { program, argv: [...before, name, ...into, ...words.slice(typed.length)] };
 }
 
 /** Names of all plugins that are installed. */
