@@ -112,6 +112,7 @@ export const proofs: Readonly<Record<string, Proof>> = {
   'POST /networks/{id}/connect': ['cli/user-networks.test.ts', 'containers of one network reach'],
   'POST /networks/{id}/disconnect': ['cli/user-networks.test.ts', 'containers of one network reach'],
   'POST /networks/prune': ['cli/user-networks.test.ts', 'prune takes what no running container'],
+  'POST /berth/networks/{id}/update': ['network/egress-live.test.ts', 'the policy of a network changes'],
   'GET /berth/ports/audit': ['network/publish-policy.test.ts', 'with host-firewall a published port'],
   'GET /berth/host-names': ['network/host-names.test.ts', 'the host finds containers'],
   'POST /berth/host-names': ['network/host-names.test.ts', 'the host finds containers'],

@@ -284,6 +284,11 @@ export const COMMANDS: readonly TableEntry[] = [
     load: async () => (await import('./network/connect.ts')).rm,
   },
   {
+    names: ['network update'],
+    summary: 'Change what may be reached from a network, while containers are on it',
+    load: async () => (await import('./network/update.ts')).update,
+  },
+  {
     names: ['ports audit'],
     summary: 'Show who can reach published ports, and why',
     load: async () => (await import('./ports/audit.ts')).audit,

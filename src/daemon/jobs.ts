@@ -35,6 +35,7 @@ import { auditPorts } from './network/audit.ts';
 import { hostNames, setHostNames } from './network/host-names.ts';
 import { createNetwork } from './network/create.ts';
 import { inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from './network/networks.ts';
+import { updateNetwork } from './network/update.ts';
 import { PruneLock } from './prune/conditions.ts';
 import { pruneContainers } from './prune/containers.ts';
 import { pruneImages } from './prune/images.ts';
@@ -88,6 +89,7 @@ function installNetworkJobs(services: Services): void {
   engine.register(network.portsAudit, () => auditPorts(services));
   engine.register(network.hostNamesShow, () => hostNames(services));
   engine.register(network.hostNamesSet, ({ request }) => setHostNames(services, request));
+  engine.register(network.networkUpdate, ({ network: name, request }) => updateNetwork(services, name, request));
   engine.register(network.networkPrune, ({ filters }) => pruneNetworks(services, filters));
 }
 

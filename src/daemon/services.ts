@@ -26,6 +26,7 @@ import type { LogReader } from '#logger/read.ts';
 import type { LogSearch } from '#logger/search/log-search.ts';
 import type { Shipping } from '#logger/ship/shipping.ts';
 import type { BridgeFacts } from '#networkdriver/bridge-options.ts';
+import type { LearnedName } from '#libcontainer/firewall/egress-flow.ts';
 import type { Rules } from '#libcontainer/firewall/firewall.ts';
 import type { ArchivePool } from '#pkg/archive/pool.ts';
 import type { ArchiveStreams } from '#pkg/archive/copy-streams.ts';
@@ -115,6 +116,8 @@ export interface Names {
   serveRunning(services: Services, record: ContainerRecord): void;
   /** Its networks have changed. */
   refresh(services: Services, record: ContainerRecord): void;
+  /** What names have led a container to, of those that it may ask for. */
+  learned(container: string): Promise<readonly LearnedName[]>;
   end(container: string): void;
   /** Errors: SysError when port 53 of the address is taken. */
   serveHost(services: Services, address: string): void;

@@ -1,12 +1,11 @@
 /** What follows from an endpoint's addresses and ports alone. */
 import type { FirewallPublished } from '#libcontainer/firewall/tables.ts';
-import { forgetConnections } from '#libcontainer/netlink/conntrack.ts';
-import { ipv4Number, ipv4Text, macBytes, subnetSize } from '#libcontainer/netlink/ip.ts';
+import { type Flow, forgetFlows } from '#libcontainer/netlink/conntrack.ts';
+import { addressBytes, addressText, ipv4Number, ipv4Text, macBytes, subnetSize } from '#libcontainer/netlink/ip.ts';
 import { log } from '#pkg/log/log.ts';
 import type { Endpoint, EndpointAddress, PublishedPort } from './driver.ts';
 
-/** IPPROTO_UDP */
-const UDP = 17;
+const PROTOCOLS = { tcp: 6, udp: 17, sctp: 132 } as const;
 
 /** The last address of its network. */
 export function broadcastOf({ ip, prefixLength }: EndpointAddress): string {
@@ -15,13 +14,39 @@ export function broadcastOf({ ip, prefixLength }: EndpointAddress): string {
 }
 
 /** A client that keeps its port would go on reaching an address that is nobody's, or another's. */
-export function forgetUdp({ address, address6 }: Endpoint): void {
+export function forgetUdp(endpoint: Endpoint): void {
+  forget(endpoint, ['answers'], ({ protocol }) => protocol === PROTOCOLS.udp);
+}
+
+/** Connections that came by these ports: nobody comes by them any more. */
+export function forgetPublished(endpoint: Endpoint, ports: readonly PublishedPort[]): void {
+  forget(endpoint, ['answers'], (flow) => ports.some((port) => cameBy(flow, port)));
+}
+
+/** All that an endpoint has with others: it is gone while its container goes on. */
+export function forgetAll(endpoint: Endpoint): void {
+  forget(endpoint, ['answers', 'from'], () => true);
+}
+
+function cameBy(flow: Flow, { protocol, hostIp, hostPort, port }: PublishedPort): boolean {
+  if (flow.protocol !== PROTOCOLS[protocol] || flow.answersPort !== port) return false;
+  // By the container's own address: where it is still allowed the next packet begins it anew.
+  if (flow.to === flow.answers) return flow.toPort === port;
+  const any = hostIp === '0.0.0.0' || hostIp === '::';
+  return flow.toPort === hostPort && (any || flow.to === addressText(addressBytes(hostIp)));
+}
+
+function forget(
+  { address, address6 }: Endpoint,
+  sides: readonly ('answers' | 'from')[],
+  isGone: (flow: Flow) => boolean,
+): void {
   for (const ip of [address?.ip, address6?.ip]) {
     if (ip === undefined) continue;
     try {
-      forgetConnections(ip, UDP);
+      for (const side of sides) forgetFlows(side, ip, isGone);
     } catch (err) {
-      log.warn('connections to a port that is gone are not forgotten', { ip, err });
+      log.warn('connections to what is gone are not forgotten', { ip, err });
     }
   }
 }

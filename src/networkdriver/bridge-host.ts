@@ -7,6 +7,7 @@ import { NetlinkSocket } from '#libcontainer/netlink/socket.ts';
 import { bounceOf, ensureBounce, hasBounce } from './bounce.ts';
 import { networksInUse, networksInUse6 } from './bridge-link.ts';
 import type { Families } from './driver.ts';
+import { LingeringLinks } from './link-aside.ts';
 import { HostPorts } from './host-ports.ts';
 import { NoFirewall } from './no-firewall.ts';
 import { type AddressPoolOption, choosePool, choosePool6, defaultPools } from './pools.ts';
@@ -18,6 +19,7 @@ export class BridgeHost implements Disposable {
   /** Networks that are given unasked. */
   readonly pools: readonly AddressPoolOption[];
   readonly netlink = new NetlinkSocket();
+  readonly lingering = new LingeringLinks(this.netlink);
   /** Called when others had emptied the tables and they are there again. */
   repaired: () => void = () => undefined;
   readonly firewall: Rules;
@@ -92,6 +94,7 @@ export class BridgeHost implements Disposable {
   [Symbol.dispose](): void {
     this.#guardian?.[Symbol.dispose]();
     this.firewall[Symbol.dispose]();
+    this.lingering[Symbol.dispose]();
     this.netlink[Symbol.dispose]();
     this.proxy[Symbol.dispose]();
     this.ports.close();

@@ -4,7 +4,7 @@ import { addLoopbackRoute, setHairpin } from '#libcontainer/netlink/rtnetlink.ts
 import { isNetlinkErrno } from '#libcontainer/netlink/socket.ts';
 import { unavailable } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
-import { forgetUdp, toFirewall } from './bridge-endpoint.ts';
+import { forgetPublished, forgetUdp, toFirewall } from './bridge-endpoint.ts';
 import type { BridgeHost } from './bridge-host.ts';
 import type { BridgeOptions } from './bridge-options.ts';
 import { linkNameOf } from './link-name.ts';
@@ -140,10 +140,12 @@ export class BridgePorts {
     this.#openLoopback(index, v6);
   }
 
-  unpublish(endpoint: Endpoint, ports: readonly PublishedPort[]): void {
+  /** `ended`: with its container, which takes its connections along. */
+  unpublish(endpoint: Endpoint, ports: readonly PublishedPort[], ended = false): void {
     this.#host.firewall.unpublish(toFirewall(endpoint, this.ruled(ports)));
     for (const port of ports) this.#release(port);
-    if (ports.some(({ protocol }) => protocol === 'udp')) forgetUdp(endpoint);
+    if (!ended && ports.length > 0) forgetPublished(endpoint, ports);
+    else if (ports.some(({ protocol }) => protocol === 'udp')) forgetUdp(endpoint);
   }
 
   /** After a restart of the daemon: the tables know already. */

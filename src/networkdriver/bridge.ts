@@ -28,7 +28,7 @@ import { decodeLink } from '#libcontainer/netlink/rtnetlink-decode.ts';
 import { isNetlinkErrno, NetlinkSocket } from '#libcontainer/netlink/socket.ts';
 import { log } from '#pkg/log/log.ts';
 import { type Addresses, LocalAddresses } from './addresses.ts';
-import { linkLocalOf, toFirewall } from './bridge-endpoint.ts';
+import { forgetAll, linkLocalOf, toFirewall } from './bridge-endpoint.ts';
 import { BridgeHost } from './bridge-host.ts';
 import type { BridgeFacts, BridgeOptions, GatewayMode } from './bridge-options.ts';
 import { type BridgeState, ensureBridge, findLink } from './bridge-link.ts';
@@ -361,15 +361,17 @@ export class BridgeDriver implements NetworkDriver {
       throw error;
     }
     this.#host.netlink.run(setLinkUp(index, false), setMaster(index, 0));
+    forgetAll(endpoint);
     await deleteLinkAside(index);
   }
 
   /** The link is the kernel's to take, with the namespace. */
   async release(endpoint: Endpoint): Promise<void> {
-    this.unpublish(endpoint, endpoint.ports ?? []);
+    this.#ports.unpublish(endpoint, endpoint.ports ?? [], true);
     this.#host.firewall.removePort(this.#link(endpoint));
     this.#host.firewall.openPort(this.#link(endpoint));
     this.#endpoints.delete(endpoint.id);
+    this.#host.lingering.expectGone(this.#link(endpoint));
     await this.#state().addresses.release(ipsOf(endpoint));
   }
 

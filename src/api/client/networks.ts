@@ -1,5 +1,11 @@
 /** Endpoints of networks. */
-import type { HostNames, HostNamesRequest, PortsAudit } from '#api/types/berth-network.ts';
+import type {
+  HostNames,
+  HostNamesRequest,
+  NetworkUpdateRequest,
+  NetworkUpdateResponse,
+  PortsAudit,
+} from '#api/types/berth-network.ts';
 import type {
   EndpointSettings,
   NetworkCreateRequest,
@@ -51,6 +57,14 @@ export function disconnectNetwork(
 
 export function pruneNetworks(client: ApiClient, filters: FilterMap): Promise<NetworkPruneReport> {
   return client.json('POST', '/networks/prune', { query: { filters: encodeFilters(filters) } });
+}
+
+export function updateNetwork(
+  client: ApiClient,
+  name: string,
+  request: NetworkUpdateRequest,
+): Promise<NetworkUpdateResponse> {
+  return client.json('POST', `/berth${at(name)}/update`, { json: request });
 }
 
 export function auditPorts(client: ApiClient): Promise<PortsAudit> {

@@ -1,5 +1,11 @@
 /** Jobs on networks. */
-import type { HostNames, HostNamesRequest, PortsAudit } from '#api/types/berth-network.ts';
+import type {
+  HostNames,
+  HostNamesRequest,
+  NetworkUpdateRequest,
+  NetworkUpdateResponse,
+  PortsAudit,
+} from '#api/types/berth-network.ts';
 import type {
   EndpointSettings,
   NetworkCreateRequest,
@@ -24,6 +30,10 @@ export const networkConnect = defineJob<
 >('network.connect');
 export const networkDisconnect = defineJob<{ network: string; container: string; force: boolean }, void>(
   'network.disconnect',
+);
+/** Its egress policy and labels, while containers are on it. Errors: not-found; conflict for another revision. */
+export const networkUpdate = defineJob<{ network: string; request: NetworkUpdateRequest }, NetworkUpdateResponse>(
+  'network.update',
 );
 /** Who can reach which published port, and why. */
 export const portsAudit = defineJob<Record<string, never>, PortsAudit>('ports.audit');

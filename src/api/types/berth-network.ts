@@ -38,3 +38,17 @@ export interface HostNames {
   Address: string;
   Warnings: string[] | null;
 }
+
+/** `POST /berth/networks/{id}/update`; null takes away, what is absent stays. */
+export interface NetworkUpdateRequest {
+  /** Those of egress policies only. */
+  Options?: Record<string, string | null>;
+  Labels?: Record<string, string | null>;
+  /** The revision that the change was made for: another one is a conflict. */
+  Revision?: number;
+}
+
+export interface NetworkUpdateResponse {
+  /** Counts the updates of the network. */
+  Revision: number;
+}

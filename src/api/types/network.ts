@@ -142,4 +142,6 @@ export interface NetworkInspect {
   Containers: Record<string, EndpointResource>;
   Options: Record<string, string>;
   Labels: Record<string, string>;
+  /** Ours; of networks that were updated. */
+  Berth?: { Revision: number };
 }

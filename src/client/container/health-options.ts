@@ -20,11 +20,16 @@ export const HEALTH_FLAGS = {
   'no-healthcheck': flag('Disable any container-specified HEALTHCHECK'),
 };
 
-/** What may be reached, and by whom: labels of containers, options of networks. They can be changed at any time. */
-export const LIVE_POLICY_FLAGS = {
+/** What may be reached: labels of containers, options of networks. */
+export const EGRESS_FLAGS = {
   egress: text('What no --egress-allow allows: "allow" or "deny"', { typeName: 'default' }),
   'egress-allow': list('Reachable outside: NAME, *.NAME, ADDRESS, NETWORK or host, with [:PORT[-PORT]][/PROTOCOL]'),
   'egress-deny': list('Not reachable outside, before what is allowed'),
+};
+
+/** And by whom. They can be changed at any time. */
+export const LIVE_POLICY_FLAGS = {
+  ...EGRESS_FLAGS,
   'publish-policy': text('Published ports are reachable ("docker"), or where the host lets them in ("host-firewall")', {
     typeName: 'policy',
   }),
@@ -96,13 +101,16 @@ export function healthOf(values: Values): HealthConfig | undefined {
 
 /** Only what was asked for. */
 export function policyWords(
-  values: FlagValues<typeof LIVE_POLICY_FLAGS> & { readonly 'spoof-protection'?: boolean },
+  values: FlagValues<typeof EGRESS_FLAGS> & {
+    readonly 'publish-policy'?: string;
+    readonly 'spoof-protection'?: boolean;
+  },
 ): Record<string, string> {
   const words = {
     'berth.egress': values.egress,
     'berth.egress.allow': values['egress-allow'].join(','),
     'berth.egress.deny': values['egress-deny'].join(','),
-    'berth.publish-policy': values['publish-policy'],
+    'berth.publish-policy': values['publish-policy'] ?? '',
     'berth.spoof-protection': values['spoof-protection'] === false ? 'false' : '',
   };
   return Object.fromEntries(Object.entries(words).filter(([, word]) => word !== ''));

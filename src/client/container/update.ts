@@ -9,7 +9,7 @@ import type { ParsedFlags } from '../flags/parse-flags.ts';
 import { restartOf } from './create-body.ts';
 import { HEALTH_FLAGS, healthOf, LIVE_POLICY_FLAGS, policyWords } from './health-options.ts';
 import { parsePublished } from './port-option.ts';
-import { checkVariable, toRecord } from './variables.ts';
+import { changes, checkVariable } from './variables.ts';
 
 const flags = {
   'blkio-weight': unsigned('Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)', 16),
@@ -112,11 +112,6 @@ function ownOf({ values, given }: Input, environment: Readonly<Record<string, st
     ...(Object.keys(backoff).length === 0 ? {} : { RestartBackoff: backoff }),
     ...(given.has('revision') ? { Revision: values.revision } : {}),
   };
-}
-
-function changes(set: readonly string[], unset: readonly string[]): Record<string, string | null> | undefined {
-  if (set.length === 0 && unset.length === 0) return undefined;
-  return { ...Object.fromEntries(unset.map((key) => [key, null])), ...toRecord(set) };
 }
 
 const NANOSECONDS_PER_MILLISECOND = 1_000_000;

@@ -58,3 +58,9 @@ function linesOf(path: string): string[] {
     return [line];
   });
 }
+
+/** For an update: null takes away. */
+export function changes(set: readonly string[], unset: readonly string[]): Record<string, string | null> | undefined {
+  if (set.length === 0 && unset.length === 0) return undefined;
+  return { ...Object.fromEntries(unset.map((key) => [key, null])), ...toRecord(set) };
+}

@@ -33,7 +33,7 @@ export const addressesOf = (endpoints: Endpoints): string[] =>
   endpoints.flatMap(({ address, address6 }) => [address?.ip, address6?.ip].filter((ip) => ip !== undefined));
 
 /** Also the link's own addresses, by which the host can be reached. */
-const sendersOf = (endpoints: Endpoints): string[] => [
+export const sendersOf = (endpoints: Endpoints): string[] => [
   ...addressesOf(endpoints),
   ...endpoints.flatMap(({ address6 }) => (address6 === undefined ? [] : [linkLocalOf(address6.mac)])),
 ];

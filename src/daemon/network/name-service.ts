@@ -5,6 +5,7 @@
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import { isRunning } from '#container/state.ts';
 import { judgesNames } from '#libcontainer/firewall/egress-policy.ts';
+import type { LearnedName } from '#libcontainer/firewall/egress-flow.ts';
 import { DnsServer } from '#networkdriver/dns/dns.ts';
 import type { NamedNetwork, View } from '#networkdriver/dns/tables.ts';
 import { close, open } from '#sys/files.ts';
@@ -63,6 +64,10 @@ export class NameService implements Names {
   refresh(services: Wanted, record: ContainerRecord): void {
     this.#dns.setView(record.id, viewOf(services, record));
     this.changed(services);
+  }
+
+  learned(container: string): Promise<readonly LearnedName[]> {
+    return this.#dns.learned(container);
   }
 
   end(container: string): void {

@@ -54,6 +54,7 @@ function describe(services: Wanted, { record }: Network, withContainers: boolean
             'com.docker.network.driver.mtu': String(bridge.mtu),
           },
     Labels: { ...record.labels },
+    ...(record.revision === undefined ? {} : { Berth: { Revision: record.revision } }),
   };
 }
 

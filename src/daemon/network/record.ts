@@ -29,6 +29,8 @@ export interface NetworkRecord {
   readonly configOnly?: boolean;
   /** Name of the configuration that it was made of. */
   readonly configFrom?: string;
+  /** Counts the updates. */
+  readonly revision?: number;
   /** What the user called its scope, where that is not `local`. */
   readonly scope?: string;
 }

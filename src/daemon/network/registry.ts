@@ -103,6 +103,15 @@ export class Networks {
     return network;
   }
 
+  /** Another record for a network that is there. */
+  update(record: NetworkRecord): void {
+    const { id } = record;
+    const network = this.#byId.get(id);
+    if (network === undefined) throw notFound(`network ${record.name} not found`);
+    this.#db.transaction(() => this.#db.put(NETWORK_KIND, id, record));
+    this.#byId.set(id, { ...network, record });
+  }
+
   /** Nobody sees it any more when this returns; `gone` settles when the host is rid of it. */
   remove(network: Network): { readonly gone: Promise<void> } {
     const { record } = network;

@@ -5,7 +5,7 @@ import { log } from '#pkg/log/log.ts';
 import { EgressNames } from './egress.ts';
 import { Forwarder, framed, TcpMessages } from './forward.ts';
 import { answerTo, parseQuestion, RCODE } from './message.ts';
-import type { DnsCommand, DnsDenial } from './protocol.ts';
+import type { DnsCommand, DnsReport } from './protocol.ts';
 import { NameTables } from './tables.ts';
 
 declare const self: Worker;
@@ -23,6 +23,8 @@ const HOST = '';
 /** Where the host's questions come from. */
 let hostAddress = '';
 
+const tell = (report: DnsReport): void => self.postMessage(report);
+
 /** Undefined: what was asked is no question. Never rejects. */
 async function resolve(container: string, query: Uint8Array, tcp: boolean): Promise<Uint8Array | undefined> {
   const question = parseQuestion(query);
@@ -31,8 +33,7 @@ async function resolve(container: string, query: Uint8Array, tcp: boolean): Prom
   const known = tables.answer(container, query, question);
   if (known !== undefined) return known;
   if (!egress.isAllowed(tables.egressOf(container), question.name)) {
-    const denial: DnsDenial = { container, name: question.name };
-    self.postMessage(denial);
+    tell({ kind: 'denied', container, name: question.name });
     return answerTo(query, question, { code: RCODE.nameError });
   }
   const answer = await forwarder.ask(query, question, tables.upstreamOf(container), tcp);
@@ -113,6 +114,8 @@ self.onmessage = ({ data }: MessageEvent<DnsCommand>) => {
     case 'view':
       tables.setView(data.container, data.view);
       return egress.again(data.container, data.view.egress);
+    case 'learned':
+      return tell({ kind: 'learned', ticket: data.ticket, learned: egress.learnedBy(data.container) });
     case 'end':
       tables.forget(data.container);
       egress.forget(data.container);

@@ -8,7 +8,8 @@ import { isErrno } from '#sys/errno.ts';
 import { close } from '#sys/files.ts';
 import { O, SOCKET } from '#sys/numbers.ts';
 import { bindSocket, listen, setsockopt, socket } from '#sys/sockets.ts';
-import type { DnsCommand, DnsDenial } from './protocol.ts';
+import type { LearnedName } from '#libcontainer/firewall/egress-flow.ts';
+import type { DnsCommand, DnsDenial, DnsReport } from './protocol.ts';
 import { DNS_ADDRESS, rewriteDns } from './rewrite.ts';
 import type { NamedNetwork, View } from './tables.ts';
 
@@ -26,6 +27,8 @@ export class DnsServer {
   /** Told of each name that a policy refuses. */
   denied: (denial: DnsDenial) => void = () => undefined;
   readonly #served = new Set<string>();
+  readonly #asked = new Map<number, (learned: readonly LearnedName[]) => void>();
+  #tickets = 0;
   #worker: Worker | undefined;
 
   /**
@@ -50,6 +53,16 @@ export class DnsServer {
 
   setView(container: string, view: View): void {
     if (this.#served.has(container)) this.#send({ op: 'view', container, view });
+  }
+
+  /** What names have led a container to, of those that its latest view allows. */
+  learned(container: string): Promise<readonly LearnedName[]> {
+    if (!this.#served.has(container)) return Promise.resolve([]);
+    const { promise, resolve } = Promise.withResolvers<readonly LearnedName[]>();
+    const ticket = ++this.#tickets;
+    this.#asked.set(ticket, resolve);
+    this.#send({ op: 'learned', container, ticket });
+    return promise;
   }
 
   /**
@@ -104,12 +117,25 @@ export class DnsServer {
   #send(command: DnsCommand): void {
     if (this.#worker === undefined) {
       this.#worker = new Worker(new URL('./dns-worker.ts', import.meta.url));
-      this.#worker.onerror = (event) => log.error('the DNS worker failed', { message: event.message });
+      this.#worker.onerror = (event) => {
+        log.error('the DNS worker failed', { message: event.message });
+        for (const ticket of this.#asked.keys()) this.#answer(ticket, []);
+      };
       // as: the Worker sends nothing else.
-      this.#worker.onmessage = ({ data }) => this.denied(data as DnsDenial);
+      this.#worker.onmessage = ({ data }) => this.#take(data as DnsReport);
       this.#worker.unref();
     }
     this.#worker.postMessage(command);
+  }
+
+  #take(report: DnsReport): void {
+    if (report.kind === 'denied') this.denied(report);
+    else this.#answer(report.ticket, report.learned);
+  }
+
+  #answer(ticket: number, learned: readonly LearnedName[]): void {
+    this.#asked.get(ticket)?.(learned);
+    this.#asked.delete(ticket);
   }
 }
 

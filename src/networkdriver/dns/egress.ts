@@ -4,6 +4,7 @@
  */
 import { knownBatch, type KnownAddress } from '#libcontainer/firewall/elements.ts';
 import { type EgressPolicy, type EgressProtocol, reachOfName } from '#libcontainer/firewall/egress-policy.ts';
+import type { LearnedName } from '#libcontainer/firewall/egress-flow.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from '#libcontainer/netlink/socket.ts';
 import { addressText } from '#libcontainer/netlink/ip.ts';
 import { log } from '#pkg/log/log.ts';
@@ -82,14 +83,22 @@ export class EgressNames {
       return;
     }
     const now = performance.now();
-    for (const [key, { name, until }] of mine) {
-      if (until < now || !reachOfName(view.policies, name).allowed) mine.delete(key);
+    for (const [key, { name }] of mine) {
+      if (!reachOfName(view.policies, name).allowed) mine.delete(key);
     }
     try {
-      this.#open(view, [...mine.values()]);
+      this.#open(
+        view,
+        [...mine.values()].filter(({ until }) => until >= now),
+      );
     } catch (err) {
       log.warn('addresses of names are not open any more', { container, err });
     }
+  }
+
+  /** Also what is no longer open: connections to it go on. */
+  learnedBy(container: string): LearnedName[] {
+    return [...(this.#learned.get(container)?.values() ?? [])].map(({ name, address }) => ({ name, address }));
   }
 
   forget(container: string): void {

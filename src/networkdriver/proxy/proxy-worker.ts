@@ -17,7 +17,9 @@ interface Port {
 const ports = new Map<string, Port>();
 
 function openTcp(fd: number, { ip, port }: ProxyTarget): Port {
+  const clients = new Set<net.Socket>();
   const server = net.createServer({ allowHalfOpen: true }, (client) => {
+    clients.add(client);
     const inner = net.connect({ host: ip, port, allowHalfOpen: true });
     const end = (): void => {
       client.destroy();
@@ -28,12 +30,20 @@ function openTcp(fd: number, { ip, port }: ProxyTarget): Port {
     client.pipe(inner);
     inner.pipe(client);
     inner.on('close', () => client.destroy());
-    client.on('close', () => inner.destroy());
+    client.on('close', () => {
+      clients.delete(client);
+      inner.destroy();
+    });
   });
   server.maxConnections = CLIENTS_MAX;
   server.on('error', (err) => log.warn('a published port is not served', { ip, port, err }));
   server.listen({ fd });
-  return { close: () => server.close() };
+  return {
+    close: () => {
+      server.close();
+      for (const client of clients) client.destroy();
+    },
+  };
 }
 
 interface Flow {

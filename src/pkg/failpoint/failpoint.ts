@@ -46,6 +46,7 @@ export const failpointNames = [
   'start.recorded',
   'start.network-made',
   'network.made',
+  'network-update.recorded',
   'commit.frozen',
   'commit.captured',
   'build.step-sealed',

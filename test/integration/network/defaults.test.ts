@@ -50,15 +50,16 @@ test('pools, options and the default bridge by daemon.json', async () => {
     return (await d.docker(['run', '--rm', ...link, IMG, 'nc', '-w', '2', at, String(port)])).stdout.trim();
   };
   const link = ['--link', 'db'];
+  await eventually('the linked one answers', async () => (await answer(80, ...link)) === 'open');
   const said = async () => [await answer(80, ...link), await answer(81, ...link), await answer(80)];
   expect(await said()).toEqual(['open', '', '']);
   // The same over a restart of the daemon, of a pair that goes on; and by another address.
   await d.must(['run', '-d', '--name', 'app', '--link', 'db', IMG, 'sleep', '1000']);
   await d.restart();
   const ask = () => d.docker(['exec', 'app', 'nc', '-w', '2', 'db', '80']);
-  expect((await ask()).stdout.trim()).toBe('open');
+  await eventually('the linked one answers', async () => (await ask()).stdout.trim() === 'open');
   await d.must(['restart', '-t', '0', 'db']);
   await eventually('the linked one is reached again', async () => (await ask()).stdout.trim() === 'open');
   await d.must(['rm', '-f', 'app', 'db']);
   await d.must(['network', 'rm', 'one', 'six']);
-}, 60_000);
+}, 120_000);

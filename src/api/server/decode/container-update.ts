@@ -2,18 +2,13 @@
 import type { RestartBackoff } from '#api/types/container.ts';
 import type { BerthUpdate, ContainerUpdateRequest } from '#api/types/update.ts';
 import { health, portMap, resourcesShape, restartPolicy } from './container-create.ts';
-import { type Decode, int64, list, map, nullable, omitEmpty, optional, struct, text } from './fields.ts';
+import { given, int64, list, map, nullable, omitEmpty, optional, struct, text } from './fields.ts';
 
 const backoff = struct<RestartBackoff>('berth.RestartBackoff', {
   FirstMs: optional(int64),
   MaxMs: optional(int64),
   SteadyAfterMs: optional(int64),
 });
-
-const given = <T>(decode: Decode<T | null>): Decode<T | undefined> => {
-  const maybe = optional(decode);
-  return (value, place) => maybe(value, place) ?? undefined;
-};
 
 const berth = struct<BerthUpdate>('berth.Update', {
   Env: given(list(text)),

@@ -148,3 +148,9 @@ export function struct<T extends object>(type: string, shape: Shape<T>): Decode<
     return out as T;
   };
 }
+
+/** What is absent or null is absent. */
+export const given = <T>(decode: Decode<T | null>): Decode<T | undefined> => {
+  const maybe = optional(decode);
+  return (value, place) => maybe(value, place) ?? undefined;
+};

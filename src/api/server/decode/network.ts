@@ -1,5 +1,5 @@
 /** The bodies of network create, connect and disconnect. */
-import type { HostNamesRequest } from '#api/types/berth-network.ts';
+import type { HostNamesRequest, NetworkUpdateRequest } from '#api/types/berth-network.ts';
 import type {
   Ipam,
   IpamPool,
@@ -8,7 +8,7 @@ import type {
   NetworkDisconnectRequest,
 } from '#api/types/network.ts';
 import { endpoint } from './container-create.ts';
-import { flag, list, nullable, omitEmpty, struct, text, textMap } from './fields.ts';
+import { flag, given, int64, list, map, nullable, omitEmpty, optional, struct, text, textMap } from './fields.ts';
 
 const pool = struct<IpamPool>('network.IPAMConfig', {
   Subnet: omitEmpty(text),
@@ -45,6 +45,12 @@ const disconnect = struct<NetworkDisconnectRequest>('network.DisconnectOptions',
 
 const hostNames = struct<HostNamesRequest>('berth.HostNames', { Enabled: flag, Manual: flag });
 
+const update = struct<NetworkUpdateRequest>('berth.NetworkUpdate', {
+  Options: given(map(nullable(text))),
+  Labels: given(map(nullable(text))),
+  Revision: optional(int64),
+});
+
 const place = (name: string) => ({ struct: name, path: '' });
 
 /** Clients before 1.47 know no EnableIPv4. */
@@ -59,3 +65,5 @@ export const decodeNetworkDisconnect = (body: unknown): NetworkDisconnectRequest
   disconnect(body, place('DisconnectOptions'));
 
 export const decodeHostNames = (body: unknown): HostNamesRequest => hostNames(body, place('HostNames'));
+
+export const decodeNetworkUpdate = (body: unknown): NetworkUpdateRequest => update(body, place('NetworkUpdate'));

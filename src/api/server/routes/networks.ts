@@ -9,6 +9,7 @@ import {
   networkList,
   networkPrune,
   networkRemove,
+  networkUpdate,
   portsAudit,
 } from '#api/jobs/network.ts';
 import { decodeFilters } from '#pkg/filters/filters.ts';
@@ -17,6 +18,7 @@ import {
   decodeNetworkCreate,
   decodeHostNames,
   decodeNetworkDisconnect,
+  decodeNetworkUpdate,
 } from '../decode/network.ts';
 import { type Route, type RouteContext, route } from '../route.ts';
 
@@ -56,6 +58,11 @@ async function pruneNetworks(ctx: RouteContext): Promise<void> {
   ctx.sendJson(200, await ctx.run(networkPrune, { filters }));
 }
 
+async function updateNetwork(ctx: RouteContext): Promise<void> {
+  const request = decodeNetworkUpdate(await ctx.jsonRequired());
+  ctx.sendJson(200, await ctx.run(networkUpdate, { network: ctx.param('id'), request }));
+}
+
 async function setHostNames(ctx: RouteContext): Promise<void> {
   const request = decodeHostNames(await ctx.jsonRequired());
   ctx.sendJson(200, await ctx.run(hostNamesSet, { request }));
@@ -69,6 +76,7 @@ export const networkRoutes: readonly Route[] = [
     ctx.sendJson(200, await ctx.run(hostNamesShow, {}));
   }),
   route('POST', '/berth/host-names', 24, 'serve names of containers to the host, or no longer', setHostNames),
+  route('POST', '/berth/networks/{id}/update', 24, 'change the egress policy and labels of a network', updateNetwork),
   route('GET', '/networks', 24, 'list networks', listNetworks),
   route('GET', '/networks/{id}', 24, 'inspect a network', inspectNetwork),
   route('POST', '/networks/create', 24, 'create a network', createNetwork),
