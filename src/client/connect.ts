@@ -2,26 +2,28 @@
  * Which daemon: `-H`, else `--context`, else BERTH_HOST, DOCKER_HOST, else DOCKER_CONTEXT, else the context that is in
  * use, else our own socket. TLS as docker's variables, flags and contexts say.
  */
-import { readFileSync } from 'node:fs';
 import { ApiClient } from '#api/client/api-client.ts';
 import { type HostAddress, parseHost, type TlsMaterial } from '#api/client/address.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
 import { configDirectory, readConfigFile, textOf, textsOf } from './config-file/config-file.ts';
-import { ContextStore, DEFAULT_CONTEXT } from './context/store.ts';
+import { DEFAULT_CONTEXT } from './context/default-context.ts';
+import type { ContextStore } from './context/store.ts';
 import type { GlobalValues } from './global-flags.ts';
+import { nodeFs } from './node-modules.ts';
 import { VERSION } from './version.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** `json`: the configuration file's. */
+/** `json`: the configuration file's; `contexts`: for every context but the default one (`chosenContext`). */
 export function connect(
   flags: GlobalValues,
   environment: Environment,
   json: Readonly<Record<string, unknown>>,
+  contexts: ContextStore | undefined,
 ): ApiClient {
   const version = environment['BERTH_API_VERSION'] ?? environment['DOCKER_API_VERSION'];
   return new ApiClient({
-    address: addressOf(flags, environment, json),
+    address: addressOf(flags, environment, json, contexts),
     userAgent: `Berth-Client/${VERSION} (linux)`,
     headers: textsOf(json, 'HttpHeaders'),
     ...(version === undefined ? {} : { version }),
@@ -53,24 +55,24 @@ function addressOf(
   flags: GlobalValues,
   environment: Environment,
   json: Readonly<Record<string, unknown>>,
+  contexts: ContextStore | undefined,
 ): HostAddress {
   if (flags.host.length > 1) throw invalidParameter('Specify only one -H');
   if (flags.host.length > 0 && flags.context !== '') {
     throw invalidParameter('conflicting options: cannot specify both --host and --context');
   }
   const name = chosenContext(flags, environment, json);
-  if (name === DEFAULT_CONTEXT) {
+  if (name === DEFAULT_CONTEXT || contexts === undefined) {
     return parseHost(flags.host[0] ?? hostVariable(environment), tlsMaterial(flags, environment));
   }
-  const store = new ContextStore(configDirectory(environment, flags.config));
-  const context = store.find(name);
+  const context = contexts.find(name);
   if (context === undefined) {
-    const missing = `${store.metaPath(name)}/meta.json`;
+    const missing = `${contexts.metaPath(name)}/meta.json`;
     throw invalidParameter(
       `unable to resolve docker endpoint: context "${name}": context not found: open ${missing}: no such file or directory`,
     );
   }
-  return parseHost(context.host, store.tlsMaterial(context));
+  return parseHost(context.host, contexts.tlsMaterial(context));
 }
 
 function tlsMaterial(flags: GlobalValues, environment: Environment): TlsMaterial | undefined {
@@ -91,7 +93,7 @@ function tlsMaterial(flags: GlobalValues, environment: Environment): TlsMaterial
 /** A file that was named must be there; the default ones may be missing. */
 function pem(named: string, standard: string): string | undefined {
   try {
-    return readFileSync(named === '' ? standard : named, 'utf8');
+    return nodeFs().readFileSync(named === '' ? standard : named, 'utf8');
   } catch (error) {
     if (named === '') return undefined;
     throw invalidParameter(`Cannot read "${named}": ${error instanceof Error ? error.message : String(error)}`, {

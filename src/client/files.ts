@@ -1,6 +1,6 @@
 /** Files that a flag names; failures are worded as docker's client words them. */
-import * as fs from 'node:fs';
 import { messageOf } from '#errdefs/errors.ts';
+import { nodeFs } from './node-modules.ts';
 
 const WORDS: Readonly<Record<string, string>> = {
   ENOENT: 'no such file or directory',
@@ -19,7 +19,7 @@ export function fileFailure(verb: 'open' | 'read', name: string, error: unknown)
 
 export function readText(name: string): string {
   try {
-    return fs.readFileSync(name, 'utf8');
+    return nodeFs().readFileSync(name, 'utf8');
   } catch (error) {
     throw fileFailure('open', name, error);
   }

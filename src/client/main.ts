@@ -5,6 +5,7 @@
  */
 import { type CommandContext, ExitError, type Found, HelpAsked, PROGRAM, UsageError } from './command.ts';
 import { COMMAND_TABLE, COMMANDS, findCommand, GROUPS } from './command-table.ts';
+import { DEFAULT_CONTEXT } from './context/default-context.ts';
 import { describeFailure } from './failure.ts';
 import { FlagError, type ParsedFlags, parseFlags } from './flags/parse-flags.ts';
 import { GLOBAL_FLAGS, type GlobalValues } from './global-flags.ts';
@@ -106,20 +107,26 @@ function traceOf(error: unknown): string {
   return text;
 }
 
-/** What a command is given; connects, and reads the configuration file, on first use. */
+/** What a command is given; connects, and complains of the configuration file, on first use. */
 async function contextOf(invocation: Invocation, globals: GlobalValues, path: string): Promise<CommandContext> {
   const { io, environment } = invocation;
-  const [{ connect }, { configDirectory, readConfigFile }] = await Promise.all([
+  const [{ connect, chosenContext }, { configDirectory, loadConfigFile }] = await Promise.all([
     import('./connect.ts'),
     import('./config-file/config-file.ts'),
   ]);
+  const directory = configDirectory(environment, globals.config);
+  const file = await loadConfigFile(directory);
+  // Few have any, so the code is loaded for them alone.
+  const contexts =
+    chosenContext(globals, environment, file.json) === DEFAULT_CONTEXT
+      ? undefined
+      : new (await import('./context/store.ts')).ContextStore(directory);
   let client: ReturnType<typeof connect> | undefined;
-  let json: ReturnType<typeof readConfigFile>['json'] | undefined;
+  let told = false;
   const config = () => {
-    if (json !== undefined) return json;
-    const file = readConfigFile(configDirectory(environment, globals.config));
-    if (file.problem !== undefined) io.err(`WARNING: Error loading config file: ${file.problem}\n`);
-    return (json = file.json);
+    if (!told && file.problem !== undefined) io.err(`WARNING: Error loading config file: ${file.problem}\n`);
+    told = true;
+    return file.json;
   };
   return {
     io,
@@ -128,7 +135,7 @@ async function contextOf(invocation: Invocation, globals: GlobalValues, path: st
     table: COMMAND_TABLE,
     path,
     config,
-    client: () => (client ??= connect(globals, environment, config())),
+    client: () => (client ??= connect(globals, environment, config(), contexts)),
   };
 }
 

@@ -21,7 +21,8 @@ async function main(argv: readonly string[]): Promise<number> {
 
 async function version(): Promise<number> {
   const { VERSION } = await import('#client/version.ts');
-  process.getBuiltinModule('node:fs').writeSync(1, `Berth version ${VERSION}\n`);
+  // node:fs alone would cost a third more than the whole runtime's start.
+  console.log(`Berth version ${VERSION}`);
   return 0;
 }
 

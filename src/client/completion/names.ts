@@ -6,7 +6,8 @@ import { listNetworks } from '#api/client/networks.ts';
 import { listSecrets } from '#api/client/secrets.ts';
 import { listVolumes } from '#api/client/volumes.ts';
 import { configDirectory } from '../config-file/config-file.ts';
-import { ContextStore, DEFAULT_CONTEXT } from '../context/store.ts';
+import { DEFAULT_CONTEXT } from '../context/default-context.ts';
+import { ContextStore } from '../context/store.ts';
 import type { Candidate, LookUp } from './complete.ts';
 import type { Kind } from './kinds.ts';
 

@@ -1,10 +1,8 @@
 /**
- * `~/.docker/config.json`, which docker's client and its plugins share with ours: read leniently, as docker does, and
- * changed without losing what we do not know.
+ * `~/.docker/config.json`, which docker's client and its plugins share with ours: read leniently, as docker does.
+ * change-config-file.ts changes it.
  */
-import * as fs from 'node:fs';
-import * as path from 'node:path';
-import { writeFileAtomic } from '#pkg/atomicfile/atomicfile.ts';
+import { nodeFs } from '../node-modules.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 type Json = Readonly<Record<string, unknown>>;
@@ -20,18 +18,38 @@ export interface ConfigFile {
 export function configDirectory(environment: Environment, flag = ''): string {
   if (flag !== '') return flag;
   const named = environment['DOCKER_CONFIG'] ?? '';
-  return named === '' ? path.join(environment['HOME'] ?? '/root', '.docker') : named;
+  return named === '' ? `${environment['HOME'] ?? '/root'}/.docker` : named;
+}
+
+export function configFileOf(directory: string): string {
+  return `${directory.replace(/\/+$/, '')}/config.json`;
 }
 
 export function readConfigFile(directory: string): ConfigFile {
-  const file = path.join(directory, 'config.json');
-  let text: string;
+  const file = configFileOf(directory);
   try {
-    text = fs.readFileSync(file, 'utf8');
+    return decoded(directory, nodeFs().readFileSync(file, 'utf8'));
   } catch (error) {
-    const absent = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    return absent ? { directory, json: {} } : { directory, json: {}, problem: `${file}: ${String(error)}` };
+    return unreadable(directory, error);
   }
+}
+
+/** As readConfigFile, for a cold process: by the runtime's own reading. */
+export async function loadConfigFile(directory: string): Promise<ConfigFile> {
+  try {
+    return decoded(directory, await Bun.file(configFileOf(directory)).text());
+  } catch (error) {
+    return unreadable(directory, error);
+  }
+}
+
+function unreadable(directory: string, error: unknown): ConfigFile {
+  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return { directory, json: {} };
+  return { directory, json: {}, problem: `${configFileOf(directory)}: ${String(error)}` };
+}
+
+function decoded(directory: string, text: string): ConfigFile {
+  const file = configFileOf(directory);
   try {
     const value: unknown = text.trim() === '' ? {} : JSON.parse(text);
     if (isJson(value)) return { directory, json: value };
@@ -39,22 +57,6 @@ export function readConfigFile(directory: string): ConfigFile {
   } catch (error) {
     return { directory, json: {}, problem: `${file}: ${error instanceof Error ? error.message : String(error)}` };
   }
-}
-
-const MODE = 0o600;
-const MODE_DIRECTORY = 0o700;
-
-/**
- * Replaces keys; undefined removes one. Written whole or not at all, through a symbolic link, readable by its owner only.
- * @throws when it is there and cannot be read: it would be lost
- */
-export function changeConfigFile(directory: string, change: (json: Json) => Json): void {
-  const { json, problem } = readConfigFile(directory);
-  if (problem !== undefined) throw new Error(`Cannot change the configuration: ${problem}`);
-  fs.mkdirSync(directory, { recursive: true, mode: MODE_DIRECTORY });
-  const file = path.join(directory, 'config.json');
-  const target = fs.existsSync(file) ? fs.realpathSync(file) : file;
-  writeFileAtomic(target, `${JSON.stringify(change(json), undefined, '\t')}\n`, { mode: MODE });
 }
 
 /** A text value of a key; '' when it is absent or something else. */

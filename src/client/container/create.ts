@@ -1,17 +1,14 @@
 /** `create`, and the part of `run` that makes the container. */
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { ApiError } from '#api/client/api-error.ts';
 import { createContainer, removeContainer, waitContainer } from '#api/client/containers.ts';
 import type { CreateBody } from '#api/client/containers.ts';
-import { pullImage } from '#api/client/images.ts';
 import type { ContainerCreateResponse } from '#api/types/container.ts';
 import { type CommandContext, defineCommand, ExitError } from '../command.ts';
 import type { FlagValues } from '../flags/flag-spec.ts';
 import type { ParsedFlags } from '../flags/parse-flags.ts';
 import { fileFailure } from '../files.ts';
-import { authHeaders } from '../registry/credentials.ts';
-import { showProgress } from '../image/show-progress.ts';
 import { splitReference } from '../image/split-reference.ts';
+import { nodeFs } from '../node-modules.ts';
 import { createBody } from './create-body.ts';
 import { runFailure } from './exit-status.ts';
 import { CREATE_FLAGS } from './run-flags.ts';
@@ -68,7 +65,7 @@ export async function makeContainer(
     throw new Error('cannot replace container without --name being set');
   }
   using idFile = new IdFile(values.cidfile);
-  if (values.pull === 'always') await pull(context, image, values);
+  if (values.pull === 'always') await pullFor(context, image, values);
   let created: ContainerCreateResponse;
   try {
     created = await createOrReplace(context, values, body);
@@ -78,7 +75,7 @@ export async function makeContainer(
     if (!missing || values.pull !== 'missing') throw error;
     const { repository, tag } = splitReference(image);
     if (!values.quiet) context.io.err(`Unable to find image '${repository}:${tag || 'latest'}' locally\n`);
-    await pull(context, image, values);
+    await pullFor(context, image, values);
     created = await createOrReplace(context, values, body);
   }
   for (const warning of created.Warnings ?? []) context.io.err(`WARNING: ${warning}\n`);
@@ -120,17 +117,10 @@ async function removeNamed(context: CommandContext, name: string): Promise<void>
   }
 }
 
-async function pull(context: CommandContext, image: string, values: Values): Promise<void> {
-  const { repository, tag } = splitReference(image);
-  const write = (text: string) => {
-    if (!values.quiet) context.io.err(text);
-  };
-  const messages = pullImage(context.client(), repository, {
-    tag: tag || 'latest',
-    platform: values.platform,
-    headers: await authHeaders(context, image),
-  });
-  await showProgress(messages, { write, terminal: context.io.stdoutIsTerminal });
+/** Few runs have to pull: the code is loaded for them. */
+async function pullFor(context: CommandContext, image: string, values: Values): Promise<void> {
+  const { pullForContainer } = await import('./pull-for-container.ts');
+  await pullForContainer(context, image, values);
 }
 
 /** `--cidfile`: must not be there before, and is taken away again when no container came to be. */
@@ -141,11 +131,11 @@ class IdFile implements Disposable {
   constructor(path: string) {
     this.#path = path;
     if (path === '') return;
-    if (existsSync(path)) {
+    if (nodeFs().existsSync(path)) {
       throw new Error(`container ID file found, make sure the other container isn't running or delete ${path}`);
     }
     try {
-      writeFileSync(path, '', { flag: 'wx' });
+      nodeFs().writeFileSync(path, '', { flag: 'wx' });
     } catch (error) {
       throw new Error(`failed to create the container ID file: ${fileFailure('open', path, error).message}`, {
         cause: error,
@@ -154,11 +144,11 @@ class IdFile implements Disposable {
   }
 
   write(id: string): void {
-    if (this.#path !== '') writeFileSync(this.#path, id);
+    if (this.#path !== '') nodeFs().writeFileSync(this.#path, id);
     this.#written = true;
   }
 
   [Symbol.dispose](): void {
-    if (this.#path !== '' && !this.#written) rmSync(this.#path, { force: true });
+    if (this.#path !== '' && !this.#written) nodeFs().rmSync(this.#path, { force: true });
   }
 }

@@ -1,8 +1,8 @@
 /** `--mount type=bind,source=/x,target=/y,readonly`: a line of CSV with docker's keys. */
-import { resolve } from 'node:path';
 import type { MountRequest } from '#api/types/host-config.ts';
 import { parseBool, parseRamBytes } from '../flags/go-values.ts';
 import { splitCsv } from './csv.ts';
+import { nodePath } from '../node-modules.ts';
 
 type Setter = (mount: MountRequest, value: string, key: string) => void;
 
@@ -15,7 +15,7 @@ function boolOf(value: string, key: string): boolean {
 }
 
 const setSource: Setter = (mount, value) => {
-  mount.Source = value.startsWith('.') ? resolve(value) : value;
+  mount.Source = value.startsWith('.') ? nodePath().resolve(value) : value;
 };
 const setTarget: Setter = (mount, value) => {
   mount.Target = value;

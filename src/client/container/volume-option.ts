@@ -1,5 +1,5 @@
 /** `-v`: binds and named volumes go to the daemon as they are; a path alone asks for an anonymous volume. */
-import { resolve } from 'node:path';
+import { nodePath } from '../node-modules.ts';
 
 export function splitVolumes(texts: readonly string[]): {
   readonly binds: readonly string[];
@@ -11,7 +11,7 @@ export function splitVolumes(texts: readonly string[]): {
     const colon = text.indexOf(':');
     if (colon < 0) anonymous.push(text);
     // A relative path is relative to here; the daemon has another working directory.
-    else if (text.startsWith('.')) binds.push(resolve(text.slice(0, colon)) + text.slice(colon));
+    else if (text.startsWith('.')) binds.push(nodePath().resolve(text.slice(0, colon)) + text.slice(colon));
     else binds.push(text);
   }
   return { binds, anonymous };

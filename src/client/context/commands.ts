@@ -4,21 +4,15 @@ import * as path from 'node:path';
 import { DEFAULT_HOST, parseHost } from '#api/client/address.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { formatFlag, inspectFormatFlag, quietFlag } from '../common-flags.ts';
-import { changeConfigFile, configDirectory } from '../config-file/config-file.ts';
+import { changeConfigFile } from '../config-file/change-config-file.ts';
+import { configDirectory } from '../config-file/config-file.ts';
 import { chosenContext, hostVariable } from '../connect.ts';
 import { flag, list, text } from '../flags/flag-spec.ts';
 import { goJson } from '../format/human.ts';
 import { printListing } from '../format/listing.ts';
 import { printTyped } from '../format/print-typed.ts';
-import {
-  checkContextName,
-  type Context,
-  ContextStore,
-  DEFAULT_CONTEXT,
-  encodeMeta,
-  tlsFiles,
-  type TlsFiles,
-} from './store.ts';
+import { checkContextName, type Context, ContextStore, encodeMeta, tlsFiles, type TlsFiles } from './store.ts';
+import { DEFAULT_CONTEXT } from './default-context.ts';
 
 const DEFAULT_DESCRIPTION = 'Current DOCKER_HOST based configuration';
 const HEADINGS = { Name: 'NAME', Description: 'DESCRIPTION', DockerEndpoint: 'DOCKER ENDPOINT', Error: 'ERROR' };

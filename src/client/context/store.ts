@@ -3,14 +3,12 @@
  * the configuration directory), so that both clients see the same ones. `default` is no entry: it is what flags and
  * variables say.
  */
-import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { TlsMaterial } from '#api/client/address.ts';
 import { writeFileAtomic } from '#pkg/atomicfile/atomicfile.ts';
 import { isJson } from '../config-file/config-file.ts';
-
-export const DEFAULT_CONTEXT = 'default';
+import { DEFAULT_CONTEXT } from './default-context.ts';
 
 export interface Context {
   readonly name: string;
@@ -142,7 +140,7 @@ export function checkContextName(name: string): void {
 }
 
 function idOf(name: string): string {
-  return createHash('sha256').update(name).digest('hex');
+  return new Bun.CryptoHasher('sha256').update(name).digest('hex');
 }
 
 /** The endpoint and description of a meta.json. */

@@ -8,7 +8,7 @@ import { DEFAULT_HOST } from '#api/client/address.ts';
 import { runInForeground } from '#pkg/command/session.ts';
 import { configDirectory, readConfigFile, textsOf } from '../config-file/config-file.ts';
 import { chosenContext, hostVariable } from '../connect.ts';
-import { DEFAULT_CONTEXT } from '../context/store.ts';
+import { DEFAULT_CONTEXT } from '../context/default-context.ts';
 import type { GlobalValues } from '../global-flags.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;

@@ -6,7 +6,8 @@ import type { AuthConfig } from '#api/types/image.ts';
 import { runWithInput } from '#pkg/command/session.ts';
 import { parseReference } from '#reference/reference.ts';
 import { type CommandContext, ExitError } from '../command.ts';
-import { changeConfigFile, configDirectory, isJson, textOf, textsOf } from '../config-file/config-file.ts';
+import { changeConfigFile } from '../config-file/change-config-file.ts';
+import { configDirectory, isJson, textOf, textsOf } from '../config-file/config-file.ts';
 
 /** What docker calls Docker Hub where it keeps passwords. */
 export const HUB_SERVER = 'https://index.docker.io/v1/';

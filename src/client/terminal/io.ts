@@ -2,7 +2,7 @@
  * The program's text output and what it knows of its terminal. Writes are synchronous: a table is complete before the
  * process ends, whatever stdout is. Streams of containers go through OutputPort instead.
  */
-import { fstatSync, writeSync } from 'node:fs';
+import { nodeFs } from '../node-modules.ts';
 
 export interface Io {
   out(text: string): void;
@@ -33,7 +33,7 @@ const MAJOR_MEMORY = 1;
 /** Asking the runtime loads its terminal and socket modules (8 ms), so pipes, files and /dev/null are told apart first. */
 function mayBeTerminal(fd: number): boolean {
   try {
-    const stat = fstatSync(fd);
+    const stat = nodeFs().fstatSync(fd);
     return stat.isCharacterDevice() && Math.trunc(stat.rdev / 256) !== MAJOR_MEMORY;
   } catch {
     return false;
@@ -42,6 +42,7 @@ function mayBeTerminal(fd: number): boolean {
 
 function writeAll(fd: number, text: string): void {
   const bytes = Buffer.from(text);
+  const { writeSync } = nodeFs();
   for (let at = 0; at < bytes.length; ) {
     try {
       at += writeSync(fd, bytes, at);

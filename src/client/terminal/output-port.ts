@@ -2,7 +2,7 @@
  * A descriptor that a container's output goes to. Writes are asynchronous, in order, and joined while one is under way;
  * whoever waits for them is slowed to the speed of the reader.
  */
-import { writev } from 'node:fs';
+import { nodeFs } from '../node-modules.ts';
 
 const EXIT_PIPE = 141;
 const RETRY_MS = 2;
@@ -44,7 +44,7 @@ export class OutputPort {
 
   #writeSome(chunks: readonly Uint8Array[]): Promise<number> {
     return new Promise((resolve, reject) => {
-      writev(this.#fd, chunks, (error, written) => {
+      nodeFs().writev(this.#fd, chunks, (error, written) => {
         if (error === null) resolve(written);
         // The terminal or pipe is non-blocking, because somebody else made it so, and full.
         else if (error.code === 'EAGAIN') setTimeout(() => resolve(0), RETRY_MS);

@@ -3,7 +3,7 @@
  * Used by attach, exec and logs of containers without a tty. A frame of 32,760 or 262,144 bytes is fast for the stock
  * CLI, 64 KiB and 16 KiB are not (its copy buffer is 32 KiB + 8).
  */
-import { ok } from 'node:assert/strict';
+import { ok } from '#errdefs/assert.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
 
 export const FRAME_HEADER_BYTES = 8;
