@@ -88,6 +88,11 @@ describe('against a daemon', () => {
       fetch(request) {
         const { pathname, search } = new URL(request.url);
         seen.push(`${request.method} ${pathname}${search}`);
+        if (pathname.startsWith('/v1.51/'))
+          return Response.json(
+            { message: 'client version 1.51 is too new. Maximum supported API version is 1.44' },
+            { status: 400 },
+          );
         if (pathname === '/_ping') return new Response('OK', { headers: { 'Api-Version': '1.44' } });
         if (pathname.endsWith('/containers/json')) return Response.json([]);
         if (pathname.endsWith('/start')) return new Response(null, { status: 304 });
@@ -103,9 +108,12 @@ describe('against a daemon', () => {
     seen.length = 0;
     const { code, out } = await cli(['ps', '-a', '--filter', 'name=x'], { DOCKER_HOST: server.host });
     expect([code, out]).toEqual([0, 'CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PORTS     NAMES\n']);
+    const filters = encodeURIComponent('{"name":{"x":true}}');
+    // Only a daemon that refuses our newest is asked for its own.
     expect(seen).toEqual([
+      `GET /v1.51/containers/json?all=1&filters=${filters}`,
       'HEAD /_ping',
-      `GET /v1.44/containers/json?all=1&filters=${encodeURIComponent('{"name":{"x":true}}')}`,
+      `GET /v1.44/containers/json?all=1&filters=${filters}`,
     ]);
   });
   test('BERTH_HOST is before DOCKER_HOST, -H before both', async () => {

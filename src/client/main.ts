@@ -110,12 +110,10 @@ function traceOf(error: unknown): string {
 /** What a command is given; connects, and complains of the configuration file, on first use. */
 async function contextOf(invocation: Invocation, globals: GlobalValues, path: string): Promise<CommandContext> {
   const { io, environment } = invocation;
-  const [{ connect, chosenContext }, { configDirectory, loadConfigFile }] = await Promise.all([
-    import('./connect.ts'),
-    import('./config-file/config-file.ts'),
-  ]);
+  const { configDirectory, loadConfigFile } = await import('./config-file/config-file.ts');
   const directory = configDirectory(environment, globals.config);
-  const file = await loadConfigFile(directory);
+  // Read while the code is loaded.
+  const [file, { connect, chosenContext }] = await Promise.all([loadConfigFile(directory), import('./connect.ts')]);
   // Few have any, so the code is loaded for them alone.
   const contexts =
     chosenContext(globals, environment, file.json) === DEFAULT_CONTEXT

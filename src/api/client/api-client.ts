@@ -1,6 +1,7 @@
 /**
- * One daemon, spoken to by the Docker Engine API: ours or any other. Negotiates the version once, turns refusals into
- * typed errors, and knows nothing of any endpoint; those are in the files beside it.
+ * One daemon, spoken to by the Docker Engine API: ours or any other. Negotiates the version once, and only with a daemon
+ * that refuses our newest, which saves the others a request; turns refusals into typed errors, and knows nothing of any
+ * endpoint; those are in the files beside it.
  */
 import { ApiError, messageOfBody } from './api-error.ts';
 import type { HostAddress, ReachableAddress } from './address.ts';
@@ -55,11 +56,18 @@ export class ApiClient {
 
   /** Any answer below 400; others are thrown as ApiError. The body is unread. */
   async request(method: Method, path: string, options: RequestOptions = {}): Promise<Response> {
-    const target = `/v${await this.version()}${path}${encodeQuery(options.query)}`;
+    const guessed = this.#version === undefined && !(options.body instanceof ReadableStream);
+    const version = guessed ? API_VERSION_MAX : await this.version();
+    const target = `/v${version}${path}${encodeQuery(options.query)}`;
     const response = await this.#fetch(method, target, options);
+    // An older daemon refuses our newest version before it looks at anything else.
+    if (guessed && response.status === 400 && (await this.version()) !== API_VERSION_MAX) {
+      return this.request(method, path, options);
+    }
     if (response.status >= 400 || response.status === 304) {
       throw new ApiError(response.status, messageOfBody(response.status, target, await response.text()));
     }
+    if (guessed) this.#version ??= Promise.resolve(API_VERSION_MAX);
     return response;
   }
 

@@ -87,11 +87,14 @@ async function runAttached(context: CommandContext, input: Input, body: CreateBo
   using _signals = values['sig-proxy'] ? forwardSignals(context, id) : undefined;
   let session: Promise<SessionEnd>;
   let exit: ReturnType<typeof exitCodeOf>;
+  // Both stand before the start; in which order does not matter.
+  const waiting = waitContainer(client, id, values.rm ? 'removed' : 'next-exit');
+  waiting.catch(() => undefined);
   using connection = await attachOrFail(context, id, { ...streams, detachKeys });
   try {
     session = runSession({ connection, tty, ...streams, detachKeys });
     session.catch(() => undefined);
-    exit = exitCodeOf((await waitContainer(client, id, values.rm ? 'removed' : 'next-exit')).exit);
+    exit = exitCodeOf((await waiting).exit);
     exit.catch(() => undefined);
     await startContainer(client, id, detachKeys);
   } catch (error) {
