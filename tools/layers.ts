@@ -53,7 +53,7 @@ export const layers: readonly Layer[] = [
   { folder: 'image', level: 6, mayImport: ['content', 'layer', 'reference', 'graphdb', 'api/types'] },
   // Reads Dockerfiles and .dockerignore files, and does nothing else: the client reads them too, to send what is used only.
   // Sessions and messages of BuildKit's protocol: what a client offers, and how progress is told to it.
-  { folder: 'builder/buildkit', level: 8, mayImport: [] },
+  { folder: 'builder/buildkit', level: 8, mayImport: ['builder/dockerfile'] },
   { folder: 'builder/dockerfile', level: 3, mayImport: ['reference'] },
   { folder: 'artifact', level: 6, mayImport: ['content', 'reference', 'graphdb'] },
   { folder: 'graph', level: 7, mayImport: ['image', 'layer', 'reference', 'graphdb'] },

@@ -7,7 +7,7 @@ import { method } from './session-methods.ts';
 import { bool, bytes, int, int64, many, map, nested, text, texts } from '#pkg/protobuf/protobuf.ts';
 import { statusResponse, timestamp } from './status-messages.ts';
 
-const option = { type: text(1), attrs: map(2, text) };
+export const option = { type: text(1), attrs: map(2, text) };
 const cacheOptions = { exports: many(4, option), imports: many(5, option) };
 
 export const solveRequest = {

@@ -4,7 +4,10 @@
  */
 import { createHash } from 'node:crypto';
 import type { MessageOf } from '#pkg/protobuf/protobuf.ts';
+import type { Dockerfile } from '../dockerfile/instructions.ts';
+import type { SourceFile, SourceRange } from '../dockerfile/source.ts';
 import type { Progress, StepOutcome, Vertex } from '../progress.ts';
+import { StepNames } from './step-names.ts';
 import type { statusResponse, vertexWarning } from './status-messages.ts';
 
 export type StatusMessage = Partial<MessageOf<typeof statusResponse>>;
@@ -12,6 +15,8 @@ export type StatusMessage = Partial<MessageOf<typeof statusResponse>>;
 interface Known {
   readonly digest: string;
   readonly vertex: Vertex;
+  /** Undefined: it is not shown. */
+  name: string | undefined;
   started: Date | undefined;
   ended: boolean;
   readonly transfers: Map<string, Date>;
@@ -33,6 +38,9 @@ export class Trace implements Progress {
   /** Equal steps of different builds must not share a digest. */
   readonly #ref: string;
   readonly #known = new Map<string, Known>();
+  #names: StepNames | undefined;
+  /** The step that the build failed at. */
+  #failed: string | undefined;
 
   constructor(ref: string, send: (message: StatusMessage) => void, now: () => Date = () => new Date()) {
     this.#ref = ref;
@@ -40,9 +48,20 @@ export class Trace implements Progress {
     this.#now = now;
   }
 
+  /** The file is known from now on. */
+  describe(file: Dockerfile): void {
+    this.#names = new StepNames(file);
+  }
+
+  /** Where the file says what failed. */
+  get failedAt(): { readonly source: SourceFile; readonly range: SourceRange } | undefined {
+    return this.#failed === undefined ? undefined : this.#names?.placeOf(this.#failed);
+  }
+
   vertex(vertex: Vertex): void {
     const digest = this.#digestOf(vertex.id);
-    const known: Known = { digest, vertex, started: undefined, ended: false, transfers: new Map() };
+    const name = this.#names === undefined ? vertex.name : this.#names.nameOf(vertex);
+    const known: Known = { digest, vertex, name, started: undefined, ended: false, transfers: new Map() };
     this.#known.set(vertex.id, known);
     this.#tell(known, {});
   }
@@ -73,7 +92,8 @@ export class Trace implements Progress {
     const started = known.transfers.get(name) ?? now;
     known.transfers.set(name, started);
     const completed = total !== undefined && current >= total ? timeOf(now) : undefined;
-    const common = { id: name, vertex: known.digest, name, current, total: total ?? 0 };
+    // Clients show "all of all" as that; a transfer whose size is known at its end only has none.
+    const common = { id: name, vertex: known.digest, name, current, total: current === total ? 0 : (total ?? 0) };
     this.#send({ statuses: [{ ...common, timestamp: timeOf(now), started: timeOf(started), completed }] });
   }
 
@@ -84,6 +104,10 @@ export class Trace implements Progress {
     known.ended = true;
     const now = this.#now();
     known.started ??= now;
+    if (outcome === 'failed') {
+      this.#failed ??= id;
+      known.name ??= this.#names?.nameOfFailed(known.vertex);
+    }
     const error = outcome === 'failed' ? (detail.error ?? 'failed') : outcome === 'cancelled' ? 'context canceled' : '';
     this.#tell(known, { completed: now, cached: outcome === 'cached', error });
   }
@@ -115,13 +139,14 @@ export class Trace implements Progress {
   }
 
   #tell(known: Known, end: { readonly completed?: Date; readonly cached?: boolean; readonly error?: string }): void {
-    const { vertex, digest, started } = known;
+    const { vertex, digest, started, name } = known;
+    if (name === undefined) return;
     this.#send({
       vertexes: [
         {
           digest,
           inputs: vertex.inputs.map((input) => this.#digestOf(input)),
-          name: vertex.name,
+          name,
           cached: end.cached ?? false,
           started: timeOrNone(started),
           completed: timeOrNone(end.completed),

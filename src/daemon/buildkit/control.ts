@@ -4,11 +4,13 @@
  */
 import type { Connection } from '#api/jobs/streams.ts';
 import * as methods from '#builder/buildkit/control-methods.ts';
-import { invalidParameter } from '#errdefs/errors.ts';
+import { cancelled, invalidParameter } from '#errdefs/errors.ts';
 import { type Handler, serve, streaming, unary } from '#pkg/grpc/server.ts';
 import { Http2Connection } from '#pkg/http2/connection.ts';
 import { valuesOf } from '#pkg/http2/stream.ts';
+import { asStatus } from './failures.ts';
 import { factHandlers } from './facts.ts';
+import { historyHandlers, recordOf } from './history-handlers.ts';
 import { type ControlParts, gatewayHandlers, requireNoGraph, runSolve } from './gateway.ts';
 
 /** Serves the connection until the client ends it or the signal does. */
@@ -26,15 +28,22 @@ export async function serveControl(parts: ControlParts, connection: Connection, 
 }
 
 function handlersOf(parts: ControlParts): readonly Handler[] {
-  return [...controlHandlers(parts), ...gatewayHandlers(parts), ...factHandlers(parts.services)];
+  const { history, solves, services } = parts;
+  return [
+    ...controlHandlers(parts),
+    ...gatewayHandlers(parts),
+    ...factHandlers(services),
+    ...historyHandlers(history, solves),
+  ];
 }
 
 function controlHandlers(parts: ControlParts): readonly Handler[] {
-  const { solves, sessions } = parts;
+  const { solves, sessions, history } = parts;
   return [
     unary(methods.solve, async (request, { signal }) => {
       if (request.ref === '') throw invalidParameter('a build needs a ref');
       const solve = solves.begin(request, signal);
+      if (!request.internal) history.began(recordOf(solve));
       try {
         // Without a frontend the client runs it, and asks by the bridge for what it needs.
         requireNoGraph(request.definition);
@@ -45,15 +54,20 @@ function controlHandlers(parts: ControlParts): readonly Handler[] {
         }
         return { exporterResponse: await untilAborted(solve.outcome, signal) };
       } catch (error) {
-        solve.fail(error);
-        throw error;
+        const status = signal.aborted ? cancelled('context canceled', { cause: error }) : asStatus(error);
+        solve.fail(status);
+        throw status;
       } finally {
         solve.end();
         solves.forget(solve);
+        if (!request.internal) history.ended(recordOf(solve), solve.told());
       }
     }),
     streaming(methods.status, async ({ requests, send, signal }) => {
       for await (const { ref } of requests()) {
+        const past = solves.has(ref) ? undefined : history.messages(ref);
+        for (const message of past ?? []) await send(message);
+        if (past !== undefined) return;
         const solve = await solves.get(ref, signal);
         for await (const message of solve.messages()) await send(message);
         return;

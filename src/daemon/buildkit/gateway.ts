@@ -10,13 +10,16 @@ import { kindOfCode } from '#pkg/grpc/status.ts';
 import { type Handler, unary } from '#pkg/grpc/server.ts';
 import type { Headers } from '#pkg/http2/stream.ts';
 import { checkResult } from './check.ts';
+import { asStatus } from './failures.ts';
 import { workersOf } from './facts.ts';
 import { type FrontendBuild, inputOf } from './frontend-options.ts';
 import { checkSessionBuild, runSessionBuild, type SessionBuilds } from './session-build.ts';
+import type { History } from './history.ts';
 import type { Solve, Solves, SolveRequest } from './solves.ts';
 
 export interface ControlParts extends SessionBuilds {
   readonly solves: Solves;
+  readonly history: History;
 }
 
 /** What a client asks of a frontend. */
@@ -71,8 +74,8 @@ export function gatewayHandlers(parts: ControlParts): readonly Handler[] {
         const imageId = await runSolve(parts, solve, { frontend, options, inputs }, both);
         return resultMessage(solves.keep(solve, imageId), request);
       } catch (error) {
-        solve.failure = error;
-        throw error;
+        solve.failure = asStatus(error);
+        throw solve.failure;
       }
     }),
     unary(methods.evaluate, async () => ({})),

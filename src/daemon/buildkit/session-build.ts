@@ -8,10 +8,8 @@ import { statusResponse } from '#builder/buildkit/status-messages.ts';
 import { type StatusMessage, Trace } from '#builder/buildkit/trace.ts';
 import { ignoreFileNames, ignorePatterns } from '#builder/dockerfile/ignore.ts';
 import { failOnWarnings } from '#builder/dockerfile/lint.ts';
-import { DockerfileError } from '#builder/dockerfile/source.ts';
-import { CommandFailed } from '#builder/errors.ts';
 import type { BuildContext, BuildRequest, Exporter, NamedContext } from '#builder/request.ts';
-import { invalidParameter, notFound, notImplemented, systemError } from '#errdefs/errors.ts';
+import { invalidParameter, notFound, notImplemented } from '#errdefs/errors.ts';
 import type { Arrivals } from '#pkg/arrivals/arrivals.ts';
 import { encode } from '#pkg/protobuf/protobuf.ts';
 import { credentials } from '#builder/buildkit/session-methods.ts';
@@ -21,6 +19,7 @@ import { encodeLogin } from '../builder/logins.ts';
 import type { RunningBuilds } from '../builder/running.ts';
 import type { Services } from '../services.ts';
 import { type Checked, checkDockerfile } from './check.ts';
+import { buildFailure, withExcerpt } from './failures.ts';
 import { sendStream, sendTree } from './send-files.ts';
 import { sessionContext, type Transfer } from './session-context.ts';
 import { sessionAgent } from './ssh-agent.ts';
@@ -51,19 +50,11 @@ export async function buildWithSession(
   try {
     const imageId = await runSessionBuild(builds, input, trace, jobSignal);
     if (imageId !== '') write({ id: 'moby.image.id', aux: { ID: imageId } });
+  } catch (error) {
+    throw withExcerpt(error);
   } finally {
     await writing;
   }
-}
-
-/** In BuildKit's words; clients of this API show only the message, so the lines that it is about go with it. */
-function asBuildkitSays(error: unknown): unknown {
-  if (error instanceof DockerfileError) return invalidParameter(`${error.excerpt()}${error.message}`, { cause: error });
-  if (error instanceof CommandFailed) {
-    const why = `did not complete successfully: exit code: ${error.exitCode}`;
-    return systemError(`process ${JSON.stringify(error.args.join(' '))} ${why}`, { cause: error });
-  }
-  return error;
 }
 
 /** The image's id; '' when none was asked for. Errors: those of builds, in BuildKit's words. */
@@ -85,6 +76,7 @@ export async function runSessionBuild(
       signal,
     );
     const checked = checkDockerfile(services, dockerfile, { args: input.args, ignore });
+    trace.describe(checked.file);
     tellWarnings(trace, checked);
     failOnWarnings(checked.options, checked.warnings);
     const named = new Map<string, NamedContext>();
@@ -110,7 +102,7 @@ export async function runSessionBuild(
     };
     return (await services.builder.buildImage(request, { progress: trace, signal })).imageId;
   } catch (error) {
-    throw asBuildkitSays(error);
+    throw buildFailure(error, trace.failedAt);
   }
 }
 
@@ -136,7 +128,7 @@ export async function checkSessionBuild(
     const { dockerfile, ignore } = await readSources({ services, session, stack, trace, uploads }, input, signal);
     return checkDockerfile(services, dockerfile, { args: input.args, ignore });
   } catch (error) {
-    throw asBuildkitSays(error);
+    throw buildFailure(error, undefined);
   }
 }
 
@@ -220,17 +212,21 @@ class Source {
   /** The client shares the Dockerfile's directory under a name of its own; an address has it in its files. */
   async dockerfile(context: BuildContext, asked: string, signal: AbortSignal) {
     const name = asked === '' ? 'Dockerfile' : asked;
-    return this.#step(`[internal] load build definition from ${name}`, async (told) => {
-      const own = this.#directory('dockerfile', '');
-      const bytes =
-        (await own.readFile(name, signal)) ??
-        (asked === '' ? await own.readFile('dockerfile', signal) : undefined) ??
-        (await context.readFile(name, signal));
-      if (bytes === undefined) throw notFound(`failed to read dockerfile: open ${name}: no such file or directory`);
-      if (bytes.length === 0) throw invalidParameter(`the Dockerfile (${name}) cannot be empty`);
-      told.bytes(bytes.length);
-      return { name, text: Buffer.from(bytes).toString() };
-    });
+    return this.#step(
+      `[internal] load build definition from ${name}`,
+      async (told) => {
+        const own = this.#directory('dockerfile', '');
+        const bytes =
+          (await own.readFile(name, signal)) ??
+          (asked === '' ? await own.readFile('dockerfile', signal) : undefined) ??
+          (await context.readFile(name, signal));
+        if (bytes === undefined) throw notFound(`failed to read dockerfile: open ${name}: no such file or directory`);
+        if (bytes.length === 0) throw invalidParameter(`the Dockerfile (${name}) cannot be empty`);
+        told.bytes(bytes.length);
+        return { name, text: Buffer.from(bytes).toString() };
+      },
+      'dockerfile',
+    );
   }
 
   async ignore(context: BuildContext, dockerfile: string, signal: AbortSignal): Promise<readonly string[]> {
@@ -246,15 +242,15 @@ class Source {
 
   #directory(name: string, title: string): BuildContext {
     const files = { services: this.#services, session: this.#session, stack: this.#stack };
-    return sessionContext(files, name, (work) => this.#step(title, work));
+    return sessionContext(files, name, (work) => this.#step(title, work, name));
   }
 
-  async #step<T>(title: string, work: (transfer: Transfer) => Promise<T>): Promise<T> {
+  async #step<T>(title: string, work: (transfer: Transfer) => Promise<T>, what = 'context'): Promise<T> {
     const trace = this.#trace;
     trace.vertex({ id: title, name: title, instruction: '', number: 0, total: 0, stage: '', inputs: [] });
     trace.started(title);
     let count = 0;
-    const status = (total: number | undefined) => trace.status(title, 'transferring', count, total);
+    const status = (total: number | undefined) => trace.status(title, `transferring ${what}:`, count, total);
     try {
       const result = await work({
         bytes: (more) => {

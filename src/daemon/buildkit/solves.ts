@@ -27,6 +27,9 @@ export class Solve {
   failure: unknown;
   readonly #messages: StatusMessage[] = [];
   readonly #outcome = Promise.withResolvers<ExporterResponse>();
+  readonly beganAt = new Date();
+  #endedAt: Date | undefined;
+  #failed: unknown;
   #ended = false;
   #wake = Promise.withResolvers<void>();
 
@@ -41,6 +44,19 @@ export class Solve {
     return this.#outcome.promise;
   }
 
+  get endedAt(): Date | undefined {
+    return this.#endedAt;
+  }
+
+  /** Why it failed; undefined when it did not. */
+  get outcomeError(): unknown {
+    return this.#failed;
+  }
+
+  told(): readonly StatusMessage[] {
+    return this.#messages;
+  }
+
   tell(message: StatusMessage): void {
     if (this.#messages.length < MESSAGES_MAX) this.#messages.push(message);
     this.#next();
@@ -52,6 +68,7 @@ export class Solve {
   }
 
   fail(error: unknown): void {
+    if (this.#endedAt === undefined) this.#failed = error;
     this.#outcome.reject(error);
     this.end();
   }
@@ -59,6 +76,7 @@ export class Solve {
   /** Nothing more will be told. */
   end(): void {
     this.#ended = true;
+    this.#endedAt ??= new Date();
     this.#next();
   }
 
@@ -85,6 +103,7 @@ export class Solve {
 
 export class Solves {
   readonly #solves = new Arrivals<Solve>();
+  readonly #active = new Set<Solve>();
   /** Builds whose result others may begin with, by what clients call it: until their Solve ends. */
   readonly #results = new Map<string, { readonly solve: Solve; readonly imageId: string }>();
 
@@ -93,13 +112,20 @@ export class Solves {
     if (this.#solves.has(request.ref)) throw conflict(`build ${request.ref} exists`);
     const solve = new Solve(request, signal);
     this.#solves.put(request.ref, solve);
+    this.#active.add(solve);
     return solve;
   }
 
   /** Calls that are under way go on with it. */
   forget(solve: Solve): void {
     this.#solves.delete(solve.request.ref);
+    this.#active.delete(solve);
     for (const [id, result] of this.#results) if (result.solve === solve) this.#results.delete(id);
+  }
+
+  /** Builds for people that have not ended. */
+  active(): readonly Solve[] {
+    return [...this.#active].filter(({ request, endedAt }) => !request.internal && endedAt === undefined);
   }
 
   /** The name of a result. */
@@ -114,6 +140,10 @@ export class Solves {
     const result = this.#results.get(id);
     if (result === undefined) throw notFound(`no such result ${id}`);
     return result;
+  }
+
+  has(ref: string): boolean {
+    return this.#solves.has(ref);
   }
 
   /** Errors: not-found when it does not come; cancelled. */

@@ -5,7 +5,7 @@ import { type Headers, type Http2Stream, StreamClosed } from '#pkg/http2/stream.
 import { decode, encode, type MessageOf, type Table } from '#pkg/protobuf/protobuf.ts';
 import type { Method } from './client.ts';
 import { framed, messagesOf } from './messages.ts';
-import { encodeMessage, OK, type Status, statusOf } from './status.ts';
+import { OK, type Status, statusOf, trailersOf } from './status.ts';
 
 export interface ServerCall<Q extends Table, A extends Table> {
   readonly metadata: Headers;
@@ -79,10 +79,7 @@ async function answer(stream: Http2Stream, handlers: ReadonlyMap<string, Handler
     status = statusOf(error);
   }
   try {
-    await stream.end([
-      ['grpc-status', String(status.code)],
-      ['grpc-message', encodeMessage(status.message)],
-    ]);
+    await stream.end(trailersOf(status));
     // A caller that still sends is told that nobody listens.
     stream.reset(errorCodes.none);
   } catch {

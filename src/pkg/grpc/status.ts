@@ -1,4 +1,5 @@
 /** Outcomes of gRPC calls, and what they mean to us. */
+import { bytes, encode, int, many, text } from '#pkg/protobuf/protobuf.ts';
 import { BerthError, type ErrorKind, kindOf, messageOf } from '#errdefs/errors.ts';
 
 const codes: Readonly<Record<ErrorKind, number>> = {
@@ -22,14 +23,54 @@ const kinds = new Map<number, ErrorKind>(
 
 export const OK = 0;
 
+export const UNKNOWN = codes.system;
+
+/** More about a failure than its message, of a kind that both sides know by its address. */
+export interface StatusDetail {
+  readonly url: string;
+  readonly value: Uint8Array;
+}
+
 export interface Status {
   readonly code: number;
   readonly message: string;
+  readonly details?: readonly StatusDetail[];
+}
+
+/** A failure that says itself how it is told. */
+export class StatusError extends Error {
+  readonly status: Status;
+
+  constructor(status: Status, options?: { readonly cause?: unknown }) {
+    super(status.message, options);
+    this.name = 'StatusError';
+    this.status = status;
+  }
 }
 
 export function statusOf(error: unknown): Status {
+  if (error instanceof StatusError) return error.status;
   return { code: codes[kindOf(error)], message: messageOf(error) };
 }
+
+/** google.rpc.Status */
+const wire = { code: int(1), message: text(2), details: many(3, { url: text(1), value: bytes(2) }) };
+
+/** What ends an answer. */
+export function trailersOf(status: Status): readonly (readonly [name: string, value: string])[] {
+  const { code, message, details = [] } = status;
+  const plain = [
+    ['grpc-status', String(code)],
+    ['grpc-message', encodeMessage(message)],
+  ] as const;
+  if (details.length === 0) return plain;
+  // Binary headers go without padding.
+  const whole = encode(wire, { code, message, details }).toString('base64').replace(/=+$/, '');
+  return whole.length > DETAILS_MAX ? plain : [...plain, ['grpc-status-details-bin', whole]];
+}
+
+/** Clients take so many bytes of headers, and no more. */
+const DETAILS_MAX = 1024 * 1024;
 
 export const kindOfCode = (code: number): ErrorKind => kinds.get(code) ?? 'system';
 

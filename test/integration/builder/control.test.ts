@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import * as methods from '../../../src/builder/buildkit/control-methods.ts';
 import * as gateway from '../../../src/builder/buildkit/gateway-methods.ts';
+import * as history from '../../../src/builder/buildkit/history-methods.ts';
 import { kindOf } from '../../../src/errdefs/errors.ts';
 import { ask, call, type Method } from '../../../src/pkg/grpc/client.ts';
 import type { Http2Connection } from '../../../src/pkg/http2/connection.ts';
@@ -211,4 +212,57 @@ test('the cache is listed and pruned', async () => {
   const gone: string[] = [];
   for await (const { id } of opened.answers()) gone.push(id);
   expect(gone.length).toBeGreaterThan(0);
+}, 60_000);
+
+test('builds that have ended are in the history, over a restart of the daemon too', async () => {
+  const name = `history-${newId()}`;
+  await buildx({ dockerfile: `FROM ${IMG}\nRUN echo told\n`, options: {}, exporters: named(`${name}:1`) });
+  await buildx({ dockerfile: `FROM ${IMG}\nRUN echo oops; exit 3\n` });
+  const listed = async (filter: readonly string[] = []) => {
+    await using control = await openControl(d.socket);
+    using opened = await call(control, history.listenBuildHistory, { signal: never });
+    await opened.send({ earlyExit: true, filter });
+    await opened.end();
+    const records: MessageOf<typeof history.historyRecord>[] = [];
+    for await (const { record } of opened.answers()) if (record !== undefined) records.push(record);
+    return records;
+  };
+  await d.restart('SIGTERM');
+  const [failed, done] = await listed();
+  expect(done?.exporterResponse.get('image.name')).toBe(`${name}:1`);
+  expect(done?.error).toBeUndefined();
+  expect(done?.completedSteps).toBeGreaterThan(2);
+  expect(failed?.error?.message).toContain('exit code: 3');
+  expect(failed?.error?.details[0]?.url).toEndWith('errdefs.Source+json');
+  const ref = done?.ref ?? '';
+  await using control = await openControl(d.socket);
+  const logs = (await statusOf(control, ref)).flatMap((message) =>
+    message.logs.map(({ msg }) => String(Buffer.from(msg))),
+  );
+  expect(logs).toEqual(['told\n']);
+  expect((await listed(['status==error'])).every(({ error }) => error !== undefined)).toBe(true);
+  await ask(control, history.updateBuildHistory, { ref, pinned: true }, never);
+  expect((await listed([`ref==${ref}`]))[0]?.pinned).toBe(true);
+  await ask(control, history.updateBuildHistory, { ref, delete: true }, never);
+  expect(await listed([`ref==${ref}`])).toEqual([]);
+  expect(await ask(control, history.updateBuildHistory, { ref, delete: true }, never).catch(kindOf)).toBe('not-found');
+}, 60_000);
+
+test('who listens to the history is told of builds as they come', async () => {
+  await buildx({ dockerfile: `FROM ${IMG}\n` });
+  await using control = await openControl(d.socket);
+  using opened = await call(control, history.listenBuildHistory, { signal: never });
+  await opened.send({ limit: 1 });
+  await opened.end();
+  const { eventTypes } = history;
+  const types: number[] = [];
+  let building: Promise<unknown> | undefined;
+  for await (const { type } of opened.answers()) {
+    types.push(type);
+    // The first is the one of before: from then on it listens.
+    building ??= buildx({ dockerfile: `FROM ${IMG}\n` });
+    if (types.length === 3) break;
+  }
+  await building;
+  expect(types).toEqual([eventTypes.complete, eventTypes.started, eventTypes.complete]);
 }, 60_000);

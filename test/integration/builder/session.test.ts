@@ -92,7 +92,9 @@ test('only what is copied is sent, of a large context', async () => {
   fs.writeFileSync(path.join(directory, 'unused'), Buffer.alloc(50_000_000));
   const built = await build(['-t', 'large:1', directory]);
   expect(built.code).toBe(0);
-  const sent = /transferring ([\d.]+)MB/.exec(built.stderr.slice(built.stderr.lastIndexOf('transferring')))?.[1];
+  const sent = /transferring context: ([\d.]+)MB/.exec(
+    built.stderr.slice(built.stderr.lastIndexOf('transferring')),
+  )?.[1];
   expect(Number(sent)).toBeLessThan(25);
   expect(await inside('large:1', 'cat /n; wc -c < /big; cat /w/f7')).toBe('1500\n12000000\ncontent 7');
 }, 120_000);

@@ -66,3 +66,41 @@ test(
   },
   LIMIT,
 );
+
+test(
+  'what is wrong is shown with its lines, what fails with its output and its step',
+  async () => {
+    const wrong = await build([context({ Dockerfile: `FROM ${IMG}\nRUN ok\nRNU oops\n` })]);
+    expect(wrong.code).toBe(1);
+    expect(wrong.stderr).toEndWith(
+      `Dockerfile:3\n--------------------\n   1 |     FROM ${IMG}\n   2 |     RUN ok\n   3 | >>> RNU oops\n   4 |     \n` +
+        `--------------------\n` +
+        `ERROR: failed to solve: dockerfile parse error on line 3: unknown instruction: RNU (did you mean RUN?)\n`,
+    );
+    const failed = await build([
+      context({ Dockerfile: `FROM ${IMG}\nARG A=1\nWORKDIR /w\nRUN echo before; \\\n  exit 7\nRUN true\n` }),
+    ]);
+    expect(failed.code).toBe(1);
+    expect(failed.stderr).toMatch(/#\d+ \[3\/4\] RUN echo before; {3}exit 7\n/);
+    expect(failed.stderr).toMatch(/------\n > \[3\/4\] RUN echo before; {3}exit 7:\n[\d.]+ before\n------\n/);
+    expect(failed.stderr).toEndWith(
+      `Dockerfile:4\n--------------------\n   3 |     WORKDIR /w\n   4 | >>> RUN echo before; \\\n   5 | >>>   exit 7\n   6 |     RUN true\n` +
+        `--------------------\n` +
+        `ERROR: failed to solve: process "/bin/sh -c echo before;   exit 7" did not complete successfully: exit code: 7\n`,
+    );
+    const cases = [
+      ['COPY nothing /x', 'ERROR: failed to solve: "/nothing": not found'],
+      ['RUN --mount=type=secret,id=s,required true', 'ERROR: failed to solve: secret s: not found'],
+      ['USER nobody-there\nRUN true', 'nobody-there'],
+    ] as const;
+    for (const [line, why] of cases) {
+      const { code, stderr } = await build([context({ Dockerfile: `FROM ${IMG}\n${line}\n` })]);
+      expect(code).toBe(1);
+      expect(stderr).toContain(why);
+      expect(stderr).toContain(`| >>> ${line.split('\n').at(-1) ?? ''}\n`);
+    }
+    const target = await build(['--target', 'nowhere', context({ Dockerfile: `FROM ${IMG}\n` })]);
+    expect(target.stderr).toEndWith('ERROR: failed to solve: target stage "nowhere" could not be found\n');
+  },
+  LIMIT,
+);
