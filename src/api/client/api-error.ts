@@ -16,9 +16,13 @@ export class ApiError extends BerthError {
 
 /** No answer at all: nobody listens, no permission, or the connection broke. */
 export class ConnectionError extends BerthError {
-  constructor(message: string, cause?: unknown) {
+  /** What to do about it; '' where nothing is known. */
+  readonly advice: string;
+
+  constructor(message: string, cause?: unknown, advice = '') {
     super('unavailable', message, { cause });
     this.name = 'ConnectionError';
+    this.advice = advice;
   }
 }
 

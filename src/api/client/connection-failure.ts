@@ -10,6 +10,7 @@ export function connectionFailure(address: HostAddress, error: unknown): Connect
       return new ConnectionError(
         `permission denied while trying to connect to the Berth daemon socket at ${address.shown}`,
         error,
+        'Use sudo, or join the group that owns the socket (ls -l shows it) and log in again.',
       );
     case 'ENOENT':
     case 'ECONNREFUSED':
@@ -19,6 +20,9 @@ export function connectionFailure(address: HostAddress, error: unknown): Connect
       return new ConnectionError(
         `Cannot connect to the Berth daemon at ${address.shown}. Is the berth daemon running?`,
         error,
+        address.kind === 'unix'
+          ? 'Start it by `systemctl start berth` or `berth daemon`; `berth doctor` tells what it may lack.'
+          : 'See whether the address is right: `berth context ls`.',
       );
     default: {
       // The runtime's advice to programmers is none to users.

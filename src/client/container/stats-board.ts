@@ -1,5 +1,6 @@
 /** Containers whose figures are followed, each by a stream of its own; events tell which come and go. */
 import type { ApiClient } from '#api/client/api-client.ts';
+import { ApiError } from '#api/client/api-error.ts';
 import { listContainers } from '#api/client/containers.ts';
 import { statsStream } from '#api/client/stats.ts';
 import { systemEvents } from '#api/client/system.ts';
@@ -25,6 +26,8 @@ export class Board {
     { readonly watched: Watched; readonly stop: AbortController; frame?: ContainerStats }
   >();
   onEmpty: () => void = () => undefined;
+  /** The connection of a stream broke off: the daemon is gone. */
+  onLost: (error: unknown) => void = () => undefined;
 
   constructor(client: ApiClient) {
     this.#client = client;
@@ -51,8 +54,9 @@ export class Board {
     if (row === undefined) return;
     try {
       for await (const frame of statsStream(this.#client, id, row.stop.signal)) row.frame = frame;
-    } catch {
-      // The container or the daemon is gone: either way there is nothing more to show of it.
+    } catch (error) {
+      // A container that is gone has nothing more to show; a daemon that is gone has to be told.
+      if (!row.stop.signal.aborted && !(error instanceof ApiError)) this.onLost(error);
     }
     if (this.#rows.get(id) === row) this.remove(id);
   }

@@ -76,20 +76,24 @@ async function follow(
 ): Promise<number> {
   const api = client();
   const board = new Board(api);
-  const { promise: over, resolve: end } = Promise.withResolvers<void>();
+  const { promise: over, resolve: end, reject: lost } = Promise.withResolvers<void>();
+  board.onLost = lost;
   if (names.length > 0) {
     board.onEmpty = end;
     const found = await Promise.all(names.map((name) => inspectContainer(api, name)));
     for (const { Id, Name } of found) board.add({ id: Id, name: nameOf(Name) });
   } else {
     // Before the list: what starts in between is told.
-    void watchEvents(api, board, all).then(end, end);
+    void watchEvents(api, board, all).then(end, lost);
     for (const watched of await listed(api, all)) board.add(watched);
   }
   const draw = () => io.out(onScreen(print(board.frames()), io.stdoutIsTerminal));
   const timer = setInterval(draw, REDRAW_MS);
-  await over;
-  clearInterval(timer);
+  try {
+    await over;
+  } finally {
+    clearInterval(timer);
+  }
   return 0;
 }
 

@@ -105,6 +105,7 @@ function normal(text: string): string {
   return text
     .replaceAll(/\bBerth\b/g, 'Docker')
     .replaceAll(/\bberth\b/g, 'docker')
+    .replace(/\nStart it by .*/, '') // what to do is ours to say
     .trimEnd();
 }
 
