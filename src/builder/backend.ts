@@ -1,7 +1,10 @@
 /** What the builder needs of the engine it runs in. The daemon implements it (src/daemon/builder). */
+import type { ContentLease } from '#content/leases.ts';
 import type { Image } from '#image/image.ts';
+import type { DiffId } from '#layer/chain-id.ts';
+import type { LayerBlob } from '#layer/records.ts';
 import type { Standing } from '#layer/snapshots.ts';
-import type { LoginSource, StepLimits } from './request.ts';
+import type { CompressionWish, LoginSource, StepLimits } from './request.ts';
 
 export interface ImageQuery {
   readonly reference: string;
@@ -78,6 +81,16 @@ export interface Backend {
   run(request: StepRequest): Promise<StepOutcomeOf>;
   /** `name`, `name:group`, ids; looked up in the files of the root. Errors: not-found. */
   resolveUser(root: number, user: string): { readonly uid: number; readonly gid: number };
+  /**
+   * A layer's tar as it is wished for; it takes the place of the other. What is compressed stays as it is unless the
+   * wish says otherwise. Preconditions: `blob` is leased.
+   */
+  compress(
+    blob: LayerBlob,
+    wish: CompressionWish & { readonly diffId: DiffId },
+    lease: ContentLease,
+    signal: AbortSignal,
+  ): Promise<LayerBlob>;
   /** An image was made, and named. */
   built(imageId: string, names: readonly string[]): void;
   /** Removes what nothing needs any more. */

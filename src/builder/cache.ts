@@ -6,11 +6,19 @@
 import { createHash } from 'node:crypto';
 import type { GraphDb } from '#graphdb/graphdb.ts';
 import type { LayerStore } from '#layer/layer-store.ts';
-import type { DiffId } from '#layer/chain-id.ts';
+import { chainIdOf, type DiffId } from '#layer/chain-id.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 
 const STEP_KIND = 'build-step';
 const PLACE_KIND = 'build-place';
+const STACK_KIND = 'build-stack';
+
+/** A step's result that came from elsewhere, as layers. */
+export interface KnownStack {
+  readonly diffIds: readonly DiffId[];
+  /** ISO 8601. */
+  readonly createdAt: string;
+}
 
 /** What a step's result depends on, by name. */
 export type Meaning = Readonly<Record<string, unknown>>;
@@ -91,6 +99,28 @@ export class StepCache {
     this.#db.delete(STEP_KIND, key);
   }
 
+  /** Of a cache elsewhere, whose layers are here. */
+  recordStack(digest: string, stack: KnownStack): void {
+    this.#db.put(STACK_KIND, digest, stack);
+  }
+
+  /** Undefined when no image has its layers any more. */
+  findStack(digest: string): KnownStack | undefined {
+    const stack = decodeStack(this.#db.get(STACK_KIND, digest));
+    if (stack === undefined) return undefined;
+    const chainId = chainIdOf(stack.diffIds);
+    if (chainId !== undefined && this.#layers.get(chainId) !== undefined) return stack;
+    this.#db.delete(STACK_KIND, digest);
+    return undefined;
+  }
+
+  /** Keeps none whose layers are gone, or none at all. */
+  forgetStacks(all: boolean): void {
+    for (const { id } of this.#db.list(STACK_KIND))
+      if (all) this.#db.delete(STACK_KIND, id);
+      else this.findStack(id);
+  }
+
   /** Why a step was not found: how it differs from the one that was last built in its place. Undefined: it is new. */
   whyNot(place: string, meaning: Meaning): readonly string[] | undefined {
     const document = this.#db.get(PLACE_KIND, placeId(place));
@@ -121,4 +151,10 @@ function decode(key: string, document: unknown): CachedStep | undefined {
   if (typeof document !== 'object' || document === null || !('snapshot' in document)) return undefined;
   // as: only `record` and `find` write documents of this kind.
   return { ...(document as Omit<CachedStep, 'key'>), key };
+}
+
+function decodeStack(document: unknown): KnownStack | undefined {
+  if (typeof document !== 'object' || document === null || !('diffIds' in document)) return undefined;
+  // as: only `recordStack` writes documents of this kind.
+  return document as KnownStack;
 }

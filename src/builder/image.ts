@@ -2,9 +2,9 @@
  * The image of a finished stage: tars are made of the snapshots that it has above its base (those of other stages never
  * become one), and configuration and history are written. A stage built twice from the cache is the same image.
  */
-import { systemError } from '#errdefs/errors.ts';
 import type { HistoryEntry, ImageRunConfig } from '#image/config.ts';
 import { type ChainId, chainIdOf, chainIds, type DiffId, EMPTY_DIFF_ID } from '#layer/chain-id.ts';
+import type { LayerLease } from '#layer/layer-store.ts';
 import type { CapturedSnapshot } from '#layer/adopt.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import type { BuildSession } from './session.ts';
@@ -56,29 +56,50 @@ export class Captures {
   }
 }
 
-export interface BuiltImage {
-  readonly id: string;
-  readonly chainId: ChainId | undefined;
+/** What an image is of, before it is recorded. */
+export interface MadeImage {
+  readonly config: Buffer;
+  readonly diffIds: readonly DiffId[];
+  readonly platform: StageState['platform'];
 }
 
-export async function makeImage(session: BuildSession, state: StageState, captures: Captures): Promise<BuiltImage> {
-  const { images, layers, request } = session;
-  using lease = layers.lease();
+/** The layers are registered, and kept by `lease`. */
+export async function makeImage(
+  session: BuildSession,
+  state: StageState,
+  captures: Captures,
+  lease: LayerLease,
+): Promise<MadeImage> {
   const base = chainIdOf(state.below);
   if (base !== undefined) lease.add(base);
+  await session.chains.needLayers(base);
+  if (session.request.squash) {
+    const { squashed } = await import('./squash.ts');
+    const { diffIds, history } = await squashed(session, state, lease);
+    return madeOf(session, state, diffIds, history);
+  }
   const diffs = await registered(session, state, captures, lease);
   const diffIds = [...state.below, ...diffs.values()].filter((id) => id !== EMPTY_DIFF_ID);
-  const document = documentOf(session, state, diffs, diffIds);
-  const image = { config: Buffer.from(JSON.stringify(document)) };
+  const history = state.history.map(({ layer, ...entry }): HistoryEntry => {
+    if (layer === undefined) return entry;
+    return diffs.get(layer) === EMPTY_DIFF_ID ? { ...entry, empty_layer: true } : entry;
+  });
+  return madeOf(session, state, diffIds, history);
+}
+
+function madeOf(
+  session: BuildSession,
+  state: StageState,
+  diffIds: readonly DiffId[],
+  history: readonly HistoryEntry[],
+): MadeImage {
+  const document = documentOf(session, state, history, diffIds);
   failpoint('build.layers-recorded');
-  const { ids } = await images.create([{ image, references: request.references }]);
-  const [id] = ids;
-  if (id === undefined) throw systemError('no image was made');
-  return { id, chainId: chainIdOf(diffIds) };
+  return { config: Buffer.from(JSON.stringify(document)), diffIds, platform: state.platform };
 }
 
 /** DiffId of each made layer, all of them registered. */
-async function registered(
+export async function registered(
   session: BuildSession,
   state: StageState,
   captures: Captures,
@@ -141,14 +162,10 @@ async function rewritten(
 function documentOf(
   session: BuildSession,
   state: StageState,
-  diffs: ReadonlyMap<MadeLayer, DiffId>,
+  history: readonly HistoryEntry[],
   diffIds: readonly DiffId[],
 ): unknown {
   const { platform, config } = state;
-  const history = state.history.map(({ layer, ...entry }): HistoryEntry => {
-    if (layer === undefined) return entry;
-    return diffs.get(layer) === EMPTY_DIFF_ID ? { ...entry, empty_layer: true } : entry;
-  });
   const created = state.created ?? timeOf(session, '1970-01-01T00:00:00.000Z');
   return {
     architecture: platform.architecture,

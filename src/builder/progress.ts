@@ -17,6 +17,13 @@ export interface Vertex {
 
 export type StepOutcome = 'done' | 'cached' | 'cancelled' | 'failed';
 
+export interface EndDetail {
+  readonly state?: string;
+  readonly error?: string;
+  /** The cache elsewhere that had the result. */
+  readonly from?: string;
+}
+
 export interface Progress {
   /** A step is known of; they come in the order of the Dockerfile, before anything begins. */
   vertex(vertex: Vertex): void;
@@ -29,7 +36,7 @@ export interface Progress {
   /** A transfer. */
   status(id: string, name: string, current: number, total: number | undefined): void;
   /** `state`: short name of what the file system is now. */
-  ended(id: string, outcome: StepOutcome, detail: { readonly state?: string; readonly error?: string }): void;
+  ended(id: string, outcome: StepOutcome, detail: EndDetail): void;
   /** Why a step was not found in the cache: names of what it means that differ from the last time. */
   why(id: string, reasons: readonly string[]): void;
   /** A message of no step. */

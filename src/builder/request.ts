@@ -2,7 +2,9 @@
  * What a build is asked for, independent of how it was asked: the classic API, BuildKit's and our own CLI make one of
  * these. Contexts are interfaces, so that files may come from an uploaded tar, a checkout or a client's session.
  */
+import type { Descriptor } from '#content/descriptor.ts';
 import type { ImageRunConfig } from '#image/config.ts';
+import type { DiffId } from '#layer/chain-id.ts';
 import type { Reference } from '#reference/reference.ts';
 import type { Progress } from './progress.ts';
 
@@ -74,6 +76,8 @@ export interface BuildRequest {
   /** A stage's name or number; '' is the last. */
   readonly target: string;
   readonly platform: string;
+  /** More than one: an image of several platforms behind one index. */
+  readonly platforms: readonly string[];
   readonly pull: boolean;
   readonly noCache: boolean;
   /** Stages that are built anew. */
@@ -96,26 +100,129 @@ export interface BuildRequest {
   readonly references: readonly Reference[];
   /** False: the result is not made an image (`--output local`, cache only). */
   readonly image: boolean;
+  readonly imageWish: ImageWish;
   /** Files of the result go to these too. */
   readonly exporters: readonly Exporter[];
-  /** Images whose history says which of their layers a step made (inline cache), and directories of caches. */
-  readonly cacheFrom: readonly string[];
+  /** Results of steps from elsewhere; what cannot be had is left out with a warning. */
+  readonly cacheSources: readonly CacheSource[];
+  /** Where results of this build's steps go. */
+  readonly cacheTargets: readonly CacheTarget[];
+  /** The image says in its configuration which of its layers a step has made. */
+  readonly inlineCache: boolean;
+}
+
+/** A layer in a cache that lies elsewhere. */
+export interface CachedLayer {
+  readonly diffId: DiffId;
+  readonly descriptor: Descriptor;
+}
+
+/** A cache to read. */
+export interface CacheSource {
+  /** For people: `registry.example/app:cache`. */
+  readonly name: string;
+  /** Errors: those of where it lies. */
+  load(signal: AbortSignal): Promise<readonly LoadedCache[]>;
+}
+
+export interface LoadedCache {
+  /** `cacheconfig.v0`; not trusted. */
+  readonly config: Uint8Array;
+  /** Its blobs by their digest, as far as they can be had; with DiffIds where somebody else says them. */
+  readonly layers: ReadonlyMap<string, Omit<CachedLayer, 'diffId'> & { readonly diffId: DiffId | undefined }>;
+  /** Puts a whole stack into the layer store, checked against both digests. It may be there in part. */
+  bring(stack: readonly CachedLayer[], signal: AbortSignal): Promise<void>;
+}
+
+/** A cache to write. */
+export interface CacheTarget {
+  readonly name: string;
+  /** `max`: the steps of all stages, not only those of the result. */
+  readonly mode: 'min' | 'max';
+  readonly compression: CompressionWish;
+  /** The build does not fail when this does. */
+  readonly ignoreErrors: boolean;
+  /** `layers` in the order of the configuration, which has the digest of each. */
+  store(config: Uint8Array, layers: readonly ExportedLayer[], signal: AbortSignal): Promise<void>;
+}
+
+export interface ExportedLayer {
+  readonly descriptor: Descriptor;
+  /** The blob is in the content store when it settles: it may lie elsewhere, and be there already where it goes. */
+  ready(): Promise<void>;
+}
+
+/** How layers that are not compressed yet are. */
+export interface CompressionWish {
+  readonly type: 'gzip' | 'zstd' | 'uncompressed';
+  readonly level: number | undefined;
+  /** Others are changed to it. */
+  readonly force: boolean;
 }
 
 /** Takes the result's root file system. */
 export interface Exporter {
-  export(root: number, config: ImageRunConfig, signal: AbortSignal): Promise<void>;
+  /** `of`: the platform (`linux/arm64`), and whether it is one of several. */
+  export(
+    root: number,
+    config: ImageRunConfig,
+    signal: AbortSignal,
+    of: { readonly platform: string; readonly isOneOfMany: boolean },
+  ): Promise<void>;
 }
 
 export interface BuildResult {
-  /** `sha256:…`; '' when no image was asked for. */
+  /** `sha256:…`; '' when no image was asked for. Of several platforms the one that serves this host best. */
   readonly imageId: string;
+  /** Manifest or index; undefined where none was made yet. */
+  readonly descriptor: Descriptor | undefined;
+  /** Of every platform, in their order. */
+  readonly images: readonly BuiltPlatform[];
   readonly config: ImageRunConfig;
   /** Build args that nothing used. */
   readonly unusedArgs: readonly string[];
 }
 
+export interface BuiltPlatform {
+  readonly platform: string;
+  readonly imageId: string;
+  readonly manifest: Descriptor | undefined;
+}
+
 export interface BuildControl {
   readonly progress: Progress;
   readonly signal: AbortSignal;
+}
+
+/** What the image is beside its layers and configuration. */
+export interface ImageWish {
+  /** Undefined: the manifest is made when the image is pushed or saved. */
+  readonly compression: CompressionWish | undefined;
+  /** Types of the OCI instead of Docker's; undefined: those of the OCI only where Docker has none. */
+  readonly ociTypes: boolean | undefined;
+  readonly annotations: readonly ImageAnnotation[];
+  readonly attestations: Attestations;
+}
+
+export interface ImageAnnotation {
+  readonly level: 'manifest' | 'manifest-descriptor' | 'index' | 'index-descriptor';
+  /** Only of this one; undefined: of all. */
+  readonly platform: string | undefined;
+  readonly key: string;
+  readonly value: string;
+}
+
+/** Statements beside the image in its index. */
+export interface Attestations {
+  readonly provenance: ProvenanceWish | undefined;
+  readonly sbom: boolean;
+}
+
+export interface ProvenanceWish {
+  readonly mode: 'min' | 'max';
+  readonly version: 'v0.2' | 'v1';
+  readonly builderId: string;
+  readonly reproducible: boolean;
+  /** Where the context is from, for people: '' is a local directory. */
+  readonly source: string;
 }

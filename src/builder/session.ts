@@ -1,6 +1,6 @@
 /** What the parts of one build share: its request, the engine around it, and what is held until it ends. */
 import type { ContentStore } from '#content/content-store.ts';
-import { cancelled, invalidParameter } from '#errdefs/errors.ts';
+import { invalidParameter } from '#errdefs/errors.ts';
 import type { ImageStore } from '#image/image-store.ts';
 import type { LayerStore } from '#layer/layer-store.ts';
 import type { Standing } from '#layer/snapshots.ts';
@@ -9,8 +9,11 @@ import { close, open } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
 import type { Backend } from './backend.ts';
 import type { StepCache } from './cache.ts';
+import type { ImportedCache } from './cache/imported-cache.ts';
 import type { CacheMounts } from './cache-mounts.ts';
+import type { Chains } from './chains.ts';
 import type { Flights } from './flights.ts';
+import type { DigestResult } from './files/jobs.ts';
 import type { FilesPool } from './files/files-pool.ts';
 import type { Semaphore } from './semaphore.ts';
 import type { BuildContext, BuildControl, BuildRequest } from './request.ts';
@@ -42,6 +45,12 @@ export interface BuildSession extends BuilderParts {
   readonly held: DisposableStack;
   /** What the Dockerfile names of the context; undefined: cannot be said. */
   readonly wantedSources: readonly string[] | undefined;
+  /** Layers that are not here yet. */
+  readonly chains: Chains;
+  /** Results of steps from elsewhere. */
+  readonly imported: ImportedCache;
+  /** Digests of files of contexts, which several platforms ask for. */
+  readonly digests: Map<string, Promise<DigestResult>>;
 }
 
 /** The root of the context's files. Errors: invalid-parameter without a context. */
@@ -52,7 +61,7 @@ export async function contextRoot(session: BuildSession, context: BuildContext |
   return root;
 }
 
-/** Read-only root of a state. It is open until the build ends. */
+/** Read-only root of a state. It is open until the build ends. Preconditions: its layers are here (`chains.need`). */
 export function rootOf(session: BuildSession, on: Standing): number {
   const { layers, held } = session;
   if (on.snapshot !== undefined) {
@@ -61,9 +70,4 @@ export function rootOf(session: BuildSession, on: Standing): number {
   }
   if (on.base !== undefined) return held.use(layers.mount(on.base)).fd;
   return held.adopt(open(session.temporary, O.PATH | O.DIRECTORY), close);
-}
-
-export function throwIfAborted(signal: AbortSignal): void {
-  if (!signal.aborted) return;
-  throw signal.reason instanceof Error ? signal.reason : cancelled('the build was cancelled');
 }

@@ -2,6 +2,9 @@
 import { invalidParameter, messageOf } from '#errdefs/errors.ts';
 import type { HistoryEntry } from '#image/config.ts';
 import { log } from '#pkg/log/log.ts';
+import { chainIdOf, type DiffId, EMPTY_DIFF_ID } from '#layer/chain-id.ts';
+import { throwIfAborted } from './abort.ts';
+import { keyOf, type Meaning } from './cache.ts';
 import { applyInstruction, resolvePath } from './config.ts';
 import { expandInstruction, mountsOf } from './dockerfile/expand.ts';
 import type {
@@ -13,10 +16,11 @@ import type {
 } from './dockerfile/instructions.ts';
 import { CommandFailed } from './errors.ts';
 import type { BuildSession } from './session.ts';
-import { contextRoot, rootOf, throwIfAborted } from './session.ts';
+import { contextRoot, rootOf } from './session.ts';
 import type { StageState } from './state.ts';
-import { carryOut, meaningOfCopy, partsOf, planCopy } from './steps/copy.ts';
-import { ensureStep, type StepResult } from './steps/ensure.ts';
+import type { StepSource } from './steps/source.ts';
+import { carryOut, type CopyPlan, digestOf, meaningOfCopy, originOfCopy, partsOf, planCopy } from './steps/copy.ts';
+import { ensureStep, lookUp, stackOf, type StepResult, type StepWork } from './steps/ensure.ts';
 import { makeSnapshot } from './steps/files.ts';
 import {
   commandOf,
@@ -33,9 +37,10 @@ import {
 import { makeWorkdir } from './steps/workdir.ts';
 
 /** Where `--from` and `from=` lead. */
-export type SourceOf = (
-  name: string,
-) => Promise<{ readonly root: number; readonly digest: string; readonly on: StageState['on'] | undefined }>;
+export type SourceOf = (name: string) => Promise<StepSource>;
+
+/** Of a step without its work: what it means depends on what only the work can tell. */
+export class NotTold extends Error {}
 
 export interface StageRun {
   readonly session: BuildSession;
@@ -45,6 +50,8 @@ export interface StageRun {
   readonly place: string;
   readonly useCache: boolean;
   readonly sourceOf: SourceOf;
+  /** Only the keys are wanted; see build-run.ts. */
+  readonly dry: boolean;
 }
 
 /** The state after an instruction. Errors: the step's; CommandFailed. */
@@ -73,19 +80,40 @@ function described(state: StageState, text: string): StageState {
 /** A step that may have changed files. */
 function advanced(session: BuildSession, state: StageState, text: string, result: StepResult): StageState {
   const created = timeOf(session, result.createdAt);
+  if (result.stack !== undefined) return onStack(session, state, text, { ...result, stack: result.stack });
   if (result.snapshot === state.on.snapshot) {
     const entry: HistoryEntry = { created, created_by: text, empty_layer: true };
-    return { ...state, key: result.key, created, history: [...state.history, entry] };
+    return { ...state, key: result.key, origin: result.origin, created, history: [...state.history, entry] };
   }
   const layer = { snapshot: result.snapshot, key: result.key };
   return {
     ...state,
     on: { snapshot: result.snapshot, base: state.on.base },
     key: result.key,
+    origin: result.origin,
     created,
     layers: [...state.layers, layer],
     history: [...state.history, { created, created_by: text, layer }],
   };
+}
+
+/** A result that is a stack of layers: what was made below it is in the stack. */
+function onStack(
+  session: BuildSession,
+  state: StageState,
+  text: string,
+  { key, origin, stack, createdAt }: StepResult & { readonly stack: readonly DiffId[] },
+): StageState {
+  const created = timeOf(session, createdAt);
+  const isEmpty = stack.length === stackOf(session, state)?.length;
+  const entry: HistoryEntry = { created, created_by: text, ...(isEmpty ? { empty_layer: true } : {}) };
+  if (isEmpty) return { ...state, key, origin, created, history: [...state.history, entry] };
+  const history = state.history.map(({ layer, ...rest }): HistoryEntry => {
+    const isNothing = layer !== undefined && session.cache.get(layer.key)?.diffId === EMPTY_DIFF_ID;
+    return isNothing ? { ...rest, empty_layer: true } : rest;
+  });
+  const on = { snapshot: undefined, base: chainIdOf(stack) };
+  return { ...state, on, key, origin, below: stack, layers: [], created, history: [...history, entry] };
 }
 
 export function timeOf({ request }: BuildSession, time: string): string {
@@ -94,7 +122,11 @@ export function timeOf({ request }: BuildSession, time: string): string {
 }
 
 function tell(run: StageRun, result: StepResult): void {
-  run.session.control.progress.ended(run.vertex, result.cached ? 'cached' : 'done', { state: result.key.slice(0, 12) });
+  if (run.dry) return;
+  run.session.control.progress.ended(run.vertex, result.cached ? 'cached' : 'done', {
+    state: result.key.slice(0, 12),
+    ...(result.from === undefined ? {} : { from: result.from }),
+  });
 }
 
 async function runStep(run: StageRun, state: StageState, instruction: RunInstruction): Promise<StageState> {
@@ -108,14 +140,9 @@ async function runStep(run: StageRun, state: StageState, instruction: RunInstruc
   if (instruction.devices.length > 0) {
     throw invalidParameter('RUN --device is not supported: devices of the host are not for builds');
   }
-  if (!backend.runnable(state.platform.architecture)) {
-    throw invalidParameter(
-      `Cannot run programs of ${state.platform.os}/${state.platform.architecture} on this host: no interpreter is registered in binfmt_misc`,
-    );
-  }
   const plan: RunPlan = { args, shown: args, env: [...meant, ...proxies], mounts, network, privileged };
   const { config } = state.config;
-  const meaning = {
+  const meaningBy = async (digestOf: (mount: PlannedMount) => Promise<string> | string): Promise<Meaning> => ({
     kind: 'run',
     command: args,
     script: file === undefined ? '' : Buffer.from(file).toString(),
@@ -126,23 +153,28 @@ async function runStep(run: StageRun, state: StageState, instruction: RunInstruc
     privileged,
     hosts: request.extraHosts,
     platform: state.platform,
-    mounts: mounts.map(({ mount, target, digest }) => [
-      mount.type,
-      target,
-      digest,
-      mount.readOnly,
-      mount.source ?? '',
-      mount.env ?? '',
-    ]),
-  };
+    mounts: await Promise.all(
+      mounts.map(async (planned) => {
+        const { mount, target } = planned;
+        return [mount.type, target, await digestOf(planned), mount.readOnly, mount.source ?? '', mount.env ?? ''];
+      }),
+    ),
+  });
+  const isOfStage = ({ mount, source }: PlannedMount): boolean => mount.type === 'bind' && source?.origin !== undefined;
   const result = await ensureStep(session, {
     vertex,
     description: `RUN ${args.join(' ')}`,
     parent: state,
-    meaning,
+    meaning: () => meaningBy(({ digest }) => digest()),
+    origin: mounts.some(isOfStage)
+      ? await meaningBy((planned) => (isOfStage(planned) ? `from ${planned.source?.origin}` : planned.digest()))
+      : undefined,
+    isAway: () => mounts.some((planned) => isOfStage(planned) && planned.source?.isHere() === false),
     place: run.place,
     useCache: run.useCache,
+    dry: run.dry,
     make: async (signal, output) => {
+      requireRunnable(session, state, historyOf(args, state));
       await using stack = new AsyncDisposableStack();
       const opened = await openMounts(session, plan, stack, signal);
       const script =
@@ -166,6 +198,18 @@ async function runStep(run: StageRun, state: StageState, instruction: RunInstruc
   return advanced(session, state, historyOf(args, state), result);
 }
 
+/** Errors: invalid-parameter naming the step and what is missing. */
+function requireRunnable({ backend }: BuildSession, { platform }: StageState, step: string): void {
+  const { os, architecture } = platform;
+  if (backend.runnable(architecture)) return;
+  const shown = step.length > 200 ? `${step.slice(0, 200)}…` : step;
+  throw invalidParameter(
+    `Cannot run programs of ${os}/${architecture} on this host, for "${shown}": no interpreter is registered in ` +
+      'binfmt_misc. Install one (Debian: apt-get install qemu-user-static binfmt-support), or build that step in a ' +
+      'stage of this host: FROM --platform=$BUILDPLATFORM',
+  );
+}
+
 /** `HOST:CONTAINER[:ro]`. */
 function hostBind(bind: string): { readonly kind: 'host'; readonly source: string; readonly target: string } {
   const [source = '', target = ''] = bind.split(':');
@@ -179,31 +223,29 @@ async function plannedMounts(run: StageRun, state: StageState, instruction: RunI
   for (const [index, mount] of mounts.entries()) {
     const target = targetOf(mount, state.config.config.WorkingDir, index);
     if (mount.type !== 'bind' && !(mount.type === 'cache' && mount.from !== undefined)) {
-      planned.push({ mount, target, from: undefined, digest: '' });
+      planned.push({ mount, target, source: undefined, digest: async () => '' });
       continue;
     }
-    const source =
-      mount.from === undefined
-        ? { root: await contextRoot(session, session.request.context), on: undefined }
-        : await run.sourceOf(mount.from);
-    const selection = {
-      root: source.root,
-      sources: [mount.source ?? '/'],
-      wildcards: false,
-      ignore: mount.from === undefined ? session.request.ignore : [],
-      exclude: [],
-      parents: false,
+    const source = mount.from === undefined ? ofContext(session) : await run.sourceOf(mount.from);
+    const ignore = mount.from === undefined ? session.request.ignore : [];
+    const digest = async (): Promise<string> => {
+      if (mount.type === 'cache') return '';
+      const root = await source.root();
+      const sources = [mount.source ?? '/'];
+      const selection = { root, sources, wildcards: false, ignore, exclude: [], parents: false };
+      return (await digestOf(session, { kind: 'digest', selection, owners: true, archives: false })).digest;
     };
-    const digest =
-      mount.type === 'cache'
-        ? ''
-        : (await session.files.digest({ kind: 'digest', selection, owners: true, archives: false }, session.signal))
-            .digest;
-    const from = source.on === undefined ? { root: source.root } : { on: source.on };
-    planned.push({ mount, target, from, digest });
+    planned.push({ mount, target, source, digest });
   }
   return planned;
 }
+
+const ofContext = (session: BuildSession): StepSource => ({
+  origin: undefined,
+  isHere: () => true,
+  root: () => contextRoot(session, session.request.context),
+  on: async () => undefined,
+});
 
 async function copyStep(
   run: StageRun,
@@ -212,33 +254,50 @@ async function copyStep(
 ): Promise<StageState> {
   const { session, vertex } = run;
   const { config } = state.config;
-  let from: { root: number; ofContext: boolean } | undefined;
+  let source: StepSource | undefined;
   const remote: string[] = [];
   let local = instruction;
   if (instruction.keyword === 'ADD') {
     const { isRemote } = await import('./steps/remote.ts');
     remote.push(...instruction.sources.filter(isRemote));
-    local = { ...instruction, sources: instruction.sources.filter((source) => !isRemote(source)) };
+    local = { ...instruction, sources: instruction.sources.filter((name) => !isRemote(name)) };
   }
+  // Only what is fetched says what it is.
+  if (run.dry && remote.length > 0) throw new NotTold();
   if (instruction.keyword === 'COPY' && instruction.from !== undefined) {
-    from = { root: (await run.sourceOf(instruction.from)).root, ofContext: false };
-  } else if (local.sources.length > 0) {
-    from = { root: await contextRoot(session, session.request.context), ofContext: true };
-  }
-  const parts = partsOf(session, local, from);
-  if (remote.length > 0 && instruction.keyword === 'ADD') {
-    const { fetchSources } = await import('./steps/remote.ts');
-    parts.push(...(await fetchSources(session, vertex, instruction, remote)));
-  }
-  const plan = await planCopy(session, instruction, parts, config.WorkingDir);
+    source = await run.sourceOf(instruction.from);
+  } else if (local.sources.length > 0) source = ofContext(session);
+  const isFrom = instruction.keyword === 'COPY' && instruction.from !== undefined;
+  let planned: Promise<CopyPlan> | undefined;
+  const plan = (): Promise<CopyPlan> => {
+    planned ??= (async () => {
+      const from = source === undefined ? undefined : { root: await source.root(), ofContext: !isFrom };
+      const parts = partsOf(session, local, from);
+      if (remote.length > 0 && instruction.keyword === 'ADD') {
+        const { fetchSources } = await import('./steps/remote.ts');
+        parts.push(...(await fetchSources(session, vertex, instruction, remote)));
+      }
+      return planCopy(session, instruction, parts, config.WorkingDir);
+    })();
+    return planned;
+  };
   const result = await ensureStep(session, {
     vertex,
     description: instruction.text,
     parent: state,
-    meaning: meaningOfCopy(plan),
+    meaning: async () => meaningOfCopy(await plan()),
+    origin:
+      source?.origin === undefined || instruction.keyword === 'ADD'
+        ? undefined
+        : originOfCopy(session, instruction, source.origin, config.WorkingDir),
+    isAway: () => source?.isHere() === false,
     place: run.place,
     useCache: run.useCache,
-    make: (signal) => makeSnapshot(session, state.on, (root) => carryOut(session, plan, root, signal)),
+    dry: run.dry,
+    make: async (signal) => {
+      const made = await plan();
+      return makeSnapshot(session, state.on, (root) => carryOut(session, made, root, signal));
+    },
   });
   tell(run, result);
   return advanced(session, state, instruction.text, result);
@@ -253,16 +312,33 @@ async function workdirStep(
   const next = { ...state, config: applyInstruction(state.config, instruction) };
   const path = resolvePath(state.config.config.WorkingDir, instruction.path);
   const user = state.config.config.User ?? '';
-  if (await isThere(session, state, path)) return described(next, instruction.text);
-  const result = await ensureStep(session, {
+  const meaning = { kind: 'workdir', path, user };
+  // Where it came about counts for the origin, whether it was there or not: that cannot be told without files.
+  const origin = keyOf({ ...meaning, below: state.origin });
+  const work: StepWork = {
     vertex,
     description: instruction.text,
     parent: state,
-    meaning: { kind: 'workdir', path, user },
+    meaning: async () => meaning,
     place: run.place,
     useCache: run.useCache,
+    dry: run.dry,
     make: (signal) => makeSnapshot(session, state.on, (root) => makeWorkdir(session, root, path, user, signal)),
-  });
+  };
+  if (!run.dry && !session.chains.isHere(state.on)) {
+    const looked = await lookUp(session, work);
+    if ('result' in looked) {
+      tell(run, looked.result);
+      const { stack } = looked.result;
+      if (stack !== undefined && stack.length === stackOf(session, state)?.length) {
+        return { ...described(next, instruction.text), origin };
+      }
+      return advanced(session, next, instruction.text, looked.result);
+    }
+    await session.chains.need(state.on);
+  }
+  if (!run.dry && (await isThere(session, state, path))) return { ...described(next, instruction.text), origin };
+  const result = await ensureStep(session, work);
   tell(run, result);
   return advanced(session, next, instruction.text, result);
 }

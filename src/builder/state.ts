@@ -16,8 +16,12 @@ export interface StageState {
   readonly on: Standing;
   /** Digest of all that led here. */
   readonly key: string;
-  /** Layers of the image at the bottom. */
+  /** As `key`, but other stages count by how they came about and not by their files. */
+  readonly origin: string;
+  /** Layers at the bottom: of the base image, and of caches elsewhere above it. */
   readonly below: readonly DiffId[];
+  /** How many of them are the base image's. */
+  readonly baseLayers: number;
   readonly layers: readonly MadeLayer[];
   /** `layer`: the entry's own, if it made one. */
   readonly history: readonly (HistoryEntry & { readonly layer?: MadeLayer })[];

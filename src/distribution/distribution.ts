@@ -42,7 +42,8 @@ export interface PullRequest {
 export class Distribution {
   readonly registry: RegistryClient;
   readonly #pool = new TransferPool();
-  readonly #means: PullMeans;
+  /** For what is pulled and pushed that is no image (build-cache.ts). */
+  readonly means: PullMeans;
 
   constructor(options: DistributionOptions) {
     const { images, content, db, settings } = options;
@@ -54,7 +55,7 @@ export class Distribution {
       downloadsMax: () => Math.max(1, settings().downloadsMax),
     });
     const admit = options.admit ?? (async () => undefined);
-    this.#means = { registry: this.registry, images, content, transfers, sources: new BlobSources(db), admit };
+    this.means = { registry: this.registry, images, content, transfers, sources: new BlobSources(db), admit };
   }
 
   /** Of a name without tag `latest`, or all its tags. Errors: see pull.ts; of several tags the first that fails ends it. */
@@ -63,10 +64,10 @@ export class Distribution {
     const { location } = request;
     const input = { platform, credentials, tell, signal, location } satisfies Omit<PullInput, 'reference'>;
     if (request.allTags !== true)
-      return [await pullImage(this.#means, { ...input, reference: withDefaultTag(reference) })];
+      return [await pullImage(this.means, { ...input, reference: withDefaultTag(reference) })];
     const pulled: PulledImage[] = [];
     for (const tag of await this.#tags(reference, input)) {
-      pulled.push(await pullImage(this.#means, { ...input, reference: withTag(reference, tag), ofAllTags: true }));
+      pulled.push(await pullImage(this.means, { ...input, reference: withTag(reference, tag), ofAllTags: true }));
     }
     await tell(
       pullStatus(
@@ -78,7 +79,7 @@ export class Distribution {
   }
 
   push(input: PushInput): Promise<void> {
-    return pushImage(this.#means, input);
+    return pushImage(this.means, input);
   }
 
   /** For what is asked of a registry directly. */

@@ -74,7 +74,7 @@ function tagsOf(images: ImageStore, reference: Reference): Reference[] {
 }
 
 /** The registry itself: mirrors take nothing. */
-async function writableSession(repository: Repository): Promise<Session> {
+export async function writableSession(repository: Repository): Promise<Session> {
   const { session, response } = await repository.ask({
     method: 'GET',
     url: '/',

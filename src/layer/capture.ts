@@ -1,10 +1,16 @@
-/** A container's own files as a layer, for `commit`. */
+/** What containers and builds have made as tars: one layer, or several as one. */
 import { randomBytes } from 'node:crypto';
 import type { GraphDriver } from '#graphdriver/driver.ts';
-import { byteString, type ByteString } from '#pkg/archive/entry.ts';
+import { isDirectory, tryStatBelow } from '#graphdriver/walk.ts';
+import { kernelName } from '#pkg/archive/directories.ts';
+import { byteString, type ByteString, textOf } from '#pkg/archive/entry.ts';
 import type { ArchiveResult } from '#pkg/archive/jobs.ts';
 import type { ArchivePool } from '#pkg/archive/pool.ts';
+import { readNames } from '#pkg/archive/remove-tree.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
+import { type FileStatus, ownedFd } from '#sys/files.ts';
+import { O } from '#sys/numbers.ts';
+import { openInRoot } from '#sys/safe-path.ts';
 import type { PreparedLayer } from './register.ts';
 
 interface Means {
@@ -74,4 +80,69 @@ export async function captureLayer(
     await diff[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** Layers one above the other, the file system that they make, and the one below them. */
+export interface Merging {
+  /** Of the driver, bottom first. */
+  readonly ids: readonly string[];
+  /** Open root. */
+  readonly root: number;
+  /** Undefined: nothing is below. */
+  readonly below: number | undefined;
+}
+
+/** The tar of what several layers bring together. */
+export async function captureMerged(
+  { driver, pool }: Means,
+  { ids, root, below }: Merging,
+  file: string,
+  { signal, secondsMax }: { readonly signal?: AbortSignal | undefined; readonly secondsMax: number | undefined },
+): Promise<ArchiveResult> {
+  const present = new Set<string>();
+  const gone = new Set<string>();
+  for (const id of ids) {
+    for (const { path, kind } of await driver.changes(id)) {
+      if (kind === 2) gone.add(path);
+      else present.add(path);
+    }
+  }
+  const deleted: string[] = [];
+  if (below !== undefined) for (const path of gone) collectHidden(below, root, path, deleted);
+  const hidden = new Set(deleted);
+  return pool.run(
+    {
+      kind: 'capture',
+      // Behind the link: a descriptor of this process.
+      from: `/proc/self/fd/${root}/.`,
+      file,
+      target: undefined,
+      skip: new Set<string>(),
+      whiteouts: 'none',
+      only: new Set([...present].map(inArchive)),
+      // What is below a deleted directory goes with it.
+      deleted: deleted.filter((path) => !hidden.has(path.slice(0, path.lastIndexOf('/')))).map(inArchive),
+      secondsMax,
+    },
+    { signal },
+  );
+}
+
+/** What was below at `path` and is not there now. A directory that was made anew hides the names that it has not. */
+function collectHidden(below: number, root: number, path: string, into: string[]): void {
+  const before = look(below, path);
+  if (before === undefined) return;
+  const after = look(root, path);
+  if (after === undefined) {
+    into.push(path);
+    return;
+  }
+  if (!isDirectory(before) || !isDirectory(after)) return;
+  using directory = ownedFd(openInRoot(below, path, O.RDONLY | O.DIRECTORY));
+  for (const { name } of readNames(directory.fd)) collectHidden(below, root, `${path}/${textOf(name)}`, into);
+}
+
+/** Not followed: what a link leads to is another file. */
+function look(root: number, path: string): FileStatus | undefined {
+  return tryStatBelow(root, kernelName(inArchive(path)));
 }

@@ -31,7 +31,7 @@ import {
   type ReadWriteRecord,
 } from './records.ts';
 import { adoptSnapshots, type CapturedSnapshot } from './adopt.ts';
-import { captureLayer, captureSnapshot } from './capture.ts';
+import { captureLayer, captureMerged, captureSnapshot, type Merging } from './capture.ts';
 import { type Snapshot, Snapshots } from './snapshots.ts';
 import {
   type LayerSource,
@@ -310,6 +310,15 @@ export class LayerStore {
   captureSnapshot(id: string, file: string, signal?: AbortSignal, secondsMax?: number): Promise<ArchiveResult> {
     const means = { driver: this.#driver, pool: this.#pool };
     return captureSnapshot(means, this.snapshots.need(id).id, file, signal, secondsMax);
+  }
+
+  /** The tar of what several layers or snapshots bring together. Preconditions: they stay until this is over. */
+  captureMerged(
+    merging: Merging,
+    file: string,
+    options: { readonly signal?: AbortSignal | undefined; readonly secondsMax: number | undefined },
+  ): Promise<ArchiveResult> {
+    return captureMerged({ driver: this.#driver, pool: this.#pool }, merging, file, options);
   }
 
   /** Snapshots become layers above the stack `below`; see adopt.ts. Answers the layers of `made`, bottom first. */

@@ -21,6 +21,11 @@ export interface BuildLine {
   readonly note?: string;
   readonly warning?: string;
   readonly built?: string;
+  /** Of the manifest or index, where one was made. */
+  readonly digest?: string;
+  readonly images?: readonly { readonly platform: string; readonly imageId: string }[];
+  /** The cache elsewhere that had the result. */
+  readonly from?: string;
   readonly names?: readonly string[];
   readonly stream?: string;
   readonly aux?: { readonly ID?: string };

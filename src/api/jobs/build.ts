@@ -40,15 +40,24 @@ export interface BuildInput {
   readonly ulimits: readonly Ulimit[];
   readonly cgroupParent: string;
   readonly cacheFrom: readonly string[];
+  /** Beyond Docker's classic builder, as buildx writes them: `type=registry,ref=…`. */
+  readonly cacheTo?: readonly string[];
+  /** Beyond: what the image's manifest is to be: compression, oci-mediatypes … */
+  readonly imageOptions?: Readonly<Record<string, string>>;
+  readonly annotations?: readonly string[];
+  /** `type=provenance,mode=max`. */
+  readonly attests?: readonly string[];
+  /** Repositories that get the image by its digest alone. */
+  readonly pushByDigest?: readonly string[];
   readonly squash: boolean;
   readonly buildId: string;
   /** X-Registry-Config: by the registry's address. */
   readonly auths: Readonly<Record<string, RegistryAuth>>;
   /** Beyond Docker: values of secrets, by their id. In memory only. */
   readonly secrets: ReadonlyMap<string, Uint8Array>;
-  /** Beyond Docker: directories that were uploaded under `.berth-contexts/NAME` of the tar, and images. */
   /** Beyond Docker: sockets of ssh agents on the daemon's host, by their id. */
   readonly ssh: Readonly<Record<string, string>>;
+  /** Beyond Docker: directories that were uploaded under `.berth-contexts/NAME` of the tar, and images. */
   readonly contexts: Readonly<Record<string, string>>;
   readonly allow: readonly string[];
   readonly binds: readonly string[];

@@ -7,9 +7,10 @@ import * as path from 'node:path';
 import { invalidParameter } from '#errdefs/errors.ts';
 import { close, open } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
+import type { Meaning } from '../cache.ts';
 import { resolvePath } from '../config.ts';
 import type { AddInstruction, CopyInstruction, InlineFile } from '../dockerfile/instructions.ts';
-import type { DigestResult, ModeChange } from '../files/jobs.ts';
+import type { DigestJob, DigestResult, ModeChange } from '../files/jobs.ts';
 import { parseMode } from '../files/mode.ts';
 import type { BuildSession } from '../session.ts';
 import type { CopyPart } from './copy-part.ts';
@@ -56,7 +57,7 @@ export async function planCopy(
   const digests = await Promise.all(
     parts.map(({ selection, keepOwners, unpack: archives }) => {
       const owners = keepOwners && instruction.chown === undefined;
-      return session.files.digest({ kind: 'digest', selection, owners, archives }, session.signal);
+      return digestOf(session, { kind: 'digest', selection, owners, archives });
     }),
   );
   const matched = digests.reduce((sum, digest) => sum + digest.matched.length, 0);
@@ -75,6 +76,42 @@ export async function planCopy(
     chown: instruction.chown,
     mode,
     timeNs: sourceDateEpoch === undefined ? undefined : BigInt(sourceDateEpoch) * 1_000_000_000n,
+  };
+}
+
+/** Of the same files it is asked for once. */
+export function digestOf(session: BuildSession, job: DigestJob): Promise<DigestResult> {
+  const name = JSON.stringify(job);
+  let digest = session.digests.get(name);
+  if (digest === undefined) {
+    digest = session.files.digest(job, session.signal);
+    digest.catch(() => undefined);
+    session.digests.set(name, digest);
+  }
+  return digest;
+}
+
+/** What a COPY from another stage means by how that stage came about. */
+export function originOfCopy(
+  session: BuildSession,
+  instruction: CopyInstruction,
+  from: string,
+  workdir: string | undefined,
+): Meaning {
+  const { destination, isDirectory } = destinationOf(instruction, workdir);
+  const { sourceDateEpoch } = session.request;
+  return {
+    kind: 'copy',
+    from,
+    sources: instruction.sources,
+    contents: instruction.contents.map(({ name, content }) => [name, content]),
+    exclude: instruction.exclude,
+    destination,
+    intoDirectory: isDirectory,
+    owner: instruction.chown ?? '',
+    mode: instruction.chmod ?? '',
+    parents: instruction.parents,
+    times: sourceDateEpoch === undefined ? '' : String(sourceDateEpoch),
   };
 }
 

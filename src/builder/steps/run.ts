@@ -13,6 +13,7 @@ import type { RunInstruction } from '../dockerfile/instructions.ts';
 import type { RunMount } from '../dockerfile/mount.ts';
 import type { BuildSession } from '../session.ts';
 import type { StageState } from '../state.ts';
+import type { StepSource } from './source.ts';
 
 export interface RunPlan {
   readonly args: readonly string[];
@@ -28,8 +29,18 @@ export interface PlannedMount {
   readonly mount: RunMount;
   readonly target: string;
   /** Of a bind, or what a cache starts with. */
-  readonly from: { readonly on: Standing } | { readonly root: number } | undefined;
-  readonly digest: string;
+  readonly source: StepSource | undefined;
+  /** Of the files that it shows; '' for what is no part of the meaning. */
+  readonly digest: () => Promise<string>;
+}
+
+type From = { readonly on: Standing } | { readonly root: number };
+
+/** Where the files are, brought when they are elsewhere. */
+async function fromOf(source: StepSource): Promise<From> {
+  const root = await source.root();
+  const on = await source.on();
+  return on === undefined ? { root } : { on };
 }
 
 /** The command as it will be executed. */
@@ -105,7 +116,8 @@ export async function openMounts(
   // Caches in one order everywhere: two steps that lock two of them never wait for each other.
   const ordered = [...plan.mounts].sort((a, b) => ((a.mount.id ?? a.target) < (b.mount.id ?? b.target) ? -1 : 1));
   for (const planned of ordered) {
-    const { mount, target, from } = planned;
+    const { mount, target } = planned;
+    const from = planned.source === undefined ? undefined : await fromOf(planned.source);
     switch (mount.type) {
       case 'tmpfs':
         mounts.push({ kind: 'tmpfs', target, sizeBytes: mount.sizeBytes });
@@ -125,7 +137,7 @@ export async function openMounts(
         }
         break;
       case 'cache':
-        mounts.push(await openCache(session, planned, stack, signal));
+        mounts.push(await openCache(session, { mount, target, from }, stack, signal));
         break;
       case 'secret': {
         const value = await session.request.secrets?.secret(secretId(mount), signal);
@@ -160,7 +172,7 @@ export async function openMounts(
 
 async function openCache(
   session: BuildSession,
-  { mount, target, from }: PlannedMount,
+  { mount, target, from }: Pick<PlannedMount, 'mount' | 'target'> & { readonly from: From | undefined },
   stack: AsyncDisposableStack,
   signal: AbortSignal,
 ): Promise<StepMount> {

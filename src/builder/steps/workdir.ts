@@ -4,7 +4,8 @@ import { close, fchownat, ownedFd, utimensat } from '#sys/files.ts';
 import { isErrno } from '#sys/errno.ts';
 import { AT, O } from '#sys/numbers.ts';
 import { mkdirAllInRoot, tryOpenInRoot } from '#sys/safe-path.ts';
-import { type BuildSession, throwIfAborted } from '../session.ts';
+import { throwIfAborted } from '../abort.ts';
+import type { BuildSession } from '../session.ts';
 
 export function directoryExists(root: number, path: string): boolean {
   const fd = tryOpenInRoot(root, path, O.PATH | O.DIRECTORY);

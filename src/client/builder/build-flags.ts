@@ -1,11 +1,13 @@
 /** The flags of `build`: those of docker's classic builder and of buildx. */
-import { bytes, flag, integer, list, text } from '../flags/flag-spec.ts';
+import { bytes, flag, type FlagValues, integer, list, text } from '../flags/flag-spec.ts';
 
 export const buildFlags = {
   'add-host': list('Add a custom host-to-IP mapping ("host:ip")'),
+  annotation: list('Add annotation to the image', { typeName: 'stringArray' }),
   allow: list('Allow extra privileged entitlement (e.g., "network.host", "security.insecure")', {
     typeName: 'stringArray',
   }),
+  attest: list('Attestation parameters (format: "type=sbom,generator=image")', { typeName: 'stringArray' }),
   'build-arg': list('Set build-time variables', { typeName: 'stringArray' }),
   'build-context': list('Additional build contexts (e.g., name=path)', { typeName: 'stringArray' }),
   'cache-from': list('External cache sources (e.g., "user/app:cache", "type=local,src=path/to/dir")', {
@@ -36,7 +38,7 @@ export const buildFlags = {
   'no-cache': flag('Do not use cache when building the image'),
   'no-cache-filter': list('Do not cache specified stages', { typeName: 'stringArray' }),
   output: list('Output destination (format: "type=local,dest=path")', { shorthand: 'o', typeName: 'stringArray' }),
-  platform: text('Set target platform for build'),
+  platform: list('Set target platform for build', { typeName: 'stringArray' }),
   progress: text('Set type of progress output ("auto", "plain", "tty", "quiet", "rawjson")', { initial: 'auto' }),
   provenance: text('Shorthand for "--attest=type=provenance"', { hidden: true }),
   pull: flag('Always attempt to pull all referenced images'),
@@ -58,3 +60,5 @@ export const buildFlags = {
     shorthand: 'v',
   }),
 };
+
+export type BuildValues = FlagValues<typeof buildFlags>;

@@ -3,13 +3,14 @@ import * as fs from 'node:fs';
 import { buildImage } from '#api/client/build.ts';
 import type { Query } from '#api/client/api-client.ts';
 import { type CommandContext, defineCommand, ExitError, UsageError } from '../command.ts';
-import type { FlagValues } from '../flags/flag-spec.ts';
-import { buildFlags } from './build-flags.ts';
+import { type BuildValues, buildFlags } from './build-flags.ts';
+import { attestOptions, cacheOptions } from './cache-flags.ts';
 import { type PackedContext, packContext } from './context.ts';
+import type { Built, Outputs } from './outputs.ts';
 import { type BuildView, type ProgressMode, viewOf } from './progress.ts';
 import { secretsHeader, sshSockets } from './secrets.ts';
 
-type Values = FlagValues<typeof buildFlags>;
+type Values = BuildValues;
 
 export const build = defineCommand({
   operands: 'PATH | URL | -',
@@ -17,31 +18,16 @@ export const build = defineCommand({
   flags: buildFlags,
   examples: ['berth build -t app .', 'berth build --check .', 'berth build -o dest=out --target binary .'],
   async run(context, { values, positionals: [place = ''] }) {
-    checkFlags(values);
-    if (values.check || values.call === 'check') {
-      const { checkDockerfile } = await import('./check.ts');
+    const method = values.check ? 'check' : values.call;
+    if (method !== 'build' && method !== '') {
+      const { callDockerfile } = await import('./call.ts');
       const { packed } = await contextOf(values, place);
-      if (packed === undefined) throw new UsageError('--check needs a context of this host');
-      return checkDockerfile(context, values, packed.source);
+      if (packed === undefined) throw new UsageError(`--call=${method} needs a context of this host`);
+      return callDockerfile(context, values, packed.source, method);
     }
     return runBuild(context, values, place);
   },
 });
-
-/** What is not there is refused by name. */
-function checkFlags(values: Values): void {
-  const unsupported = (name: string, why: string) => new UsageError(`--${name} is not supported: ${why}`);
-  const off = (value: string): boolean => value === '' || value === 'false' || value === 'disabled=true';
-  if (!off(values.provenance)) throw unsupported('provenance', 'attestations are not made');
-  if (!off(values.sbom)) throw unsupported('sbom', 'attestations are not made');
-  if (values['cache-to'].length > 0) throw unsupported('cache-to', 'the cache of this host is not exported yet');
-  for (const source of values['cache-from']) {
-    if (source.includes('type='))
-      throw unsupported('cache-from', `caches from elsewhere are not imported yet (${source})`);
-  }
-  if (values.platform.includes(',')) throw unsupported('platform', 'one platform at a time');
-  if (!['build', 'check', ''].includes(values.call)) throw unsupported('call', `unknown method ${values.call}`);
-}
 
 interface BuildSource {
   /** Sent as the body; undefined when the daemon fetches it. */
@@ -112,14 +98,16 @@ export async function runBuild(
   const aborted = new AbortController();
   const stop = (): void => aborted.abort();
   process.once('SIGINT', stop);
-  let id = '';
+  let built: Built = { id: '' };
   let failure: { readonly message: string; readonly code: number } | undefined;
   try {
     const headers = secretsHeader(values.secret);
-    const query = queryOf(context, values, source, outputs.names);
+    const query = queryOf(context, values, source, outputs);
     for await (const line of buildImage(context.client(), query, { context: body, headers, signal: aborted.signal })) {
       view.show(line);
-      id = line.built ?? line.aux?.ID ?? id;
+      const { images, digest } = line;
+      const id = line.built ?? line.aux?.ID;
+      if (id !== undefined) built = { id, ...(images && { images }), ...(digest === undefined ? {} : { digest }) };
       const message = line.errorDetail?.message ?? (line.ended === undefined ? line.error : undefined);
       if (message !== undefined) failure = { message, code: line.errorDetail?.code ?? 1 };
     }
@@ -131,13 +119,14 @@ export async function runBuild(
     view.end();
   }
   if (failure !== undefined) throw new ExitError(failure.code, `ERROR: failed to build: ${failure.message}`);
-  await deliver(context, outputs, id);
+  const { id } = built;
+  await deliver(context, outputs, built);
   if (values.iidfile !== '') fs.writeFileSync(values.iidfile, id);
   if (values['metadata-file'] !== '') {
     const metadata = {
       'containerimage.config.digest': id,
-      'containerimage.digest': id,
-      'image.name': outputs.names.join(','),
+      'containerimage.digest': built.digest ?? id,
+      'image.name': [...outputs.names, ...outputs.byDigest].join(','),
     };
     fs.writeFileSync(values['metadata-file'], `${JSON.stringify(metadata, undefined, 2)}\n`);
   }
@@ -153,7 +142,8 @@ function modeOf({ io, environment }: CommandContext, values: Values): ProgressMo
   return io.stdoutIsTerminal && process.stderr.isTTY ? 'tty' : 'plain';
 }
 
-function queryOf(context: CommandContext, values: Values, source: BuildSource, names: readonly string[]): Query {
+function queryOf(context: CommandContext, values: Values, source: BuildSource, outputs: Outputs): Query {
+  const { names, options, byDigest } = outputs;
   const json = (value: Readonly<Record<string, string | null>>): string => JSON.stringify(value);
   return {
     format: 'events',
@@ -167,7 +157,7 @@ function queryOf(context: CommandContext, values: Values, source: BuildSource, n
     buildargs: json({ ...proxyArgs(context), ...pairs(values['build-arg'], context) }),
     labels: json(pairs(values.label, context)),
     target: values.target,
-    platform: values.platform,
+    platform: values.platform.join(','),
     networkmode: values.network,
     extrahosts: values['add-host'].map((entry) => (entry.includes('=') ? entry.replace('=', ':') : entry)),
     securityopt: JSON.stringify(values['security-opt']),
@@ -181,7 +171,12 @@ function queryOf(context: CommandContext, values: Values, source: BuildSource, n
     shmsize: values['shm-size'],
     ulimits: JSON.stringify(values.ulimit.map(ulimitOf)),
     cgroupparent: values['cgroup-parent'],
-    cachefrom: JSON.stringify(values['cache-from']),
+    cachefrom: JSON.stringify(cacheOptions(context, values['cache-from'], 'src')),
+    cacheto: JSON.stringify(cacheOptions(context, values['cache-to'], 'dest')),
+    imageoptions: json(options),
+    annotations: JSON.stringify(values.annotation),
+    attests: JSON.stringify(attestOptions(values)),
+    pushbydigest: JSON.stringify(byDigest),
     squash: values.squash,
     allow: values.allow,
     volume: values.volume,

@@ -24,6 +24,7 @@ const reasons: Readonly<Record<string, string>> = {
   hosts: '--add-host has changed',
   platform: 'the platform is another',
   times: 'SOURCE_DATE_EPOCH has changed',
+  imports: 'none of the imported caches has it',
 };
 
 export const explain = defineCommand({
@@ -47,16 +48,17 @@ class ExplainView implements BuildView {
 
   end(): void {}
 
-  show({ vertex, why, of = '', ended, outcome }: BuildLine): void {
+  show({ vertex, why, of = '', ended, outcome, from, warning }: BuildLine): void {
     if (vertex !== undefined) this.#names.set(vertex.id, vertex.name);
     if (why !== undefined) this.#why.set(of, why);
+    if (warning !== undefined) this.#io.err(`WARNING: ${warning}\n`);
     if (ended === undefined) return;
     const name = this.#names.get(ended);
     const changed = this.#why.get(ended);
     if (name === undefined || (outcome !== 'cached' && changed === undefined)) return;
     this.#names.delete(ended);
     this.#io.out(`${name}\n`);
-    if (outcome === 'cached') this.#io.out('  cached\n');
+    if (outcome === 'cached') this.#io.out(from === undefined ? '  cached\n' : `  cached: imported from ${from}\n`);
     for (const reason of changed ?? []) this.#io.out(`  not cached: ${reasons[reason] ?? reason}\n`);
   }
 }

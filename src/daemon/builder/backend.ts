@@ -2,6 +2,7 @@
 import type { Backend, ImageQuery, StepRequest } from '#builder/backend.ts';
 import { imagePull } from '#api/jobs/image.ts';
 import type { Image } from '#image/image.ts';
+import { parsePlatform } from '#image/platform.ts';
 import { BerthError, invalidParameter, kindOf, notFound } from '#errdefs/errors.ts';
 import { resolveUser } from '#libcontainer/user.ts';
 import { isErrno } from '#sys/errno.ts';
@@ -24,6 +25,12 @@ export function buildBackend(services: () => Services): Backend {
     image: (query) => findImage(services(), query),
     run: async (request: StepRequest) => (await import('./run-step.ts')).runStep(services(), request),
     resolveUser: (root, user) => userOf(root, user),
+    compress: async (blob, wish, lease, signal) => {
+      const { recompressBlob } = await import('#distribution/recompress.ts');
+      const { images } = services();
+      const { content, layers } = images;
+      return recompressBlob({ content, layers }, blob, wish, lease, signal);
+    },
     built: (id, names) => {
       for (const name of names) publishImageEvent(services(), 'tag', id, name);
     },
@@ -59,9 +66,8 @@ async function findImage(services: Services, query: ImageQuery): Promise<Image> 
 }
 
 function lookUp(services: Services, { reference, platform }: ImageQuery): Image | undefined {
-  let image: Image;
   try {
-    image = services.images.resolve(reference);
+    return services.images.resolve(reference, platform === '' ? undefined : parsePlatform(platform));
   } catch (error) {
     if (kindOf(error) === 'not-found') return undefined;
     if (kindOf(error) === 'invalid-parameter')
@@ -70,10 +76,6 @@ function lookUp(services: Services, { reference, platform }: ImageQuery): Image 
       });
     throw error;
   }
-  if (platform === '') return image;
-  const [os, architecture] = platform.split('/');
-  const { config } = image;
-  return os === config.os && (architecture === undefined || architecture === config.architecture) ? image : undefined;
 }
 
 async function pullImage(services: Services, query: ImageQuery, signal: AbortSignal): Promise<void> {

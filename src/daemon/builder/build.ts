@@ -5,12 +5,19 @@ import { ClassicTeller } from '#builder/print/classic.ts';
 import { OrderedProgress } from '#builder/print/ordered.ts';
 import type { BuildContext, BuildRequest, BuildResult, NamedContext } from '#builder/request.ts';
 import { ignoreFileNames, ignorePatterns } from '#builder/dockerfile/ignore.ts';
-import { invalidParameter, notFound, notImplemented } from '#errdefs/errors.ts';
+import { invalidParameter, notFound } from '#errdefs/errors.ts';
+import { formatPlatform, parsePlatform } from '#image/platform.ts';
 import { close } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
 import { openInRoot } from '#sys/safe-path.ts';
 import { familiarString, parseReference, type Reference, withDefaultTag } from '#reference/reference.ts';
+import { decodeCredentials } from '#registry/credentials.ts';
+import { locationsOf } from '../image/where.ts';
 import type { Services } from '../services.ts';
+import { parseCacheSpec } from './cache/cache-spec.ts';
+import { cacheSourcesOf } from './cache/cache-sources.ts';
+import { cacheTargetsOf } from './cache/cache-targets.ts';
+import { imageWishOf } from './image-wish.ts';
 import { givenLogins } from './logins.ts';
 import { directoryContext, remoteContext, tarContext } from './contexts.ts';
 import { eventProgress } from './events.ts';
@@ -32,16 +39,36 @@ export async function buildImage(
   const { context, remoteDockerfile } = await contextOf(services, input, stack, signal);
   const dockerfile = await dockerfileOf(input, context.context, remoteDockerfile, signal);
   const ignore = await ignoreOf(context.context, dockerfile.name, signal);
-  const request = requestOf(input, { context, dockerfile, ignore, references });
+  const request = requestOf(services, input, { context, dockerfile, ignore, references });
   const told = teller(input);
   try {
     const result = await services.builder.buildImage(request, { progress: told.progress, signal });
+    if ((input.pushByDigest ?? []).length > 0) await pushDigest(services, input, request, result, signal);
     told.finish(result, references);
   } catch (error) {
     told.failed(error);
     throw error;
   } finally {
     await told.settled();
+  }
+}
+
+/** Under its digest alone, which needs a manifest of its own. */
+async function pushDigest(
+  services: Services,
+  { pushByDigest = [] }: BuildInput,
+  { logins }: BuildRequest,
+  { descriptor }: BuildResult,
+  signal: AbortSignal,
+): Promise<void> {
+  const { pushByDigest: push } = await import('#distribution/build-cache.ts');
+  if (descriptor === undefined) throw invalidParameter('push-by-digest needs a manifest: say oci-mediatypes=true');
+  const distribution = await services.distribution();
+  for (const name of pushByDigest) {
+    const reference = parseReference(name);
+    locationsOf(services.registriesConf(), reference);
+    const credentials = decodeCredentials(await logins.login(reference.domain, signal));
+    await push(distribution.means, distribution.repository(reference, credentials, signal), descriptor.digest);
   }
 }
 
@@ -114,11 +141,11 @@ interface Found {
   readonly references: readonly Reference[];
 }
 
-function refuse(input: BuildInput): void {
-  if (input.squash) throw notImplemented('squash is not supported: use a multi-stage build');
-}
-
-export function requestOf(input: BuildInput, { context, dockerfile, ignore, references }: Found): BuildRequest {
+export function requestOf(
+  services: Services,
+  input: BuildInput,
+  { context, dockerfile, ignore, references }: Found,
+): BuildRequest {
   const given = Object.entries(input.args).flatMap(([name, value]) => (value === null ? [] : [[name, value] as const]));
   const args = Object.fromEntries(given);
   const allow = new Set<'network.host' | 'security.insecure'>();
@@ -126,8 +153,10 @@ export function requestOf(input: BuildInput, { context, dockerfile, ignore, refe
     if (name !== 'network.host' && name !== 'security.insecure') throw invalidParameter(`invalid entitlement: ${name}`);
     allow.add(name);
   }
-  refuse(input);
   const { secrets } = input;
+  const logins = givenLogins(input.auths);
+  const platforms = platformsOf(input.platform);
+  const caches = cacheTargetsOf(services, (input.cacheTo ?? []).map(parseCacheSpec), logins);
   return {
     id: input.buildId,
     dockerfile,
@@ -137,7 +166,8 @@ export function requestOf(input: BuildInput, { context, dockerfile, ignore, refe
     args,
     labels: input.labels,
     target: input.target,
-    platform: input.platform,
+    platform: platforms[0] ?? '',
+    platforms,
     pull: input.pull,
     noCache: input.noCache,
     noCacheStages: input.noCacheStages,
@@ -158,16 +188,37 @@ export function requestOf(input: BuildInput, { context, dockerfile, ignore, refe
     },
     binds: input.binds,
     allow,
-    logins: givenLogins(input.auths),
+    logins,
     secrets: { secret: async (id) => secrets.get(id) },
     ssh: sshOf(input.ssh),
     squash: input.squash,
     sourceDateEpoch: epochOf(args['SOURCE_DATE_EPOCH']),
     references,
     image: true,
+    imageWish: imageWishOf({
+      options: input.imageOptions ?? {},
+      annotations: input.annotations ?? [],
+      attests: input.attests ?? [],
+      source: input.remote,
+    }),
     exporters: [],
-    cacheFrom: input.cacheFrom,
+    cacheSources: cacheSourcesOf(services, input.cacheFrom.map(parseCacheSpec), {
+      logins,
+      // The classic builder knows caches in images that are here, and says nothing of others.
+      hereFirst: input.format === 'classic' ? 'only' : 'yes',
+    }),
+    cacheTargets: caches.targets,
+    inlineCache: caches.inline || isTrue(args['BUILDKIT_INLINE_CACHE']),
   };
+}
+
+const isTrue = (text: string | undefined): boolean => text === '1' || text === 'true';
+
+/** `linux/amd64,linux/arm64`, each once. */
+function platformsOf(text: string): string[] {
+  const given = text.split(',').filter((platform) => platform !== '');
+  if (given.length < 2) return given;
+  return [...new Set(given.map((platform) => formatPlatform(parsePlatform(platform))))];
 }
 
 /** Sockets of agents on this host, named by who may do everything here anyway: it is the engine's socket that was asked. */

@@ -25,10 +25,11 @@ export function eventProgress(write: (line: unknown) => void): {
   };
   return {
     progress,
-    finish: ({ imageId, unusedArgs }, references) => {
+    finish: ({ imageId, unusedArgs, descriptor, images }, references) => {
       if (unusedArgs.length > 0)
         write({ warning: `One or more build-args [${unusedArgs.join(' ')}] were not consumed` });
-      write({ built: imageId, names: references.map(familiarString), at: at(), aux: { ID: imageId } });
+      const about = { ...(descriptor === undefined ? {} : { digest: descriptor.digest }), images };
+      write({ built: imageId, ...about, names: references.map(familiarString), at: at(), aux: { ID: imageId } });
     },
     failed: () => undefined,
   };

@@ -8,12 +8,15 @@ import { statusResponse } from '#builder/buildkit/status-messages.ts';
 import { type StatusMessage, Trace } from '#builder/buildkit/trace.ts';
 import { ignoreFileNames, ignorePatterns } from '#builder/dockerfile/ignore.ts';
 import { failOnWarnings } from '#builder/dockerfile/lint.ts';
-import type { BuildContext, BuildRequest, Exporter, NamedContext } from '#builder/request.ts';
 import { invalidParameter, notFound, notImplemented } from '#errdefs/errors.ts';
+import type { BuildContext, BuildRequest, Exporter, LoginSource, NamedContext } from '#builder/request.ts';
 import type { Arrivals } from '#pkg/arrivals/arrivals.ts';
 import { encode } from '#pkg/protobuf/protobuf.ts';
 import { credentials } from '#builder/buildkit/session-methods.ts';
 import { nameOf, requestOf } from '../builder/build.ts';
+import { cacheSourcesOf } from '../builder/cache/cache-sources.ts';
+import { parseCacheSpec } from '../builder/cache/cache-spec.ts';
+import { cacheTargetsOf } from '../builder/cache/cache-targets.ts';
 import { directoryContext, remoteContext, tarContext, temporaryDirectory } from '../builder/contexts.ts';
 import { encodeLogin } from '../builder/logins.ts';
 import type { RunningBuilds } from '../builder/running.ts';
@@ -92,9 +95,13 @@ export async function runSessionBuild(
       format: 'classic',
     } as const;
     const found = { context: { context, named }, dockerfile, ignore, references };
+    const logins: LoginSource = { login: (registry, ended) => sessionLogin(session, registry, ended) };
+    const caches = cacheTargetsOf(services, (input.cacheTo ?? []).map(parseCacheSpec), logins);
     const request: BuildRequest = {
-      ...requestOf({ ...input, ...plain, context: nothing(), progress: nowhere }, found),
-      logins: { login: (registry, ended) => sessionLogin(session, registry, ended) },
+      ...requestOf(services, { ...input, ...plain, context: nothing(), progress: nowhere }, found),
+      logins,
+      cacheSources: cacheSourcesOf(services, input.cacheFrom.map(parseCacheSpec), { logins, hereFirst: 'yes' }),
+      cacheTargets: caches.targets,
       secrets: session,
       ssh: sessionAgent(session, () => temporaryDirectory(services, stack)),
       image,

@@ -89,8 +89,15 @@ describe('berth build', () => {
     'what is not there is refused by name; raw events; the cache is listed and removed',
     async () => {
       using directory = new BuildDirectory(`FROM ${BASE}\nRUN true\n`);
-      expect((await build(directory, '--cache-to', 'type=gha')).stderr).toContain('--cache-to is not supported');
-      expect((await build(directory, '--sbom', 'true')).stderr).toContain('--sbom is not supported');
+      for (const type of ['gha', 's3', 'azblob']) {
+        expect((await build(directory, '--cache-to', `type=${type}`)).stderr).toContain(
+          `type=${type} are not supported`,
+        );
+        expect((await build(directory, '--cache-from', `type=${type}`)).stderr).toContain(`type=${type} are not`);
+      }
+      expect((await build(directory, '--sbom', 'generator=x')).stderr).toContain('generator of its own (x) is not run');
+      const estargz = await build(directory, '-o', 'type=image,compression=estargz');
+      expect(estargz.stderr).toContain('compression=estargz is not supported');
       const raw = await build(directory, '--progress', 'rawjson');
       const events = raw.stderr.split('\n').filter((line) => line.startsWith('{'));
       expect(events.some((line) => line.includes('"built":"sha256:'))).toBe(true);

@@ -1,0 +1,18 @@
+/** Platforms as builds are asked for them: `linux/arm64/v8`. */
+import { formatPlatform as format, parsePlatform } from '#image/platform.ts';
+
+export interface HostPlatform {
+  readonly os: string;
+  readonly architecture: string;
+  /** '' for none. */
+  readonly variant: string;
+}
+
+export const formatPlatform = (platform: HostPlatform): string => format(platform);
+
+/** '' is the host's. Errors: invalid-parameter. */
+export function platformOf(text: string, host: HostPlatform): HostPlatform {
+  if (text === '') return host;
+  const { os, architecture, variant = '' } = parsePlatform(text);
+  return { os, architecture, variant };
+}

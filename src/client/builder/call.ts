@@ -1,0 +1,76 @@
+/** `build --call`: the Dockerfile is read and judged or described; nothing is built. */
+import { failOnWarnings, formatWarnings, type LintWarning, lint } from '#builder/dockerfile/lint.ts';
+import { lintOptionsOf } from '#builder/dockerfile/lint-options.ts';
+import { formatOutline, formatTargets, outlineOf, targetsOf } from '#builder/dockerfile/outline.ts';
+import { requireDockerfile } from '#builder/dockerfile/parse.ts';
+import type { Dockerfile } from '#builder/dockerfile/instructions.ts';
+import { globalScope, platformArgs } from '#builder/dockerfile/scope.ts';
+import type { SourceFile } from '#builder/dockerfile/source.ts';
+import { type CommandContext, UsageError } from '../command.ts';
+import type { BuildValues } from './build-flags.ts';
+import { csvFields } from './csv.ts';
+
+/** `check`, `outline,format=json`. Errors: UsageError for others. */
+export function callDockerfile({ io }: CommandContext, values: BuildValues, source: SourceFile, call: string): number {
+  const { method, isJson } = methodOf(call);
+  const file = requireDockerfile(source);
+  const given = values['build-arg'].map((option): [string, string] => {
+    const [name = '', value = ''] = option.split(/=(.*)/s);
+    return [name, value];
+  });
+  const buildArgs = new Map(given);
+  const host = { os: 'linux', architecture: process.arch === 'x64' ? 'amd64' : process.arch };
+  const predefined = platformArgs(host, host);
+  const json = (value: unknown): void => io.out(`${JSON.stringify(value, undefined, 2)}\n`);
+  if (method === 'outline') {
+    const outline = outlineOf(file, { target: values.target, buildArgs, predefined });
+    if (isJson) json(outline);
+    else io.out(formatOutline(outline));
+    return 0;
+  }
+  if (method === 'targets') {
+    const targets = targetsOf(file, { target: values.target, buildArgs, predefined });
+    if (isJson) json(targets);
+    else io.out(formatTargets(targets));
+    return 0;
+  }
+  const options = lintOptionsOf(file, buildArgs.get('BUILDKIT_DOCKERFILE_CHECK'));
+  const warnings = lint({
+    file,
+    options,
+    scope: globalScope(file, buildArgs, predefined),
+    defaults: globalScope(file, new Map(), predefined),
+    buildArgs,
+  });
+  if (isJson) json(wireOf(file, warnings));
+  else io.out(formatWarnings(file, warnings));
+  failOnWarnings(options, warnings);
+  return warnings.length === 0 ? 0 : 1;
+}
+
+function methodOf(call: string): { readonly method: string; readonly isJson: boolean } {
+  const [method = '', ...fields] = csvFields(call);
+  const names: readonly string[] = ['check', 'outline', 'targets'];
+  const known = method === 'lint' ? 'check' : method;
+  if (!names.includes(known)) throw new UsageError(`invalid value ${JSON.stringify(method)} for --call`);
+  let isJson = false;
+  for (const field of fields) {
+    if (field === 'format=json') isJson = true;
+    else if (field !== 'format=text') throw new UsageError(`invalid option ${JSON.stringify(field)} for --call`);
+  }
+  return { method: known, isJson };
+}
+
+/** As BuildKit's frontend answers. */
+function wireOf({ source }: Dockerfile, warnings: readonly LintWarning[]): unknown {
+  return {
+    warnings: warnings.map(({ rule, description, url, detail, range: { start, end } }) => ({
+      ruleName: rule,
+      description,
+      url,
+      detail,
+      location: { ranges: [{ start: { line: start.line }, end: { line: end.line } }] },
+    })),
+    sources: [{ filename: source.name, language: 'Dockerfile', data: Buffer.from(source.text).toString('base64') }],
+  };
+}
