@@ -15,8 +15,6 @@ export interface WishedImage {
   readonly source: string;
 }
 
-export const nothingWished: WishedImage = { options: {}, annotations: [], attests: [], source: '' };
-
 /** Attributes of outputs that are somebody else's, or say nothing of the image. */
 const ELSEWHERE: ReadonlySet<string> = new Set([
   'name',
