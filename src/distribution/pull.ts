@@ -33,10 +33,13 @@ export interface PullMeans {
   readonly content: ContentStore;
   readonly transfers: LayerTransfers;
   readonly sources: BlobSources;
-  /** Asked before anything but manifests is fetched; refuses by throwing (trust). */
+  /**
+   * Asked before anything but manifests is fetched; refuses by throwing (trust). `digests`: of what the name stands for,
+   * and of the manifest of the platform.
+   */
   readonly admit: (pulled: {
     readonly reference: Reference;
-    readonly top: FoundDocument;
+    readonly digests: readonly string[];
     readonly repository: Repository;
   }) => Promise<void>;
 }
@@ -104,11 +107,11 @@ class Pull {
     using lease = content.lease({ purpose: key, key });
     try {
       const top = await resolveTop(this.#repository, reference, content);
-      await this.#means.admit({ reference, top, repository: this.#repository });
       const id = reference.digest === undefined ? wanted : canonicalString(withDigest(reference, reference.digest));
       await tell({ status: `Pulling from ${reference.path}`, id });
       const platform = this.#input.platform ?? hostPlatform();
       const chosen = await choosePlatform(this.#repository, reference, top, { content, lease, platform });
+      await this.#admit(top, chosen, lease);
       const config = await this.#config(chosen, lease);
       this.#checkPlatform(config.file);
       const before = images.lookup(reference);
@@ -132,6 +135,18 @@ class Pull {
       // Nobody will continue what its user has stopped, or what did not begin.
       if (signal?.aborted === true || lease.digests().length === 0) lease.done();
       await collectUnused(images);
+      throw error;
+    }
+  }
+
+  async #admit(top: FoundDocument, chosen: ChosenManifest, lease: ContentLease): Promise<void> {
+    const { reference } = this.#input;
+    const digests = [top.descriptor.digest, chosen.descriptor.digest];
+    try {
+      await this.#means.admit({ reference, digests, repository: this.#repository });
+    } catch (error) {
+      // Nobody continues what is not let in.
+      lease.done();
       throw error;
     }
   }

@@ -122,7 +122,7 @@ function decodeTags(bytes: Buffer, what: string): string[] {
 }
 
 /** `</v2/app/tags/list?last=b&n=2>; rel="next"`; never leads elsewhere. */
-function nextPage(link: string | null, from: string, base: string): string | undefined {
+export function nextPage(link: string | null, from: string, base: string): string | undefined {
   const target = /<([^>]{1,4096})>\s*;\s*rel="?next"?/.exec(link ?? '')?.[1];
   if (target === undefined || !URL.canParse(target, from)) return undefined;
   const url = new URL(target, from).href;

@@ -47,14 +47,26 @@ export function diffOfImages(client: ApiClient, from: string, to: string): Promi
   return client.json('GET', '/berth/images/diff', { query: { from, to } });
 }
 
-export function outdatedImages(client: ApiClient, images: readonly string[]): Promise<OutdatedImage[]> {
-  return client.json('GET', '/berth/images/outdated', { query: { image: images } });
+type Headers = Readonly<Record<string, string>>;
+
+export function outdatedImages(
+  client: ApiClient,
+  images: readonly string[],
+  headers: Headers,
+): Promise<OutdatedImage[]> {
+  return client.json('GET', '/berth/images/outdated', { query: { image: images }, headers });
 }
 
 export function autoUpdate(
   client: ApiClient,
-  o: { readonly dryRun: boolean; readonly settleSeconds: number; readonly healthySeconds: number },
+  o: {
+    readonly dryRun: boolean;
+    readonly settleSeconds: number;
+    readonly healthySeconds: number;
+    /** X-Registry-Config. */
+    readonly headers: Headers;
+  },
 ): Promise<AutoUpdateResult[]> {
   const query = { 'dry-run': o.dryRun, settle: o.settleSeconds, healthy: o.healthySeconds };
-  return client.json('POST', '/berth/images/auto-update', { query });
+  return client.json('POST', '/berth/images/auto-update', { query, headers: o.headers });
 }

@@ -2,8 +2,9 @@
 import { autoUpdate, emptyTrash, listTrash, lockImage, outdatedImages, undoRemoval } from '#api/client/image-upkeep.ts';
 import { defineCommand, ExitError } from '../command.ts';
 import { formatFlag, quietFlag } from '../common-flags.ts';
+import { configHeaders } from '../registry/all-credentials.ts';
 import { forEachName } from '../each.ts';
-import { flag, integer } from '../flags/flag-spec.ts';
+import { flag, integer, text } from '../flags/flag-spec.ts';
 import { ago, shortId } from '../format/human.ts';
 import { printListing } from '../format/listing.ts';
 
@@ -66,17 +67,21 @@ export const trash = defineCommand({
   },
 });
 
+const authFileFlag = () =>
+  text("File with the credentials of registries, as docker's config.json (default: config.json itself)");
+
 export const outdated = defineCommand({
   operands: '[IMAGE...]',
   count: [0, Infinity],
   flags: {
     all: flag('Show also images that are current', { shorthand: 'a' }),
+    authfile: authFileFlag(),
     format: formatFlag(),
     quiet: quietFlag('Only show names'),
   },
   examples: ['berth image outdated', 'berth image outdated --all postgres:16'],
   async run(context, { values, positionals }) {
-    const found = await outdatedImages(context.client(), positionals);
+    const found = await outdatedImages(context.client(), positionals, await configHeaders(context, values.authfile));
     const rows = found
       .filter(({ Status }) => values.all || Status !== 'current')
       .map(({ Name, Status, Digest, RemoteDigest, Error }) => ({
@@ -106,6 +111,7 @@ export const autoUpdateCommand = defineCommand({
   operands: '',
   count: [0, 0],
   flags: {
+    authfile: authFileFlag(),
     'dry-run': flag('Only tell which containers would be updated'),
     format: formatFlag(),
     'health-timeout': integer('Seconds within which a new container has to be healthy', { initial: HEALTHY_SECONDS }),
@@ -117,6 +123,7 @@ export const autoUpdateCommand = defineCommand({
       dryRun: values['dry-run'],
       settleSeconds: values.settle,
       healthySeconds: values['health-timeout'],
+      headers: await configHeaders(context, values.authfile),
     });
     const shown = rows.map((row) => ({ ...row, ContainerId: shortId(row.ContainerId) }));
     const columns = ['Container', 'ContainerId', 'Image', 'Policy', 'Updated', 'Error'];

@@ -46,8 +46,12 @@ export async function authHeader(context: CommandContext, server: string): Promi
   return found === undefined ? '' : Buffer.from(JSON.stringify(found)).toString('base64url');
 }
 
-export async function credentialsFor(context: CommandContext, server: string): Promise<AuthConfig | undefined> {
-  const config = context.config();
+/** `config`: of another file than the client's own. */
+export async function credentialsFor(
+  context: CommandContext,
+  server: string,
+  config: Json = context.config(),
+): Promise<AuthConfig | undefined> {
   const helper = helperFor(config, server);
   if (helper !== '') {
     const outcome = await runWithInput(`docker-credential-${helper}`, ['get'], server, context.environment);
@@ -63,7 +67,11 @@ export async function credentialsFor(context: CommandContext, server: string): P
     return { username: name, password: secret, serveraddress: server };
   }
   const entry = entryFor(config, server);
-  if (entry === undefined) return undefined;
+  return entry === undefined ? undefined : ofEntry(server, entry);
+}
+
+/** As an entry of `auths` says it. */
+export function ofEntry(server: string, entry: Json): AuthConfig {
   const joined = Buffer.from(textOf(entry, 'auth'), 'base64').toString('utf8').replace(/\0+$/, '');
   const colon = joined.indexOf(':');
   const token = textOf(entry, 'identitytoken');

@@ -38,7 +38,7 @@ export async function pullArtifact(services: Needs, input: ArtifactTransfer, sig
   await tell({ status: `Pulling ${name}` });
   const { top, repository } = await firstThatHas(services, reference, input.auth, signal);
   const manifest = artifactManifest(top, name);
-  await admitBy(services.trust)({ reference, top, repository });
+  await admitBy(services.trust)({ reference, digests: [top.descriptor.digest], repository });
   using lease = artifacts.content.lease({ purpose: `pull artifact ${name}` });
   for (const blob of blobsOf(manifest)) await fetchFile(services, { repository, blob, lease, tell, signal }, top);
   await artifacts.content.put(top.bytes, lease);

@@ -14,9 +14,16 @@ const caller: Caller = { source: 'image.outdated' };
 /** Credentials of a request by registry; each as X-Registry-Auth wants it, '' for none. Errors: invalid-parameter. */
 export function authOf(auths: string): (reference: Reference) => string {
   const table = decode(auths);
-  return ({ domain }) => {
-    const found =
-      table.get(domain) ?? table.get(`https://${domain}`) ?? (domain === 'docker.io' ? table.get(HUB) : undefined);
+  return (reference) => {
+    const { domain } = reference;
+    // As podman's: of a part of a registry before those of all of it.
+    const parts: string[] = [];
+    for (let name = canonicalName(reference); name.includes('/'); name = name.slice(0, name.lastIndexOf('/'))) {
+      parts.push(name);
+    }
+    const keys = [...parts, domain, `https://${domain}`, ...(domain === 'docker.io' ? [HUB] : [])];
+    const key = keys.find((one) => table.has(one));
+    const found = key === undefined ? undefined : table.get(key);
     return found === undefined ? '' : Buffer.from(JSON.stringify(found)).toString('base64url');
   };
 }

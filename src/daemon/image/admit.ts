@@ -5,16 +5,18 @@ import type { Trust } from '#image/trust/trust.ts';
 import { readBlob } from '#registry/blobs.ts';
 import { RegistryError } from '#registry/failures.ts';
 import { fetchManifest } from '#registry/manifests.ts';
+import { listReferrers } from '#registry/referrers.ts';
 
 export function admitBy(trust: Trust): PullMeans['admit'] {
-  return async ({ reference, top, repository }) => {
+  return async ({ reference, digests, repository }) => {
     trust.admit(reference);
     await trust.verify(
-      { reference, digests: [top.descriptor.digest] },
+      { reference, digests },
       {
-        manifest: async (tag) => {
+        referrers: async (digest) => (await listReferrers(repository, digest)) ?? [],
+        manifest: async (tagOrDigest) => {
           try {
-            const { bytes } = await fetchManifest(repository, tag);
+            const { bytes } = await fetchManifest(repository, tagOrDigest);
             decodeManifest(bytes);
             return bytes;
           } catch (error) {

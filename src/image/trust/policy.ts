@@ -7,6 +7,8 @@ import { canonicalName, canonicalString, type Reference } from '#reference/refer
 
 export type SignedIdentity =
   | { readonly type: 'matchExact' | 'matchRepoDigestOrExact' | 'matchRepository' }
+  /** Ours: whatever the image is called, its digest was signed. Statements without a name count only here. */
+  | { readonly type: 'matchDigest' }
   | { readonly type: 'exactReference'; readonly dockerReference: string }
   | { readonly type: 'exactRepository'; readonly dockerRepository: string }
   | { readonly type: 'remapIdentity'; readonly prefix: string; readonly signedPrefix: string };
@@ -144,6 +146,7 @@ function identityOf(value: unknown, place: string): SignedIdentity {
     case 'matchExact':
     case 'matchRepoDigestOrExact':
     case 'matchRepository':
+    case 'matchDigest':
       return { type };
     case 'exactReference':
       return { type, dockerReference: text('dockerReference') };

@@ -51,10 +51,58 @@ function signed(
     manifest: async (tag) =>
       tag === `${digest.replace(':', '-')}.sig` ? Buffer.from(JSON.stringify(manifest)) : undefined,
     blob: async () => stored,
+    referrers: async () => [],
   };
 }
 
-const nothing: SignatureSource = { manifest: async () => undefined, blob: async () => Buffer.alloc(0) };
+/** A registry with one bundle, made as cosign 3 makes it. */
+function bundled(
+  key: KeyObject,
+  options: { digest?: string; says?: string; predicate?: string; harm?: boolean } = {},
+): SignatureSource {
+  const { digest = DIGEST, says = digest, predicate = 'https://sigstore.dev/cosign/sign/v1' } = options;
+  const statement = Buffer.from(
+    JSON.stringify({
+      _type: 'https://in-toto.io/Statement/v1',
+      subject: [{ digest: { sha256: says.slice('sha256:'.length) }, annotations: {} }],
+      predicateType: predicate,
+      predicate: {},
+    }),
+  );
+  const payloadType = 'application/vnd.in-toto+json';
+  const head = Buffer.from(`DSSEv1 ${payloadType.length} ${payloadType} ${statement.length} `);
+  const sig = sign('sha256', Buffer.concat([head, statement]), key).toString('base64');
+  const said = options.harm === true ? Buffer.from(statement.toString().replace('{}', '{"x":1}')) : statement;
+  const bundle = Buffer.from(
+    JSON.stringify({
+      mediaType: 'application/vnd.dev.sigstore.bundle.v0.3+json',
+      verificationMaterial: { publicKey: { hint: 'x' } },
+      dsseEnvelope: { payload: said.toString('base64'), payloadType, signatures: [{ sig }] },
+    }),
+  );
+  const artifactType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
+  const empty = Buffer.from('{}');
+  const manifest = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: 'application/vnd.oci.image.manifest.v1+json',
+      artifactType,
+      config: { mediaType: 'application/vnd.oci.empty.v1+json', digest: sha256(empty), size: empty.length },
+      layers: [{ mediaType: artifactType, digest: sha256(bundle), size: bundle.length }],
+    }),
+  );
+  return {
+    manifest: async (name) => (name === sha256(manifest) ? manifest : undefined),
+    blob: async () => bundle,
+    referrers: async (of) => (of === digest ? [null, { digest: 'x' }, { digest: sha256(manifest) }] : []),
+  };
+}
+
+const nothing: SignatureSource = {
+  manifest: async () => undefined,
+  blob: async () => Buffer.alloc(0),
+  referrers: async () => [],
+};
 
 function trustOf(requirement: unknown, requireDigest = false): Trust {
   const policyFile = path.join(scratch, 'policy.json');
@@ -122,6 +170,26 @@ test('identities: exact, of a repository, remapped', async () => {
   const remap = { type: 'remapIdentity', prefix: 'registry.example', signedPrefix: 'up.example' };
   expect(await check(remap, 'up.example/team/app:1')).toBe(true);
   expect(await check(remap, 'registry.example/team/app:1')).toBe(false);
+});
+
+test('bundles of cosign 3 say no name: they count where none is demanded', async () => {
+  const mine = kinds.p256();
+  const other = kinds.p256();
+  const keyData = Buffer.from(pem(mine.publicKey)).toString('base64');
+  const trust = trustOf({ type: 'sigstoreSigned', keyData, signedIdentity: { type: 'matchDigest' } });
+  const { privateKey } = mine;
+  expect(await verdict(trust, bundled(privateKey))).toBe('accepted');
+  expect(await verdict(trust, bundled(privateKey, { digest: PLATFORM }))).toBe('accepted');
+  expect(await verdict(trust, signed(privateKey, { name: 'registry.example/other' }))).toBe('accepted');
+  expect(await verdict(trust, nothing)).toContain('no signature exists');
+  expect(await verdict(trust, bundled(other.privateKey))).toContain('no signature is of a key that is trusted');
+  expect(await verdict(trust, bundled(privateKey, { harm: true }))).toContain('no signature is of a key');
+  expect(await verdict(trust, bundled(privateKey, { says: `sha256:${'0'.repeat(64)}` }))).toContain('of another image');
+  expect(await verdict(trust, bundled(privateKey, { predicate: 'https://slsa.dev/provenance/v1' }))).toContain(
+    'no signature exists',
+  );
+  const named = trustOf({ type: 'sigstoreSigned', keyData, signedIdentity: { type: 'matchRepository' } });
+  expect(await verdict(named, bundled(privateKey))).toContain('no signature exists');
 });
 
 test('rejected, unsupported and unpinned names are refused before anything is fetched', async () => {

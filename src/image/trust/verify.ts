@@ -1,7 +1,8 @@
 /**
  * Whether the policy lets an image in. Signatures are cosign's: beside the image, under the tag `sha256-<hex>.sig`, lies
- * a manifest whose layers are statements ("this digest is that name"), each signed with a key. They are checked against
- * the keys of the policy alone: nothing is asked of anybody but the image's registry.
+ * a manifest whose layers are statements ("this digest is that name"), each signed with a key; cosign 3 makes bundles that
+ * refer to the image instead (bundle.ts), which say no name. They are checked against the keys of the policy alone:
+ * nothing is asked of anybody but the image's registry.
  */
 import { createPublicKey, type KeyObject, verify } from 'node:crypto';
 import * as fs from 'node:fs';
@@ -9,17 +10,21 @@ import { digestOf } from '#content/content-store.ts';
 import { decodeManifest, type Descriptor } from '#content/descriptor.ts';
 import { type BerthError, forbidden, messageOf } from '#errdefs/errors.ts';
 import { canonicalName, familiarString, parseReference, type Reference, withDefaultTag } from '#reference/reference.ts';
+import { BUNDLE_TYPE, field, readBundle } from './bundle.ts';
 import { type Key, type Policy, type Requirement, requirementsFor, type SignedIdentity } from './policy.ts';
 
 const PAYLOAD_BYTES_MAX = 1 << 20;
 const SIGNATURES_MAX = 64;
+const DIGEST = /^sha256:[0-9a-f]{64}$/;
 const PAYLOAD_TYPE = 'application/vnd.dev.cosign.simplesigning.v1+json';
 const SIGNATURE = 'dev.cosignproject.cosign/signature';
 
 /** How signatures are fetched: from the repository of the image. */
 export interface SignatureSource {
   /** The manifest under this tag; undefined when there is none. */
-  manifest(tag: string): Promise<Uint8Array | undefined>;
+  manifest(tagOrDigest: string): Promise<Uint8Array | undefined>;
+  /** What refers to the image, unchecked. */
+  referrers(digest: string): Promise<readonly unknown[]>;
   blob(descriptor: Descriptor): Promise<Uint8Array>;
 }
 
@@ -39,10 +44,14 @@ export function needsSignatures(policy: Policy, reference: Reference): boolean {
 /** Resolves when every requirement is met. Errors: forbidden saying which is not; those of fetching. */
 export async function verifyImage(policy: Policy, candidate: Candidate, source: SignatureSource): Promise<void> {
   if (!needsSignatures(policy, candidate.reference)) return;
+  const required = requirementsFor(policy, candidate.reference).filter(isSigstore);
   const statements: Statement[] = [];
   for (const digest of new Set(candidate.digests)) statements.push(...(await statementsOf(digest, source)));
-  for (const requirement of requirementsFor(policy, candidate.reference)) {
-    if (requirement.type !== 'sigstoreSigned') continue;
+  // They say no name: where one is demanded they cannot help.
+  if (required.some(({ signedIdentity }) => signedIdentity.type === 'matchDigest')) {
+    for (const digest of new Set(candidate.digests)) statements.push(...(await bundlesOf(digest, source)));
+  }
+  for (const requirement of required) {
     if (statements.length === 0)
       throw refused(candidate.reference, 'a signature was required, but no signature exists');
     const keys = requirement.keys.map(readKey);
@@ -56,9 +65,15 @@ export async function verifyImage(policy: Policy, candidate: Candidate, source: 
   }
 }
 
+const isSigstore = (requirement: Requirement): requirement is Extract<Requirement, { type: 'sigstoreSigned' }> =>
+  requirement.type === 'sigstoreSigned';
+
 interface Statement {
-  readonly payload: Uint8Array;
-  readonly signature: Buffer;
+  /** What the signatures are of. */
+  readonly signed: Uint8Array;
+  readonly signatures: readonly Buffer[];
+  /** Undefined when the statement cannot be read. */
+  readonly said: { readonly name: string | undefined; readonly digests: readonly string[] } | undefined;
   /** The image that it was found beside. */
   readonly digest: string;
 }
@@ -74,22 +89,45 @@ async function statementsOf(digest: string, source: SignatureSource): Promise<St
     if (layer.mediaType !== PAYLOAD_TYPE || signature === undefined || layer.size > PAYLOAD_BYTES_MAX) continue;
     const payload = await source.blob(layer);
     if (digestOf(payload) !== layer.digest) continue;
-    statements.push({ payload, signature: Buffer.from(signature, 'base64'), digest });
+    const signatures = [Buffer.from(signature, 'base64')];
+    statements.push({ signed: payload, signatures, said: readStatement(payload), digest });
+  }
+  return statements;
+}
+
+async function bundlesOf(digest: string, source: SignatureSource): Promise<Statement[]> {
+  const digests = (await source.referrers(digest)).map((entry) => field(entry, 'digest'));
+  const statements: Statement[] = [];
+  for (const referrer of digests
+    .filter((one) => typeof one === 'string' && DIGEST.test(one))
+    .slice(0, SIGNATURES_MAX)) {
+    const bytes = await source.manifest(String(referrer));
+    const manifest = bytes === undefined ? undefined : decodeManifest(bytes);
+    if (manifest?.kind !== 'manifest' || manifest.artifactType !== BUNDLE_TYPE) continue;
+    const [layer] = manifest.layers;
+    if (layer === undefined || layer.size > PAYLOAD_BYTES_MAX) continue;
+    const content = await source.blob(layer);
+    const bundle = digestOf(content) === layer.digest ? readBundle(content) : undefined;
+    if (bundle === undefined) continue;
+    const { signed, signatures } = bundle;
+    statements.push({ signed, signatures, said: { name: undefined, digests: bundle.digests }, digest });
   }
   return statements;
 }
 
 /** Why a statement does not count; undefined when it does. */
 function problemOf(
-  { payload, signature, digest }: Statement,
+  { signed, signatures, said, digest }: Statement,
   keys: readonly KeyObject[],
   identity: SignedIdentity,
   { reference }: Candidate,
 ): string | undefined {
-  if (!keys.some((key) => isSignedBy(key, payload, signature))) return 'no signature is of a key that is trusted';
-  const said = readStatement(payload);
+  const isTrusted = signatures.some((signature) => keys.some((key) => isSignedBy(key, signed, signature)));
+  if (!isTrusted) return 'no signature is of a key that is trusted';
   if (said === undefined) return 'a signed statement cannot be read';
-  if (said.digest !== digest) return 'a signature is of another image';
+  if (!said.digests.includes(digest)) return 'a signature is of another image';
+  if (identity.type === 'matchDigest') return undefined;
+  if (said.name === undefined) return 'a signature says no name (signedIdentity "matchDigest" asks for none)';
   if (isIdentity(identity, said.name, reference)) return undefined;
   return `a signature is of the name ${JSON.stringify(said.name)}`;
 }
@@ -103,7 +141,7 @@ function isSignedBy(key: KeyObject, payload: Uint8Array, signature: Buffer): boo
   }
 }
 
-function readStatement(payload: Uint8Array): { readonly name: string; readonly digest: string } | undefined {
+function readStatement(payload: Uint8Array): Statement['said'] {
   try {
     const document: unknown = JSON.parse(Buffer.from(payload).toString('utf8'));
     const critical = field(document, 'critical');
@@ -111,17 +149,17 @@ function readStatement(payload: Uint8Array): { readonly name: string; readonly d
     const name = field(field(critical, 'identity'), 'docker-reference');
     const type = field(critical, 'type');
     if (type !== 'cosign container image signature' && type !== 'atomic container signature') return undefined;
-    return typeof digest === 'string' && typeof name === 'string' ? { name, digest } : undefined;
+    return typeof digest === 'string' && typeof name === 'string' ? { name, digests: [digest] } : undefined;
   } catch {
     return undefined;
   }
 }
 
-// as: every object has string keys with unknown values.
-const field = (value: unknown, key: string): unknown =>
-  typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>)[key] : undefined;
-
-function isIdentity(identity: SignedIdentity, signed: string, wanted: Reference): boolean {
+function isIdentity(
+  identity: Exclude<SignedIdentity, { type: 'matchDigest' }>,
+  signed: string,
+  wanted: Reference,
+): boolean {
   const name = parsed(identity.type === 'exactReference' ? identity.dockerReference : signed);
   const said = parsed(signed);
   if (name === undefined || said === undefined) return false;

@@ -8,7 +8,7 @@ import { messageOf } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
 import type { Repository } from '../catalogue.ts';
 import { RegistryError } from '../errors.ts';
-import { isObject, readManifest } from '../manifest.ts';
+import { readManifest } from '../manifest.ts';
 import { blobUnknown, isDigest, isTag } from '../names.ts';
 import type { ReadThrough, Registry } from '../registry.ts';
 import { blobHeaders, getBlob } from '../serve-blobs.ts';
@@ -138,11 +138,7 @@ export class Cache implements ReadThrough, Disposable {
     const { upstream, path } = this.#needed(name);
     if (this.#rests(upstream)) return undefined;
     try {
-      const bytes = await upstream.referrers({ path, signal: this.#limited(PATIENCE_WITH_COPY_MS) }, digest);
-      if (bytes === undefined) return undefined;
-      const index: unknown = JSON.parse(bytes.toString('utf8'));
-      const manifests = isObject(index) ? index['manifests'] : undefined;
-      return Array.isArray(manifests) ? manifests : undefined;
+      return await upstream.referrers({ path, signal: this.#limited(PATIENCE_WITH_COPY_MS) }, digest);
     } catch (error) {
       log.debug('the upstream does not tell what refers to a manifest', {
         repository: name,

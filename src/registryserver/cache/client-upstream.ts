@@ -1,10 +1,11 @@
 /** The registry that a cache stands before, by the project's own client. It asks once: the cache decides what follows. */
 import * as fs from 'node:fs';
 import { invalidParameter, kindOf, messageOf } from '#errdefs/errors.ts';
-import { discard, pieces, readAll } from '#registry/body.ts';
+import { discard, pieces } from '#registry/body.ts';
 import { anonymous, type Credentials, credentialsOf } from '#registry/credentials.ts';
 import { RegistryError } from '#registry/failures.ts';
 import { fetchManifest, findManifest, listTags } from '#registry/manifests.ts';
+import { listReferrers } from '#registry/referrers.ts';
 import { type Answer, RegistryClient, type Repository } from '#registry/registry-client.ts';
 import {
   defaultRegistrySettings,
@@ -12,7 +13,7 @@ import {
   type ProxySettings,
   type RegistrySettings,
 } from '#registry/settings.ts';
-import { isObject, MANIFEST_BYTES_MAX } from '../manifest.ts';
+import { isObject } from '../manifest.ts';
 import {
   type Upstream,
   type UpstreamAsk,
@@ -88,19 +89,8 @@ export class ClientUpstream implements Upstream {
     return told(ask.signal, () => listTags(this.#repository(ask)));
   }
 
-  referrers(ask: UpstreamAsk, digest: string): Promise<Buffer | undefined> {
-    return told(ask.signal, async () => {
-      const repository = this.#repository(ask);
-      const { response, what } = await repository.ask({
-        method: 'GET',
-        url: repository.at(`/referrers/${digest}`),
-        capability: 'pull',
-        accept: [200, 404],
-      });
-      if (response.status === 200) return readAll(response.body, MANIFEST_BYTES_MAX, { what, signal: ask.signal });
-      await discard(response.body);
-      return undefined;
-    });
+  referrers(ask: UpstreamAsk, digest: string): Promise<readonly unknown[] | undefined> {
+    return told(ask.signal, () => listReferrers(this.#repository(ask), digest));
   }
 
   /** Kept, because tokens are: a pull of ten layers asks the token service once. */

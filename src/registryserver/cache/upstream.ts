@@ -27,8 +27,8 @@ export interface Upstream {
   blobSize(ask: UpstreamAsk, digest: string): Promise<number>;
   blob(ask: UpstreamAsk, digest: string, offset: number): Promise<UpstreamBlob>;
   tags(ask: UpstreamAsk): Promise<readonly string[]>;
-  /** The index of what refers to a manifest; undefined when the upstream does not know the question. */
-  referrers(ask: UpstreamAsk, digest: string): Promise<Buffer | undefined>;
+  /** All that refers to a manifest, unchecked; undefined when the upstream does not know the question. */
+  referrers(ask: UpstreamAsk, digest: string): Promise<readonly unknown[] | undefined>;
 }
 
 export type UpstreamFailureKind =

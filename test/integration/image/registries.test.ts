@@ -189,3 +189,65 @@ test('what is outdated is told, and containers follow their registry; a bad vers
   const gone = await d.berth(['image', 'outdated', '--format', '{{.Name}} {{.Status}}', name]);
   expect([gone.code, gone.stdout]).toEqual([1, `${name} unknown\n`]);
 }, 90_000);
+
+test('registries with passwords are asked with what the client knows: config.json, a helper, a file of podman', async () => {
+  const user = { name: 'ann', password: 'secret' };
+  await using closed = await TestRegistry.start({ user });
+  const name = `${closed.host}/team/app:1`;
+  const auth = Buffer.from(`${user.name}:${user.password}`).toString('base64');
+  const config = fs.mkdtempSync(path.join(d.directory, 'config-'));
+  const env = { DOCKER_CONFIG: config };
+  const publishClosed = async (version: string): Promise<void> => {
+    const options = { reference: name, layers: [layer], config: { Cmd: ['sleep', '1000'], Env: [`V=${version}`] } };
+    const archive = writeArchive(`closed-${process.pid}.tar`, options);
+    await d.must(['load', '-q', '-i', archive.path]);
+    fs.rmSync(archive.path);
+    await d.must(['push', '-q', name], { env: { DOCKER_CONFIG: path.join(d.directory, 'logged-in') } });
+  };
+  fs.mkdirSync(path.join(d.directory, 'logged-in'));
+  const document = JSON.stringify({ auths: { [closed.host]: { auth } } });
+  fs.writeFileSync(path.join(d.directory, 'logged-in/config.json'), document);
+  await publishClosed('one');
+  await d.must(['tag', name, 'kept.example/one:1']);
+  await publishClosed('two');
+  // What is here is the first again.
+  await d.must(['tag', 'kept.example/one:1', name]);
+  const label = 'io.containers.autoupdate=registry';
+  await d.must(['run', '-d', '--name', 'closed', '--stop-signal', 'KILL', '--label', label, '--network', 'none', name]);
+  const outdated = async (options: { env?: Record<string, string> }, ...flags: string[]): Promise<string> => {
+    const format = '{{.Status}} {{.Error}}';
+    const result = await d.berth(['image', 'outdated', '-a', ...flags, '--format', format, name], options);
+    return result.stdout.trim();
+  };
+  expect(await outdated({ env })).toMatch(/^unknown .*(unauthorized|authentication|credentials)/);
+  fs.writeFileSync(path.join(config, 'config.json'), document);
+  expect(await outdated({ env })).toBe('outdated');
+  // Only for a part of the registry, and of another part something that does not do.
+  const authFile = path.join(d.directory, 'auth.json');
+  const other = Buffer.from('ann:wrong').toString('base64');
+  const parts = { [`${closed.host}/team`]: { auth }, [closed.host]: { auth: other } };
+  fs.writeFileSync(authFile, JSON.stringify({ auths: parts }));
+  fs.writeFileSync(path.join(config, 'config.json'), '{}');
+  expect(await outdated({ env }, '--authfile', authFile)).toBe('outdated');
+  expect(await outdated({ env: { ...env, REGISTRY_AUTH_FILE: authFile } })).toBe('outdated');
+  // A helper that keeps all of them.
+  const helper = path.join(config, 'docker-credential-test');
+  const answers = {
+    list: JSON.stringify({ [closed.host]: user.name }),
+    get: JSON.stringify({ ServerURL: closed.host, Username: user.name, Secret: user.password }),
+  };
+  fs.writeFileSync(
+    helper,
+    `#!/bin/sh\ncat > /dev/null\ncase $1 in list) echo '${answers.list}';; get) echo '${answers.get}';; esac\n`,
+  );
+  fs.chmodSync(helper, 0o755);
+  fs.writeFileSync(path.join(config, 'config.json'), '{"credsStore":"test"}');
+  const withHelper = { env: { ...env, PATH: `${config}:${process.env['PATH'] ?? ''}` } };
+  expect(await outdated(withHelper)).toBe('outdated');
+
+  const format = ['--settle', '1', '--format', '{{.Container}} {{.Updated}}'];
+  const updated = await d.berth(['auto-update', '--authfile', authFile, ...format], { env });
+  expect(updated.stdout.trim()).toBe('closed true');
+  expect(await d.must(['inspect', '-f', '{{.Config.Env}}', 'closed'])).toContain('V=two');
+  await d.must(['rm', '-f', 'closed']);
+}, 90_000);
