@@ -83,7 +83,7 @@ export class Distribution {
   }
 
   /** For what is asked of a registry directly. */
-  repository(reference: Reference, credentials: Credentials, signal: AbortSignal | undefined): Repository {
+  repository(reference: Reference, credentials: Credentials, signal: AbortSignal | undefined): Promise<Repository> {
     return this.registry.repository(reference.domain, reference.path, { credentials, signal });
   }
 
@@ -93,7 +93,7 @@ export class Distribution {
 
   async #tags(reference: Reference, input: Omit<PullInput, 'reference'>): Promise<string[]> {
     try {
-      return await listTags(this.repository(input.location ?? reference, input.credentials, input.signal));
+      return await listTags(await this.repository(input.location ?? reference, input.credentials, input.signal));
     } catch (error) {
       throw translatePull(error, reference);
     }

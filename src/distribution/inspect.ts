@@ -4,10 +4,11 @@ import { type Descriptor, isAttestation, type Platform } from '#content/descript
 import { CONFIG_BYTES_MAX, decodeImageConfig } from '#image/config.ts';
 import { platformOfConfig } from '#image/variants.ts';
 import { digestOf } from '#content/content-store.ts';
-import { dataLoss } from '#errdefs/errors.ts';
+import { dataLoss, notFound } from '#errdefs/errors.ts';
 import { isImageManifest } from '#content/descriptor.ts';
 import type { Reference } from '#reference/reference.ts';
 import { readBlob } from '#registry/blobs.ts';
+import { RegistryError } from '#registry/failures.ts';
 import type { Repository } from '#registry/registry-client.ts';
 import { translatePull } from './pull-failures.ts';
 import { type FoundDocument, resolveTop } from './resolve.ts';
@@ -22,6 +23,9 @@ export async function inspectDistribution(repository: Repository, reference: Ref
       Platforms: (await platformsOf(repository, top)).map(wirePlatform),
     };
   } catch (error) {
+    // Here dockerd repeats what the registry says.
+    if (error instanceof RegistryError && error.has('MANIFEST_UNKNOWN'))
+      throw notFound(error.message, { cause: error });
     throw translatePull(error, reference);
   }
 }

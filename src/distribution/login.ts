@@ -26,7 +26,7 @@ export async function logIn(
   signal: AbortSignal | undefined,
 ): Promise<LoginResult> {
   const domain = registryDomain(credentials.serverAddress);
-  const repository = registry.repository(domain, '', { credentials, signal });
+  const repository = await registry.repository(domain, '', { credentials, signal });
   const own = repository.sessions('push').filter(({ endpoint }) => !endpoint.mirror);
   try {
     const { response, session } = await repository.ask({

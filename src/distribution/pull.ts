@@ -7,7 +7,7 @@ import type { ProgressMessage } from '#api/types/image.ts';
 import { type ContentStore, digestOf } from '#content/content-store.ts';
 import type { ContentLease } from '#content/leases.ts';
 import type { Descriptor, Platform } from '#content/descriptor.ts';
-import { type BerthError, cancelled, dataLoss, invalidParameter, notFound } from '#errdefs/errors.ts';
+import { type BerthError, cancelled, dataLoss, invalidParameter } from '#errdefs/errors.ts';
 import { collectUnused } from '#image/collect.ts';
 import { CONFIG_BYTES_MAX, decodeImageConfig, type ImageConfigFile } from '#image/config.ts';
 import type { ImageStore } from '#image/image-store.ts';
@@ -82,7 +82,8 @@ export async function pullImage(means: PullMeans, input: PullInput): Promise<Pul
     };
     const { domain, path } = input.location ?? reference;
     const options = { credentials: input.credentials, signal: input.signal, waiting };
-    return await new Pull(means, input, means.registry.repository(domain, path, options)).run(wanted);
+    const repository = await means.registry.repository(domain, path, options);
+    return await new Pull(means, input, repository).run(wanted);
   } catch (error) {
     throw translatePull(error, reference);
   }
@@ -113,7 +114,7 @@ class Pull {
       const chosen = await choosePlatform(this.#repository, reference, top, { content, lease, platform });
       await this.#admit(top, chosen, lease);
       const config = await this.#config(chosen, lease);
-      this.#checkPlatform(config.file);
+      checkOs(config.file);
       const before = images.lookup(reference);
       await this.#layers(chosen, config.file, lease, async () => {
         await images.createNamed([
@@ -130,6 +131,7 @@ class Pull {
       const isNew = before !== image;
       await tell({ status: `Digest: ${top.descriptor.digest}` });
       if (this.#input.ofAllTags !== true) await tell(pullStatus(isNew, name));
+      await this.#warnOfPlatform(config.file);
       return { id: image, name, digest: top.descriptor.digest, isNew };
     } catch (error) {
       // Nobody will continue what its user has stopped, or what did not begin.
@@ -182,16 +184,15 @@ class Pull {
     return { bytes, file };
   }
 
-  /** Of an image alone nobody has chosen; a wish that it does not meet is refused as by Docker. */
-  #checkPlatform(config: ImageConfigFile): void {
-    const { platform: wanted, reference } = this.#input;
+  /** Of an image alone nobody has chosen; that it does not meet the wish is told, as by Docker, when it is here. */
+  async #warnOfPlatform(config: ImageConfigFile): Promise<void> {
+    const { platform: wanted, reference, tell } = this.#input;
     const actual = platformOfConfig(config);
-    if (actual.os !== '' && actual.os !== 'linux') throw noOs(actual.os);
     if (wanted === undefined || isPlatform(wanted, actual)) return;
-    throw notFound(
-      `image with reference ${familiarString(reference)} was found but does not provide the specified platform ` +
-        `(${formatPlatform(wanted)}): it is for ${formatPlatform(actual)}`,
-    );
+    const status =
+      `WARNING: image with reference ${familiarString(reference)} was found but its platform ` +
+      `(${formatPlatform(actual)}) does not match the specified platform (${formatPlatform(wanted)})`;
+    await tell({ status });
   }
 
   /** `record` runs while the layers are recorded and leased. */
@@ -309,5 +310,10 @@ class Shares implements AsyncDisposable {
 }
 
 const cancelledPull = (): BerthError => cancelled('context canceled');
+function checkOs(config: ImageConfigFile): void {
+  const { os } = platformOfConfig(config);
+  if (os !== '' && os !== 'linux') throw noOs(os);
+}
+
 const noOs = (os: string): BerthError =>
   invalidParameter(`image operating system "${os}" cannot be used on this platform`);

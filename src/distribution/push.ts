@@ -11,7 +11,14 @@ import type { Image } from '#image/image.ts';
 import type { ImageStore } from '#image/image-store.ts';
 import { barMessage, type Tell } from '#image/progress.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
-import { canonicalName, familiarName, parseDigest, type Reference, withDigest } from '#reference/reference.ts';
+import {
+  canonicalName,
+  familiarName,
+  familiarString,
+  parseDigest,
+  type Reference,
+  withDigest,
+} from '#reference/reference.ts';
 import type { Credentials } from '#registry/credentials.ts';
 import { RegistryError } from '#registry/failures.ts';
 import type { RegistryClient, Repository, Session } from '#registry/registry-client.ts';
@@ -45,13 +52,22 @@ export async function pushImage(means: PushMeans, input: PushInput): Promise<voi
   const name = familiarName(reference);
   if (reference.digest !== undefined) throw invalidParameter('cannot push a digest reference');
   const tags = tagsOf(means.images, reference);
+  // Before anything is told: the answer's status says it too.
+  if (input.platform !== undefined) for (const tagged of tags) imageOf(means.images, tagged, input.platform);
   await tell({ status: `The push refers to repository [${canonicalName(reference)}]` });
-  if (tags.length === 0) throw notFound(`An image does not exist locally with the tag: ${name}`);
+  if (tags.length === 0) {
+    const others = tagsOf(means.images, { ...reference, tag: undefined });
+    throw notFound(
+      others.length > 0
+        ? `tag does not exist: ${familiarString(reference)}`
+        : `An image does not exist locally with the tag: ${name}`,
+    );
+  }
   const waiting = (seconds: number, reason: string): void => {
     const status = `Retrying in ${Math.ceil(seconds)} seconds: ${reason}`;
     void tell({ status }).catch(() => undefined);
   };
-  const repository = means.registry.repository(reference.domain, reference.path, {
+  const repository = await means.registry.repository(reference.domain, reference.path, {
     credentials: input.credentials,
     signal: input.signal,
     waiting,
@@ -63,6 +79,9 @@ export async function pushImage(means: PushMeans, input: PushInput): Promise<voi
     throw translatePush(error);
   }
 }
+
+const imageOf = (images: ImageStore, tagged: Reference, platform: Platform | undefined): Image =>
+  images.resolve(familiarString(tagged), platform);
 
 function tagsOf(images: ImageStore, reference: Reference): Reference[] {
   if (reference.tag !== undefined) return images.lookup(reference) === undefined ? [] : [reference];
@@ -117,7 +136,7 @@ class Push {
   async run(tagged: Reference): Promise<void> {
     const { images, content } = this.#means;
     const { platform, tell } = this.#input;
-    const image = images.resolve(`${canonicalName(tagged)}:${tagged.tag ?? ''}`, platform);
+    const image = imageOf(images, tagged, platform);
     using layerLease = images.layers.lease();
     if (image.chainId !== undefined) layerLease.add(image.chainId);
     using lease = content.lease({ purpose: `push ${canonicalName(tagged)}` });

@@ -186,10 +186,7 @@ export async function choosePlatform(
     seen.add(current.descriptor.digest);
     const chosen = bestOf(document, platform);
     if (chosen === undefined) {
-      throw notFound(
-        `no matching manifest for ${formatPlatform(platform)} in the manifest list entries: ` +
-          'no match for platform in manifest: not found',
-      );
+      throw notFound(`no matching manifest for ${formatPlatform(platform)} in the manifest list entries`);
     }
     if (seen.size >= INDEX_DEPTH_MAX || seen.has(chosen.digest))
       throw dataLoss('invalid image index: nested too deeply');

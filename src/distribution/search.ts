@@ -34,7 +34,7 @@ export async function searchImages(registry: RegistryClient, input: SearchInput)
     throw invalidParameter(`limit ${limit} is outside the range of [1, ${LIMIT_MAX}]`);
   const wanted = limit === 0 ? LIMIT_DEFAULT : limit;
   const { domain, term } = splitTerm(input.term);
-  const repository = registry.repository(domain, '', { credentials, signal });
+  const repository = await registry.repository(domain, '', { credentials, signal });
   const found = (await index(repository, term, wanted)) ?? (await catalogue(repository, term, wanted));
   return found.filter(matches);
 }

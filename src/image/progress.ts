@@ -15,8 +15,9 @@ export function progressTo(sink: ProgressSink): Tell {
 
 /** A bar's state: dockerd sends the drawn text beside the numbers, and old clients show only that. */
 export function barMessage(status: string, id: string, current: number, total: number): ProgressMessage {
-  const cells = total > 0 ? Math.min(50, Math.floor((current / total) * 50)) : 0;
-  const bar = cells >= 50 ? '='.repeat(50) : `${'='.repeat(cells)}>${' '.repeat(49 - cells)}`;
+  const percent = total > 0 ? Math.trunc((current / total) * 100) : 0;
+  const cells = Math.min(50, Math.trunc(percent / 2));
+  const bar = `${'='.repeat(cells)}>${' '.repeat(50 - cells)}`;
   const amounts = `${humanSize(current).padStart(8)}/${humanSize(total)}`;
-  return { status, progressDetail: { current, total }, progress: `[${bar}]  ${amounts}`, id };
+  return { status, progressDetail: { current, total }, progress: `[${bar}] ${amounts}`, id };
 }

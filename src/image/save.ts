@@ -5,7 +5,7 @@
  */
 import { digestOf } from '#content/content-store.ts';
 import { isAttestation, MANIFEST_BYTES_MAX, MEDIA, type Platform } from '#content/descriptor.ts';
-import { notFound } from '#errdefs/errors.ts';
+import { kindOf, notFound, systemError } from '#errdefs/errors.ts';
 import type { LayerLease } from '#layer/layer-store.ts';
 import type { Layer } from '#layer/records.ts';
 import { canonicalString, familiarName, type Reference } from '#reference/reference.ts';
@@ -123,12 +123,22 @@ function onePlatformOf(
   return selected.flatMap((entry) =>
     platforms.map((platform) => {
       const { image } = entry;
-      const found = isPlatform(platform, image.platform) ? image : imageOfPlatform(store, entry.given, image, platform);
+      const found = isPlatform(platform, image.platform) ? image : exported(store, entry, platform);
       if (found.chainId === undefined && found.id !== image.id)
         throw notFound(`no layers for ${formatPlatform(platform)}`);
       return { ...entry, image: found };
     }),
   );
+}
+
+/** Errors: system in Docker's words. */
+function exported(store: ImageStore, { given, image }: SelectedImage, platform: Platform): Image {
+  try {
+    return imageOfPlatform(store, given, image, platform);
+  } catch (error) {
+    if (kindOf(error) !== 'not-found') throw error;
+    throw systemError(`no suitable export target found for platform ${formatPlatform(platform)}`, { cause: error });
+  }
 }
 
 /** The index that a name stands for with all of it that is here; undefined when it is none, or not wholly kept. */

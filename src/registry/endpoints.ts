@@ -25,12 +25,27 @@ export interface Endpoint {
   readonly tls: EndpointTls;
 }
 
+/** By host: what their names lead to. */
+export type HostAddresses = ReadonlyMap<string, readonly string[]>;
+const NONE: HostAddresses = new Map();
+
+interface Means extends RegistrySettings {
+  readonly addresses: HostAddresses;
+}
+
 const HUB = 'docker.io';
 const HUB_SERVER = 'registry-1.docker.io';
 const ALL: readonly Capability[] = ['pull', 'resolve', 'push'];
 
+/** The hosts whose addresses `endpointsOf` wants to know. Errors: as it. */
+export function hostsOf(settings: RegistrySettings, domain: string): string[] {
+  const hosts = endpointsOf(settings, domain).map(({ base }) => new URL(base).host);
+  return [...new Set(hosts)].filter((host) => host !== HUB_SERVER);
+}
+
 /** All endpoints of a registry, `docker.io` or `host[:port]`. Errors: invalid-parameter for a broken hosts.toml. */
-export function endpointsOf(settings: RegistrySettings, domain: string): Endpoint[] {
+export function endpointsOf(given: RegistrySettings, domain: string, addresses: HostAddresses = NONE): Endpoint[] {
+  const settings = { ...given, addresses };
   const directory = directoryOf(settings, domain);
   const hosts = directory === undefined ? undefined : readHostsFile(path.join(directory, 'hosts.toml'));
   if (hosts !== undefined) {
@@ -44,20 +59,20 @@ export function endpointsOf(settings: RegistrySettings, domain: string): Endpoin
   return [...mirrors, ...own(settings, domain, directory)];
 }
 
-function own(settings: RegistrySettings, domain: string, directory: string | undefined): Endpoint[] {
+function own(settings: Means, domain: string, directory: string | undefined): Endpoint[] {
   const server = domain === HUB ? HUB_SERVER : domain;
   return bySchemes(settings, server, directory ?? directoryOf(settings, server), '', false);
 }
 
 /** https, and where nobody insists on it http after it. */
 function bySchemes(
-  settings: RegistrySettings,
+  settings: Means,
   server: string,
   directory: string | undefined,
   prefix: string,
   mirror: boolean,
 ): Endpoint[] {
-  const insecure = isInsecure(settings, server);
+  const insecure = isInsecure(settings, server, settings.addresses.get(server));
   const tls = { ...certificatesIn(directory), verify: !insecure };
   const common = { mirror, capabilities: mirror ? (['pull', 'resolve'] as const) : ALL, headers: {} };
   const secure = { ...common, base: `https://${server}${prefix}/v2`, tls };
@@ -66,7 +81,7 @@ function bySchemes(
   return [secure, plain];
 }
 
-function mirrorOf(settings: RegistrySettings, mirror: string): Endpoint[] {
+function mirrorOf(settings: Means, mirror: string): Endpoint[] {
   const url = new URL(/^[a-z]+:\/\//i.test(mirror) ? mirror : `https://${mirror}`);
   const prefix = url.pathname.replace(/\/+$/, '');
   const all = bySchemes(settings, url.host, directoryOf(settings, url.host), prefix, true);
@@ -77,7 +92,7 @@ function mirrorOf(settings: RegistrySettings, mirror: string): Endpoint[] {
   return all.filter(({ base }) => base.startsWith('https:'));
 }
 
-function fromEntry(settings: RegistrySettings, entry: HostEntry, domain: string): Endpoint {
+function fromEntry(settings: Means, entry: HostEntry, domain: string): Endpoint {
   const url = new URL(entry.url);
   const prefix = url.pathname.replace(/\/+$/, '');
   const [pair] = entry.client;
@@ -91,7 +106,7 @@ function fromEntry(settings: RegistrySettings, entry: HostEntry, domain: string)
       ca: entry.ca.map(readPem),
       cert: pair === undefined ? undefined : readPem(pair[0]),
       key: pair === undefined ? undefined : readPem(pair[1]),
-      verify: !entry.skipVerify && !isInsecure(settings, url.host),
+      verify: !entry.skipVerify && !isInsecure(settings, url.host, settings.addresses.get(url.host)),
     },
   };
 }

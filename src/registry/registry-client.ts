@@ -5,7 +5,8 @@
 import { kindOf, messageOf, systemError, unavailable } from '#errdefs/errors.ts';
 import { Authorizer, pullScope, pushScope, type Scope } from './authorizer.ts';
 import { anonymous, type Credentials } from './credentials.ts';
-import { type Endpoint, endpointsOf } from './endpoints.ts';
+import { Addresses, type Lookup } from './addresses.ts';
+import { type Endpoint, endpointsOf, hostsOf } from './endpoints.ts';
 import { failureOf, RegistryError } from './failures.ts';
 import type { Capability } from './hosts-toml.ts';
 import type { HttpResponse } from './http.ts';
@@ -32,9 +33,12 @@ export class RegistryClient {
   /** By origin of the https endpoint. */
   readonly #plain = new Map<string, number>();
 
-  constructor(settings: () => RegistrySettings, now: () => number = Date.now) {
+  readonly #addresses: Addresses;
+
+  constructor(settings: () => RegistrySettings, now: () => number = Date.now, lookup?: Lookup) {
     this.#settings = settings;
     this.#now = now;
+    this.#addresses = new Addresses(now, lookup);
   }
 
   get settings(): RegistrySettings {
@@ -42,9 +46,11 @@ export class RegistryClient {
   }
 
   /** `domain` as in a reference; `path` below it, '' for the registry itself. Errors: invalid-parameter (hosts.toml). */
-  repository(domain: string, path: string, options: RepositoryOptions = {}): Repository {
+  async repository(domain: string, path: string, options: RepositoryOptions = {}): Promise<Repository> {
     const settings = this.settings;
-    const sessions = endpointsOf(settings, domain)
+    const addresses = new Map<string, readonly string[]>();
+    for (const host of hostsOf(settings, domain)) addresses.set(host, await this.#addresses.of(host));
+    const sessions = endpointsOf(settings, domain, addresses)
       .filter(({ base }, i, all) => !(all.length > i + 1 && this.#isPlain(base)))
       .map((endpoint) => ({
         endpoint,

@@ -33,6 +33,10 @@ test('this machine and what the configuration names need no TLS', () => {
   ]) {
     expect(isInsecure(settings, host)).toBe(true);
   }
+  // As dockerd: what the name leads to counts as well.
+  expect(isInsecure(settings, 'ten.example:5000', ['11.0.0.1', '10.9.9.9'])).toBe(true);
+  expect(isInsecure(settings, 'here.example:5000', ['127.0.0.1'])).toBe(true);
+  expect(isInsecure(settings, 'eleven.example', ['11.0.0.1'])).toBe(false);
   for (const host of ['reg.local', 'reg.local:5001', '11.0.0.1', 'docker.io', '[fe00::1]', 'ten.10.0.0.1']) {
     expect(isInsecure(settings, host)).toBe(false);
   }

@@ -60,12 +60,12 @@ export function hostnameOf(host: string): string {
   return host.replace(/:[0-9]+$/, '').toLowerCase();
 }
 
-/** Whether a registry is trusted without TLS. Names are not looked up: a CIDR means registries that are named by address. */
-export function isInsecure(settings: RegistrySettings, host: string): boolean {
-  if (isLoopback(host)) return true;
+/** Whether a registry is trusted without TLS. `addresses`: those that its name leads to. */
+export function isInsecure(settings: RegistrySettings, host: string, addresses: readonly string[] = []): boolean {
+  if (isLoopback(host) || addresses.some((address) => isLoopback(address))) return true;
   const name = hostnameOf(host);
   return settings.insecureRegistries.some((entry) => {
-    if (entry.includes('/')) return inCidr(entry, name);
+    if (entry.includes('/')) return [name, ...addresses].some((address) => inCidr(entry, address));
     const wanted = entry.toLowerCase();
     return wanted === host.toLowerCase() || wanted === name;
   });

@@ -17,7 +17,10 @@ export class RegistryProcess implements AsyncDisposable {
   #url = '';
   #port = 0;
 
-  private constructor(root: string | undefined) {
+  readonly #address: string;
+
+  private constructor(root: string | undefined, address: string) {
+    this.#address = address;
     this.directory = fs.mkdtempSync(path.join(os.tmpdir(), 'berth-regsrv-'));
     this.root = root ?? path.join(this.directory, 'root');
   }
@@ -25,9 +28,9 @@ export class RegistryProcess implements AsyncDisposable {
   /** `args` may need files in the directory. */
   static async start(
     args: readonly string[] | ((directory: string) => readonly string[] | Promise<readonly string[]>) = [],
-    options: { readonly root?: string } = {},
+    options: { readonly root?: string; readonly address?: string } = {},
   ): Promise<RegistryProcess> {
-    const registry = new RegistryProcess(options.root);
+    const registry = new RegistryProcess(options.root, options.address ?? '127.0.0.1');
     try {
       registry.#args = typeof args === 'function' ? await args(registry.directory) : args;
       await registry.launch();
@@ -40,7 +43,7 @@ export class RegistryProcess implements AsyncDisposable {
 
   /** `127.0.0.1:PORT`. */
   get host(): string {
-    return `127.0.0.1:${this.#port}`;
+    return `${this.#address}:${this.#port}`;
   }
 
   get url(): string {
@@ -57,7 +60,7 @@ export class RegistryProcess implements AsyncDisposable {
 
   /** Starts it, again on the port of before. */
   async launch(env: Readonly<Record<string, string>> = {}): Promise<void> {
-    const args = ['registry', 'serve', '--root', this.root, '--listen', `127.0.0.1:${this.#port}`, ...this.#args];
+    const args = ['registry', 'serve', '--root', this.root, '--listen', this.host, ...this.#args];
     const child = spawn(berth, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...env } });
     this.#child = child;
     this.#log = '';

@@ -33,7 +33,7 @@ export async function repositoryOf(
     proxies: { http: http_proxy, https: https_proxy, none: no_proxy.split(',').filter((one) => one !== '') },
   };
   const credentials = credentialsOf(await credentialsFor(context, serverKey(domain)));
-  return new RegistryClient(() => settings).repository(domain, path, { credentials });
+  return await new RegistryClient(() => settings).repository(domain, path, { credentials });
 }
 
 export const tagOrDigestOf = ({ digest, tag }: Reference): string => digest ?? tag ?? 'latest';

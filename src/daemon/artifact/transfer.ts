@@ -58,7 +58,7 @@ async function firstThatHas(
   let failure: unknown;
   for (const location of locationsOf(services.registriesConf(), reference)) {
     const credentials = location.domain === reference.domain ? decodeCredentials(auth) : anonymous;
-    const repository = distribution.repository(location, credentials, signal);
+    const repository = await distribution.repository(location, credentials, signal);
     try {
       return { top: await resolveTop(repository, reference, undefined), repository };
     } catch (error) {
@@ -137,7 +137,7 @@ export async function pushArtifact(services: Needs, input: ArtifactTransfer, sig
   // Refuses what is blocked; what is pushed goes where its name says.
   locationsOf(services.registriesConf(), reference);
   const tell = progressTo(input.progress);
-  const repository = (await services.distribution()).repository(reference, decodeCredentials(input.auth), signal);
+  const repository = await (await services.distribution()).repository(reference, decodeCredentials(input.auth), signal);
   await tell({ status: `The push refers to artifact [${artifact.name}]` });
   using lease = artifacts.content.lease({ purpose: `push artifact ${artifact.name}` });
   lease.add(artifact.digest);

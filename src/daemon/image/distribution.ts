@@ -13,7 +13,7 @@ import {
   parseDigest,
 } from '#reference/reference.ts';
 import { anonymous, credentialsOf, decodeCredentials } from '#registry/credentials.ts';
-import { invalidParameter, kindOf } from '#errdefs/errors.ts';
+import { invalidParameter, kindOf, messageOf, systemError } from '#errdefs/errors.ts';
 import type { Services } from '../services.ts';
 import { publishImageEvent } from './remove.ts';
 import { type Attempt, attemptsFor, locationsOf } from './where.ts';
@@ -25,19 +25,21 @@ export function installDistributionJobs(services: Services): void {
     // Meant for the registry that the client took the name for.
     const { domain } = parseReference(input.image);
     const credentials = decodeCredentials(input.auth);
-    const pulled = await firstOf(attempts, async ({ reference, location }) => {
-      services.trust.admit(reference);
-      return (await distribution()).pull({
-        reference,
-        location,
-        // As in dockerd: a name alone means all its tags; clients add `latest`.
-        allTags: reference.tag === undefined && reference.digest === undefined,
-        platform: platformOf(input.platform),
-        credentials: location.domain === domain ? credentials : anonymous,
-        tell: progressTo(input.progress),
-        signal,
-      });
-    });
+    const pulled = await told(
+      firstOf(attempts, async ({ reference, location }) => {
+        services.trust.admit(reference);
+        return (await distribution()).pull({
+          reference,
+          location,
+          // As in dockerd: a name alone means all its tags; clients add `latest`.
+          allTags: reference.tag === undefined && reference.digest === undefined,
+          platform: platformOf(input.platform),
+          credentials: location.domain === domain ? credentials : anonymous,
+          tell: progressTo(input.progress),
+          signal,
+        });
+      }),
+    );
     for (const { name } of pulled) publishImageEvent(services, 'pull', name, familiarName(parseReference(name)));
   });
   engine.register(image.imagePush, async (input, { signal }) => {
@@ -57,7 +59,10 @@ export function installDistributionJobs(services: Services): void {
     const { copyImage } = await import('#distribution/copy.ts');
     const side = async (name: string, auth: string) => {
       const reference = parseReference(name);
-      return { reference, repository: (await distribution()).repository(reference, decodeCredentials(auth), signal) };
+      return {
+        reference,
+        repository: await (await distribution()).repository(reference, decodeCredentials(auth), signal),
+      };
     };
     await copyImage(
       { content: services.images.content },
@@ -73,24 +78,37 @@ export function installDistributionJobs(services: Services): void {
   engine.register(image.imageSearch, async ({ term, limit, filters, auth }, { signal }) => {
     const { searchImages } = await import('#distribution/search.ts');
     const { registry } = await distribution();
-    return searchImages(registry, { term, limit, filters, credentials: decodeCredentials(auth), signal });
+    return told(searchImages(registry, { term, limit, filters, credentials: decodeCredentials(auth), signal }));
   });
   engine.register(image.distributionInspect, async (input, { signal }) => {
     const { inspectDistribution } = await import('#distribution/inspect.ts');
     const given = parseReference(input.image);
     const credentials = decodeCredentials(input.auth);
     const attempts = attemptsFor(services.registriesConf(), input.image, (name) => name);
-    return firstOf(attempts, async ({ reference, location }) => {
-      const own = location.domain === given.domain ? credentials : anonymous;
-      return inspectDistribution((await distribution()).repository(location, own, signal), reference);
-    });
+    return told(
+      firstOf(attempts, async ({ reference, location }) => {
+        const own = location.domain === given.domain ? credentials : anonymous;
+        return inspectDistribution(await (await distribution()).repository(location, own, signal), reference);
+      }),
+    );
   });
   engine.register(image.registryLogin, async ({ request }, { signal }): Promise<AuthResponse> => {
     const { logIn } = await import('#distribution/login.ts');
     const { registry } = await distribution();
-    const { status, identityToken } = await logIn(registry, credentialsOf(request), signal);
+    const { status, identityToken } = await told(logIn(registry, credentialsOf(request), signal));
     return { Status: status, ...(identityToken === '' ? {} : { IdentityToken: identityToken }) };
   });
+}
+
+/** A registry that does not answer is no fault of ours that goes away by asking us again: 500, as in dockerd, not 503. */
+async function told<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    const kind = kindOf(error);
+    if (kind !== 'unavailable' && kind !== 'deadline-exceeded') throw error;
+    throw systemError(messageOf(error), { cause: error });
+  }
 }
 
 /** The next is tried when one has it not or does not answer. Errors: of the last. */

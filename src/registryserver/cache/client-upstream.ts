@@ -33,7 +33,7 @@ export class ClientUpstream implements Upstream {
   readonly #domain: string;
   readonly #prefix: string;
   readonly #credentials: Credentials;
-  readonly #repositories = new Map<string, Repository>();
+  readonly #repositories = new Map<string, Promise<Repository>>();
 
   constructor(url: string, credentials: Credentials, proxies: ProxySettings) {
     const { host, pathname, protocol } = new URL(url);
@@ -50,11 +50,11 @@ export class ClientUpstream implements Upstream {
   }
 
   find(ask: UpstreamAsk, tag: string): Promise<string | undefined> {
-    return told(ask.signal, async () => (await findManifest(this.#repository(ask), tag))?.digest);
+    return told(ask.signal, async () => (await findManifest(await this.#repository(ask), tag))?.digest);
   }
 
   manifest(ask: UpstreamAsk, tagOrDigest: string): Promise<UpstreamManifest> {
-    return told(ask.signal, () => fetchManifest(this.#repository(ask), tagOrDigest));
+    return told(ask.signal, async () => fetchManifest(await this.#repository(ask), tagOrDigest));
   }
 
   blobSize(ask: UpstreamAsk, digest: string): Promise<number> {
@@ -86,26 +86,27 @@ export class ClientUpstream implements Upstream {
   }
 
   tags(ask: UpstreamAsk): Promise<readonly string[]> {
-    return told(ask.signal, () => listTags(this.#repository(ask)));
+    return told(ask.signal, async () => listTags(await this.#repository(ask)));
   }
 
   referrers(ask: UpstreamAsk, digest: string): Promise<readonly unknown[] | undefined> {
-    return told(ask.signal, () => listReferrers(this.#repository(ask), digest));
+    return told(ask.signal, async () => listReferrers(await this.#repository(ask), digest));
   }
 
   /** Kept, because tokens are: a pull of ten layers asks the token service once. */
-  #repository({ path }: UpstreamAsk): Repository {
+  #repository({ path }: UpstreamAsk): Promise<Repository> {
     const known = this.#repositories.get(path);
     if (known !== undefined) return known;
     const made = this.#client.repository(this.#domain, this.#prefix + path, { credentials: this.#credentials });
     const [oldest] = this.#repositories.keys();
     if (this.#repositories.size >= REPOSITORIES_MAX && oldest !== undefined) this.#repositories.delete(oldest);
     this.#repositories.set(path, made);
+    made.catch(() => this.#repositories.delete(path));
     return made;
   }
 
-  #blob(ask: UpstreamAsk, method: 'GET' | 'HEAD', digest: string, offset: number): Promise<Answer> {
-    const repository = this.#repository(ask);
+  async #blob(ask: UpstreamAsk, method: 'GET' | 'HEAD', digest: string, offset: number): Promise<Answer> {
+    const repository = await this.#repository(ask);
     return repository.ask({
       method,
       url: repository.at(`/blobs/${digest}`),

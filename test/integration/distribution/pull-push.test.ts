@@ -103,6 +103,14 @@ test('what is not there is told in the words that clients know', async () => {
     `${daemonSays}Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused`,
   );
   expect(await failure('push', `${at}/nosuch:1`)).toBe(`An image does not exist locally with the tag: ${at}/nosuch`);
+  expect(await failure('push', `${at}/team/app:none`)).toBe(`tag does not exist: ${at}/team/app:none`);
+  // As dockerd: the registry's failure is no state of ours.
+  const unreachable = await fetch('http://berth/v1.47/images/create?fromImage=127.0.0.1:1/x&tag=1', {
+    method: 'POST',
+    unix: daemon.socket,
+  });
+  expect(unreachable.status).toBe(500);
+  expect((await fetch('http://berth/distribution/127.0.0.1:1/x/json', { unix: daemon.socket })).status).toBe(500);
   const inspected = await fetch(`http://berth/v1.47/distribution/${at}/team/app:1/json`, { unix: daemon.socket });
   const answer: unknown = await inspected.json();
   expect(answer).toMatchObject({ Platforms: [{ architecture: 'amd64', os: 'linux' }] });
@@ -111,6 +119,24 @@ test('what is not there is told in the words that clients know', async () => {
   );
   expect((await fetch(`http://berth/distribution/${at}/nosuch/json`, { unix: daemon.socket })).status).toBe(404);
   expect(await ok('search', '--format', '{{.Name}}', `${at}/app`)).toContain(`${at}/team/app`);
+});
+
+test('an image alone comes whatever platform was asked for, with a warning; a container is not made of it', async () => {
+  const name = `${registry.host}/team/app:1`;
+  const warning =
+    `image with reference ${name} was found but its platform (linux/amd64) does not match the specified platform ` +
+    '(linux/s390x)';
+  const pulled = await docker('pull', '--platform', 'linux/s390x', name);
+  expect([pulled.code, pulled.stderr]).toEqual([0, '']);
+  expect(pulled.stdout).toContain(`Status: Image is up to date for ${name}\nWARNING: ${warning}\n`);
+  const created = await docker('create', '--platform', 'linux/s390x', name, 'true');
+  expect(created.code).toBe(1);
+  expect(created.stderr).toContain(`Error response from daemon: ${warning}`);
+  const file = path.join(daemon.directory, 's390x.tar');
+  const saved = await docker('save', '--platform', 'linux/s390x', '-o', file, name);
+  expect(saved.stderr.trim()).toBe(
+    'Error response from daemon: no suitable export target found for platform linux/s390x',
+  );
 });
 
 test('a registry with a password', async () => {
