@@ -144,7 +144,8 @@ test('mirrors of any registry by hosts.toml, each with its certificates, in orde
   expect(await d.must(['image', 'inspect', '-f', '{{.RepoTags}}', `${host}/team/app:1`])).toContain(host);
   // Mirrors take nothing: a push goes to the registry itself, which is not there.
   const pushed = await d.docker(['push', '-q', `${host}/team/app:1`]);
-  expect([pushed.code, pushed.stderr]).toEqual([1, expect.stringContaining('registry.invalid')]);
+  expect(pushed.code).toBe(1);
+  expect(pushed.stderr).toContain('registry.invalid');
 }, 90_000);
 
 test('a CIDR of insecure registries: unknown authorities, and no TLS at all', async () => {
