@@ -42,7 +42,7 @@ export async function fetchCaches(
 ): Promise<FetchedCache[]> {
   try {
     const top = await resolveTop(repository, reference, undefined);
-    await admit({ reference, top, repository });
+    await admit({ reference, digests: [top.descriptor.digest], repository });
     const { document, session } = top;
     if (document.kind === 'manifest') return await ofManifest(repository, document, session);
     return await ofIndex(repository, reference, document, session);

@@ -68,7 +68,8 @@ async function pushDigest(
     const reference = parseReference(name);
     locationsOf(services.registriesConf(), reference);
     const credentials = decodeCredentials(await logins.login(reference.domain, signal));
-    await push(distribution.means, distribution.repository(reference, credentials, signal), descriptor.digest);
+    const repository = await distribution.repository(reference, credentials, signal);
+    await push(distribution.means, repository, descriptor.digest);
   }
 }
 

@@ -84,7 +84,7 @@ async function fromRegistry(
   let failure: unknown = invalidParameter(`${familiarString(reference)} is nowhere`);
   for (const location of locationsOf(services.registriesConf(), reference)) {
     const own = location.domain === reference.domain ? credentials : decodeCredentials('');
-    const repository = distribution.repository(location, own, signal);
+    const repository = await distribution.repository(location, own, signal);
     try {
       const caches = await fetchCaches(distribution.means, repository, location);
       return caches.map(({ config, layers, session }) => ({

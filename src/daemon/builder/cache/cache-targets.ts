@@ -58,7 +58,7 @@ function targetOf(services: Services, { type, attributes }: CacheSpec, logins: L
       locationsOf(services.registriesConf(), reference);
       const distribution = await services.distribution();
       const credentials = decodeCredentials(await logins.login(reference.domain, signal));
-      const repository = distribution.repository(reference, credentials, signal);
+      const repository = await distribution.repository(reference, credentials, signal);
       using lease = services.images.content.lease({ purpose: `build cache to ${familiarString(reference)}` });
       await pushCache(distribution.means, repository, reference.tag ?? 'latest', { config, layers, ...form }, lease);
     },
