@@ -182,6 +182,7 @@ test('Ctrl-C gives the terminal back as it was, whatever was going on', async ()
       `export ${host}`,
       'echo BEGINS',
       `${BERTH} ${command}`,
+      "trap '' INT",
       `after=$(${settings})`,
       '[ "$before" = "$after" ] && echo SAME',
       'echo ENDED',
