@@ -7,13 +7,16 @@ import * as path from 'node:path';
 const root = path.resolve(import.meta.dirname, '..');
 process.chdir(root);
 
-/** Folders (or file patterns) of each suite; each file runs in a process of its own. `perFile` bounds its time. */
+/**
+ * Folders (or file patterns) of each suite. `perFile`: each file runs in a process of its own, with that time; `lanes`: so
+ * many at once. Files whose name matches `oneByOne` want the same ports of the host and stay in one lane.
+ */
 const suites = {
   check: { paths: ['tools'], minutes: 3 },
   unit: { paths: ['src'], minutes: 10 },
   runtime: { paths: ['test/runtime'], minutes: 5 },
   fuzz: { paths: ['test/fuzz'], minutes: 5 },
-  integration: { paths: ['test/integration'], minutes: 10, perFile: true },
+  integration: { paths: ['test/integration'], minutes: 10, perFile: true, lanes: 2, oneByOne: /network/ },
   fault: { paths: ['test/fault'], minutes: 10, perFile: true },
   security: { paths: ['test/security'], minutes: 10, perFile: true },
   conformance: { paths: ['test/conformance'], minutes: 10, perFile: true },
@@ -91,7 +94,7 @@ function testFiles(directory, into = []) {
 const total = { passed: 0, failed: 0, skipped: 0, notes: [], failures: [] };
 
 /** More broken files than this are no accident: they are not run again. */
-const MOST_REPEATED = 4;
+const MOST_REPEATED = 6;
 let repeated = 0;
 
 /** What `bun test` printed of each failed test: its file, its name, the lines before its mark. */
@@ -112,15 +115,15 @@ function failedTests(text) {
   return found;
 }
 
-/** One `bun test`: its output passes through; resolves with its closing counts and what failed. */
-function bunTest(files, minutes) {
+/** One `bun test`; resolves with its closing counts and what failed. Its output passes through, with `whole` at its end. */
+function bunTest(files, minutes, whole = false) {
   return new Promise((resolve) => {
     const args = ['test', '--timeout', '120000', ...files.map((f) => `./${f}`)];
     const child = spawn(path.resolve('node_modules/.bin/bun'), args, { stdio: ['ignore', 'pipe', 'pipe'] });
     let text = '';
     const take = (stream) => (b) => {
       text += b;
-      stream.write(b);
+      if (!whole) stream.write(b);
     };
     child.stdout.on('data', take(process.stdout));
     child.stderr.on('data', take(process.stderr));
@@ -131,6 +134,7 @@ function bunTest(files, minutes) {
     }, minutes * 60_000);
     child.on('close', (code) => {
       clearTimeout(timer);
+      if (whole) process.stdout.write(text);
       const count = (word) => Number(new RegExp(`^\\s*(\\d+) ${word}$`, 'm').exec(text.slice(-2000))?.[1] ?? 0);
       const failures = failedTests(text);
       let failed = count('fail');
@@ -150,7 +154,29 @@ function bunTest(files, minutes) {
  * dependable, which is a defect to mend, but does not stop a change that has nothing to do with it.
  */
 async function runFiles(files, minutes) {
-  const first = await bunTest(files, minutes);
+  await judge(await bunTest(files, minutes), minutes);
+}
+
+/** Each file by itself, several at once; what failed is repeated when the others are done. */
+async function runLanes(files, { minutes, lanes, oneByOne }) {
+  const waiting = [...files];
+  const failed = [];
+  const lane = async (first) => {
+    for (;;) {
+      const at = waiting.findIndex((file) => first || !oneByOne.test(file));
+      if (at < 0) return;
+      const result = await bunTest(waiting.splice(at, 1), minutes, true);
+      if (result.failed === 0) await judge(result, minutes);
+      else failed.push(result);
+    }
+  };
+  // The files that must not meet each other first, so that both lanes end at about the same time.
+  waiting.sort((a, b) => Number(oneByOne.test(b)) - Number(oneByOne.test(a)));
+  await Promise.all(Array.from({ length: lanes }, (_, i) => lane(i === 0)));
+  for (const result of failed) await judge(result, minutes);
+}
+
+async function judge(first, minutes) {
   total.passed += first.passed;
   total.skipped += first.skipped;
   total.notes.push(...first.skips);
@@ -190,7 +216,8 @@ for (const name of chosen) {
   if (files.length === 0) continue;
   console.log(`== ${name}: ${files.length} files`);
   const started = Date.now();
-  if (suite.perFile) for (const file of files) await runFiles([file], suite.minutes);
+  if (suite.lanes > 1) await runLanes(files, suite);
+  else if (suite.perFile) for (const file of files) await runFiles([file], suite.minutes);
   else await runFiles(files, suite.minutes);
   console.log(`== ${name} took ${Math.round((Date.now() - started) / 1000)} s`);
 }
