@@ -23,6 +23,13 @@ export interface SessionBuildOutput {
 export interface SessionBuildInput
   extends Omit<BuildInput, 'context' | 'output' | 'format' | 'quiet' | 'remove' | 'squash' | 'binds'> {
   readonly session: string;
+  /** What the client calls the directories of the context and of the Dockerfile; '' is `context` and `dockerfile`. */
+  readonly contextName: string;
+  readonly dockerfileName: string;
+  /** Sessions that share directories, by their names, where it is not the build's own. */
+  readonly directorySessions: Readonly<Record<string, string>>;
+  /** Of a context that an address leads to. */
+  readonly contextDirectory: string;
   readonly outputs: readonly SessionBuildOutput[];
 }
 export const sessionBuild = defineJob<SessionBuildInput, void>('image.session-build');

@@ -5,18 +5,20 @@
  */
 import { createHash } from 'node:crypto';
 import {
+  bool,
   chunks,
   decode,
   encode,
   int,
   many,
+  map,
   type MessageOf,
   nested,
   ProtobufError,
   text,
 } from '#pkg/protobuf/protobuf.ts';
 
-export const definition = { operations: chunks(1) };
+export const definition = { operations: chunks(1), metadata: map(2, (at) => nested(at, { ignoreCache: bool(1) })) };
 
 export type Definition = MessageOf<typeof definition>;
 
@@ -29,9 +31,13 @@ const operation = {
 
 export function definitionOf(result: string): Definition {
   const source = encode(operation, { source: { identifier: `${SCHEME}${result}` } });
-  const digest = `sha256:${createHash('sha256').update(source).digest('hex')}`;
-  return { operations: [source, encode(operation, { inputs: [{ digest, index: 0 }] })] };
+  const end = encode(operation, { inputs: [{ digest: digestOf(source), index: 0 }] });
+  // Clients want to see something about every operation, if only that there is nothing to say.
+  const metadata = new Map([source, end].map((bytes) => [digestOf(bytes), { ignoreCache: false }]));
+  return { operations: [source, end], metadata };
 }
+
+const digestOf = (bytes: Uint8Array): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 
 /** The result that a graph stands for; undefined for every other graph. */
 export function resultOf({ operations }: Definition): string | undefined {

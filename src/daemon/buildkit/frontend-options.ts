@@ -20,8 +20,7 @@ type Input = Omit<SessionBuildInput, 'progress'>;
 type Draft = { -readonly [K in keyof Input]: Input[K] };
 
 /** Options that say how the client works, and nothing of the result. */
-const ignored =
-  /^(?:cmdline|source|frontend\.caps|multi-platform|hostname|vcs:.*|local-sessionid:.*|contextsubdir|image-resolve-mode|requestid)$/;
+const ignored = /^(?:cmdline|source|frontend\.caps|multi-platform|hostname|vcs:.*|image-resolve-mode|requestid)$/;
 
 /** Errors: not-implemented naming the option; invalid-parameter. */
 export function inputOf(build: FrontendBuild): Input {
@@ -31,13 +30,17 @@ export function inputOf(build: FrontendBuild): Input {
   const args: Record<string, string> = {};
   const labels: Record<string, string> = {};
   const contexts: Record<string, string> = {};
-  const input = emptyInput(build, { args, labels, contexts });
+  const directorySessions: Record<string, string> = {};
+  const input = emptyInput(build, { args, labels, contexts, directorySessions });
   for (const [key, value] of build.options) {
     const colon = key.indexOf(':');
     const name = key.slice(colon + 1);
     if (key.startsWith('build-arg:')) args[name] = value;
     else if (key.startsWith('label:')) labels[name] = value;
     else if (key.startsWith('context:')) contexts[name] = value;
+    else if (key.startsWith('local-sessionid:')) directorySessions[name] = value;
+    // What a client knows of the image behind a context: we know more.
+    else if (key.startsWith('input-metadata:')) continue;
     else if (key.startsWith('attest:')) requireOff(key, value);
     else if (!ignored.test(key)) set(input, key, value);
   }
@@ -67,6 +70,15 @@ function set(input: Draft, key: string, value: string): void {
       break;
     case 'context':
       input.remote = value;
+      break;
+    case 'contextkey':
+      input.contextName = value;
+      break;
+    case 'dockerfilekey':
+      input.dockerfileName = value;
+      break;
+    case 'contextsubdir':
+      input.contextDirectory = value;
       break;
     case 'force-network-mode':
       input.networkMode = value === 'sandbox' ? '' : value;
@@ -110,7 +122,10 @@ function requireOff(key: string, value: string): void {
   );
 }
 
-function emptyInput(build: FrontendBuild, maps: Pick<Draft, 'args' | 'labels' | 'contexts'>): Draft {
+function emptyInput(
+  build: FrontendBuild,
+  maps: Pick<Draft, 'args' | 'labels' | 'contexts' | 'directorySessions'>,
+): Draft {
   for (const { type } of build.cacheExports) {
     if (type !== 'inline') throw notImplemented(`the cache export ${JSON.stringify(type)} is not there`);
   }
@@ -121,7 +136,10 @@ function emptyInput(build: FrontendBuild, maps: Pick<Draft, 'args' | 'labels' | 
   }
   return {
     ...maps,
-    session: build.options.get('local-sessionid:context') ?? build.session,
+    session: build.session,
+    contextName: '',
+    dockerfileName: '',
+    contextDirectory: '',
     outputs: build.exporters.map(
       ({ type, attrs }): SessionBuildOutput => ({ type, attributes: Object.fromEntries(attrs) }),
     ),

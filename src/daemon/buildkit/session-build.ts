@@ -21,6 +21,9 @@ import { directoryContext, remoteContext, tarContext, temporaryDirectory } from 
 import { encodeLogin } from '../builder/logins.ts';
 import type { RunningBuilds } from '../builder/running.ts';
 import type { Services } from '../services.ts';
+import { close } from '#sys/files.ts';
+import { O } from '#sys/numbers.ts';
+import { tryOpenInRoot } from '#sys/safe-path.ts';
 import { type Checked, checkDockerfile } from './check.ts';
 import { buildFailure, withExcerpt } from './failures.ts';
 import { sendStream, sendTree } from './send-files.ts';
@@ -74,8 +77,7 @@ export async function runSessionBuild(
   try {
     const session = await sessions.get(input.session, signal);
     const { source, context, dockerfile, ignore } = await readSources(
-      { services, session, stack, trace, uploads },
-      input,
+      { services, sessions, session, stack, trace, uploads, input },
       signal,
     );
     const checked = checkDockerfile(services, dockerfile, { args: input.args, ignore });
@@ -132,7 +134,10 @@ export async function checkSessionBuild(
   await using stack = new AsyncDisposableStack();
   try {
     const session = await sessions.get(input.session, signal);
-    const { dockerfile, ignore } = await readSources({ services, session, stack, trace, uploads }, input, signal);
+    const { dockerfile, ignore } = await readSources(
+      { services, sessions, session, stack, trace, uploads, input },
+      signal,
+    );
     return checkDockerfile(services, dockerfile, { args: input.args, ignore });
   } catch (error) {
     throw buildFailure(error, undefined);
@@ -145,16 +150,14 @@ interface Reading {
   readonly stack: AsyncDisposableStack;
   readonly trace: Trace;
   readonly uploads: Arrivals<Upload>;
+  readonly sessions: Sessions;
+  readonly input: Omit<SessionBuildInput, 'progress'>;
 }
 
-async function readSources(
-  reading: Reading,
-  input: Pick<SessionBuildInput, 'remote' | 'dockerfile' | 'buildId'>,
-  signal: AbortSignal,
-) {
+async function readSources(reading: Reading, signal: AbortSignal) {
   const source = new Source(reading);
-  const context = await source.context(input, signal);
-  const dockerfile = await source.dockerfile(context, input.dockerfile, signal);
+  const context = await source.context(signal);
+  const dockerfile = await source.dockerfile(context, reading.input.dockerfile, signal);
   const ignore = await source.ignore(context, dockerfile.name, signal);
   return { source, context, dockerfile, ignore };
 }
@@ -177,33 +180,27 @@ async function* nothing(): AsyncGenerator<Uint8Array> {}
 
 /** Where the parts of a build come from; each transfer is a step in the progress. */
 class Source {
-  readonly #services: Services;
-  readonly #session: Session;
-  readonly #stack: AsyncDisposableStack;
-  readonly #trace: Trace;
-  readonly #uploads: Arrivals<Upload>;
+  readonly #reading: Reading;
 
-  constructor({ services, session, stack, trace, uploads }: Reading) {
-    this.#services = services;
-    this.#session = session;
-    this.#stack = stack;
-    this.#trace = trace;
-    this.#uploads = uploads;
+  constructor(reading: Reading) {
+    this.#reading = reading;
   }
 
   /** That of the session, or what an address leads to. */
-  async context({ remote, buildId }: Pick<SessionBuildInput, 'remote' | 'buildId'>, signal: AbortSignal) {
+  async context(signal: AbortSignal) {
+    const { services, stack, uploads, input } = this.#reading;
+    const { remote, buildId, contextName, contextDirectory } = input;
     if (remote === 'upload-request') {
       return this.#step('[internal] load uploaded build context', async () => {
-        const unpack = (tar: AsyncIterable<Uint8Array>) => tarContext(this.#services, tar, this.#stack, signal);
-        return directoryContext(await takeUpload(this.#uploads, buildId, unpack, signal));
+        const unpack = (tar: AsyncIterable<Uint8Array>) => tarContext(services, tar, stack, signal);
+        return directoryContext(await takeUpload(uploads, buildId, unpack, signal));
       });
     }
     if (remote === '' || remote === 'client-session')
-      return this.#directory('context', '[internal] load build context');
+      return this.#directory(contextName === '' ? 'context' : contextName, '[internal] load build context');
     return this.#step(`[internal] load remote build context`, async () => {
-      const { root, dockerfile } = await remoteContext(this.#services, remote, this.#stack, signal);
-      const context = directoryContext(root);
+      const { root, dockerfile } = await remoteContext(services, remote, stack, signal);
+      const context = directoryContext(contextDirectory === '' ? root : below(root, contextDirectory, stack));
       if (dockerfile === undefined) return context;
       return { ...context, readFile: async (name) => (name === 'Dockerfile' ? Buffer.from(dockerfile) : undefined) };
     });
@@ -222,7 +219,7 @@ class Source {
     return this.#step(
       `[internal] load build definition from ${name}`,
       async (told) => {
-        const own = this.#directory('dockerfile', '');
+        const own = this.#dockerfiles();
         const bytes =
           (await own.readFile(name, signal)) ??
           (asked === '' ? await own.readFile('dockerfile', signal) : undefined) ??
@@ -238,7 +235,7 @@ class Source {
 
   async ignore(context: BuildContext, dockerfile: string, signal: AbortSignal): Promise<readonly string[]> {
     return this.#step('[internal] load .dockerignore', async (told) => {
-      const own = this.#directory('dockerfile', '');
+      const own = this.#dockerfiles();
       const [special = '', common = ''] = ignoreFileNames(dockerfile);
       const bytes = (await own.readFile(special, signal)) ?? (await context.readFile(common, signal));
       if (bytes === undefined) return [];
@@ -247,13 +244,21 @@ class Source {
     });
   }
 
+  #dockerfiles(): BuildContext {
+    const { dockerfileName } = this.#reading.input;
+    return this.#directory(dockerfileName === '' ? 'dockerfile' : dockerfileName, '');
+  }
+
   #directory(name: string, title: string): BuildContext {
-    const files = { services: this.#services, session: this.#session, stack: this.#stack };
-    return sessionContext(files, name, (work) => this.#step(title, work, name));
+    const { services, sessions, session, stack, input } = this.#reading;
+    const other = input.directorySessions[name];
+    const sessionOf = async (signal: AbortSignal) =>
+      other === undefined || other === input.session ? session : sessions.get(other, signal);
+    return sessionContext({ services, sessionOf, stack }, name, (work) => this.#step(title, work, 'context'));
   }
 
   async #step<T>(title: string, work: (transfer: Transfer) => Promise<T>, what = 'context'): Promise<T> {
-    const trace = this.#trace;
+    const { trace } = this.#reading;
     trace.vertex({ id: title, name: title, instruction: '', number: 0, total: 0, stage: '', inputs: [] });
     trace.started(title);
     let count = 0;
@@ -275,6 +280,13 @@ class Source {
       throw error;
     }
   }
+}
+
+/** Errors: not-found. */
+function below(root: number, directory: string, stack: AsyncDisposableStack): number {
+  const fd = tryOpenInRoot(root, directory, O.PATH | O.DIRECTORY);
+  if (fd === undefined) throw notFound(`the context has no directory ${JSON.stringify(directory)}`);
+  return stack.adopt(fd, close);
 }
 
 /** What becomes of the result: without outputs an image in the store. Errors: not-implemented naming the type. */

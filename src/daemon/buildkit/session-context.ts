@@ -9,7 +9,8 @@ import type { Services } from '../services.ts';
 
 export interface SessionFiles {
   readonly services: Services;
-  readonly session: Session;
+  /** That which shares the directory. */
+  readonly sessionOf: (signal: AbortSignal) => Promise<Session>;
   /** Removes the files when the build has ended. */
   readonly stack: AsyncDisposableStack;
 }
@@ -34,7 +35,8 @@ export function sessionContext(
   };
 }
 
-async function readFile({ services, session }: SessionFiles, name: string, path: string, signal: AbortSignal) {
+async function readFile({ services, sessionOf }: SessionFiles, name: string, path: string, signal: AbortSignal) {
+  const session = await sessionOf(signal);
   // A client whose context comes otherwise shares no directories.
   if (!session.supports(receiveFiles)) return undefined;
   await using stack = new AsyncDisposableStack();
@@ -49,7 +51,7 @@ async function readFile({ services, session }: SessionFiles, name: string, path:
 }
 
 async function fetchFiles(
-  { services, session, stack }: SessionFiles,
+  { services, sessionOf, stack }: SessionFiles,
   name: string,
   { sources, ignore }: WantedFiles,
   told: Transfer,
@@ -57,6 +59,7 @@ async function fetchFiles(
 ): Promise<number> {
   const follow = (sources ?? []).map((source) => source.replace(/^\/+/, ''));
   const whole = sources === undefined || follow.some((source) => source === '' || source === '.');
+  const session = await sessionOf(signal);
   const tar = clientFiles(session, { name, include: [], exclude: ignore, follow: whole ? [] : follow }, signal);
   return tarContext(services, counted(tar, told), stack, signal);
 }

@@ -43,7 +43,9 @@ async function withSession(ctx: RouteContext, progress: BuildInput['progress']):
   const session = query.text('session');
   if (session === '') throw invalidParameter('a build by BuildKit needs a session');
   if (query.flag('squash')) throw notImplemented('squash is not supported with a build by BuildKit');
-  await ctx.run(sessionBuild, { ...optionsOf(ctx), session, outputs: sessionOutputs(query), progress });
+  const directories = { contextName: '', dockerfileName: '', directorySessions: {}, contextDirectory: '' };
+  const outputs = sessionOutputs(query);
+  await ctx.run(sessionBuild, { ...optionsOf(ctx), ...directories, session, outputs, progress });
 }
 
 function sessionOutputs(query: Query): SessionBuildInput['outputs'] {
