@@ -67,7 +67,7 @@ function controlHandlers(parts: ControlParts): readonly Handler[] {
       for await (const { ref } of requests()) {
         const past = solves.has(ref) ? undefined : history.messages(ref);
         for (const message of past ?? []) await send(message);
-        if (past !== undefined) return;
+        if (past !== undefined || solves.isOver(ref)) return;
         const solve = await solves.get(ref, signal);
         for await (const message of solve.messages()) await send(message);
         return;

@@ -17,6 +17,9 @@ const WAIT_MS = 5_000;
 /** Messages that are kept for a Status that comes late; progress beyond it is what a late one misses. */
 const MESSAGES_MAX = 100_000;
 
+/** So many refs are remembered. */
+const ENDED_MAX = 100;
+
 export class Solve {
   readonly request: SolveRequest;
   /** Aborted when the client has given up. */
@@ -104,6 +107,8 @@ export class Solve {
 export class Solves {
   readonly #solves = new Arrivals<Solve>();
   readonly #active = new Set<Solve>();
+  /** The last refs that are over. */
+  readonly #ended: string[] = [];
   /** Builds whose result others may begin with, by what clients call it: until their Solve ends. */
   readonly #results = new Map<string, { readonly solve: Solve; readonly imageId: string }>();
 
@@ -120,6 +125,8 @@ export class Solves {
   forget(solve: Solve): void {
     this.#solves.delete(solve.request.ref);
     this.#active.delete(solve);
+    this.#ended.push(solve.request.ref);
+    if (this.#ended.length > ENDED_MAX) this.#ended.shift();
     for (const [id, result] of this.#results) if (result.solve === solve) this.#results.delete(id);
   }
 
@@ -142,12 +149,18 @@ export class Solves {
     return result;
   }
 
+  /** Is over: nobody has to wait for it. A short build may be before its Status comes. */
+  isOver(ref: string): boolean {
+    return !this.has(ref) && this.#ended.includes(ref);
+  }
+
   has(ref: string): boolean {
     return this.#solves.has(ref);
   }
 
   /** Errors: not-found when it does not come; cancelled. */
-  get(ref: string, signal: AbortSignal): Promise<Solve> {
+  async get(ref: string, signal: AbortSignal): Promise<Solve> {
+    if (this.isOver(ref)) throw notFound(`no such job ${ref}`);
     return this.#solves.get(ref, { signal, waitMs: WAIT_MS, missing: notFound(`no such job ${ref}`) });
   }
 }

@@ -248,6 +248,15 @@ test('builds that have ended are in the history, over a restart of the daemon to
   expect(await ask(control, history.updateBuildHistory, { ref, delete: true }, never).catch(kindOf)).toBe('not-found');
 }, 60_000);
 
+test('the status of what is over and in no history ends at once', async () => {
+  await using control = await openControl(d.socket);
+  const ref = newId();
+  const solving = ask(control, methods.solve, { ref, session: newId(), internal: true }, never);
+  await bridge(control, ref, gateway.frontendReturn, {});
+  await solving;
+  expect(await statusOf(control, ref)).toEqual([]);
+}, 60_000);
+
 test('who listens to the history is told of builds as they come', async () => {
   await buildx({ dockerfile: `FROM ${IMG}\n` });
   await using control = await openControl(d.socket);

@@ -104,3 +104,43 @@ test(
   },
   LIMIT,
 );
+
+test(
+  'bake: a file of HCL with targets that begin with another, side by side; one of JSON; a Compose file',
+  async () => {
+    const out = path.join(d.directory, 'bake-out');
+    const directory = context({
+      'docker-bake.hcl':
+        `variable "TAG" { default = "1" }\ngroup "default" { targets = ["app", "other", "files"] }\n` +
+        `target "base" {\n  context = "lib"\n  args = { X = "y" }\n}\n` +
+        `target "app" {\n  context = "app"\n  contexts = { base = "target:base" }\n  tags = ["bake/app:\${TAG}"]\n}\n` +
+        `target "other" {\n  inherits = ["app"]\n  tags = ["bake/other:\${TAG}"]\n` +
+        `  dockerfile-inline = "FROM ${IMG}\\nCOPY --from=base /lib /other\\n"\n}\n` +
+        `target "files" {\n  context = "app"\n  contexts = { base = "target:base" }\n  output = ["type=local,dest=${out}"]\n` +
+        `  dockerfile-inline = "FROM scratch\\nCOPY --from=base /lib /files\\n"\n}\n`,
+      'lib/Dockerfile': `FROM ${IMG}\nARG X\nCOPY l /lib\nRUN echo $X >> /lib\nENV FOO=bar\n`,
+      'lib/l': 'l\n',
+      'app/Dockerfile': 'FROM base\nRUN echo $FOO >> /lib\n',
+      'bake.json': JSON.stringify({ target: { one: { context: 'lib', tags: ['bake/json:1'] } } }),
+      'compose.yaml': `services:\n  web:\n    image: bake/web:1\n    build:\n      context: lib\n      args:\n        X: z\n`,
+    });
+    const bake = (args: readonly string[]) =>
+      run('docker', ['-H', `unix://${d.socket}`, 'buildx', 'bake', '--progress=plain', ...args], {
+        env: { DOCKER_CONFIG: config, TAG: '7' },
+        cwd: directory,
+        limitMs: 100_000,
+      });
+    const baked = await bake([]);
+    expect(baked.stderr).toContain('[app 2/2] RUN echo $FOO >> /lib');
+    expect(baked.code).toBe(0);
+    const cat = (image: string, file: string) => d.must(['run', '--rm', '--network', 'none', image, 'cat', file]);
+    expect(await cat('bake/app:7', '/lib')).toBe('l\ny\nbar');
+    expect(await cat('bake/other:7', '/other')).toBe('l\ny');
+    expect(fs.readFileSync(path.join(out, 'files'), 'utf8')).toBe('l\ny\n');
+    expect((await bake(['-f', 'bake.json', 'one'])).code).toBe(0);
+    expect(await cat('bake/json:1', '/lib')).toBe('l');
+    expect((await bake(['-f', 'compose.yaml'])).code).toBe(0);
+    expect(await cat('bake/web:1', '/lib')).toBe('l\nz');
+  },
+  LIMIT,
+);
