@@ -53,6 +53,33 @@ function sh(program, args, options = {}) {
 /** Client libraries that drive the daemon, with a lock of their own. */
 const CLIENT_PACKAGES = 'test/conformance/node';
 
+/** What needs clients of the next Debian says so by this import. */
+const NEXT_DEBIAN = 'support/next-debian.ts';
+const NEXT_PACKAGES = ['docker-buildx', 'docker-compose', 'cosign', 'oras'];
+let nextDebian = true;
+
+/** Fetched before the tests want them; where that archive cannot be reached their files are skipped, with that reason. */
+function fetchClients() {
+  const files = chosen.flatMap((name) => suites[name].paths.flatMap((p) => testFiles(p)));
+  if (!files.some((file) => fs.readFileSync(file, 'utf8').includes(NEXT_DEBIAN))) return;
+  const args = [`test/${NEXT_DEBIAN}`, ...NEXT_PACKAGES];
+  const ran = spawnSync('node_modules/.bin/bun', args, { encoding: 'utf8' });
+  nextDebian = ran.status === 0;
+  if (!nextDebian) console.log(`no packages of the next Debian: ${ran.stderr.slice(-500)}`);
+}
+
+/** The files of a suite that can run here. */
+function filesOf(suite) {
+  return suite.paths
+    .flatMap((p) => testFiles(p))
+    .filter((file) => {
+      if (nextDebian || !fs.readFileSync(file, 'utf8').includes(NEXT_DEBIAN)) return true;
+      total.skipped += 1;
+      total.notes.push(`skipped: ${file}: the archive of the next Debian cannot be reached`);
+      return false;
+    });
+}
+
 function setUp() {
   if (!fs.existsSync('node_modules/.bin/bun')) sh('npm', ['ci', '--no-audit', '--no-fund']);
   if (chosen.includes('conformance') && !fs.existsSync(`${CLIENT_PACKAGES}/node_modules`)) {
@@ -209,10 +236,11 @@ async function judge(first, minutes) {
 }
 
 setUp();
+fetchClients();
 console.log(spawnSync('docker', ['--version']).stdout?.toString().trim());
 for (const name of chosen) {
   const suite = suites[name];
-  const files = suite.paths.flatMap((p) => testFiles(p));
+  const files = filesOf(suite);
   if (files.length === 0) continue;
   console.log(`== ${name}: ${files.length} files`);
   const started = Date.now();

@@ -85,6 +85,9 @@ export async function nextDebian(name: string): Promise<string> {
   });
 }
 
+/** For the set-up of the suites: `bun test/support/next-debian.ts NAME…`. */
+if (import.meta.main) for (const name of process.argv.slice(2)) await nextDebian(name);
+
 /** A client's plugin of that release, in a fresh `$DOCKER_CONFIG` below `directory` whose docker then finds it. */
 export async function withPlugins(directory: string, packages: readonly string[]): Promise<string> {
   const config = path.join(directory, 'docker-config');
