@@ -3,9 +3,10 @@
  * pass tells the keys of all steps first, without any work: stages whose results nobody needs the files of are not run.
  */
 import { randomUUID } from 'node:crypto';
-import { invalidParameter, kindOf, notFound } from '#errdefs/errors.ts';
+import { invalidParameter, kindOf, messageOf, notFound } from '#errdefs/errors.ts';
 import type { Image } from '#image/image.ts';
 import { chainIdOf } from '#layer/chain-id.ts';
+import { log } from '#pkg/log/log.ts';
 import { withPath } from './config.ts';
 import { parseTrigger } from './dockerfile/parse.ts';
 import { findStage, globalScope, platformArgs, resolveFrom, StageScope } from './dockerfile/scope.ts';
@@ -23,6 +24,11 @@ import { exportedDigest } from './steps/ensure.ts';
 export interface TracedStep {
   readonly state: StageState;
   /** Origin of the state before it. */
+  readonly parent: string;
+}
+
+export interface DryStep {
+  readonly origin: string;
   readonly parent: string;
 }
 
@@ -68,6 +74,7 @@ export class BuildRun {
   readonly #options: RunOptions;
   readonly #stages = new Map<number, Promise<StageState>>();
   readonly #dry = new Map<number, Promise<StageState>>();
+  readonly #drySteps = new Map<number, DryStep[]>();
   readonly #images = new Map<string, Promise<Image>>();
   readonly #sources = new Map<string, Promise<StepSource>>();
   readonly #traced = new Map<number, TracedStage>();
@@ -99,6 +106,11 @@ export class BuildRun {
   /** What was run, in the order of the file. */
   traced(): readonly TracedStage[] {
     return this.#plan.stages.flatMap(({ stage }) => this.#traced.get(stage.index) ?? []);
+  }
+
+  /** Steps of stages that were not run: by their origins alone. */
+  skipped(): readonly DryStep[] {
+    return [...this.#drySteps].flatMap(([index, steps]) => (this.#stages.has(index) ? [] : steps));
   }
 
   /** In the order of their names. Preconditions: it is over. */
@@ -267,6 +279,8 @@ export class BuildRun {
     if (from !== undefined) wanted.add(from);
     let state = begin;
     let isTold = true;
+    const steps: DryStep[] = [];
+    this.#drySteps.set(stage.index, steps);
     for (const { instruction, run } of this.#stepsOf(stage, triggers, true)) {
       const used = new Set<Stage>();
       const sourceOf = (name: string): Promise<StepSource> => {
@@ -278,11 +292,14 @@ export class BuildRun {
       try {
         state = await step({ ...run, sourceOf }, before, instruction);
       } catch (error) {
-        if (!(error instanceof NotTold)) throw error;
+        // What is wrong with it is told when it is run.
+        if (this.session.signal.aborted) throw error;
+        if (!(error instanceof NotTold)) log.debug('the keys of a stage cannot be told', { err: messageOf(error) });
         isTold = false;
         state = { ...before, origin: `unknown ${randomUUID()}` };
       }
       const isFound = isTold && run.useCache && this.session.imported.has(exportedDigest(this.session, state.origin));
+      if (state.origin !== before.origin) steps.push({ origin: state.origin, parent: before.origin });
       if (!isFound) for (const other of used) wanted.add(other);
     }
     return state;

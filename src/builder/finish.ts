@@ -78,9 +78,10 @@ function rememberStacks({ cache, layers, now }: BuildSession, finished: readonly
   for (const { run } of finished) {
     for (const { steps } of run.traced()) {
       for (const { state } of steps) {
-        const { below, baseLayers, key, created } = state;
+        const { below, key, created } = state;
         const chainId = chainIdOf(below);
-        if (state.layers.length > 0 || below.length === baseLayers || chainId === undefined) continue;
+        // Steps without files of their own count too: what stands on them is found by them.
+        if (state.layers.length > 0 || chainId === undefined) continue;
         if (layers.get(chainId) === undefined) continue;
         const diffIds: readonly DiffId[] = below;
         cache.recordStack(exportedDigest(run.session, key), { diffIds, createdAt: created ?? now().toISOString() });

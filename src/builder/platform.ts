@@ -14,5 +14,6 @@ export const formatPlatform = (platform: HostPlatform): string => format(platfor
 export function platformOf(text: string, host: HostPlatform): HostPlatform {
   if (text === '') return host;
   const { os, architecture, variant = '' } = parsePlatform(text);
-  return { os, architecture, variant };
+  // arm64's only variant goes without saying.
+  return { os, architecture, variant: architecture === 'arm64' && variant === 'v8' ? '' : variant };
 }

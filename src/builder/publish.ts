@@ -104,7 +104,7 @@ async function manifestOf(
 }
 
 function platformOf({ platform: { os, architecture, variant } }: MadeImage): Platform {
-  return { os, architecture, ...(variant === undefined || variant === '' ? {} : { variant }) };
+  return { architecture, os, ...(variant === undefined || variant === '' ? {} : { variant }) };
 }
 
 function annotationsOf(

@@ -17,6 +17,8 @@ export const MEDIA = {
   dockerList: 'application/vnd.docker.distribution.manifest.list.v2+json',
 } as const;
 const SCHEMA1 = /^application\/vnd\.docker\.distribution\.manifest\.v1\+(?:json|prettyjws)$/;
+const BLOBS =
+  /^application\/vnd\.(?:oci\.image\.layer\.|docker\.image\.rootfs\.(?:diff|foreign)\.|buildkit\.cacheconfig\.)/;
 const INDEXES: ReadonlySet<string> = new Set([MEDIA.ociIndex, MEDIA.dockerList]);
 const KNOWN: ReadonlySet<string> = new Set(Object.values(MEDIA));
 
@@ -64,11 +66,15 @@ export function readManifest(bytes: Uint8Array, contentType: string | undefined)
   const manifests = isIndex ? descriptors(document['manifests'], 'manifests') : [];
   const subject = document['subject'] === undefined ? undefined : descriptor(document['subject'], 'subject');
   const ownType = document['artifactType'];
-  const needed = [...(config === undefined ? [] : [config]), ...layers].filter(({ elsewhere }) => !elsewhere);
+  // BuildKit's caches are indexes of layers.
+  const isBlob = ({ mediaType: type }: Descriptor): boolean => type !== undefined && BLOBS.test(type);
+  const needed = [...(config === undefined ? [] : [config]), ...layers, ...manifests.filter(isBlob)].filter(
+    ({ elsewhere }) => !elsewhere,
+  );
   return {
     mediaType,
     blobs: [...new Set(needed.map(({ digest }) => digest))],
-    manifests: [...new Set(manifests.map(({ digest }) => digest))],
+    manifests: [...new Set(manifests.filter((entry) => !isBlob(entry)).map(({ digest }) => digest))],
     subject: subject?.digest,
     artifactType: typeof ownType === 'string' && ownType !== '' ? ownType : config?.mediaType,
     annotations: annotationsOf(document['annotations']),

@@ -72,7 +72,20 @@ async function collect(
       }
     }
   }
+  if (target.mode === 'max') for (const { run } of finished) await passOn(draft, run);
   return draft.finish();
+}
+
+/** What a cache elsewhere has of stages that were not run: the next build wants it, too. */
+async function passOn(draft: Draft, run: FinishedRun['run']): Promise<void> {
+  const { session } = run;
+  for (const { origin, parent } of run.skipped()) {
+    const digest = exportedDigest(session, origin);
+    const found = session.imported.any(digest);
+    if (found === undefined) continue;
+    const input = draft.record(exportedDigest(session, parent));
+    await draft.result(draft.record(digest), found.diffIds, { input, createdAt: found.createdAt });
+  }
 }
 
 /** A stage and those that it is FROM. */

@@ -112,6 +112,13 @@ export class ImportedCache {
     }
   }
 
+  /** For any stack: of a stage that nobody needed the files of. */
+  any(digest: string): ImportedResult | undefined {
+    const [found] = this.#results.get(digest) ?? [];
+    if (found !== undefined) this.#note(found);
+    return found;
+  }
+
   layerOf(chainId: ChainId): { readonly layer: CachedLayer; readonly bring: ImportedResult['bring'] } | undefined {
     return this.#byChain.get(chainId);
   }

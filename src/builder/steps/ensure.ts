@@ -48,6 +48,7 @@ export interface StepResult {
 export async function ensureStep(session: BuildSession, work: StepWork): Promise<StepResult> {
   const { cache, layers, held, control, signal, chains } = session;
   throwIfAborted(signal);
+  if (work.dry) return dryResult(work);
   const looked = await lookUp(session, work);
   if ('result' in looked) return looked.result;
   const { key, origin, meaning } = looked;
@@ -75,6 +76,12 @@ export async function ensureStep(session: BuildSession, work: StepWork): Promise
   return { key, origin, stack: undefined, snapshot, cached: false, createdAt };
 }
 
+/** The keys alone. The state that follows has no files. */
+async function dryResult({ origin: given, meaning, parent }: StepWork): Promise<StepResult> {
+  const origin = keyOf({ ...(given ?? (await meaning())), below: parent.origin });
+  return { key: origin, origin, stack: parent.below, snapshot: '', cached: false, createdAt: '' };
+}
+
 type LookedUp =
   | { readonly result: StepResult }
   | { readonly key: string; readonly origin: string; readonly meaning: Meaning };
@@ -84,7 +91,7 @@ export async function lookUp(session: BuildSession, work: StepWork): Promise<Loo
   const { cache, layers, held } = session;
   const { parent, useCache } = work;
   const byOrigin = work.origin === undefined ? undefined : keyOf({ ...work.origin, below: parent.origin });
-  if (byOrigin !== undefined && (work.dry || (useCache && work.isAway?.() === true))) {
+  if (byOrigin !== undefined && useCache && work.isAway?.() === true) {
     const result = importedResult(session, work, [byOrigin], byOrigin);
     if (result !== undefined) return { result };
   }
@@ -92,10 +99,6 @@ export async function lookUp(session: BuildSession, work: StepWork): Promise<Loo
   const meaning = { ...meant, below: parent.key };
   const key = keyOf(meaning);
   const origin = byOrigin ?? keyOf({ ...meant, below: parent.origin });
-  if (work.dry) {
-    const result = importedResult(session, work, [origin], origin);
-    return result === undefined ? { key, origin, meaning } : { result };
-  }
   if (!useCache) return { key, origin, meaning };
   const found = cache.find(key);
   if (found !== undefined) {
@@ -110,7 +113,6 @@ export async function lookUp(session: BuildSession, work: StepWork): Promise<Loo
   return { result: { ...result, origin } };
 }
 
-/** In the dry pass any stack is one: which it is, is not known without files. */
 function importedResult(
   session: BuildSession,
   work: StepWork,
@@ -120,10 +122,6 @@ function importedResult(
   const { imported, chains } = session;
   if (imported.isEmpty) return undefined;
   const [origin = ''] = keys;
-  if (work.dry) {
-    if (!imported.has(exportedDigest(session, origin))) return undefined;
-    return { key, origin, stack: undefined, snapshot: '', cached: true, createdAt: '' };
-  }
   const below = stackOf(session, work.parent);
   if (below === undefined) return undefined;
   for (const candidate of new Set(keys)) {

@@ -4,71 +4,174 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { BASE, BuildDirectory } from '../../support/build-context.ts';
 import { TestDaemon } from '../../support/daemon.ts';
+import { RegistryProcess } from '../../support/registry-server.ts';
 import { TestRegistry } from '../../support/registry.ts';
 
 const LIMIT_MS = 120_000;
 let first: TestDaemon;
 let second: TestDaemon;
 let registry: TestRegistry;
+let own: RegistryProcess;
 beforeAll(async () => {
-  [first, second, registry] = await Promise.all([TestDaemon.start(), TestDaemon.start(), TestRegistry.start()]);
+  [first, second] = await Promise.all([TestDaemon.start(), TestDaemon.start()]);
+  [registry, own] = await Promise.all([TestRegistry.start(), RegistryProcess.start()]);
 }, LIMIT_MS);
 afterAll(async () => {
-  await Promise.all([first, second, registry].map((one) => one?.[Symbol.asyncDispose]()));
+  await Promise.all([first, second, registry, own].map((one) => one?.[Symbol.asyncDispose]()));
 }, LIMIT_MS);
 
+/** Nothing of it is the same when it is made again. */
 const FILE = [
   `FROM ${BASE} AS make`,
   'ARG TEXT=made',
   'WORKDIR /work/deep',
   'WORKDIR /tmp',
-  'RUN head -c 3000000 /dev/urandom > /big',
+  'RUN head -c 1000000 /dev/urandom > /big',
   'COPY a.txt /work/',
-  'RUN date +%s%N > /stamp; cat /work/a.txt > /result; echo $TEXT >> /result',
+  'RUN head -c 16 /dev/urandom | od -x > /stamp; cat /work/a.txt > /result; echo $TEXT >> /result',
   `FROM ${BASE}`,
   'RUN true',
   'COPY --from=make /result /stamp /out/',
-  'RUN --mount=type=bind,from=make,source=/result,target=/r cat /r > /copied; date +%s%N > /own',
+  'RUN --mount=type=bind,from=make,source=/result,target=/r cat /r > /copied; head -c 16 /dev/urandom > /own',
   'CMD ["cat", "/out/result"]',
 ].join('\n');
 
 interface Ran {
   readonly code: number;
   readonly stderr: string;
-  /** Steps that were made, and those that came from a cache. */
-  readonly done: number;
-  readonly cached: number;
+  /** Steps that were made now. */
+  readonly made: readonly string[];
 }
 
 async function build(daemon: TestDaemon, directory: BuildDirectory, ...args: readonly string[]): Promise<Ran> {
   const { code, stderr } = await daemon.berth(['build', '--progress=plain', ...args, directory.path], {
     limitMs: LIMIT_MS,
   });
-  return { code, stderr, done: stderr.split(' DONE ').length - 1, cached: stderr.split(' CACHED').length - 1 };
+  const names = new Map([...stderr.matchAll(/^(#\d+) (\[.*)$/gm)].map(([, number, name]) => [number, name]));
+  const made = [...stderr.matchAll(/^(#\d+) DONE /gm)].flatMap(([, number]) => names.get(number) ?? []);
+  // What has no files is told as done, whatever the cache says.
+  return { code, stderr, made: made.filter((name) => / (?:RUN|COPY) /.test(name)) };
 }
 
-const contentOf = (daemon: TestDaemon, image: string, ...files: readonly string[]) =>
-  daemon.must(['run', '--rm', '--network', 'none', image, 'cat', ...files]);
+const FILES = ['/out/result', '/out/stamp', '/copied', '/own'];
+const contentOf = (daemon: TestDaemon, image: string) =>
+  daemon.must(['run', '--rm', '--network', 'none', image, 'cat', ...FILES]);
 
-const layersOf = async (daemon: TestDaemon): Promise<number> =>
+const layersOf = (daemon: TestDaemon): number =>
   fs.readdirSync(path.join(daemon.directory, 'data', 'overlay')).filter((name) => /^[0-9a-f]{64}$/.test(name)).length;
 
-describe('a cache in a registry', () => {
+/** As if it had never built anything. */
+async function forget(daemon: TestDaemon): Promise<void> {
+  await daemon.berth(['image', 'rm', '-f', 'one']);
+  expect((await daemon.berth(['builder', 'prune', '-af'])).code).toBe(0);
+}
+
+describe('a cache for another daemon', () => {
   test(
-    'mode=max: all steps of another daemon are found, and only layers of the result come',
+    'in a registry, mode=max: all steps are found, and only layers of the result come; it is remembered',
     async () => {
+      await forget(second);
       using directory = new BuildDirectory(FILE, { 'a.txt': 'A\n' });
       const ref = `${registry.host}/app:cache`;
       const made = await build(first, directory, '-t', 'one', '--cache-to', `type=registry,ref=${ref},mode=max`);
       expect([made.code, made.stderr]).toEqual([0, expect.stringContaining('exporting cache to')]);
+      const before = layersOf(second);
       const again = await build(second, directory, '-t', 'one', '--cache-from', `type=registry,ref=${ref}`);
-      expect([again.code, again.stderr]).toEqual([0, expect.not.stringContaining('WARNING')]);
-      // FROM is no step that is cached.
-      expect(again.stderr).toMatch(/RUN head[^]* CACHED/);
-      const files = ['/out/result', '/out/stamp', '/copied', '/own'];
-      expect(await contentOf(second, 'one', ...files)).toBe(await contentOf(first, 'one', ...files));
-      // Neither /big nor anything else of the first stage.
-      expect(await layersOf(second)).toBeLessThan(await layersOf(first));
+      expect([again.code, again.made]).toEqual([0, []]);
+      expect(again.stderr).not.toContain('WARNING');
+      expect(await contentOf(second, 'one')).toBe(await contentOf(first, 'one'));
+      // COPY and RUN of the last stage: neither /big nor anything else of the first.
+      expect(layersOf(second) - before).toBe(2);
+      const explained = await second.berth([
+        'build',
+        'explain',
+        '--cache-from',
+        ref,
+        '--build-arg',
+        'TEXT=b',
+        directory.path,
+      ]);
+      expect(explained.stdout).toContain('not cached: none of the imported caches has it');
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    'in `berth registry serve`, mode=min: stages whose results are in it are not built; a changed file is',
+    async () => {
+      await forget(second);
+      using directory = new BuildDirectory(FILE, { 'a.txt': 'A2\n' });
+      const ref = `${own.host}/app:min`;
+      const made = await build(
+        first,
+        directory,
+        '-t',
+        'one',
+        '--cache-to',
+        `type=registry,ref=${ref},image-manifest=false`,
+      );
+      expect([made.code, made.stderr]).toEqual([0, expect.stringContaining('exporting cache to')]);
+      const again = await build(second, directory, '-t', 'one', '--cache-from', ref);
+      expect([again.code, again.made]).toEqual([0, []]);
+      expect(await contentOf(second, 'one')).toBe(await contentOf(first, 'one'));
+      directory.write('a.txt', 'A3\n');
+      const changed = await build(second, directory, '-t', 'one', '--cache-from', ref);
+      expect([changed.code, changed.stderr]).toEqual([0, expect.anything()]);
+      expect([changed.code, changed.made.length]).toEqual([0, 5]);
+      expect(await contentOf(second, 'one')).toContain('A3\n');
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    'in a directory, exported again without its layers; inline in an image',
+    async () => {
+      await forget(second);
+      using directory = new BuildDirectory(FILE, { 'a.txt': 'A4\n', '.dockerignore': 'cache*' });
+      const [there, copy] = ['cache', 'cache2'].map((name) => path.join(directory.path, name));
+      const made = await build(
+        first,
+        directory,
+        '-t',
+        'one',
+        '--cache-to',
+        `type=local,dest=${there},mode=max,compression=zstd`,
+      );
+      expect(made.code).toBe(0);
+      const args = ['--cache-from', `type=local,src=${there}`, '--cache-to', `type=local,dest=${copy},mode=max`];
+      const again = await build(second, directory, '-t', 'one', ...args);
+      expect([again.stderr, again.made]).toEqual([expect.not.stringContaining('WARNING'), []]);
+      expect(await contentOf(second, 'one')).toBe(await contentOf(first, 'one'));
+      // What was not needed was fetched for the copy only.
+      const blobs = (of: string | undefined) => fs.readdirSync(path.join(of ?? '', 'blobs/sha256')).length;
+      expect(blobs(copy)).toBe(blobs(there));
+
+      const name = `${registry.host}/inline:1`;
+      expect((await build(first, directory, '-t', name, '--cache-to', 'type=inline', '--push')).code).toBe(0);
+      await forget(second);
+      const inline = await build(second, directory, '-t', 'one', '--cache-from', name);
+      expect([inline.code, inline.made]).toEqual([0, []]);
+      expect(await contentOf(second, 'one')).toBe(await contentOf(first, 'one'));
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    'what cannot be had is a warning; what is no cache is nothing; targets that fail are errors unless told otherwise',
+    async () => {
+      using directory = new BuildDirectory(`FROM ${BASE}\nRUN true\n`);
+      const missing = await build(first, directory, '--cache-from', `${registry.host}/not:there`);
+      expect([missing.code, missing.stderr]).toEqual([
+        0,
+        expect.stringContaining('WARNING: importing cache manifest from'),
+      ]);
+      const target = `type=registry,ref=127.0.0.1:1/no:no`;
+      expect((await build(first, directory, '--cache-to', target)).code).toBe(1);
+      const forgiven = await build(first, directory, '--cache-to', `${target},ignore-error=true`);
+      expect([forgiven.code, forgiven.stderr]).toEqual([0, expect.stringContaining('WARNING: failed to export cache')]);
+      expect((await build(first, directory, '--cache-to', 'type=registry,ref=a,mode=all')).stderr).toContain(
+        'cache mode',
+      );
     },
     LIMIT_MS,
   );
