@@ -27,6 +27,7 @@ const ARTIFACTS: Proof = ['image/artifacts.test.ts', 'add, ls, inspect, extract,
 const BETWEEN_HOSTS: Proof = ['image/between-hosts.test.ts', 'only missing layers travel'];
 const BUILD = ['builder/classic.test.ts', 'stages, files, variables'] as const;
 const BUILD_CACHE = ['builder/classic.test.ts', 'the cache is shown by df'] as const;
+const CACHE_MOUNTS = ['builder/cache-exchange.test.ts', 'a cache mount goes'] as const;
 const SECRETS = ['volumes/secrets.test.ts', 'create, ls, inspect, rm'] as const;
 const VOLUME_LIST = ['volumes/volumes.test.ts', 'ls filters and inspect'] as const;
 
@@ -54,6 +55,9 @@ export const proofs: Readonly<Record<string, Proof>> = {
   'POST /grpc': ['builder/control.test.ts', 'a build: image, names, progress'],
   'POST /build/prune': BUILD_CACHE,
   'GET /berth/build/cache': BUILD_CACHE,
+  'GET /berth/build/cache-mounts': CACHE_MOUNTS,
+  'GET /berth/build/cache-mounts/export': CACHE_MOUNTS,
+  'POST /berth/build/cache-mounts/import': CACHE_MOUNTS,
   'GET /containers/{id}/stats': ['stats/stats.test.ts', 'stats: every field of API'],
   'GET /containers/{id}/logs': ['cli/logs.test.ts', 'stdout and stderr, tail'],
   'POST /containers/{id}/resize': ['api/routes.test.ts', 'top, resize, rename'],

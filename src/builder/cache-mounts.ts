@@ -6,6 +6,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { conflict, notFound } from '#errdefs/errors.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
 import { Semaphore } from './semaphore.ts';
 
@@ -53,6 +54,11 @@ export class CacheMounts {
     return this.#db.list(KIND).flatMap(({ id, document }) => decode(id, document) ?? []);
   }
 
+  /** What steps share, and not one step's own. */
+  isShared(id: string, directory: string): boolean {
+    return nameOf(id) === directory;
+  }
+
   isUsed(directory: string): boolean {
     return (this.#uses.get(directory)?.count ?? 0) > 0;
   }
@@ -72,7 +78,7 @@ export class CacheMounts {
       readonly signal: AbortSignal;
     },
   ): Promise<OpenedCacheMount> {
-    let name = createHash('sha256').update(id).digest('hex').slice(0, 32);
+    let name = nameOf(id);
     if (options.sharing === 'private') {
       const own = this.list().filter((mount) => mount.id === id && !this.isUsed(mount.directory));
       if (this.isUsed(name)) name = own[0]?.directory ?? randomBytes(16).toString('hex');
@@ -123,12 +129,59 @@ export class CacheMounts {
     return fresh;
   }
 
+  /** Where it lies, for as long as it is held: nothing removes or replaces it. Errors: not-found. */
+  hold(id: string): { readonly path: string } & Disposable {
+    const name = nameOf(id);
+    if (decode(name, this.#db.get(KIND, name)) === undefined) throw notFound(`No such cache mount: ${id}`);
+    const use = this.#uses.get(name) ?? { count: 0, lock: new Semaphore(1) };
+    this.#uses.set(name, use);
+    use.count += 1;
+    let held = true;
+    return {
+      path: this.path(name),
+      [Symbol.dispose]: () => {
+        if (held) use.count -= 1;
+        held = false;
+      },
+    };
+  }
+
+  /** Its contents become what `fill` puts into the new directory, whole or not at all. Errors: conflict while it is used. */
+  async replace(id: string, fill: (directory: string) => Promise<void>): Promise<CacheMount> {
+    const name = nameOf(id);
+    const requireUnused = (): void => {
+      if (this.isUsed(name)) throw conflict(`cache mount ${id} is in use by a build`);
+    };
+    requireUnused();
+    const fresh = this.path(randomBytes(16).toString('hex'));
+    const old = this.path(randomBytes(16).toString('hex'));
+    // Without a record: what a crash leaves goes at the next start.
+    fs.mkdirSync(fresh, { mode: 0o755 });
+    try {
+      await fill(fresh);
+      requireUnused();
+      if (fs.existsSync(this.path(name))) fs.renameSync(this.path(name), old);
+      fs.renameSync(fresh, this.path(name));
+    } catch (error) {
+      await fs.promises.rm(fresh, { recursive: true, force: true });
+      throw error;
+    }
+    const now = this.#now().toISOString();
+    const known = decode(name, this.#db.get(KIND, name));
+    const record = { id, createdAt: now, lastUsedAt: now, usageCount: known?.usageCount ?? 0 };
+    this.#db.put(KIND, name, record);
+    await fs.promises.rm(old, { recursive: true, force: true });
+    return { ...record, directory: name };
+  }
+
   /** Preconditions: nobody uses it. */
   async remove(directory: string): Promise<void> {
     this.#db.delete(KIND, directory);
     await fs.promises.rm(path.join(this.#root, directory), { recursive: true, force: true });
   }
 }
+
+const nameOf = (id: string): string => createHash('sha256').update(id).digest('hex').slice(0, 32);
 
 function decode(directory: string, document: unknown): CacheMount | undefined {
   if (typeof document !== 'object' || document === null || !('id' in document)) return undefined;

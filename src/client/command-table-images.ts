@@ -9,6 +9,21 @@ export const IMAGE_COMMANDS: readonly TableEntry[] = [
     load: async () => (await import('./builder/build.ts')).build,
   },
   {
+    names: ['builder cache-mount ls', 'builder cache-mount list'],
+    summary: 'List the directories of cache mounts',
+    load: async () => (await import('./builder/cache-mounts.ts')).listCommand,
+  },
+  {
+    names: ['builder cache-mount export'],
+    summary: 'Write a tar of what a cache mount holds',
+    load: async () => (await import('./builder/cache-mounts.ts')).exportCommand,
+  },
+  {
+    names: ['builder cache-mount import'],
+    summary: 'Make a tar what a cache mount holds',
+    load: async () => (await import('./builder/cache-mounts.ts')).importCommand,
+  },
+  {
     names: ['builder du'],
     summary: 'Show what the build cache holds',
     load: async () => (await import('./builder/cache.ts')).du,

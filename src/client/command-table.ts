@@ -340,7 +340,7 @@ export const COMMANDS: readonly TableEntry[] = [
 
 /** The longest name that the words begin with. */
 export function findCommand(words: readonly string[]): Found | undefined {
-  for (const length of [2, 1]) {
+  for (const length of [3, 2, 1]) {
     const path = words.slice(0, length).join(' ');
     const entry = words.length >= length ? COMMANDS.find((one) => one.names.includes(path)) : undefined;
     if (entry !== undefined) return { entry, path, rest: words.slice(length) };

@@ -1,8 +1,9 @@
 /** Endpoints of the builder. */
-import type { BuildCache } from '#api/types/build.ts';
+import type { BuildCache, CacheMountSummary } from '#api/types/build.ts';
 import type { BuildPruneResponse } from '#api/types/disk-usage.ts';
 import { type ApiClient, encodeFilters, type Query } from './api-client.ts';
 import type { FilterMap } from './containers.ts';
+import type { Archive } from './images.ts';
 import { jsonLines } from './json-stream.ts';
 
 /** A line of our own events, or of Docker's builder where another daemon answers. */
@@ -65,4 +66,19 @@ export async function buildCache(client: ApiClient): Promise<readonly BuildCache
     query: { type: ['build-cache'] },
   });
   return usage.BuildCache ?? [];
+}
+
+const MOUNTS = '/berth/build/cache-mounts';
+
+export function cacheMounts(client: ApiClient): Promise<readonly CacheMountSummary[]> {
+  return client.json('GET', MOUNTS);
+}
+
+/** A tar of what is in it. */
+export async function exportCacheMount(client: ApiClient, id: string): Promise<ReadableStream<Uint8Array> | null> {
+  return (await client.request('GET', `${MOUNTS}/export`, { query: { id } })).body;
+}
+
+export function importCacheMount(client: ApiClient, id: string, archive: Archive): Promise<void> {
+  return client.call('POST', `${MOUNTS}/import`, { query: { id }, body: archive });
 }

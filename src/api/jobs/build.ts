@@ -1,5 +1,5 @@
 /** Jobs of the builder. */
-import type { BuildCache, RegistryAuth } from '#api/types/build.ts';
+import type { BuildCache, CacheMountSummary, RegistryAuth } from '#api/types/build.ts';
 import type { BuildPruneResponse } from '#api/types/disk-usage.ts';
 import type { Ulimit } from '#api/types/host-config.ts';
 import { defineJob } from '#engine/engine.ts';
@@ -78,3 +78,12 @@ export interface BuildPruneInput {
 }
 export const buildPrune = defineJob<BuildPruneInput, BuildPruneResponse>('build.prune');
 export const buildCacheList = defineJob<void, readonly BuildCache[]>('build.cache-list');
+
+/** Beyond Docker: directories of `RUN --mount=type=cache`, by their id. */
+export const cacheMountList = defineJob<void, readonly CacheMountSummary[]>('build.cache-mount-list');
+export const cacheMountExport = defineJob<{ readonly id: string; readonly output: OutputStream }, void>(
+  'build.cache-mount-export',
+);
+export const cacheMountImport = defineJob<{ readonly id: string; readonly archive: AsyncIterable<Uint8Array> }, void>(
+  'build.cache-mount-import',
+);

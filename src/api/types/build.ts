@@ -13,6 +13,16 @@ export interface BuildCache {
   UsageCount: number;
 }
 
+/** Beyond Docker: `GET /berth/build/cache-mounts`. */
+export interface CacheMountSummary {
+  ID: string;
+  Size: number;
+  InUse: boolean;
+  CreatedAt: string;
+  LastUsedAt: string;
+  UsageCount: number;
+}
+
 /** An entry of X-Registry-Config. */
 export interface RegistryAuth {
   username?: string;

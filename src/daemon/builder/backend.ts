@@ -9,10 +9,10 @@ import { isErrno } from '#sys/errno.ts';
 import { close, readAll } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
 import { openInRoot } from '#sys/safe-path.ts';
-import * as fs from 'node:fs';
 import { familiarString, parseReference, withDefaultTag } from '#reference/reference.ts';
 import { publishImageEvent } from '../image/remove.ts';
 import type { Services } from '../services.ts';
+import { isInterpreted } from './binfmt.ts';
 
 const USER_FILE_BYTES_MAX = 16 << 20;
 
@@ -44,13 +44,7 @@ const hostArchitecture = (): string => (process.arch === 'x64' ? 'amd64' : proce
 function runnable(architecture: string): boolean {
   const host = hostArchitecture();
   if (architecture === '' || architecture === host || (host === 'amd64' && architecture === '386')) return true;
-  const names: Readonly<Record<string, string>> = { arm64: 'aarch64', amd64: 'x86_64', '386': 'i386' };
-  try {
-    const status = fs.readFileSync(`/proc/sys/fs/binfmt_misc/qemu-${names[architecture] ?? architecture}`, 'utf8');
-    return status.startsWith('enabled');
-  } catch {
-    return false;
-  }
+  return isInterpreted(architecture);
 }
 
 async function findImage(services: Services, query: ImageQuery): Promise<Image> {

@@ -14,6 +14,14 @@ export function installBuildJobs(services: Services): void {
   });
   installBuildkitJobs(services, running);
   engine.register(build.imageBuildCancel, ({ id }) => running.cancel(id));
+  const mounts = () => import('./cache-mounts.ts');
+  engine.register(build.cacheMountList, async () => (await mounts()).listCacheMounts(services));
+  engine.register(build.cacheMountExport, async (input, { signal }) =>
+    (await mounts()).exportCacheMount(services, input, signal),
+  );
+  engine.register(build.cacheMountImport, async (input, { signal }) =>
+    (await mounts()).importCacheMount(services, input, signal),
+  );
   engine.register(build.buildCacheList, () => buildCache(services));
   engine.register(build.buildPrune, async (input, { signal }) => {
     const { pruneBuilds } = await import('./prune.ts');

@@ -175,4 +175,30 @@ describe('a cache for another daemon', () => {
     },
     LIMIT_MS,
   );
+
+  test(
+    'a cache mount goes to another daemon as a tar, whole or not at all; not while it is used',
+    async () => {
+      const mount = '--mount=type=cache,target=/cache,id=of/tests,mode=750';
+      using directory = new BuildDirectory(`FROM ${BASE}\nRUN ${mount} mkdir -p /cache/a && echo first > /cache/a/f\n`);
+      expect((await build(first, directory)).code).toBe(0);
+      const tar = path.join(directory.path, 'cache.tar');
+      const exported = await first.berth(['builder', 'cache-mount', 'export', '-o', tar, 'of/tests']);
+      expect([exported.code, exported.stderr]).toEqual([0, '']);
+      expect((await first.berth(['builder', 'cache-mount', 'export', '-o', tar + '2', 'none'])).stderr).toContain(
+        'No such cache mount',
+      );
+      const imported = await second.berth(['builder', 'cache-mount', 'import', 'of/tests', tar]);
+      expect([imported.code, imported.stdout, imported.stderr]).toEqual([0, 'of/tests\n', '']);
+      expect((await second.berth(['builder', 'cache-mount', 'ls'])).stdout).toMatch(/^of\/tests .* false /m);
+      // It stays what it was when something else comes.
+      fs.writeFileSync(`${tar}3`, 'this is no tar');
+      expect((await second.berth(['builder', 'cache-mount', 'import', 'of/tests', `${tar}3`])).code).toBe(1);
+      directory.write('Dockerfile', `FROM ${BASE}\nRUN ${mount} stat -c %a /cache; cat /cache/a/f > /found\n`);
+      const used = await build(second, directory, '-t', 'mounted');
+      expect([used.code, used.stderr]).toEqual([0, expect.stringMatching(/^#\d+ 750$/m)]);
+      expect(await second.must(['run', '--rm', '--network', 'none', 'mounted', 'cat', '/found'])).toBe('first');
+    },
+    LIMIT_MS,
+  );
 });

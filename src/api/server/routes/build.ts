@@ -1,5 +1,14 @@
 /** Routes of the builder: the classic `/build` with what `berth build` adds to it, and the cache. */
-import { type BuildInput, buildCacheList, buildPrune, imageBuild, imageBuildCancel } from '#api/jobs/build.ts';
+import {
+  type BuildInput,
+  buildCacheList,
+  buildPrune,
+  cacheMountExport,
+  cacheMountImport,
+  cacheMountList,
+  imageBuild,
+  imageBuildCancel,
+} from '#api/jobs/build.ts';
 import { buildUpload, type SessionBuildInput, sessionBuild } from '#api/jobs/buildkit.ts';
 import type { RegistryAuth } from '#api/types/build.ts';
 import type { Ulimit } from '#api/types/host-config.ts';
@@ -9,6 +18,7 @@ import { parseBytes } from '#pkg/units/size.ts';
 import { log } from '#pkg/log/log.ts';
 import type { Query } from '../query.ts';
 import { type Route, type RouteContext, route } from '../route.ts';
+import { streamJob } from './streaming.ts';
 
 async function build(ctx: RouteContext): Promise<void> {
   const { query, exchange } = ctx;
@@ -240,5 +250,16 @@ export const buildRoutes: readonly Route[] = [
   route('POST', '/build/prune', 31, 'remove build cache', prune),
   route('GET', '/berth/build/cache', 24, 'list the build cache', async (ctx) => {
     ctx.sendJson(200, await ctx.run(buildCacheList, undefined));
+  }),
+  route('GET', '/berth/build/cache-mounts', 24, 'list the directories of cache mounts', async (ctx) => {
+    ctx.sendJson(200, await ctx.run(cacheMountList, undefined));
+  }),
+  route('GET', '/berth/build/cache-mounts/export', 24, 'export a cache mount', async (ctx) => {
+    const output = ctx.exchange.stream(200, 'application/x-tar');
+    await streamJob(output, () => ctx.run(cacheMountExport, { id: ctx.query.text('id'), output }));
+  }),
+  route('POST', '/berth/build/cache-mounts/import', 24, 'import a cache mount', async (ctx) => {
+    await ctx.run(cacheMountImport, { id: ctx.query.text('id'), archive: ctx.exchange.body });
+    ctx.sendEmpty(204);
   }),
 ];
