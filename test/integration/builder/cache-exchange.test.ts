@@ -53,6 +53,16 @@ async function build(daemon: TestDaemon, directory: BuildDirectory, ...args: rea
   return { code, stderr, made: made.filter((name) => / (?:RUN|COPY) /.test(name)) };
 }
 
+/** With all that it said where it did not end so. */
+function ended(
+  ran: { readonly code: number; readonly stderr: string },
+  code: number,
+  said: string | RegExp = '',
+): void {
+  expect([ran.code, ran.code === code ? '' : ran.stderr]).toEqual([code, '']);
+  expect(ran.stderr).toMatch(typeof said === 'string' ? new RegExp(RegExp.escape(said)) : said);
+}
+
 const FILES = ['/out/result', '/out/stamp', '/copied', '/own'];
 const contentOf = (daemon: TestDaemon, image: string) =>
   daemon.must(['run', '--rm', '--network', 'none', image, 'cat', ...FILES]);
@@ -74,7 +84,7 @@ describe('a cache for another daemon', () => {
       using directory = new BuildDirectory(FILE, { 'a.txt': 'A\n' });
       const ref = `${registry.host}/app:cache`;
       const made = await build(first, directory, '-t', 'one', '--cache-to', `type=registry,ref=${ref},mode=max`);
-      expect([made.code, made.stderr]).toEqual([0, expect.stringContaining('exporting cache to')]);
+      ended(made, 0, 'exporting cache to');
       const before = layersOf(second);
       const again = await build(second, directory, '-t', 'one', '--cache-from', `type=registry,ref=${ref}`);
       expect([again.code, again.made]).toEqual([0, []]);
@@ -110,13 +120,12 @@ describe('a cache for another daemon', () => {
         '--cache-to',
         `type=registry,ref=${ref},image-manifest=false`,
       );
-      expect([made.code, made.stderr]).toEqual([0, expect.stringContaining('exporting cache to')]);
+      ended(made, 0, 'exporting cache to');
       const again = await build(second, directory, '-t', 'one', '--cache-from', ref);
       expect([again.code, again.made]).toEqual([0, []]);
       expect(await contentOf(second, 'one')).toBe(await contentOf(first, 'one'));
       directory.write('a.txt', 'A3\n');
       const changed = await build(second, directory, '-t', 'one', '--cache-from', ref);
-      expect([changed.code, changed.stderr]).toEqual([0, expect.anything()]);
       expect([changed.code, changed.made.length]).toEqual([0, 5]);
       expect(await contentOf(second, 'one')).toContain('A3\n');
     },
@@ -140,7 +149,8 @@ describe('a cache for another daemon', () => {
       expect(made.code).toBe(0);
       const args = ['--cache-from', `type=local,src=${there}`, '--cache-to', `type=local,dest=${copy},mode=max`];
       const again = await build(second, directory, '-t', 'one', ...args);
-      expect([again.stderr, again.made]).toEqual([expect.not.stringContaining('WARNING'), []]);
+      expect(again.stderr).not.toContain('WARNING');
+      expect(again.made).toEqual([]);
       expect(await contentOf(second, 'one')).toBe(await contentOf(first, 'one'));
       // What was not needed was fetched for the copy only.
       const blobs = (of: string | undefined) => fs.readdirSync(path.join(of ?? '', 'blobs/sha256')).length;
@@ -161,14 +171,11 @@ describe('a cache for another daemon', () => {
     async () => {
       using directory = new BuildDirectory(`FROM ${BASE}\nRUN true\n`);
       const missing = await build(first, directory, '--cache-from', `${registry.host}/not:there`);
-      expect([missing.code, missing.stderr]).toEqual([
-        0,
-        expect.stringContaining('WARNING: importing cache manifest from'),
-      ]);
+      ended(missing, 0, 'WARNING: importing cache manifest from');
       const target = `type=registry,ref=127.0.0.1:1/no:no`;
       expect((await build(first, directory, '--cache-to', target)).code).toBe(1);
       const forgiven = await build(first, directory, '--cache-to', `${target},ignore-error=true`);
-      expect([forgiven.code, forgiven.stderr]).toEqual([0, expect.stringContaining('WARNING: failed to export cache')]);
+      ended(forgiven, 0, 'WARNING: failed to export cache');
       expect((await build(first, directory, '--cache-to', 'type=registry,ref=a,mode=all')).stderr).toContain(
         'cache mode',
       );
@@ -196,7 +203,7 @@ describe('a cache for another daemon', () => {
       expect((await second.berth(['builder', 'cache-mount', 'import', 'of/tests', `${tar}3`])).code).toBe(1);
       directory.write('Dockerfile', `FROM ${BASE}\nRUN ${mount} stat -c %a /cache; cat /cache/a/f > /found\n`);
       const used = await build(second, directory, '-t', 'mounted');
-      expect([used.code, used.stderr]).toEqual([0, expect.stringMatching(/^#\d+ 750$/m)]);
+      ended(used, 0, /^#\d+ 750$/m);
       expect(await second.must(['run', '--rm', '--network', 'none', 'mounted', 'cat', '/found'])).toBe('first');
     },
     LIMIT_MS,
