@@ -124,6 +124,18 @@ export function setSocketTimeout(fd: number, timeoutMs: number): void {
   setsockopt(fd, SOCKET.SOL_SOCKET, SOCKET.SO_SNDTIMEO, timeval);
 }
 
+const SO_ATTACH_FILTER = 26;
+const INSTRUCTION_BYTES = 8;
+
+/** A classic BPF program (struct sock_filter each) that says which datagrams `fd` gets. Errors: EINVAL for a bad one. */
+export function attachFilter(fd: number, instructions: Uint8Array): void {
+  using memory = new Arena((instructions.length + 4096 + 4095) & ~4095);
+  const program = memory.alloc(16);
+  memory.view.setUint16(program, instructions.length / INSTRUCTION_BYTES, true);
+  memory.u64(program + 8, memory.bytes(instructions));
+  must('setsockopt', NR.setsockopt, fd, SOCKET.SOL_SOCKET, SO_ATTACH_FILTER, memory.base + program, 16);
+}
+
 const MSGHDR_BYTES = 56;
 const CMSGHDR_BYTES = 16;
 

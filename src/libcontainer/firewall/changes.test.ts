@@ -44,3 +44,26 @@ test('chains of hooks and places of others are told, other chains and rules are 
     expect(changes.take([...one, ...end(7)])).toEqual(nothing);
   }
 });
+
+test('the socket that made a change tells whose it is; else the end of the transaction, which of others need not come', () => {
+  const by = (port: number, messages: ReturnType<typeof message>) => messages.map((one) => ({ ...one, port }));
+  const changes = new ForeignChanges('berth', OURS);
+  expect(changes.take(by(77, deleted(TABLE ?? 0, 'berth')))).toEqual({ damaged: true, moved: false });
+  expect(changes.take(by(OURS, deleted(TABLE ?? 0, 'berth')))).toEqual(nothing);
+  expect(changes.isUndecided).toBe(false);
+  expect(changes.take([...by(-5, deleted(RULE ?? 0, 'berth')), ...by(-6, deleted(RULE ?? 0, 'berth'))])).toEqual(
+    nothing,
+  );
+  expect(changes.take(by(-5, end(OURS)))).toEqual(nothing);
+  expect(changes.isUndecided).toBe(true);
+  expect(changes.settle()).toEqual({ damaged: true, moved: false });
+  expect(changes.isUndecided).toBe(false);
+  expect(changes.settle()).toEqual(nothing);
+});
+
+test('what the DNS server has opened comes and goes without us', () => {
+  const changes = new ForeignChanges('berth', OURS);
+  const of = (set: string) => message(ELEMENT ?? 0, [textAttribute(1, 'berth'), textAttribute(2, set)]);
+  expect(changes.take([...of('known4any'), ...end(7)])).toEqual(nothing);
+  expect(changes.take([...of('pub4'), ...end(7)])).toEqual({ damaged: true, moved: false });
+});

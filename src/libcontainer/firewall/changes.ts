@@ -1,7 +1,8 @@
 /**
  * What nftables tells of changes by others (`nft flush ruleset`, a reload of firewalld): did they take something of our
- * tables? Pure: a small state machine over decoded messages. A transaction ends with NEWGEN, which names the process
- * that made it, so our own are told apart.
+ * tables? Pure: a small state machine over decoded messages. Each names the socket of who made the change, which for most
+ * programs is their process; whose it is otherwise tells the end of the transaction (NEWGEN), where it is ours: ends of
+ * others need not come (monitor-filter.ts), and what has had none for a while is theirs.
  */
 import { decodeAttributes, type Message, textOf } from '#libcontainer/netlink/codec.ts';
 
@@ -15,6 +16,10 @@ const MESSAGE = { newChain: 3, deleteChain: 5, deleteRule: 8 } as const;
 const TABLE = 1;
 const CHAIN = { name: 3, hook: 4 } as const;
 const RULE_CHAIN = 2;
+const ELEMENT_SET = 2;
+const DELETE_ELEMENT = 14;
+/** Filled and emptied by the DNS server, in another thread; nobody else's deletion opens anything. */
+const KNOWN = 'known';
 /** Of the tables of every daemon of ours. */
 const OWN_PREFIX = 'berth';
 const GEN_PROC_PID = 2;
@@ -27,13 +32,25 @@ export interface Taken {
   readonly moved: boolean;
 }
 
+const NOTHING: Taken = { damaged: false, moved: false };
+
+const both = (a: Taken, b: Taken | undefined): Taken => ({
+  damaged: a.damaged || b?.damaged === true,
+  moved: a.moved || b?.moved === true,
+});
+
+function isKnown(type: number, attributes: ReadonlyMap<number, Uint8Array>): boolean {
+  const set = attributes.get(ELEMENT_SET);
+  return type === DELETE_ELEMENT && set !== undefined && textOf(set).startsWith(KNOWN);
+}
+
 export class ForeignChanges {
   readonly #table: string;
   readonly #ownPid: number;
   /** Names of chains of others in which we have rules. */
   readonly #places: ReadonlySet<string>;
-  #touched = false;
-  #moving = false;
+  /** By the socket that made them: changes whose end has not come yet. */
+  readonly #open = new Map<number, Taken>();
 
   constructor(table: string, ownPid: number, places: Iterable<string> = []) {
     this.#table = table;
@@ -41,29 +58,46 @@ export class ForeignChanges {
     this.#places = new Set(places);
   }
 
-  /** What became true by transactions that have ended in these messages. */
+  /** There are changes of which it is not known whose they are. */
+  get isUndecided(): boolean {
+    return this.#open.size > 0;
+  }
+
+  /** No ends have come: they are of others. */
+  settle(): Taken {
+    const all = [...this.#open.values()];
+    this.#open.clear();
+    return { damaged: all.some(({ damaged }) => damaged), moved: all.some(({ moved }) => moved) };
+  }
+
+  /** What others have done, as far as these messages and those before decide it. */
   take(messages: readonly Message[]): Taken {
-    let damaged = false;
-    let moved = false;
+    let done = NOTHING;
     for (const message of messages) {
       if (message.kind !== 'data' || message.type >> 8 !== SUBSYSTEM_NFTABLES) continue;
+      const { port } = message;
       const type = message.type & 0xff;
       const attributes = decodeAttributes(message.payload.subarray(NFGENMSG_BYTES));
       if (type === NEWGEN) {
         const foreign = pidOf(attributes.get(GEN_PROC_PID)) !== this.#ownPid;
-        damaged ||= this.#touched && foreign;
-        moved ||= this.#moving && foreign;
-        this.#touched = false;
-        this.#moving = false;
+        if (foreign) done = both(done, this.#open.get(port));
+        this.#open.delete(port);
         continue;
       }
-      const table = attributes.get(TABLE);
-      const ours = table !== undefined && textOf(table) === this.#table;
-      if (DELETIONS.has(type)) this.#touched ||= ours;
-      const another = table !== undefined && !textOf(table).startsWith(OWN_PREFIX);
-      if (another) this.#moving ||= this.#matters(type, attributes);
+      const change = this.#changeOf(type, attributes);
+      if ((!change.damaged && !change.moved) || port === this.#ownPid) continue;
+      // The first socket of a program has the number of its process.
+      if (port > 0) done = both(done, change);
+      else this.#open.set(port, both(change, this.#open.get(port)));
     }
-    return { damaged, moved };
+    return done;
+  }
+
+  #changeOf(type: number, attributes: ReadonlyMap<number, Uint8Array>): Taken {
+    const table = attributes.get(TABLE);
+    const name = table === undefined ? '' : textOf(table);
+    const damaged = DELETIONS.has(type) && name === this.#table && !isKnown(type, attributes);
+    return { damaged, moved: table !== undefined && !name.startsWith(OWN_PREFIX) && this.#matters(type, attributes) };
   }
 
   #matters(type: number, attributes: ReadonlyMap<number, Uint8Array>): boolean {

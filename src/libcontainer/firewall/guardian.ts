@@ -1,15 +1,17 @@
 /**
  * Repairs our tables when others flush them: listens to nftables' own notifications, without a timer. When the kernel
- * says that it lost some (ENOBUFS), everything is written anew and a new socket made.
+ * says that it lost some (ENOBUFS), everything is written anew and a new socket made. What does not concern us does not
+ * come: the kernel asks monitor-filter.ts.
  */
 import { log } from '#pkg/log/log.ts';
 import { decodeMessages } from '#libcontainer/netlink/codec.ts';
 import { NETLINK_NETFILTER } from '#libcontainer/netlink/socket.ts';
 import { close } from '#sys/files.ts';
 import { SOCKET } from '#sys/numbers.ts';
-import { netlinkSocket, setsockopt } from '#sys/sockets.ts';
-import { ForeignChanges } from './changes.ts';
+import { attachFilter, netlinkSocket, setsockopt } from '#sys/sockets.ts';
+import { ForeignChanges, type Taken } from './changes.ts';
 import { placeNames } from './foreign.ts';
+import { monitorFilter } from './monitor-filter.ts';
 
 const SOL_NETLINK = 270;
 const NETLINK_ADD_MEMBERSHIP = 1;
@@ -20,6 +22,8 @@ const RECEIVE_BUFFER_BYTES = 4 << 20;
 const REPAIRS_PER_MINUTE_MAX = 60;
 /** Programs like dockerd and ufw write their rules in hundreds of transactions. */
 const QUIET_MS = 300;
+/** The end of a transaction of ours comes right behind it. */
+const END_MS = 20;
 
 export class FirewallGuardian implements Disposable {
   readonly #table: string;
@@ -27,6 +31,7 @@ export class FirewallGuardian implements Disposable {
   readonly #moved: () => void;
   readonly #repairs: number[] = [];
   #quiet: NodeJS.Timeout | undefined;
+  #undecided: NodeJS.Timeout | undefined;
   #reader: { cancel(): Promise<void> } | undefined;
   #stopped = false;
 
@@ -46,6 +51,7 @@ export class FirewallGuardian implements Disposable {
       const fd = netlinkSocket(NETLINK_NETFILTER);
       try {
         setsockopt(fd, SOCKET.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES);
+        this.#listenLess(fd);
         setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES);
         await this.#listen(fd);
         return;
@@ -58,16 +64,34 @@ export class FirewallGuardian implements Disposable {
     }
   }
 
+  #listenLess(fd: number): void {
+    try {
+      attachFilter(fd, monitorFilter(this.#table, process.pid));
+    } catch (err) {
+      log.debug('notifications of nftables come unfiltered', { err });
+    }
+  }
+
   async #listen(fd: number): Promise<void> {
     const changes = new ForeignChanges(this.#table, process.pid, placeNames);
     const reader = Bun.file(fd).stream().getReader();
     this.#reader = reader;
     for (let part = await reader.read(); !part.done; part = await reader.read()) {
       if (this.#stopped) return;
-      const { damaged, moved } = changes.take(decodeMessages(part.value));
-      if (moved) this.#waitForQuiet();
-      if (damaged && !this.#attempt()) return;
+      if (!this.#act(changes.take(decodeMessages(part.value)))) return;
+      if (changes.isUndecided) this.#undecided ??= setTimeout(() => this.#settle(changes), END_MS);
     }
+  }
+
+  #settle(changes: ForeignChanges): void {
+    this.#undecided = undefined;
+    if (!this.#act(changes.settle())) void this.#reader?.cancel();
+  }
+
+  /** False when it is to stop. */
+  #act({ damaged, moved }: Taken): boolean {
+    if (moved) this.#waitForQuiet();
+    return !damaged || this.#attempt();
   }
 
   /** From the first change on, not from the last: a host that is never quiet is looked at all the same. */
@@ -99,6 +123,7 @@ export class FirewallGuardian implements Disposable {
   [Symbol.dispose](): void {
     this.#stopped = true;
     clearTimeout(this.#quiet);
+    clearTimeout(this.#undecided);
     void this.#reader?.cancel();
   }
 }

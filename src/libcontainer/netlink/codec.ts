@@ -97,6 +97,8 @@ export type Message =
       readonly kind: 'data';
       readonly sequence: number;
       readonly type: number;
+      /** The socket that asked for it, or made what is told. */
+      readonly port: number;
       readonly interrupted: boolean;
       readonly payload: Uint8Array;
     };
@@ -116,7 +118,7 @@ export function decodeMessages(bytes: Uint8Array): Message[] {
     const errno = payload.length >= 4 ? -view.getInt32(at + HEADER_BYTES, true) || 0 : 0;
     if (type === ERROR) messages.push({ kind: 'ack', sequence, errno, reason: reasonOf(payload, flags) });
     else if (type === DONE) messages.push({ kind: 'done', sequence, interrupted, errno });
-    else messages.push({ kind: 'data', sequence, type, interrupted, payload });
+    else messages.push({ kind: 'data', sequence, type, port: view.getInt32(at + 12, true), interrupted, payload });
     at += align(length);
   }
   return messages;
