@@ -8,7 +8,8 @@ export interface AuditedPort {
   HostIp: string;
   HostPort: number;
   ContainerPort: number;
-  Policy: 'docker' | 'host-firewall';
+  /** `host`: it is the host's own port, which a container in the host's network listens on. */
+  Policy: 'docker' | 'host-firewall' | 'host';
   /** From other machines. `unknown`: it depends on the sender, or on rules that cannot be read. */
   Outside: 'yes' | 'no' | 'unknown';
   /** Addresses of the host at which it is published. */
@@ -18,7 +19,7 @@ export interface AuditedPort {
 
 export interface PortsAudit {
   Ports: AuditedPort[];
-  /** Containers in the host's network: whatever they listen on is the host's. */
+  /** Containers in the host's network; what they listen on at the moment is among the ports. */
   HostNetwork: { Container: string; ContainerID: string }[];
 }
 

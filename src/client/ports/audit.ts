@@ -29,22 +29,24 @@ export const audit = defineCommand({
         Container: port.Container,
         Network: port.Network,
         Port: `${port.ContainerPort}/${port.Protocol}`,
-        Published: `${bracketed(port.HostIp)}:${port.HostPort}`,
+        Published: `${bracketed(port.HostIp)}:${port.HostPort}${port.Policy === 'host' ? ' (host network)' : ''}`,
         Policy: port.Policy,
         Outside: port.Outside,
         Addresses: port.Addresses.join(', '),
         Reason: port.Reason,
       })),
-      ...HostNetwork.map(({ Container }) => ({
-        Container,
-        Network: 'host',
-        Port: 'all',
-        Published: 'host network',
-        Policy: '',
-        Outside: 'unknown',
-        Addresses: '',
-        Reason: "whatever it listens on is the host's: its input rules decide",
-      })),
+      ...HostNetwork.filter(({ ContainerID }) => !Ports.some((port) => port.ContainerID === ContainerID)).map(
+        ({ Container }) => ({
+          Container,
+          Network: 'host',
+          Port: 'none',
+          Published: 'host network',
+          Policy: 'host',
+          Outside: 'no',
+          Addresses: '',
+          Reason: 'it listens on nothing',
+        }),
+      ),
     ];
     context.io.out(
       printListing(

@@ -59,6 +59,16 @@ if (isInside(import.meta.path)) {
         'judged [::]:8002 no input chain "inet fw input" drops it',
         `plain 0.0.0.0:8001 ${asked}`,
       ]);
+      // What a container in the host's network listens on is the host's own.
+      await d.must(['run', '-d', '--name', 'bare', '--network', 'host', IMG, 'sleep', '1000']);
+      expect((await audited())[0]).toBe('bare host network no it listens on nothing');
+      await d.must(['exec', '-d', 'bare', 'nc', '-ll', '-p', '8003', '-e', 'true']);
+      const bare = async () => (await audited()).filter((line) => line.startsWith('bare'));
+      await eventually('it is listed', async () => (await bare()).join().includes(':8003 (host network)'));
+      for (const line of await bare()) expect(line).toEndWith('(host network) no input chain "inet fw input" drops it');
+      await must('nft', ['add', 'element', 'inet', 'fw', 'open', '{ 8003 }']);
+      expect((await bare()).join()).toContain("yes the host's input rules accept it");
+      await d.must(['rm', '-f', 'bare']);
       // The host itself and containers are not the outside.
       expect((await run('busybox', ['nc', '-w', '2', '127.0.0.1', '8002'])).stdout).toBe('judged\n');
       expect(await d.must(['run', '--rm', IMG, 'nc', '-w', '2', `${d.subnet}.1`, '8002'])).toBe('judged');
