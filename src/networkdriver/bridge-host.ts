@@ -8,6 +8,7 @@ import { bounceOf, ensureBounce, hasBounce } from './bounce.ts';
 import { networksInUse, networksInUse6 } from './bridge-link.ts';
 import type { Families } from './driver.ts';
 import { LingeringLinks } from './link-aside.ts';
+import { LinkTrash } from './link-trash.ts';
 import { HostPorts } from './host-ports.ts';
 import { NoFirewall } from './no-firewall.ts';
 import { type AddressPoolOption, choosePool, choosePool6, defaultPools } from './pools.ts';
@@ -20,6 +21,7 @@ export class BridgeHost implements Disposable {
   readonly pools: readonly AddressPoolOption[];
   readonly netlink = new NetlinkSocket();
   readonly lingering = new LingeringLinks(this.netlink);
+  readonly trash: LinkTrash;
   /** Called when others had emptied the tables and they are there again. */
   repaired: () => void = () => undefined;
   readonly firewall: Rules;
@@ -38,6 +40,7 @@ export class BridgeHost implements Disposable {
     policy: FirewallPolicy | 'none' = {},
   ) {
     this.suffix = suffix;
+    this.trash = new LinkTrash(this.netlink, suffix);
     this.pools = pools.length === 0 ? defaultPools : pools;
     const none = policy === 'none';
     this.proxied = { four: none, six: none || policy.ip6 === false };
@@ -76,10 +79,20 @@ export class BridgeHost implements Disposable {
 
   /** Writes the tables, and from then on repairs them. */
   apply(): void {
+    this.firewall.apply();
+    this.#guard();
+  }
+
+  /** As `apply`, where only bridges have changed. */
+  applyBridges(): void {
     // Of a daemon before us: its tables are there, too.
     if (!this.firewall.judges && (this.firewall.wantsJudging || hasBounce(this.netlink, bounceOf(this.suffix))))
       this.#makeBounce();
-    this.firewall.apply();
+    this.firewall.applyBridges();
+    this.#guard();
+  }
+
+  #guard(): void {
     if (this.proxied.four) return;
     const repair = (): void => {
       this.firewall.apply();
@@ -95,6 +108,7 @@ export class BridgeHost implements Disposable {
     this.#guardian?.[Symbol.dispose]();
     this.firewall[Symbol.dispose]();
     this.lingering[Symbol.dispose]();
+    this.trash[Symbol.dispose]();
     this.netlink[Symbol.dispose]();
     this.proxy[Symbol.dispose]();
     this.ports.close();

@@ -108,7 +108,7 @@ export class BridgeDriver implements NetworkDriver {
     try {
       if (ipv6 !== undefined) this.#ensureIpv6(state.index, ipv6);
       this.#host.firewall.setBridge(this.#rules(state));
-      this.#host.apply();
+      this.#host.applyBridges();
     } catch (error) {
       this.#host.firewall.forgetBridge(bridge);
       if (state.made) netlink.run(deleteLink({ index: state.index }));
@@ -381,6 +381,7 @@ export class BridgeDriver implements NetworkDriver {
     firewall.setPorts(alive.filter((e) => ipsOf(e).length > 0 && e.unguarded !== true).map((e) => this.#guarded(e)));
     if (this.#isClosed()) firewall.setClosed(alive.map((endpoint) => this.#link(endpoint)));
     firewall.setPublished(alive.flatMap((endpoint) => toFirewall(endpoint, this.#ports.ruled(endpoint.ports ?? []))));
+    this.#host.trash.sweep();
     await this.ensure();
     const { addresses, index } = this.#state();
     for (const endpoint of alive) {
@@ -418,7 +419,7 @@ export class BridgeDriver implements NetworkDriver {
     const { bridge } = this.#options;
     const { netlink, firewall } = this.#host;
     firewall.forgetBridge(bridge);
-    firewall.apply();
+    firewall.applyBridges();
     this.#host.lookers.delete(this.#look);
     this.#closeForeign();
     this.#ready = undefined;
@@ -426,12 +427,12 @@ export class BridgeDriver implements NetworkDriver {
     try {
       index = decodeLink(netlink.get(getLink({ name: bridge }))).index;
     } catch (error) {
-      if (isNetlinkErrno(error, 'ENODEV')) return;
-      throw error;
+      if (!isNetlinkErrno(error, 'ENODEV')) throw error;
+      // A removal that was cut off has got further than this.
+      this.#host.trash.sweep();
+      return;
     }
-    // Its network is free for others at once; the kernel takes its time for the rest.
-    netlink.run(setLinkUp(index, false));
-    await deleteLinkAside(index);
+    await this.#host.trash.put(index);
   }
 
   /**

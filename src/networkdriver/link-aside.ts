@@ -4,7 +4,7 @@
 import { deleteLink, getLink } from '#libcontainer/netlink/rtnetlink.ts';
 import { decodeLink } from '#libcontainer/netlink/rtnetlink-decode.ts';
 import { isNetlinkErrno, type NetlinkSocket } from '#libcontainer/netlink/socket.ts';
-import { encodeRequest, NLM } from '#libcontainer/netlink/codec.ts';
+import { encodeRequest, NLM, type Request } from '#libcontainer/netlink/codec.ts';
 import { systemError } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
 import { close } from '#sys/files.ts';
@@ -19,10 +19,13 @@ const ANSWER_BYTES = 256;
 let launcher: Launcher | undefined;
 
 /** Resolves when the link is gone, whoever took it. Main thread only. */
-export async function deleteLinkAside(index: number): Promise<void> {
+export const deleteLinkAside = (index: number): Promise<void> => deleteAside(deleteLink({ index }));
+
+/** As `deleteLinkAside`, by any request. */
+export async function deleteAside(deletion: Request): Promise<void> {
   launcher ??= new Launcher();
   using program = new Program();
-  const request = encodeRequest({ ...deleteLink({ index }), flags: NLM.ACK }, 1);
+  const request = encodeRequest({ ...deletion, flags: NLM.ACK }, 1);
   const made = program.do('netlink socket', NR.socket, SOCKET.AF_NETLINK, SOCKET.RAW | SOCKET.CLOEXEC, NETLINK_ROUTE);
   const socket = program.keep(made);
   program.do('delete link', NR.sendto, socket, program.bytes(request), request.length, 0, 0, 0);
@@ -33,7 +36,7 @@ export async function deleteLinkAside(index: number): Promise<void> {
   const { failed } = await outcome;
   waitid(W.P_PIDFD, pidfd, 0);
   close(pidfd);
-  if (failed !== undefined) throw systemError(`Cannot delete link ${index}: ${failed.step}: ${failed.code}`);
+  if (failed !== undefined) throw systemError(`Cannot ${deletion.name}: ${failed.step}: ${failed.code}`);
 }
 
 /** The kernel takes some tens of milliseconds for a namespace. */

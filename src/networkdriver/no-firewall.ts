@@ -22,6 +22,7 @@ export class NoFirewall implements Rules {
   setPorts(): void {}
   setPublished(): void {}
   apply(): void {}
+  applyBridges(): void {}
   addPort(): void {}
   removePort(): void {}
   publish(): void {}

@@ -21,7 +21,10 @@ import { closedText, type FirewallLinked, passesRules } from './linked-text.ts';
 import type { Bounce } from './host-firewall-text.ts';
 import { NftablesSession } from './session.ts';
 import {
+  bridgeElements,
   deleteText,
+  type Elements,
+  elementsChange,
   type FirewallBridge,
   type FirewallPolicy,
   type FirewallPort,
@@ -51,6 +54,7 @@ export interface Rules extends Disposable {
   readonly table: string;
   setBridge(bridge: FirewallBridge): void;
   forgetBridge(name: string): void;
+  applyBridges(): void;
   setPorts(ports: readonly FirewallPort[]): void;
   setPublished(ports: readonly FirewallPublished[]): void;
   apply(): void;
@@ -91,6 +95,8 @@ export class Firewall implements Rules {
   /** What stays on a bridge passes the bridge table only, as it was when that was written. */
   #isBridged = false;
   #bounce: Bounce | undefined;
+  /** As the tables were written last by us; undefined: the state may have more than they. */
+  #written: { readonly bridges: readonly Elements[]; readonly shape: string } | undefined;
   /** The group of nfnetlink_log that refused packets are told to. */
   readonly logGroup: number;
   readonly #session = new NftablesSession();
@@ -108,12 +114,12 @@ export class Firewall implements Rules {
     this.#netfilter = new NetlinkSocket(undefined, NETLINK_NETFILTER);
   }
 
-  /** Takes the bridge into the state; `apply` writes it. */
+  /** Takes the bridge into the state; `applyBridges` writes it. */
   setBridge(bridge: FirewallBridge): void {
     this.#bridges.set(bridge.name, bridge);
   }
 
-  /** Takes the bridge out of the state; `apply` writes it. */
+  /** Takes the bridge out of the state; `applyBridges` writes it. */
   forgetBridge(name: string): void {
     this.#bridges.delete(name);
   }
@@ -121,11 +127,13 @@ export class Firewall implements Rules {
   /** Takes ports that are there already into the state; `apply` writes them. */
   setPorts(ports: readonly FirewallPort[]): void {
     for (const port of ports) this.#ports.set(port.link, port);
+    this.#written = undefined;
   }
 
   /** As `setPorts`, of ports of the host. */
   setPublished(ports: readonly FirewallPublished[]): void {
     for (const port of ports) this.#published.set(keyOf(port), port);
+    this.#written = undefined;
   }
 
   /** Makes the kernel's tables what the state says, in one transaction. */
@@ -142,7 +150,31 @@ export class Firewall implements Rules {
       ...(this.#bounce === undefined ? {} : { bounce: this.#bounce }),
       policy: this.#policy,
     };
+    this.#written = undefined;
     this.#session.run('write the firewall table', wholeText(this.table, state));
+    this.#written = { bridges: bridgeElements(state.bridges), shape: this.#shape() };
+  }
+
+  /** Makes the tables have the bridges of the state: by the element where nothing else of them changes. */
+  applyBridges(): void {
+    const written = this.#written;
+    if (written === undefined || written.shape !== this.#shape()) return this.apply();
+    const bridges = bridgeElements([...this.#bridges.values()]);
+    const text = elementsChange(this.table, written.bridges, bridges);
+    if (text === '') return;
+    try {
+      this.#session.run('write the bridges', text);
+      this.#written = { ...written, bridges };
+    } catch (err) {
+      log.info('the firewall table is another than it was', { table: this.table, err });
+      this.apply();
+    }
+  }
+
+  /** What decides which chains and sets there are. */
+  #shape(): string {
+    const closed = [...this.#bridges.values()].some((bridge) => !bridge.interContainer);
+    return JSON.stringify([closed, closed && !passesRules(), this.#egress.size > 0, this.#bounce ?? null]);
   }
 
   get judges(): boolean {
@@ -162,11 +194,13 @@ export class Firewall implements Rules {
   /** Takes policies that are in force already into the state; `apply` writes them. */
   setEgress(policies: readonly FirewallEgress[]): void {
     for (const one of policies) this.#egress.set(one.id, one);
+    this.#written = undefined;
   }
 
   /** Takes into the state who may talk where others may not; `apply` writes it. */
   setLinked(links: readonly FirewallLinked[]): void {
     this.#linked = links;
+    this.#written = undefined;
   }
 
   /** As `setLinked`, and writes it when it is another than before. */
@@ -179,6 +213,7 @@ export class Firewall implements Rules {
   /** Takes links into the state that are closed already; `apply` writes them. */
   setClosed(links: readonly string[]): void {
     for (const link of links) this.#closed.add(link);
+    this.#written = undefined;
   }
 
   /** What comes in by this link reaches no other of its bridge. Preconditions: the tables know a bridge that is so. */
@@ -295,7 +330,7 @@ export class Firewall implements Rules {
   publish(ports: readonly FirewallPublished[]): void {
     if (ports.length === 0) return;
     this.#session.run('publish ports', publishedText(this.table, ports, { verb: 'add', policy: this.#policy }));
-    this.setPublished(ports);
+    for (const port of ports) this.#published.set(keyOf(port), port);
   }
 
   /** Idempotent. */

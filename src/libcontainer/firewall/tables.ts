@@ -251,14 +251,15 @@ const guardChains = `
   }
 `;
 
-interface Elements {
+export interface Elements {
   readonly set: string;
   readonly elements: readonly string[];
 }
 
 const isIpv6 = (text: string): boolean => text.includes(':');
 
-function bridgeElements(bridges: readonly FirewallBridge[]): Elements[] {
+/** What the sets of `inet` have of all bridges. */
+export function bridgeElements(bridges: readonly FirewallBridge[]): Elements[] {
   const names = (wanted: readonly FirewallBridge[]) => wanted.map((b) => quoted(b.name));
   const hairpin = (v6: boolean) =>
     bridges.flatMap((b) =>
@@ -373,6 +374,23 @@ const fill = (family: string, table: string, all: readonly Elements[]): string =
     .filter(({ elements }) => elements.length > 0)
     .map(({ set, elements }) => `add element ${family} ${table} ${set} { ${elements.join(', ')} }\n`)
     .join('');
+
+/** One transaction that makes the sets of `before` those of `after`; '': nothing to do. Elements of maps have values. */
+export function elementsChange(tableName: string, before: readonly Elements[], after: readonly Elements[]): string {
+  const table = checked(tableName);
+  const of = (all: readonly Elements[], set: string) => all.find((one) => one.set === set)?.elements ?? [];
+  const without = (all: readonly string[], others: readonly string[]) => {
+    const known = new Set(others);
+    return [...new Set(all)].filter((element) => !known.has(element));
+  };
+  const lines = (verb: string, set: string, elements: readonly string[]) =>
+    elements.map((element) => `${verb} element inet ${table} ${set} { ${element} }\n`);
+  const sets = [...new Set([...before, ...after].map(({ set }) => set))];
+  return [
+    ...sets.flatMap((set) => lines('delete', set, without(of(before, set), of(after, set)))),
+    ...sets.flatMap((set) => lines('add', set, without(of(after, set), of(before, set)))),
+  ].join('');
+}
 
 function checked(table: string): string {
   if (!TABLE.test(table)) throw new RangeError(`table name ${JSON.stringify(table)}`);

@@ -13,6 +13,7 @@ export const IFLA = {
   LINKINFO: 18,
   IFALIAS: 20,
   AF_SPEC: 26,
+  GROUP: 27,
   NET_NS_FD: 28,
 } as const;
 export const IFLA_QUEUES = { TX: 31, RX: 32 } as const;

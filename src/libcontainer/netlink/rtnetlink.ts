@@ -133,6 +133,28 @@ export const withoutLinkLocal = (index: number): Request => ({
 
 export const deleteLink = (by: LinkKey): Request => linkRequest('delete', RTM.DELLINK, by);
 
+/** Another name and group. Preconditions: it is down. */
+export const discardLink = (to: {
+  readonly index: number;
+  readonly name: string;
+  readonly group: number;
+}): Request => ({
+  name: `rename link ${to.index} to "${to.name}"`,
+  type: RTM.NEWLINK,
+  flags: 0,
+  header: linkHeader(to.index),
+  attributes: [textAttribute(IFLA.IFNAME, to.name), u32Attribute(IFLA.GROUP, to.group)],
+});
+
+/** All links of a group at once. ENODEV: there are none. */
+export const deleteGroup = (group: number): Request => ({
+  name: `delete links of group ${group}`,
+  type: RTM.DELLINK,
+  flags: 0,
+  header: linkHeader(0),
+  attributes: [u32Attribute(IFLA.GROUP, group)],
+});
+
 export interface AddressRequest {
   readonly index: number;
   readonly ip: string;
