@@ -65,26 +65,46 @@ export class BlobPusher {
     for (const outcome of settled) if (outcome.status === 'rejected') throw outcome.reason;
   }
 
+  /** Whether the repository has all of these, or takes them from another; then nothing is pushed of them. */
+  async areThere(blobs: readonly Descriptor[]): Promise<boolean> {
+    const { repository, session } = this.#options;
+    for (const { digest } of blobs) {
+      if (this.#done.has(digest)) continue;
+      if (!(await hasBlob(repository, digest, session)) && (await this.#mount(digest)) !== 'mounted') return false;
+      this.#done.add(digest);
+    }
+    return true;
+  }
+
+  /** From another repository; else where an upload may begin, if one did. */
+  async #mount(digest: string, id?: string): Promise<'mounted' | { readonly location: string | undefined }> {
+    const { repository, session, sources } = this.#options;
+    const others = sources.of(repository.domain, digest).filter((path) => path !== repository.path);
+    for (const from of others.slice(0, MOUNTS_MAX)) {
+      const { mounted, location } = await mountBlob(repository, session, digest, from);
+      if (mounted) {
+        await this.#status(id, `Mounted from ${from}`);
+        return 'mounted';
+      }
+      if (location !== undefined) return { location };
+    }
+    return { location: undefined };
+  }
+
   async #pushOne({ descriptor, id }: PushBlob): Promise<void> {
-    const { repository, session, content, sources } = this.#options;
+    const { repository, session, content } = this.#options;
     const { digest, size } = descriptor;
     if (this.#done.has(digest) || (await hasBlob(repository, digest, session))) {
       this.#done.add(digest);
       await this.#status(id, 'Layer already exists');
       return;
     }
-    let location: string | undefined;
-    const others = sources.of(repository.domain, digest).filter((path) => path !== repository.path);
-    for (const from of others.slice(0, MOUNTS_MAX)) {
-      const { mounted, location: begun } = await mountBlob(repository, session, digest, from);
-      if (mounted) {
-        this.#done.add(digest);
-        await this.#status(id, `Mounted from ${from}`);
-        return;
-      }
-      location = begun;
-      if (begun !== undefined) break;
+    const mount = await this.#mount(digest, id);
+    if (mount === 'mounted') {
+      this.#done.add(digest);
+      return;
     }
+    const { location } = mount;
     const file = Bun.file(content.path(digest));
     const source = { digest, size, slice: (start: number, end: number) => file.slice(start, end) };
     await uploadBlob(repository, session, source, {

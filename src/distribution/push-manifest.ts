@@ -1,6 +1,7 @@
 /**
- * The manifest that an image is pushed by: the one it came with, when all its blobs are here as it names them, so that
- * its digest stays what it was; else one of Docker's schema 2 (what every registry takes), made of its layers.
+ * The manifest that an image is pushed by: the one it came with, when all its blobs are here as it names them or in the
+ * registry already, so that its digest stays what it was; else one of Docker's schema 2 (what every registry takes), made
+ * of its layers.
  */
 import { digestOf } from '#content/content-store.ts';
 import { type Descriptor, type Manifest, MEDIA } from '#content/descriptor.ts';
@@ -21,34 +22,42 @@ export interface PushLayer {
   readonly descriptor: Descriptor;
 }
 
-/** `prefer`: the manifest that the name stands for, tried first. Undefined: there is none whose blobs are all here. */
-export function keptManifest(store: ImageStore, image: Image, prefer: string | undefined): PushManifest | undefined {
+/** A manifest that the image came with. */
+export interface KeptManifest extends PushManifest {
+  /** Layers that are here, unpacked, but came as another blob. */
+  readonly missing: readonly Descriptor[];
+}
+
+/** `prefer`: the manifest that the name stands for, which comes first; then the youngest first. */
+export function keptManifests(store: ImageStore, image: Image, prefer: string | undefined): KeptManifest[] {
+  const kept: KeptManifest[] = [];
   const stack = store.layers.chain(image.chainId).reverse();
   const candidates = [...(prefer === undefined ? [] : [prefer]), ...[...image.manifests].reverse()];
   for (const digest of new Set(candidates)) {
     const document = store.content.document(digest);
     if (document?.kind !== 'manifest' || document.config.digest !== image.id) continue;
-    const layers = pairLayers(store, document, stack);
+    const layers = pairLayers(document, stack);
     if (layers === undefined) continue;
     const size = store.content.size(digest);
     if (size === undefined) continue;
     const bytes = store.content.read(digest, size);
-    return {
+    kept.push({
       bytes,
       descriptor: { mediaType: document.mediaType, digest, size },
       config: document.config,
       layers,
-    };
+      missing: document.layers.filter((layer) => !store.content.has(layer.digest)),
+    });
   }
-  return undefined;
+  return kept;
 }
 
-function pairLayers(store: ImageStore, manifest: Manifest, stack: readonly Layer[]): PushLayer[] | undefined {
+function pairLayers(manifest: Manifest, stack: readonly Layer[]): PushLayer[] | undefined {
   if (manifest.layers.length !== stack.length) return undefined;
   const layers: PushLayer[] = [];
   for (const [i, descriptor] of manifest.layers.entries()) {
     const layer = stack[i];
-    if (layer === undefined || !store.content.has(descriptor.digest)) return undefined;
+    if (layer === undefined) return undefined;
     layers.push({ layer, descriptor });
   }
   return layers;

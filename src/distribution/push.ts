@@ -25,7 +25,7 @@ import type { RegistryClient, Repository, Session } from '#registry/registry-cli
 import { putManifest } from '#registry/uploads.ts';
 import type { BlobSources } from './blob-sources.ts';
 import { BlobPusher } from './push-blobs.ts';
-import { keptManifest, makeManifest, type PushManifest } from './push-manifest.ts';
+import { keptManifests, makeManifest, type PushManifest } from './push-manifest.ts';
 import { shortDigest } from './pull-progress.ts';
 import { compressBlob } from './recompress.ts';
 import { type WholeDocument, wholeIndex } from './whole-index.ts';
@@ -45,6 +45,8 @@ export interface PushInput {
   readonly tell: Tell;
   readonly signal: AbortSignal | undefined;
 }
+
+const MANIFESTS_TRIED_MAX = 4;
 
 /** Errors: not-found `An image does not exist locally with the tag: X`; the registry's; cancelled. */
 export async function pushImage(means: PushMeans, input: PushInput): Promise<void> {
@@ -156,13 +158,13 @@ class Push {
   async #image(image: Image, target: string | undefined, lease: ContentLease): Promise<PushManifest> {
     const { images, content, sources } = this.#means;
     const { tell, signal } = this.#input;
-    const kept = keptManifest(images, image, target);
     const stack = images.layers.chain(image.chainId).reverse();
     for (const { blob } of stack) lease.add(blob.digest);
     // Shown by what the layers are, whatever their blobs are called.
     const shown = stack.map(({ diffId }) => diffId.slice('sha256:'.length, 'sha256:'.length + 12));
     for (const id of [...shown].reverse()) await tell({ status: 'Preparing', progressDetail: {}, id });
     const pusher = this.#pusher();
+    const kept = await this.#kept(image, target, pusher);
     if (kept === undefined) {
       for (const [i, { blob }] of stack.entries()) {
         if (blob.compression !== 'plain') continue;
@@ -183,6 +185,14 @@ class Push {
       manifest.layers.map(({ descriptor }) => descriptor.digest),
     );
     return manifest;
+  }
+
+  /** The first whose blobs are here, or can be had there without us. */
+  async #kept(image: Image, target: string | undefined, pusher: BlobPusher): Promise<PushManifest | undefined> {
+    for (const manifest of keptManifests(this.#means.images, image, target).slice(0, MANIFESTS_TRIED_MAX)) {
+      if (await pusher.areThere(manifest.missing)) return manifest;
+    }
+    return undefined;
   }
 
   #pusher(): BlobPusher {
