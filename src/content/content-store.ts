@@ -2,7 +2,8 @@
  * Blobs by digest, as an OCI image layout that other tools can read:
  *
  *   <root>/oci-layout, index.json     <root>/blobs/sha256/<hex>     <root>/ingest/<n>    being written, garbage at start
- *   <root>/leases/<name>              <root>/partial/<hex>          what has come of a blob, to be continued
+ *   <root>/leases/<name>              <root>/partial/<hex>          what has come of a blob, to be continued by a pull
+ *                                     <root>/partial/<hex>.sent     … by whoever sends it again (begun, continue)
  *   <root>/trash/<n>                  collected, being deleted
  *
  * A name below `blobs` appears only when its content is on the disk, and small blobs are checked against their digest at
@@ -30,6 +31,8 @@ const DOCUMENTS_MAX = 2048;
 const DOCUMENT_BYTES_KEPT = 16 << 10;
 /** Deleting is left until the work that made the garbage is over. */
 const COLLECT_AFTER_MS = 500;
+/** What was sent in part waits so long for the rest. */
+const BEGUN_KEPT_MS = 24 * 3600 * 1000;
 
 export interface StoredBlob {
   readonly digest: string;
@@ -166,6 +169,36 @@ export class ContentStore {
     return { path: file, size: fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0 };
   }
 
+  /** Bytes of a blob that came before the connection to their sender broke; 0 for none. */
+  begun(digest: string): number {
+    return fs.statSync(this.#begun(digest), { throwIfNoEntry: false })?.size ?? 0;
+  }
+
+  /**
+   * Keeps what has come of a blob for a sender who comes again, for some time. Nothing says that it is right: whoever
+   * goes on with it checks the whole. Preconditions: the file is sealed.
+   */
+  keepBegun(digest: string, file: { readonly path: string; readonly size: number }): void {
+    if (this.has(digest) || this.begun(digest) >= file.size) return;
+    using lease = this.#leases.take({ purpose: 'sent in part', key: `sent ${digest}`, keepMs: BEGUN_KEPT_MS });
+    lease.add(digest);
+    fs.renameSync(file.path, this.#begun(digest));
+  }
+
+  /** What was begun, to be gone on with; undefined when that is not so many bytes. */
+  continue(digest: string, size: number): Ingest | undefined {
+    if (size === 0 || this.begun(digest) !== size) return undefined;
+    const file = path.join(this.#ingest, randomBytes(8).toString('hex'));
+    fs.renameSync(this.#begun(digest), file);
+    using lease = this.#leases.take({ purpose: 'sent in part', key: `sent ${digest}`, keepMs: BEGUN_KEPT_MS });
+    lease.done();
+    return new Ingest(file, this.#buffers, size);
+  }
+
+  #begun(digest: string): string {
+    return `${this.partial(digest).path}.sent`;
+  }
+
   /** What has come was wrong: the next attempt begins anew. Idempotent. */
   dropPartial(digest: string): void {
     fs.rmSync(this.partial(digest).path, { force: true });
@@ -221,7 +254,8 @@ export class ContentStore {
       this.#documents.delete(digest);
     }
     for (const name of fs.readdirSync(this.#partial)) {
-      if (!needed.has(`sha256:${name}`)) fs.rmSync(path.join(this.#partial, name), { force: true });
+      if (!needed.has(`sha256:${name.replace(/\.sent$/, '')}`))
+        fs.rmSync(path.join(this.#partial, name), { force: true });
     }
     if (gone.length > 0) {
       failpoint('content.collected');

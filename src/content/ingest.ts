@@ -48,11 +48,15 @@ export class Ingest implements AsyncDisposable {
   #failure: BerthError | undefined;
   #sealed = false;
 
-  constructor(path: string, buffers: PieceBuffers) {
+  /** `continues`: bytes that the file, which is there, has already. */
+  constructor(path: string, buffers: PieceBuffers, continues?: number) {
     this.path = path;
     this.#buffers = buffers;
+    this.#size = continues ?? 0;
+    this.#sent = this.#size;
     this.#last = this.#guard(async () => {
-      const flags = fs.constants.O_CREAT | fs.constants.O_EXCL | fs.constants.O_WRONLY | fs.constants.O_NOFOLLOW;
+      const made = continues === undefined ? fs.constants.O_CREAT | fs.constants.O_EXCL : 0;
+      const flags = made | fs.constants.O_WRONLY | fs.constants.O_NOFOLLOW;
       const handle = await promisify(fs.open)(path, flags, 0o600);
       this.#fd = handle;
     });

@@ -33,15 +33,25 @@ export class ArchiveOutput {
   }
 
   /** A blob from its file, which is zstd of what is wanted when `inflate` says so. */
-  async blob(name: string, blob: { digest: string; size: number; file: string; inflate: boolean }): Promise<void> {
-    await this.write(formatEntry(plainEntry(name, { type: 'file', size: blob.size })));
+  async blob(
+    name: string,
+    blob: { digest: string; size: number; file: string; inflate: boolean },
+    from = 0,
+  ): Promise<void> {
+    const rest = blob.size - from;
+    if (from > 0 && rest >= 0)
+      await this.write(formatEntry(plainEntry(`${name}@${from}`, { type: 'file', size: rest })));
+    else await this.write(formatEntry(plainEntry(name, { type: 'file', size: blob.size })));
+    const skipped = rest >= 0 ? from : 0;
     let size = 0;
-    for await (const piece of blob.inflate ? inflatedFile(blob.file) : pieces(blob.file)) {
+    for await (const piece of blob.inflate ? inflatedFile(blob.file) : pieces(blob.file, skipped)) {
+      const start = blob.inflate ? Math.min(piece.length, Math.max(0, skipped - size)) : 0;
       size += piece.length;
-      await this.write(piece);
+      if (start < piece.length) await this.write(start === 0 ? piece : piece.subarray(start));
     }
+    if (!blob.inflate) size += skipped;
     if (size !== blob.size) throw dataLoss(`the kept blob ${blob.digest} has ${size} bytes, not ${blob.size}`);
-    if (padding(size) > 0) await this.write(Buffer.alloc(padding(size)));
+    if (padding(size - skipped) > 0) await this.write(Buffer.alloc(padding(size - skipped)));
   }
 
   async end(): Promise<void> {
@@ -49,12 +59,13 @@ export class ArchiveOutput {
   }
 }
 
-async function* pieces(file: string): AsyncGenerator<Uint8Array> {
+async function* pieces(file: string, from: number): AsyncGenerator<Uint8Array> {
   await using handle = await fs.promises.open(file, 'r');
-  for (;;) {
+  for (let at = from; ; ) {
     // A fresh buffer each time: the reader may hold on to it.
-    const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(READ_BYTES), 0, READ_BYTES, null);
+    const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(READ_BYTES), 0, READ_BYTES, at);
     if (bytesRead === 0) return;
+    at += bytesRead;
     yield buffer.subarray(0, bytesRead);
   }
 }

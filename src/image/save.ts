@@ -23,6 +23,8 @@ export interface SaveInput extends ArchiveSink {
   readonly platforms?: readonly Platform[];
   /** Layers that the reader has already: they are left out of the file, and everything else says that they belong to it. */
   readonly without?: ReadonlySet<string>;
+  /** Layers of which the reader has so many bytes: only the rest is written, as `<name>@<offset>`. */
+  readonly from?: ReadonlyMap<string, number>;
 }
 
 /** A blob as it is written; `file` holds it, or zstd of it. */
@@ -62,7 +64,7 @@ export async function saveImages(store: ImageStore, input: SaveInput): Promise<v
     const bytes = saved.small.get(digest);
     const blob = saved.blobs.get(digest);
     if (bytes !== undefined) await output.file(blobName(digest), bytes);
-    else if (blob !== undefined) await output.blob(blobName(digest), blob);
+    else if (blob !== undefined) await output.blob(blobName(digest), blob, input.from?.get(digest));
   }
   const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
   await output.file('index.json', json({ schemaVersion: 2, mediaType: MEDIA.index, manifests: descriptors }));

@@ -15,6 +15,7 @@ import { detectCompression } from '#pkg/archive/compression.ts';
 import type { TarEntry } from '#pkg/archive/entry.ts';
 import { cleanPath, splitLast } from '#pkg/archive/names.ts';
 import { TarParser, type TarSink } from '#pkg/archive/parser.ts';
+import { log } from '#pkg/log/log.ts';
 
 /** 500 layers of the oldest format have three files each; images of one archive share them. */
 const FILES_MAX = 20_000;
@@ -22,6 +23,8 @@ const LINK_DEPTH_MAX = 10;
 /** Files whose last bytes are still on their way. */
 const SEALING_MAX = 16;
 const MAGIC_LENGTH = 6;
+/** Smaller ones are quicker sent again than kept. */
+const BEGUN_BYTES_MIN = 64 << 10;
 
 export interface SpooledFile {
   /** In the archive, clean. */
@@ -82,6 +85,10 @@ export class Spool implements AsyncDisposable {
     return readBounded(file.ingest.path, bytesMax);
   }
 
+  files(): readonly SpooledFile[] {
+    return [...this.#files.values()];
+  }
+
   names(): string[] {
     return [...this.#files.keys(), ...this.#links.keys()];
   }
@@ -118,13 +125,18 @@ export async function spoolArchive(archive: AsyncIterable<Uint8Array>, options: 
   const spool = made.use(new Spool(options.partial === true ? options.content : undefined));
   const sink = made.use(new SpoolSink(spool, options));
   const parser = new TarParser(sink);
-  for await (const chunk of inflated(archive, options)) {
-    if (options.signal?.aborted === true) throw cancelled('the load was cancelled');
-    parser.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
-    await sink.room();
+  try {
+    for await (const chunk of inflated(archive, options)) {
+      if (options.signal?.aborted === true) throw cancelled('the load was cancelled');
+      parser.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+      await sink.room();
+    }
+    parser.finish();
+    await sink.settled();
+  } catch (error) {
+    if (options.partial === true) await sink.keepBegun();
+    throw error;
   }
-  parser.finish();
-  await sink.settled();
   made.move();
   return spool;
 }
@@ -165,7 +177,8 @@ class SpoolSink implements TarSink, AsyncDisposable {
     if (name === undefined) throw dataLoss(`invalid image archive: a name leaves it: ${JSON.stringify(entry.path)}`);
     if (entry.type === 'file') {
       if (name === '' || entry.sparse !== undefined) throw dataLoss('invalid image archive: a file has no plain name');
-      this.#current = { name, ingest: this.#options.content.ingest() };
+      this.#current = this.#options.partial === true ? this.#continued(name) : undefined;
+      this.#current ??= { name, ingest: this.#options.content.ingest() };
       this.#firstByte = -1;
     } else if (entry.type === 'symlink' || entry.type === 'hardlink') {
       // Old archives name a layer that occurs twice by `../ID/layer.tar`.
@@ -175,6 +188,35 @@ class SpoolSink implements TarSink, AsyncDisposable {
       this.#spool.link(name, target);
     } else if (entry.type !== 'directory') {
       throw dataLoss(`invalid image archive: "${name}" is a ${entry.type}`);
+    }
+  }
+
+  /** `blobs/sha256/<hex>@<offset>`: the rest of what came before. Errors: data-loss when that is not here any more. */
+  #continued(name: string): { readonly name: string; readonly ingest: Ingest } | undefined {
+    const [, blob = '', hex = '', offset] = /^(blobs\/sha256\/([0-9a-f]{64}))@([0-9]{1,15})$/.exec(name) ?? [];
+    if (offset === undefined) return undefined;
+    const ingest = this.#options.content.continue(`sha256:${hex}`, Number(offset));
+    if (ingest === undefined) throw dataLoss(`what was sent of blob sha256:${hex} before is not here any more`);
+    return { name: blob, ingest };
+  }
+
+  /** The sender is gone: what has come of large blobs is kept for when it comes again. */
+  async keepBegun(): Promise<void> {
+    const { content } = this.#options;
+    const current = this.#current;
+    await Promise.allSettled([...this.#sealing, current?.ingest.seal()]);
+    const files = [
+      ...this.#spool.files(),
+      ...(current === undefined ? [] : [{ ...current, size: current.ingest.size }]),
+    ];
+    for (const { name, ingest, size } of files) {
+      const hex = /^blobs\/sha256\/([0-9a-f]{64})$/.exec(name)?.[1];
+      if (hex === undefined || size < BEGUN_BYTES_MIN) continue;
+      try {
+        content.keepBegun(`sha256:${hex}`, { path: ingest.path, size: fs.statSync(ingest.path).size });
+      } catch (error) {
+        log.debug('what was sent of a blob could not be kept', { digest: hex, err: messageOf(error) });
+      }
     }
   }
 

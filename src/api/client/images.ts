@@ -80,18 +80,22 @@ export function layersOf(client: ApiClient, names: readonly string[], platform: 
 }
 
 /** Berth's own: which of these the daemon has not; it keeps the others for a while. */
-export async function missingBlobs(client: ApiClient, digests: readonly string[]): Promise<readonly string[]> {
+export async function missingBlobs(client: ApiClient, digests: readonly string[]): Promise<MissingBlobs> {
   const json: MissingBlobs = { Digests: [...digests] };
-  const answer = await client.json<MissingBlobs>('POST', '/berth/images/missing', { json });
-  return answer.Digests;
+  return client.json<MissingBlobs>('POST', '/berth/images/missing', { json });
 }
 
 /** Berth's own: `save` without some layers. */
 export async function exportImages(
   client: ApiClient,
-  o: { readonly names: readonly string[]; readonly platform: string; readonly without: readonly string[] },
+  o: {
+    readonly names: readonly string[];
+    readonly platform: string;
+    readonly without: readonly string[];
+    readonly from: Readonly<Record<string, number>>;
+  },
 ): Promise<ReadableStream<Uint8Array> | null> {
-  const json: ImageExportRequest = { Names: [...o.names], Without: [...o.without] };
+  const json: ImageExportRequest = { Names: [...o.names], Without: [...o.without], From: { ...o.from } };
   const response = await client.request('POST', '/berth/images/export', { query: { platform: o.platform }, json });
   return response.body;
 }

@@ -51,7 +51,14 @@ export const imageLoad = defineJob<
 >('image.load');
 /** `without`: layers that are left out, because the reader has them. */
 export const imageSave = defineJob<
-  { names: readonly string[]; platforms: readonly Platform[]; without: readonly string[]; output: OutputStream },
+  {
+    names: readonly string[];
+    platforms: readonly Platform[];
+    without: readonly string[];
+    /** By digest: bytes that the reader has. */
+    from: ReadonlyMap<string, number>;
+    output: OutputStream;
+  },
   void
 >('image.save');
 /** The layers that a save would write. */
@@ -59,7 +66,10 @@ export const imageLayers = defineJob<{ names: readonly string[]; platforms: read
   'image.layers',
 );
 /** Which of these blobs are not here; the others are not collected for some time. */
-export const imageMissing = defineJob<{ digests: readonly string[] }, string[]>('image.missing');
+export const imageMissing = defineJob<
+  { digests: readonly string[] },
+  { readonly missing: readonly string[]; readonly begun: ReadonlyMap<string, number> }
+>('image.missing');
 export const imageImport = defineJob<
   {
     archive: AsyncIterable<Uint8Array>;

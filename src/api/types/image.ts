@@ -115,11 +115,15 @@ export interface ImageExportRequest {
   Names: string[];
   /** Digests of layers that are left out. */
   Without: string[];
+  /** Of these only what comes after so many bytes. */
+  From?: Record<string, number>;
 }
 
 /** Body of `POST /berth/images/missing`, and its answer. */
 export interface MissingBlobs {
   Digests: string[];
+  /** In answers: bytes of missing ones that came before a connection broke. */
+  Begun?: Record<string, number>;
 }
 
 /** What a name stands for in its registry. */

@@ -57,30 +57,35 @@ async function copyImages(
   if (names.length === 0) throw new ExitError(1, `which image? name at least one after ${other}`);
   const wanted = platformJson(platform);
   const layers = await ours(layersOf(from, names, wanted), other);
-  const missing = new Set(
-    await ours(
-      missingBlobs(
-        to,
-        layers.map(({ Digest }) => Digest),
-      ),
-      other,
-    ),
-  );
+  const digests = layers.map(({ Digest }) => Digest);
+  const { Digests, Begun = {} } = await ours(missingBlobs(to, digests), other);
+  const missing = new Set(Digests);
   const without = layers.filter(({ Digest }) => !missing.has(Digest));
   const sent = layers.filter(({ Digest }) => missing.has(Digest));
   if (!quiet) {
     context.io.out(
       `${layers.length} layers (${humanSize(sizeOf(layers))}): ${without.length} are there already, ` +
-        `${sent.length} (${humanSize(sizeOf(sent))}) are sent\n`,
+        `${sent.length} (${humanSize(sizeOf(sent))}) are sent${begunText(sent, Begun)}\n`,
     );
   }
-  const archive = await exportImages(from, { names, platform: wanted, without: without.map(({ Digest }) => Digest) });
+  const archive = await exportImages(from, {
+    names,
+    platform: wanted,
+    without: without.map(({ Digest }) => Digest),
+    from: Begun,
+  });
   if (archive === null) throw new ExitError(1, `${other}: the archive has no content`);
   const terminal = context.io.stdoutIsTerminal;
   const write = (part: string): void => {
     if (!quiet) context.io.out(part);
   };
   await showProgress(loadImages(to, archive, quiet || !terminal, { partial: true }), { write, terminal });
+}
+
+/** Of what a broken copy has brought before. */
+function begunText(sent: readonly LayerBlob[], begun: Readonly<Record<string, number>>): string {
+  const bytes = sent.reduce((sum, { Digest, Size }) => sum + Math.min(Size, begun[Digest] ?? 0), 0);
+  return bytes === 0 ? '' : `, of which ${humanSize(bytes)} came before`;
 }
 
 /** `linux/arm/v7` as the API wants it. */

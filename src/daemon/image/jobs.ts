@@ -45,9 +45,9 @@ function installTransfers(services: Services, images: ImageStore): void {
     const loaded = await loadImages(images, { ...input, tell: progressTo(progress), signal });
     for (const { id, names } of loaded) publishImageEvent(services, 'load', id, names[0] ?? id);
   });
-  engine.register(image.imageSave, async ({ names, platforms, without, output }, { signal }) => {
+  engine.register(image.imageSave, async ({ names, platforms, without, from, output }, { signal }) => {
     const write = (bytes: Uint8Array): Promise<void> => output.write(bytes);
-    await saveImages(images, { names, platforms, without: new Set(without), write, signal });
+    await saveImages(images, { names, platforms, without: new Set(without), from, write, signal });
     for (const name of names) publishImageEvent(services, 'save', images.resolve(name).id, name);
   });
   engine.register(image.imageLayers, (input) =>
@@ -69,12 +69,21 @@ function withContainers<T extends { Id: string; Containers: number }>(services: 
 /** What is here is meant to be used by a load that follows, and must be here then. */
 const HELD_FOR_LOAD_MS = 3600_000;
 
-function missingBlobs({ content }: ImageStore, digests: readonly string[]): string[] {
+function missingBlobs(
+  { content }: ImageStore,
+  digests: readonly string[],
+): { missing: string[]; begun: Map<string, number> } {
   const here = digests.filter((digest) => content.has(digest));
   if (here.length > 0) {
     const key = `transfer ${[...here].sort((a, b) => (a < b ? -1 : 1)).join(' ')}`;
     using lease = content.lease({ purpose: 'transfer', key, keepMs: HELD_FOR_LOAD_MS });
     for (const digest of here) lease.add(digest);
   }
-  return digests.filter((digest) => !content.has(digest));
+  const missing = digests.filter((digest) => !content.has(digest));
+  const begun = new Map<string, number>();
+  for (const digest of missing) {
+    const size = content.begun(digest);
+    if (size > 0) begun.set(digest, size);
+  }
+  return { missing, begun };
 }

@@ -169,10 +169,51 @@ test('a change of one layer moves less than that layer, counted at the socket', 
   expect(await there.must(args)).toBe('x');
 }, 120_000);
 
+test('a copy that broke off is gone on with: what has come is not sent again', async () => {
+  const content = Buffer.alloc(12 * MB);
+  for (let i = 0; i < content.length; i += 4) content.writeUInt32LE((i * 2246822519) >>> 0, i);
+  const archive = childImage('berth.test/broken:1', content);
+  await here.must(['load', '-q', '-i', archive]);
+  fs.rmSync(archive);
+  const at = path.join(directory, 'breaking.sock');
+  const counting = await Counter.start(there.socket, at);
+  const push = () => cli('push', `ssh://root@127.0.0.1:${port}${at}`, 'berth.test/broken:1');
+  const cameBefore = (text: string): number => Number(/of which ([0-9.]+)MB came before/.exec(text)?.[1] ?? 0);
+  try {
+    let before = 0;
+    for (const limit of [6 * MB, 5 * MB]) {
+      counting.breakAfter(limit);
+      const broken = await push();
+      expect(broken.code).not.toBe(0);
+      expect(cameBefore(broken.stdout)).toBeGreaterThanOrEqual(before);
+      before = cameBefore(broken.stdout);
+      await eventually('the reader has noticed', () =>
+        fs.readdirSync(path.join(there.dataRoot, 'content/partial')).some((name) => name.endsWith('.sent')),
+      );
+    }
+    expect((await there.docker(['image', 'inspect', 'berth.test/broken:1'])).code).toBe(1);
+    // The daemon there may end in between.
+    await there.restart();
+    counting.breakAfter(Infinity);
+    const whole = await push();
+    expect([whole.code, whole.stderr]).toEqual([0, '']);
+    expect(cameBefore(whole.stdout)).toBeGreaterThan(before);
+    expect(counting.bytes).toBeLessThan(8 * MB);
+  } finally {
+    counting.stop();
+  }
+  expect(await idOf(there, 'berth.test/broken:1')).toBe(await idOf(here, 'berth.test/broken:1'));
+  expect(
+    await there.must(['run', '--rm', '--network', 'none', 'berth.test/broken:1', 'sh', '-c', 'wc -c < /extra']),
+  ).toBe(String(content.length));
+  expect(fs.readdirSync(path.join(there.dataRoot, 'content/partial'))).toEqual([]);
+}, 120_000);
+
 /** Stands before a socket and counts what is sent to it. */
 class Counter {
   readonly socket: string;
   bytes = 0;
+  #limit = Infinity;
   readonly #server: net.Server;
 
   private constructor(to: string, socket: string) {
@@ -182,6 +223,9 @@ class Counter {
       for (const end of [client, target]) end.on('error', () => undefined);
       client.on('data', (bytes: Buffer) => {
         this.bytes += bytes.length;
+        if (this.bytes < this.#limit) return;
+        client.destroy();
+        target.destroy();
       });
       client.pipe(target);
       target.pipe(client);
@@ -192,6 +236,12 @@ class Counter {
     const counter = new Counter(to, socket);
     await new Promise<void>((resolve) => counter.#server.listen(socket, resolve));
     return counter;
+  }
+
+  /** Counts anew; the connection that reaches so many bytes ends. */
+  breakAfter(bytes: number): void {
+    this.bytes = 0;
+    this.#limit = bytes;
   }
 
   stop(): void {

@@ -23,7 +23,8 @@ async function layers(ctx: RouteContext): Promise<void> {
 
 async function missing(ctx: RouteContext): Promise<void> {
   const digests = digestsOf(await readJsonRequired(ctx.exchange), 'MissingBlobs', 'Digests');
-  const answer: MissingBlobs = { Digests: await ctx.run(imageMissing, { digests }) };
+  const { missing: lacked, begun } = await ctx.run(imageMissing, { digests });
+  const answer: MissingBlobs = { Digests: [...lacked], Begun: Object.fromEntries(begun) };
   ctx.sendJson(200, answer);
 }
 
@@ -32,9 +33,26 @@ async function exportImages(ctx: RouteContext): Promise<void> {
   const names = textsOf(body, 'ImageExportRequest', 'Names');
   if (names.length === 0) throw invalidParameter('no image names were given');
   const without = digestsOf(body, 'ImageExportRequest', 'Without');
+  const from = offsetsOf(body);
   const platforms = decodePlatforms(ctx.query.all('platform'));
   const output = ctx.exchange.stream(200, 'application/x-tar');
-  await streamJob(output, () => ctx.run(imageSave, { names, platforms, without, output }));
+  await streamJob(output, () => ctx.run(imageSave, { names, platforms, without, from, output }));
+}
+
+/** Errors: invalid-parameter. */
+function offsetsOf(body: unknown): Map<string, number> {
+  const given: unknown = typeof body === 'object' && body !== null ? Reflect.get(body, 'From') : undefined;
+  const offsets = new Map<string, number>();
+  if (given === undefined || given === null) return offsets;
+  const entries: readonly (readonly [string, unknown])[] = typeof given === 'object' ? Object.entries(given) : [];
+  if (typeof given !== 'object' || entries.length > DIGESTS_MAX) throw invalidParameter('From: not offsets by digest');
+  for (const [digest, offset] of entries) {
+    if (!DIGEST.test(digest) || typeof offset !== 'number' || !Number.isSafeInteger(offset) || offset < 0) {
+      throw invalidParameter(`From: ${JSON.stringify(digest.slice(0, 100))} has no offset`);
+    }
+    offsets.set(digest, offset);
+  }
+  return offsets;
 }
 
 function textsOf(body: unknown, struct: string, field: keyof (ImageExportRequest & MissingBlobs)): string[] {

@@ -109,7 +109,7 @@ async function save(ctx: RouteContext, names: readonly string[]): Promise<void> 
   if (names.length === 0) throw invalidParameter('no image names were given');
   const platforms = platformsOf(ctx);
   const output = ctx.exchange.stream(200, 'application/x-tar');
-  await streamJob(output, () => ctx.run(imageSave, { names, platforms, without: [], output }));
+  await streamJob(output, () => ctx.run(imageSave, { names, platforms, without: [], from: new Map(), output }));
 }
 
 const platformsOf = (ctx: RouteContext): Platform[] =>
