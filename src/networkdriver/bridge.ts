@@ -115,7 +115,7 @@ export class BridgeDriver implements NetworkDriver {
       throw error;
     }
     this.#ready = { ...state, addresses: same ? known.addresses : this.#addresses(state) };
-    this.#openForeign();
+    await this.#openForeign();
     this.#host.lookers.add(this.#look);
   }
 
@@ -174,16 +174,18 @@ export class BridgeDriver implements NetworkDriver {
     );
   }
 
-  readonly #look = (): void => this.#openForeign();
+  readonly #look = (): void => void this.#openForeign();
 
   /** Firewalls of others refuse what they do not know: what can be opened is, the rest is told. */
-  #openForeign(): void {
+  async #openForeign(): Promise<void> {
     if (this.#host.proxied.four) return;
     const { bridge } = this.#options;
     let dropping: readonly string[] = [];
     this.#accepted = true;
+    const look = () => openForeign(this.#host.firewall.table, bridge, this.#options.ipv6 !== undefined);
     try {
-      const found = openForeign(this.#host.firewall.table, bridge, this.#options.ipv6 !== undefined);
+      let found = look();
+      if (found.firewalld && (await (await import('./firewalld.ts')).joinFirewalld(bridge))) found = look();
       dropping = found.dropping;
       this.#accepted = found.accepted;
     } catch (err) {
@@ -195,13 +197,15 @@ export class BridgeDriver implements NetworkDriver {
     for (const chain of dropping) log.warn('a firewall of others drops packets of the bridge', { bridge, chain });
   }
 
-  #closeForeign(): void {
-    if (this.#host.proxied.four || !this.#accepted) return;
+  /** True: firewalld is there, and may have the bridge in a zone. */
+  #closeForeign(): boolean {
+    if (this.#host.proxied.four || !this.#accepted) return false;
     const { bridge } = this.#options;
     try {
-      closeForeign(this.#host.firewall.table, bridge);
+      return closeForeign(this.#host.firewall.table, bridge);
     } catch (err) {
       log.warn('rules of a bridge stay in the firewall of others', { bridge, err });
+      return false;
     }
   }
 
@@ -421,7 +425,7 @@ export class BridgeDriver implements NetworkDriver {
     firewall.forgetBridge(bridge);
     firewall.applyBridges();
     this.#host.lookers.delete(this.#look);
-    this.#closeForeign();
+    if (this.#closeForeign()) await (await import('./firewalld.ts')).leaveFirewalld(bridge);
     this.#ready = undefined;
     let index: number;
     try {

@@ -1,17 +1,35 @@
 /**
- * The disk of the test machine: Debian with systemd, cgroup v2 and AppArmor under QEMU's tcg, built once below
- * `build/vm` from Debian's packages. The executable under test is not on it: it lies on a second disk (machine.ts).
+ * The disks of the test machine: Debian with systemd, cgroup v2 and AppArmor under QEMU's tcg, built once below
+ * `build/` from Debian's packages. `plain` is what the smoke needs; `whole` has firewalls, a resolver, an NFS server,
+ * another engine and the programs of the suites besides, installed but not started. The executable under test is on
+ * neither: it lies on a second disk (machine.ts).
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { must } from '../support/command.ts';
 
-export const vmDirectory = path.resolve(import.meta.dirname, '../../build/vm');
+export type Flavour = 'plain' | 'whole';
+
+export function vmDirectory(flavour: Flavour): string {
+  return path.resolve(import.meta.dirname, '../../build', flavour === 'plain' ? 'vm' : 'vm-whole');
+}
+
 /** Raise when what is built here changes. */
-const REVISION = '1';
+const REVISION: Readonly<Record<Flavour, string>> = { plain: '1', whole: '1' };
 const PACKAGES = [
   ...['systemd-sysv', 'dbus', 'udev', 'kmod', 'apparmor', 'nftables', 'libseccomp2', 'libnftables1', 'busybox-static'],
   ...['procps', 'iproute2', 'strace', 'ca-certificates'],
+];
+const MORE_PACKAGES = [
+  ...['ufw', 'firewalld', 'systemd-resolved', 'nfs-kernel-server', 'docker.io', 'iptables', 'dbus-user-session'],
+  ...['netavark', 'golang-github-containers-common', 'skopeo', 'docker-registry', 'docker-compose', 'python3-docker'],
+  ...['runc', 'crun', 'git', 'xz-utils', 'bzip2', 'zstd', 'attr', 'e2fsprogs', 'openssl', 'man-db', 'file', 'curl'],
+];
+/** Each test starts what it is about. */
+const NOT_STARTED = [
+  ...['docker.service', 'docker.socket', 'containerd.service', 'docker-registry.service', 'ufw.service'],
+  ...['firewalld.service', 'systemd-resolved.service', 'nfs-server.service', 'rpcbind.service', 'rpcbind.socket'],
+  ...['nfs-client.target', 'nfs-blkmap.service', 'man-db.timer', 'e2scrub_all.timer', 'fstrim.timer'],
 ];
 const HOST_PACKAGES = ['qemu-system-x86', 'debootstrap', 'e2fsprogs', 'cpio', 'kmod', 'busybox-static'];
 /** In this order: what ext4 on virtio needs, then 9p for the share. */
@@ -55,30 +73,33 @@ export interface VmImage {
   readonly disk: string;
 }
 
-export async function ensureVmImage(): Promise<VmImage> {
+export async function ensureVmImage(flavour: Flavour): Promise<VmImage> {
+  const directory = vmDirectory(flavour);
   const image: VmImage = {
-    kernel: path.join(vmDirectory, 'vmlinuz'),
-    initrd: path.join(vmDirectory, 'initrd'),
-    disk: path.join(vmDirectory, 'disk.img'),
+    kernel: path.join(directory, 'vmlinuz'),
+    initrd: path.join(directory, 'initrd'),
+    disk: path.join(directory, 'disk.img'),
   };
-  const stamp = path.join(vmDirectory, 'revision');
-  if (fs.existsSync(stamp) && fs.readFileSync(stamp, 'utf8') === REVISION) return image;
-  fs.rmSync(vmDirectory, { recursive: true, force: true });
-  fs.mkdirSync(vmDirectory, { recursive: true });
+  const stamp = path.join(directory, 'revision');
+  if (fs.existsSync(stamp) && fs.readFileSync(stamp, 'utf8') === REVISION[flavour]) return image;
+  fs.rmSync(directory, { recursive: true, force: true });
+  fs.mkdirSync(directory, { recursive: true });
   await installHostPackages();
-  const rootfs = path.join(vmDirectory, 'root');
-  await must('debootstrap', ['--variant=minbase', `--include=${PACKAGES.join(',')}`, 'bookworm', rootfs], {
-    limitMs: 600_000,
+  const rootfs = path.join(directory, 'root');
+  const packages = flavour === 'plain' ? PACKAGES : [...PACKAGES, ...MORE_PACKAGES];
+  await must('debootstrap', ['--variant=minbase', `--include=${packages.join(',')}`, 'bookworm', rootfs], {
+    limitMs: 1_200_000,
   });
-  const version = await unpackKernel(rootfs);
+  if (flavour === 'whole') await must('chroot', [rootfs, 'systemctl', 'disable', ...NOT_STARTED]);
+  const version = await unpackKernel(directory, rootfs);
   fs.copyFileSync(path.join(rootfs, `boot/vmlinuz-${version}`), image.kernel);
   configure(rootfs);
-  await buildInitrd(rootfs, version, image.initrd);
+  await buildInitrd({ directory, rootfs, version, target: image.initrd });
   fs.writeFileSync(image.disk, '');
-  fs.truncateSync(image.disk, 3 * 2 ** 30);
+  fs.truncateSync(image.disk, (flavour === 'plain' ? 3 : 12) * 2 ** 30);
   await must('mkfs.ext4', ['-q', '-F', '-d', rootfs, image.disk], { limitMs: 300_000 });
   fs.rmSync(rootfs, { recursive: true, force: true });
-  fs.writeFileSync(stamp, REVISION);
+  fs.writeFileSync(stamp, REVISION[flavour]);
   return image;
 }
 
@@ -93,11 +114,11 @@ async function installHostPackages(): Promise<void> {
 }
 
 /** Debian's kernel (the cloud flavour has no 9p), unpacked: installing it would build an initramfs inside. */
-async function unpackKernel(rootfs: string): Promise<string> {
+async function unpackKernel(directory: string, rootfs: string): Promise<string> {
   const depends = await must('apt-cache', ['depends', 'linux-image-amd64']);
   const name = /Depends: (linux-image-\d\S*)/.exec(depends)?.[1];
   if (name === undefined) throw new Error(`no kernel package in:\n${depends}`);
-  const work = path.join(vmDirectory, 'kernel');
+  const work = path.join(directory, 'kernel');
   fs.mkdirSync(work, { recursive: true });
   await must('apt-get', ['-o', 'APT::Sandbox::User=root', 'download', name], { cwd: work, limitMs: 300_000 });
   const deb = fs.readdirSync(work).find((f) => f.endsWith('.deb'));
@@ -128,8 +149,15 @@ function configure(rootfs: string): void {
     fs.symlinkSync('/dev/null', path.join(rootfs, 'etc/systemd/system', unit));
 }
 
-async function buildInitrd(rootfs: string, version: string, target: string): Promise<void> {
-  const work = path.join(vmDirectory, 'initrd-root');
+interface InitrdRequest {
+  readonly directory: string;
+  readonly rootfs: string;
+  readonly version: string;
+  readonly target: string;
+}
+
+async function buildInitrd({ directory, rootfs, version, target }: InitrdRequest): Promise<void> {
+  const work = path.join(directory, 'initrd-root');
   for (const d of ['bin', 'dev', 'proc', 'sys', 'new', 'modules'])
     fs.mkdirSync(path.join(work, d), { recursive: true });
   fs.copyFileSync('/bin/busybox', path.join(work, 'bin/busybox'));

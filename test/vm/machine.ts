@@ -6,7 +6,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { eventually, must } from '../support/command.ts';
-import { ensureVmImage, type VmImage, vmDirectory } from './image.ts';
+import { ensureVmImage, type Flavour, type VmImage, vmDirectory } from './image.ts';
+
+/** A machine that others use as well may have one to spare. */
+const CPUS = process.env['BERTH_VM_CPUS'] ?? '2';
 
 export interface GuestResult {
   readonly code: number;
@@ -23,26 +26,35 @@ export function dockerCli(): string {
   return fs.realpathSync(found);
 }
 
+export interface MachineRequest {
+  /** Files for the read-only disk that the guest mounts at /berth. */
+  readonly payload: Readonly<Record<string, string>>;
+  /** What is installed; `plain` unless told. */
+  readonly flavour?: Flavour;
+  readonly memoryMegabytes?: number;
+}
+
 export class Machine implements AsyncDisposable {
   readonly #image: VmImage;
   readonly #directory: string;
   readonly #disk: string;
+  readonly #memory: number;
   #child: ChildProcess | undefined;
   #console = '';
   #next = 1;
 
-  private constructor(image: VmImage, directory: string) {
+  private constructor(image: VmImage, directory: string, memory: number) {
     this.#image = image;
     this.#directory = directory;
+    this.#memory = memory;
     this.#disk = path.join(directory, 'disk.img');
   }
 
-  /** Boots. `payload`: files for the read-only disk that the guest mounts at /berth. */
-  static async boot(payload: Readonly<Record<string, string>>): Promise<Machine> {
-    const image = await ensureVmImage();
-    const directory = fs.mkdtempSync(path.join(vmDirectory, 'run-'));
+  static async boot({ payload, flavour = 'plain', memoryMegabytes = 2048 }: MachineRequest): Promise<Machine> {
+    const image = await ensureVmImage(flavour);
+    const directory = fs.mkdtempSync(path.join(vmDirectory(flavour), 'run-'));
     fs.mkdirSync(path.join(directory, 'share/cmd'), { recursive: true });
-    const machine = new Machine(image, directory);
+    const machine = new Machine(image, directory, memoryMegabytes);
     const content = path.join(directory, 'payload');
     fs.mkdirSync(content);
     for (const [name, source] of Object.entries(payload)) fs.copyFileSync(source, path.join(content, name));
@@ -60,6 +72,11 @@ export class Machine implements AsyncDisposable {
     return machine;
   }
 
+  /** The directory that is /host inside. */
+  get share(): string {
+    return path.join(this.#directory, 'share');
+  }
+
   get console(): string {
     return this.#console;
   }
@@ -68,20 +85,8 @@ export class Machine implements AsyncDisposable {
     const share = path.join(this.#directory, 'share');
     fs.rmSync(path.join(share, 'booted'), { force: true });
     const args = [
-      ...[
-        '-accel',
-        'tcg,thread=multi',
-        '-cpu',
-        'max',
-        '-m',
-        '2048',
-        '-smp',
-        '2',
-        '-nographic',
-        '-no-reboot',
-        '-net',
-        'none',
-      ],
+      ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-m', String(this.#memory), '-smp', CPUS],
+      ...['-nographic', '-no-reboot', '-net', 'none'],
       ...['-kernel', this.#image.kernel, '-initrd', this.#image.initrd],
       ...['-append', 'console=ttyS0 quiet panic=1 apparmor=1 security=apparmor'],
       ...['-drive', `file=${this.#disk},if=virtio,format=raw,cache=unsafe`],

@@ -19,10 +19,12 @@ beforeAll(async () => {
     ['berth.socket', 'berth.service', 'berth-shutdown.service'].map((f) => [f, path.join(root, 'contrib', f)]),
   );
   vm = await Machine.boot({
-    berth: path.join(root, 'dist/berth'),
-    docker: dockerCli(),
-    'busybox.tar': image.path,
-    ...contrib,
+    payload: {
+      berth: path.join(root, 'dist/berth'),
+      docker: dockerCli(),
+      'busybox.tar': image.path,
+      ...contrib,
+    },
   });
   await vm.must(
     [

@@ -4,6 +4,7 @@ import type { HostConfig } from '#api/types/host-config.ts';
 import type { ContainerRecord } from '#container/record.ts';
 import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
 import { allowRealtime } from '#libcontainer/cgroups/realtime.ts';
+import { sliceParent, slicePath } from '#libcontainer/cgroups/slices.ts';
 import type { Services } from '../services.ts';
 
 type Wanted = Pick<Services, 'isolation' | 'settings'>;
@@ -14,14 +15,20 @@ export function checkCgroupParent(services: Wanted, asked: string): void {
   if (asked.length <= '.slice'.length || !asked.endsWith('.slice')) {
     throw invalidParameter('cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"');
   }
-  // A directory in a slice that systemd does not know of loses its controllers at the next daemon-reload.
-  throw notImplemented(`CgroupParent "${asked}" is not supported yet: a slice of systemd`);
+  slicePath(asked);
+  // Each hierarchy of v1 would have to be joined by hand, beside systemd.
+  if (services.isolation.cgroups.version === 1) {
+    throw notImplemented(`CgroupParent "${asked}" is not supported on cgroup v1: a slice of systemd`);
+  }
 }
 
 /** Below the mount point of each hierarchy. A relative parent, or one with '..', begins at the root, as in dockerd. */
 function cgroupParentOf(services: Wanted, host: Pick<HostConfig, 'CgroupParent'>): string {
   const asked = host.CgroupParent === '' ? services.settings.containerDefaults.cgroupParent : host.CgroupParent;
-  return asked === '' ? services.isolation.cgroupParent : path.resolve('/', asked);
+  const { cgroupParent, cgroups } = services.isolation;
+  if (asked === '') return cgroupParent;
+  // A directory in a slice that systemd does not know of loses its controllers at the next daemon-reload.
+  return cgroups.systemd && asked.endsWith('.slice') ? sliceParent(cgroupParent, asked) : path.resolve('/', asked);
 }
 
 export function cgroupPathOf(services: Wanted, record: Pick<ContainerRecord, 'id' | 'hostConfig'>): string {

@@ -294,6 +294,8 @@ async function sweepCgroupsBelow(
   const ids = new Set(mountPoints.flatMap((mountPoint) => directoriesOf(mountPoint + cgroupParent)));
   for (const id of ids) {
     if (found.has(id) || !/^[0-9a-f]{64}$/.test(id)) continue;
+    // Below a parent that a user has named there may be containers of other engines.
+    if (cgroupParent !== services.isolation.cgroupParent && services.containers.get(id) === undefined) continue;
     log.info('cgroup of no container removed', { container: id });
     try {
       await openCgroup(cgroups, `${cgroupParent}/${id}`).remove();

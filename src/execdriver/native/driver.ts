@@ -34,6 +34,7 @@ import { Probes } from './probes.ts';
 import { exitOf, lostExit, takeStdio } from './process-end.ts';
 import { networkGate } from './network-gate.ts';
 import { type ProcessFacts, ProcessFiles } from './process-files.ts';
+import { SliceScopes } from './slice-scopes.ts';
 import { StdioPipes } from './stdio-pipes.ts';
 
 export interface NativeDriverOptions {
@@ -52,11 +53,13 @@ export class NativeDriver implements ExecDriver {
   readonly #link: MonitorLink;
   readonly #probes = new Probes();
   readonly #hooks: NativeHooks;
+  readonly #scopes: SliceScopes;
 
   constructor(options: NativeDriverOptions) {
     this.#options = options;
     this.#files = new ProcessFiles(options.execRoot);
     this.#hooks = new NativeHooks(options.execRoot);
+    this.#scopes = new SliceScopes(options.cgroups);
     const place = { execRoot: options.execRoot, command: options.monitorCommand };
     this.#link = new MonitorLink(place, options.cgroups, {
       onExit: (exit) => this.#exited(exit),
@@ -70,13 +73,15 @@ export class NativeDriver implements ExecDriver {
     const { id, spec } = request;
     const client = await this.#link.connected();
     const path = spec.linux?.cgroupsPath ?? containerPath(this.#options.cgroups, id);
-    const process = this.#newProcess(id, () =>
-      createCgroup({
-        host: this.#options.cgroups.host,
-        path,
-        resources: spec.linux?.resources ?? {},
-        named: hasWritableCgroups(spec),
-      }),
+    const process = await this.#inScope(client, id, path, () =>
+      this.#newProcess(id, () =>
+        createCgroup({
+          host: this.#options.cgroups.host,
+          path,
+          resources: spec.linux?.resources ?? {},
+          named: hasWritableCgroups(spec),
+        }),
+      ),
     );
     try {
       using pipes = new StdioPipes(request.stdio);
@@ -153,6 +158,22 @@ export class NativeDriver implements ExecDriver {
 
   forgetProbe(containerId: string): void {
     this.#probes.forget(containerId);
+  }
+
+  /** A group in a slice of systemd needs its scope first. */
+  async #inScope(client: MonitorClient, id: string, group: string, make: () => NativeProcess): Promise<NativeProcess> {
+    try {
+      await this.#scopes.enter(client, id, group);
+      return make();
+    } catch (error) {
+      // Not when it runs already: then the scope is that one's.
+      if (this.#processes.get(id)?.ended !== false) this.#leaveScope(id);
+      throw error;
+    }
+  }
+
+  #leaveScope(id: string): void {
+    this.#scopes.leave(id, (what) => this.#link.tell(what));
   }
 
   #newProcess(id: string, cgroup: () => Cgroup | undefined): NativeProcess {
@@ -233,6 +254,7 @@ export class NativeDriver implements ExecDriver {
     } catch (error) {
       log.error('the cgroup of a failed start stays', { process: process.id, err: error });
     }
+    this.#leaveScope(process.id);
     this.#files.remove(process.id);
     await this.#hooks.release(() => this.#link.connected(), process.id);
     const forget = () => {
@@ -248,8 +270,9 @@ export class NativeDriver implements ExecDriver {
     const facts = new Map(this.#files.all().map((f) => [f.id, f]));
     if (facts.size === 0 && !this.#link.mayRun) return [];
     const client = await this.#link.connected();
-    const restored: RunningProcess[] = [];
+    const restored: NativeProcess[] = [];
     for (const listed of client.processes) {
+      if (this.#scopes.found(client, listed)) continue;
       const known = facts.get(listed.id);
       facts.delete(listed.id);
       if (known === undefined) this.#dismiss(client, listed);
@@ -257,6 +280,8 @@ export class NativeDriver implements ExecDriver {
     }
     // Nobody is their parent any more.
     for (const known of facts.values()) restored.push(await this.#restoreLost(known));
+    for (const { id, cgroup } of restored) this.#scopes.restored(id, cgroup?.path);
+    this.#scopes.settle(client);
     return restored;
   }
 
@@ -301,6 +326,7 @@ export class NativeDriver implements ExecDriver {
     const process = this.#processes.get(id);
     if (process !== undefined && !process.ended) throw conflict(`process ${id} is running`);
     await process?.cgroup?.remove();
+    this.#leaveScope(id);
     this.#probes.forget(id);
     await this.#hooks.release(() => this.#link.connected(), id);
     this.#link.tell((client) => client.forget(id));
@@ -323,7 +349,7 @@ export class NativeDriver implements ExecDriver {
   }
 
   #exited(exit: ExitRecord): void {
-    if (this.#probes.exited(exit)) return;
+    if (this.#probes.exited(exit) || this.#scopes.exited(exit, (what) => this.#link.tell(what))) return;
     const process = this.#processes.get(exit.id);
     if (process === undefined && this.#hooks.exited(exit)) return;
     if (process === undefined) return log.debug('an exit of a process that nobody knows', { process: exit.id });
@@ -334,6 +360,7 @@ export class NativeDriver implements ExecDriver {
     const lost = [...this.#processes.values()].filter((process) => !process.ended);
     log.error('the monitor died', { monitor, processes: lost.length });
     this.#probes.monitorDied();
+    this.#scopes.monitorDied();
     await Promise.all(lost.map((process) => this.#endLost(process)));
   }
 

@@ -6,7 +6,8 @@ import { closeSync, existsSync, openSync } from 'node:fs';
 import { unavailable } from '#errdefs/errors.ts';
 import { MonitorClient, type MonitorEvents } from './monitor/client.ts';
 
-const READY_LIMIT_MS = 10_000;
+/** Its death is heard of at once; a host that boots with everything at once may need long for its start. */
+const READY_LIMIT_MS = 60_000;
 const ATTEMPTS = 5;
 
 export interface MonitorPlace {

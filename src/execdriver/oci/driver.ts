@@ -7,10 +7,19 @@
  * container is lost when the daemon restarts, since the runtime hands it out after the monitor was told what to hold.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { cancelled, conflict, deadlineExceeded, messageOf, notFound, systemError } from '#errdefs/errors.ts';
+import {
+  cancelled,
+  conflict,
+  deadlineExceeded,
+  messageOf,
+  notFound,
+  notImplemented,
+  systemError,
+} from '#errdefs/errors.ts';
 import type { Cgroup } from '#libcontainer/cgroups/cgroup.ts';
 import { openCgroup } from '#libcontainer/cgroups/cgroups.ts';
 import { type CgroupLayout, containerPath, prepareLayout } from '#libcontainer/cgroups/layout.ts';
+import { scopeOfGroup } from '#libcontainer/cgroups/slices.ts';
 import { resizeTerminal } from '#libcontainer/terminal.ts';
 import { START_DEADLINE_MS } from '#libcontainer/start.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
@@ -105,6 +114,9 @@ export class OciDriver implements ExecDriver {
     const { id, spec } = request;
     const client = await this.#connected();
     const path = spec.linux?.cgroupsPath ?? containerPath(this.#options.cgroups, id);
+    if (this.#options.cgroups.host.systemd && scopeOfGroup(this.#options.cgroups.parent, path) !== undefined) {
+      throw notImplemented(`CgroupParent is not supported with runtime "${this.name}": a slice of systemd`);
+    }
     const bundle = this.#bundle(id);
     const process = this.#newProcess(id, openCgroup(this.#options.cgroups.host, path));
     try {

@@ -3,7 +3,7 @@ import { cgroupMounts, hostOf } from './detect.ts';
 import { containerPath, planLayout } from './layout.ts';
 import { flatKeyed, v1Io, v1Stats, v2Io, v2Stats } from './stats.ts';
 import { scopeCall } from './systemd.ts';
-import { encodeCall } from './dbus.ts';
+import { encodeCall } from '#pkg/dbus/messages.ts';
 
 const line = (place: string, type: string, options: string) =>
   `31 24 0:26 / ${place} rw,nosuid shared:9 - ${type} ${type} rw,${options}`;

@@ -2,17 +2,14 @@
  * Asks systemd for a scope of our own by one StartTransientUnit on the system bus. A scope is not a service: it has no
  * process that systemd started, it stays through daemon-reload and the death of every process in it but the last.
  */
-import { createConnection, type Socket } from 'node:net';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { deadlineExceeded, messageOf, systemError, unavailable } from '#errdefs/errors.ts';
-import { dbus, type DbusAnswer, type DbusCall, type DbusValue, decodeAnswer, encodeCall } from './dbus.ts';
+import { deadlineExceeded, systemError } from '#errdefs/errors.ts';
+import { Bus } from '#pkg/dbus/bus.ts';
+import { dbus, type DbusCall, type DbusValue, ERROR } from '#pkg/dbus/messages.ts';
 
-const BUS = '/run/dbus/system_bus_socket';
 const ANSWER_LIMIT_MS = 10_000;
 const UNIT_EXISTS = 'org.freedesktop.systemd1.UnitExists';
-/** Type of a D-Bus message. */
-const ERROR = 3;
 const SYSTEMD = {
   destination: 'org.freedesktop.systemd1',
   path: '/org/freedesktop/systemd1',
@@ -25,6 +22,8 @@ export interface ScopeRequest {
   readonly pids: readonly number[];
   /** At shutdown this unit is stopped before the scope, so that we end containers and not systemd. */
   readonly before: string;
+  /** One of this name that is there is just going: wait for that. Without it the processes are put into that one. */
+  readonly waitForOld?: boolean;
   /** Path of the bus's socket; for tests. */
   readonly bus?: string;
 }
@@ -58,17 +57,15 @@ export function attachCall({ scope, pids }: ScopeRequest, serial: number): DbusC
 
 /** Settles when the processes are in the scope. */
 export async function adoptIntoScope(request: ScopeRequest): Promise<void> {
-  await using bus = await Bus.connect(request.bus ?? BUS);
-  await bus.call({
-    serial: 1,
-    destination: 'org.freedesktop.DBus',
-    path: '/org/freedesktop/DBus',
-    interface: 'org.freedesktop.DBus',
-    member: 'Hello',
-    body: [],
-  });
-  let answer = await bus.call(scopeCall(request, 2));
-  if (answer.errorName === UNIT_EXISTS) answer = await bus.call(attachCall(request, 3));
+  await using bus = await Bus.connect('systemd', request.bus);
+  const asked = performance.now();
+  let serial = 2;
+  let answer = await bus.call(scopeCall(request, serial));
+  while (answer.errorName === UNIT_EXISTS && request.waitForOld && performance.now() - asked < ANSWER_LIMIT_MS) {
+    await sleep(20);
+    answer = await bus.call(scopeCall(request, ++serial));
+  }
+  if (answer.errorName === UNIT_EXISTS && !request.waitForOld) answer = await bus.call(attachCall(request, ++serial));
   if (answer.type === ERROR) {
     const reason = `${answer.errorName}: ${answer.text ?? ''}`;
     throw systemError(`Cannot make systemd unit "${request.scope}": ${reason}`);
@@ -79,70 +76,5 @@ export async function adoptIntoScope(request: ScopeRequest): Promise<void> {
     if (performance.now() - started > ANSWER_LIMIT_MS) {
       throw deadlineExceeded(`Cannot make systemd unit "${request.scope}": not there after ${ANSWER_LIMIT_MS} ms`);
     }
-  }
-}
-
-class Bus implements AsyncDisposable {
-  readonly #socket: Socket;
-  readonly #answers: AsyncIterator<Uint8Array>;
-  #rest = new Uint8Array(0);
-
-  private constructor(socket: Socket) {
-    this.#socket = socket;
-    // Node's type says any; a socket without an encoding yields Buffers.
-    this.#answers = socket[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
-  }
-
-  static async connect(path: string): Promise<Bus> {
-    const socket = createConnection(path);
-    const { promise, resolve, reject } = Promise.withResolvers<undefined>();
-    socket.once('connect', () => resolve(undefined));
-    socket.once('error', reject);
-    try {
-      await promise;
-    } catch (cause) {
-      throw unavailable(`Cannot reach systemd on "${path}": ${messageOf(cause)}`, { cause });
-    }
-    socket.setTimeout(ANSWER_LIMIT_MS, () => socket.destroy(new Error(`no answer within ${ANSWER_LIMIT_MS} ms`)));
-    const bus = new Bus(socket);
-    const uid = Buffer.from(String(process.getuid?.() ?? 0)).toString('hex');
-    socket.write(`\0AUTH EXTERNAL ${uid}\r\n`);
-    const reply = await bus.#until((bytes) => bytes.indexOf(10) + 1 || undefined);
-    const line = new TextDecoder().decode(reply);
-    if (!line.startsWith('OK ')) throw unavailable(`Cannot reach systemd on "${path}": ${line.trim()}`);
-    socket.write('BEGIN\r\n');
-    return bus;
-  }
-
-  async call(call: DbusCall): Promise<DbusAnswer> {
-    this.#socket.write(encodeCall(call));
-    for (;;) {
-      let answer: DbusAnswer | undefined;
-      await this.#until((bytes) => {
-        answer = decodeAnswer(bytes);
-        return answer?.length;
-      });
-      // What else comes is a signal (NameAcquired).
-      if (answer?.replySerial === call.serial) return answer;
-    }
-  }
-
-  /** Takes bytes off the stream until `complete` tells how many make a whole. */
-  async #until(complete: (bytes: Uint8Array) => number | undefined): Promise<Uint8Array> {
-    for (;;) {
-      const length = complete(this.#rest);
-      if (length !== undefined) {
-        const whole = this.#rest.slice(0, length);
-        this.#rest = this.#rest.slice(length);
-        return whole;
-      }
-      const next = await this.#answers.next();
-      if (next.done === true) throw unavailable('Cannot talk to systemd: the bus closed the connection');
-      this.#rest = Uint8Array.from([...this.#rest, ...next.value]);
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#socket.destroy();
   }
 }

@@ -31,6 +31,9 @@ const PLACES: readonly Pick<Chain, 'family' | 'table' | 'name'>[] = [
 
 export const placeNames: readonly string[] = PLACES.map(({ name }) => name);
 
+/** Of firewalld while it reloads: gone in a moment. */
+const PASSING = 'firewalld_policy_drop';
+
 /** firewalld's refuses in its last rule what no zone lets through, and has no chain for others: it wants to be asked. */
 const FIREWALLD = { family: 'inet', table: 'firewalld', name: 'filter_FORWARD' } as const;
 
@@ -69,6 +72,9 @@ function decodeRules(json: unknown): Rule[] {
 const isPlace = (chain: Chain): boolean =>
   PLACES.some(({ family, table, name }) => chain.family === family && chain.table === table && chain.name === name);
 
+const isFirewalld = (chain: Chain): boolean =>
+  chain.family === FIREWALLD.family && chain.table === FIREWALLD.table && chain.name === FIREWALLD.name;
+
 const nameOf = ({ family, table, name }: Pick<Chain, 'family' | 'table' | 'name'>): string =>
   `${family} ${table} ${name}`;
 
@@ -79,23 +85,26 @@ const nameOf = ({ family, table, name }: Pick<Chain, 'family' | 'table' | 'name'
 export function droppingChains(chains: readonly Chain[], ours: string, ipv6 = false): string[] {
   const withPlace = new Set(chains.filter(isPlace).map((chain) => `${chain.family} ${chain.table}`));
   return chains
-    .filter((chain) => chain.hook === 'forward' && chain.policy === 'drop' && chain.table !== ours)
+    .filter((chain) => chain.hook === 'forward' && chain.policy === 'drop')
+    .filter((chain) => chain.table !== ours && chain.table !== PASSING)
     .filter((chain) => (ipv6 || chain.family !== 'ip6') && !withPlace.has(`${chain.family} ${chain.table}`))
     .map(nameOf);
 }
 
 export interface ForeignChains {
-  /** Others offer a place, and our rules are in it. */
+  /** Others offer a place, and our rules are in it; or there is firewalld, which may be asked. */
   readonly accepted: boolean;
   /** Chains that drop the bridge's packets all the same. */
   readonly dropping: readonly string[];
+  /** firewalld is one of them: the bridge is in none of its zones. */
+  readonly firewalld: boolean;
 }
 
 /** Accepts the bridge where others offer it; the chains that will drop its packets all the same. Idempotent. */
 export function openForeign(table: string, bridge: string, ipv6 = false): ForeignChains {
   using session = new NftablesSession();
   const chains = decodeChains(session.json('list chains'));
-  let accepted = false;
+  let accepted = chains.some(isFirewalld);
   for (const chain of chains.filter(isPlace)) {
     if (chain.family === 'ip6' && !ipv6) continue;
     accepted = true;
@@ -106,25 +115,27 @@ export function openForeign(table: string, bridge: string, ipv6 = false): Foreig
     );
     session.run(`accept "${bridge}" in "${nameOf(chain)}"`, `${deletion(chain, present)}${rules.join('')}`);
   }
-  const refusing = refusesAll(session, chains, bridge) ? [nameOf(FIREWALLD)] : [];
-  return { accepted, dropping: [...droppingChains(chains, table, ipv6), ...refusing] };
+  const firewalld = refusesAll(session, chains, bridge);
+  const refusing = firewalld ? [nameOf(FIREWALLD)] : [];
+  return { accepted, dropping: [...droppingChains(chains, table, ipv6), ...refusing], firewalld };
 }
 
 /** firewalld is there, and the bridge is in none of its zones. */
 function refusesAll(session: NftablesSession, chains: readonly Chain[], bridge: string): boolean {
-  const there = chains.some(({ family, table, name }) => nameOf({ family, table, name }) === nameOf(FIREWALLD));
-  if (!there) return false;
+  if (!chains.some(isFirewalld)) return false;
   const rules = JSON.stringify(session.json(`list table ${FIREWALLD.family} ${FIREWALLD.table}`));
   return !rules.includes(JSON.stringify(bridge));
 }
 
-/** Takes back what `openForeign` has put into the places of others. Idempotent. */
-export function closeForeign(table: string, bridge: string): void {
+/** Takes back what `openForeign` has put into the places of others. Idempotent. True: there is firewalld. */
+export function closeForeign(table: string, bridge: string): boolean {
   using session = new NftablesSession();
-  for (const chain of decodeChains(session.json('list chains')).filter(isPlace)) {
+  const chains = decodeChains(session.json('list chains'));
+  for (const chain of chains.filter(isPlace)) {
     const present = rulesIn(session, chain, `${table}: ${bridge}`);
     if (present.length > 0) session.run(`leave "${nameOf(chain)}"`, deletion(chain, present));
   }
+  return chains.some(isFirewalld);
 }
 
 const rulesIn = (session: NftablesSession, chain: Chain, comment: string): Rule[] =>

@@ -1,5 +1,5 @@
 /**
- * As much of the D-Bus wire protocol as one method call to systemd needs: marshalling of little-endian messages, the
+ * As much of the D-Bus wire protocol as a method call needs: marshalling of little-endian messages, the
  * header of an answer, and the SASL hello. Pure; https://dbus.freedesktop.org/doc/dbus-specification.html.
  */
 
@@ -101,9 +101,14 @@ export interface DbusCall {
   readonly interface: string;
   readonly member: string;
   readonly body: readonly DbusValue[];
+  /** Not started for this when it does not run. */
+  readonly noAutoStart?: boolean;
 }
 
 const METHOD_CALL = 1;
+const NO_AUTO_START = 2;
+/** Type of an answer. */
+export const ERROR = 3;
 const FIELD = { path: 1, interface: 2, member: 3, errorName: 4, replySerial: 5, destination: 6, signature: 8 } as const;
 const byteStruct = (code: number, value: DbusValue): { code: number; value: DbusValue } => ({ code, value });
 
@@ -112,7 +117,7 @@ export function encodeCall(call: DbusCall): Uint8Array {
   const body = new Writer();
   for (const value of call.body) body.value(value);
   const message = new Writer();
-  message.bytes.push('l'.charCodeAt(0), METHOD_CALL, 0, 1);
+  message.bytes.push('l'.charCodeAt(0), METHOD_CALL, call.noAutoStart ? NO_AUTO_START : 0, 1);
   message.u32(body.bytes.length);
   message.u32(call.serial);
   message.u32(0);
