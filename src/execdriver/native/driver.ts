@@ -272,7 +272,7 @@ export class NativeDriver implements ExecDriver {
     const client = await this.#link.connected();
     const restored: NativeProcess[] = [];
     for (const listed of client.processes) {
-      if (this.#scopes.found(client, listed)) continue;
+      if (this.#scopes.found(listed, (what) => this.#link.tell(what))) continue;
       const known = facts.get(listed.id);
       facts.delete(listed.id);
       if (known === undefined) this.#dismiss(client, listed);
@@ -281,13 +281,14 @@ export class NativeDriver implements ExecDriver {
     // Nobody is their parent any more.
     for (const known of facts.values()) restored.push(await this.#restoreLost(known));
     for (const { id, cgroup } of restored) this.#scopes.restored(id, cgroup?.path);
-    this.#scopes.settle(client);
+    this.#scopes.settle((what) => this.#link.tell(what));
     return restored;
   }
 
   /** A start that had not got through its last gate: it ends by itself. */
   #dismiss(client: MonitorClient, listed: ListedProcess): void {
-    if (listed.exit !== undefined) return client.forget(listed.id);
+    // It may have ended since it told us, for want of work.
+    if (listed.exit !== undefined) return this.#link.tell((there) => there.forget(listed.id));
     const process = new NativeProcess({ id: listed.id, cgroup: undefined, closeStdin: () => undefined });
     this.#processes.set(listed.id, process);
     if (process.identify(listed.pid, client.pid)) process.kill();

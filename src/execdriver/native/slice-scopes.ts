@@ -21,6 +21,9 @@ const PREFIX = 'keeper:';
 /** The monitor's end of the keeper's pipe. */
 const LEASH = 'leash';
 
+/** Tells the monitor something, if it is there. */
+type Tell = (what: (client: MonitorClient) => void) => void;
+
 interface Held {
   readonly keeper: string;
   /** Ids of containers. */
@@ -55,7 +58,7 @@ export class SliceScopes {
   }
 
   /** Idempotent. */
-  leave(container: string, tell: (what: (client: MonitorClient) => void) => void): void {
+  leave(container: string, tell: Tell): void {
     for (const [path, { users, keeper }] of this.#held) {
       if (!users.delete(container) || users.size > 0) continue;
       this.#held.delete(path);
@@ -64,9 +67,9 @@ export class SliceScopes {
   }
 
   /** After a restart of the daemon. False: it is no keeper. */
-  found(client: MonitorClient, { id, exit }: ListedProcess): boolean {
+  found({ id, exit }: ListedProcess, tell: Tell): boolean {
     if (!id.startsWith(PREFIX)) return false;
-    if (exit !== undefined) client.forget(id);
+    if (exit !== undefined) tell((client) => client.forget(id));
     else this.#found.set(id.slice(PREFIX.length, id.lastIndexOf(':')), id);
     return true;
   }
@@ -84,13 +87,13 @@ export class SliceScopes {
   }
 
   /** All containers have been found: keepers of scopes without any are let go. */
-  settle(client: MonitorClient): void {
-    for (const keeper of this.#found.values()) client.drop(keeper, LEASH);
+  settle(tell: Tell): void {
+    for (const keeper of this.#found.values()) tell((client) => client.drop(keeper, LEASH));
     this.#found.clear();
   }
 
   /** False: it was no keeper. */
-  exited({ id }: ExitRecord, tell: (what: (client: MonitorClient) => void) => void): boolean {
+  exited({ id }: ExitRecord, tell: Tell): boolean {
     if (!id.startsWith(PREFIX)) return false;
     tell((client) => client.forget(id));
     for (const [path, { keeper, users }] of this.#held) {
