@@ -4,7 +4,7 @@
  * against those DiffIds when they are brought. So an entry can be wrong for its own step only, never for another's.
  */
 import { type ChainId, chainIds, type DiffId, isDiffId } from '#layer/chain-id.ts';
-import { messageOf } from '#errdefs/errors.ts';
+import { BerthError, kindOf, messageOf } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
 import type { CacheSource, CachedLayer } from '../request.ts';
 import { decodeCacheConfig } from './cache-config.ts';
@@ -74,13 +74,8 @@ export class ImportedCache {
         // One that cannot be had is none.
         if (layers.length !== indexes.length || layers.length === 0) continue;
         const diffIds = layers.map(({ diffId }) => diffId);
-        const result = {
-          diffIds,
-          layers,
-          createdAt,
-          source,
-          bring: (signal: AbortSignal) => cache.bring(layers, signal),
-        };
+        const bring = (signal: AbortSignal): Promise<void> => named(source, cache.bring(layers, signal));
+        const result = { diffIds, layers, createdAt, source, bring };
         const others = this.#results.get(digest);
         if (others === undefined) this.#results.set(digest, [result]);
         else others.push(result);
@@ -126,5 +121,16 @@ export class ImportedCache {
   /** Whether there is one for any stack. */
   has(digest: string): boolean {
     return this.#results.has(digest);
+  }
+}
+
+/** Whoever reads it knows what to leave out. */
+async function named(source: string, bringing: Promise<void>): Promise<void> {
+  try {
+    await bringing;
+  } catch (error) {
+    if (kindOf(error) === 'cancelled') throw error;
+    const why = `a layer of the cache ${source} cannot be used: ${messageOf(error)}. Build without it`;
+    throw new BerthError(kindOf(error), why, { cause: error });
   }
 }
