@@ -58,6 +58,7 @@ export const proofs: Readonly<Record<string, Proof>> = {
   'GET /berth/build/cache-mounts': CACHE_MOUNTS,
   'GET /berth/build/cache-mounts/export': CACHE_MOUNTS,
   'POST /berth/build/cache-mounts/import': CACHE_MOUNTS,
+  'GET /berth/build/contexts/{key}': ['builder/kept.test.ts', 'one changed file is all'],
   'GET /containers/{id}/stats': ['stats/stats.test.ts', 'stats: every field of API'],
   'GET /containers/{id}/logs': ['cli/logs.test.ts', 'stdout and stderr, tail'],
   'POST /containers/{id}/resize': ['api/routes.test.ts', 'top, resize, rename'],

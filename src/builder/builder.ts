@@ -14,6 +14,8 @@ import { CacheMounts } from './cache-mounts.ts';
 import { Chains } from './chains.ts';
 import { contextSources, planBuild } from './dockerfile/plan.ts';
 import { requireDockerfile } from './dockerfile/parse.ts';
+import { CopiedTrees } from './context/copied-trees.ts';
+import { KeptContexts } from './context/kept-contexts.ts';
 import { FilesPool } from './files/files-pool.ts';
 import { finish } from './finish.ts';
 import { Flights } from './flights.ts';
@@ -29,12 +31,14 @@ export type BuilderOptions = Pick<BuilderParts, 'backend' | 'images' | 'layers' 
   readonly db: ConstructorParameters<typeof StepCache>[0]['db'];
   /** Below it lie caches of mounts and temporary files. */
   readonly root: string;
+  /** Of the running kernel. */
+  readonly bootId: string;
 };
 
 export class Builder {
   readonly parts: BuilderParts;
 
-  constructor({ db, root, ...parts }: BuilderOptions) {
+  constructor({ db, root, bootId, ...parts }: BuilderOptions) {
     const temporary = path.join(root, 'tmp');
     // What a build that was cut off has left.
     fs.rmSync(temporary, { recursive: true, force: true });
@@ -46,6 +50,8 @@ export class Builder {
       cache: new StepCache({ db, layers: parts.layers, now: parts.now }),
       cacheMounts: new CacheMounts({ db, root: path.join(root, 'mounts'), now: parts.now }),
       files: new FilesPool(),
+      contexts: new KeptContexts({ db, root: path.join(root, 'contexts'), bootId, now: parts.now }),
+      trees: new CopiedTrees({ db, root: path.join(root, 'copied'), layers: parts.layers }),
       flights: new Flights(),
       slots: new Semaphore(Math.max(STEPS_MIN, availableParallelism())),
     };
@@ -74,6 +80,7 @@ export class Builder {
       chains,
       imported,
       digests: new Map(),
+      placed: new Map(),
     };
     const { platform: host } = this.parts.backend;
     const wanted = request.platforms.length > 1 ? request.platforms : [request.platform];
@@ -97,6 +104,7 @@ export class Builder {
     } finally {
       for (const run of runs) await run.settled();
       await chains.settled();
+      this.parts.files.forgetSoon();
     }
   }
 

@@ -42,8 +42,19 @@ export class Captures {
 
   async #capture({ snapshot, key }: MadeLayer): Promise<CapturedSnapshot> {
     const { content, layers, held, cache, signal, request } = this.#session;
-    const scratch = held.use(content.scratch());
     const { sourceDateEpoch } = request;
+    const placed = this.#session.placed.get(snapshot);
+    if (placed !== undefined && sourceDateEpoch === undefined) {
+      using mount = layers.mountSnapshot(snapshot);
+      const job = { kind: 'kept-tar', ...placed, root: mount.fd } as const;
+      const measured = await this.#session.files.run<'kept-tar'>(job, signal);
+      if (measured !== 'tree') {
+        // as: a digest that the Worker computed.
+        cache.setDiffId(key, measured.diffId as DiffId);
+        return { snapshot, file: undefined, result: measured };
+      }
+    }
+    const scratch = held.use(content.scratch());
     const result = await layers.captureSnapshot(snapshot, scratch.path, signal, sourceDateEpoch);
     // as: a digest that the Worker computed.
     if (sourceDateEpoch === undefined) cache.setDiffId(key, result.diffId as DiffId);
@@ -152,7 +163,7 @@ async function rewritten(
     ...state.below.map((diffId) => ({ diffId, file: '' })),
     ...captured
       .filter(({ result }) => result.diffId !== EMPTY_DIFF_ID)
-      .map(({ result, file }) => ({ diffId: result.diffId as DiffId, file })),
+      .map(({ result, file }) => ({ diffId: result.diffId as DiffId, file: file ?? '' })),
   ];
   using contentLease = content.lease({ purpose: 'build' });
   await layers.register(sources, { lease, signal, keep: (files) => content.keep(files, contentLease) });

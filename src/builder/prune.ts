@@ -7,7 +7,7 @@ import type { BuilderParts } from './session.ts';
 
 export interface CacheEntry {
   readonly id: string;
-  readonly kind: 'regular' | 'exec.cachemount';
+  readonly kind: 'regular' | 'exec.cachemount' | 'source.local';
   readonly description: string;
   readonly parents: readonly string[];
   readonly inUse: boolean;
@@ -54,7 +54,22 @@ export async function listCache(parts: BuilderParts): Promise<CacheEntry[]> {
       usageCount: mount.usageCount,
     });
   }
-  return [...steps, ...mounts];
+  return [...steps, ...mounts, ...contextEntries(parts)];
+}
+
+function contextEntries({ contexts }: BuilderParts): CacheEntry[] {
+  return contexts.list().map((context) => ({
+    id: context.id,
+    kind: 'source.local',
+    description: `context of ${context.entries} files`,
+    parents: [],
+    inUse: contexts.isUsed(context.id),
+    shared: false,
+    sizeBytes: contexts.bytes(context.id),
+    createdAt: context.createdAt,
+    lastUsedAt: context.lastUsedAt,
+    usageCount: context.usageCount,
+  }));
 }
 
 export interface PruneRequest {
@@ -112,7 +127,13 @@ export async function pruneCache(parts: BuilderParts, request: PruneRequest): Pr
 }
 
 /** False while something needs it. */
-async function removeEntry({ cache, cacheMounts, layers }: BuilderParts, entry: CacheEntry): Promise<boolean> {
+async function removeEntry(parts: BuilderParts, entry: CacheEntry): Promise<boolean> {
+  const { cache, cacheMounts, contexts, layers } = parts;
+  if (entry.kind === 'source.local') {
+    if (contexts.isUsed(entry.id)) return false;
+    contexts.remove(entry.id);
+    return true;
+  }
   if (entry.kind === 'exec.cachemount') {
     if (cacheMounts.isUsed(entry.id)) return false;
     await cacheMounts.remove(entry.id);
@@ -137,17 +158,18 @@ async function removeEntry({ cache, cacheMounts, layers }: BuilderParts, entry: 
 }
 
 /** At start-up: snapshots that no result names are of builds that were cut off. */
-export async function sweepSnapshots({ cache, layers }: BuilderParts): Promise<void> {
+export async function sweepSnapshots({ cache, layers, trees }: BuilderParts): Promise<void> {
   for (const id of layers.readWriteIds()) {
     if (layers.readWriteRecord(id)?.ofBuild === true) await layers.releaseReadWrite(id);
   }
   const named = new Set(cache.list().map(({ snapshot }) => snapshot));
   for (let progressed = true; progressed; ) {
     progressed = false;
-    for (const { id } of layers.snapshots.list()) {
-      if (named.has(id) || layers.snapshots.hasChildren(id)) continue;
+    for (const { id, retired } of layers.snapshots.list()) {
+      if (retired || named.has(id) || layers.snapshots.hasChildren(id)) continue;
       await layers.removeSnapshot(id);
       progressed = true;
     }
   }
+  trees.sweep();
 }

@@ -6,6 +6,7 @@ import type { Descriptor } from '#content/descriptor.ts';
 import type { ImageRunConfig } from '#image/config.ts';
 import type { DiffId } from '#layer/chain-id.ts';
 import type { Reference } from '#reference/reference.ts';
+import type { KeptTree } from './files/jobs.ts';
 import type { Progress } from './progress.ts';
 
 /** Files that a Dockerfile may name. */
@@ -17,6 +18,8 @@ export interface BuildContext {
    * `/` for every path and link.
    */
   files(wanted: WantedFiles, signal: AbortSignal): Promise<{ readonly root: number }>;
+  /** All of it as a kept tree: whoever can takes its files from there, and makes no directory of them. */
+  readonly kept?: KeptTree | undefined;
 }
 
 export interface WantedFiles {

@@ -12,6 +12,8 @@ import type { StepCache } from './cache.ts';
 import type { ImportedCache } from './cache/imported-cache.ts';
 import type { CacheMounts } from './cache-mounts.ts';
 import type { Chains } from './chains.ts';
+import type { CopiedTrees } from './context/copied-trees.ts';
+import type { KeptContexts } from './context/kept-contexts.ts';
 import type { Flights } from './flights.ts';
 import type { DigestResult } from './files/jobs.ts';
 import type { FilesPool } from './files/files-pool.ts';
@@ -26,6 +28,8 @@ export interface BuilderParts {
   readonly cache: StepCache;
   readonly cacheMounts: CacheMounts;
   readonly files: FilesPool;
+  readonly contexts: KeptContexts;
+  readonly trees: CopiedTrees;
   readonly archives: ArchiveStreams;
   /** Steps of all builds that are under way, by key. */
   readonly flights: Flights;
@@ -43,6 +47,8 @@ export interface BuildSession extends BuilderParts {
   readonly signal: AbortSignal;
   /** Snapshots, mounts and descriptors of this build; in reverse order at its end. */
   readonly held: DisposableStack;
+  /** Snapshots whose tars are known without reading them back. */
+  readonly placed: Map<string, { readonly list: string; readonly contents: number }>;
   /** What the Dockerfile names of the context; undefined: cannot be said. */
   readonly wantedSources: readonly string[] | undefined;
   /** Layers that are not here yet. */

@@ -20,6 +20,7 @@ import { contextRoot, rootOf } from './session.ts';
 import type { StageState } from './state.ts';
 import type { StepSource } from './steps/source.ts';
 import { carryOut, type CopyPlan, digestOf, meaningOfCopy, originOfCopy, partsOf, planCopy } from './steps/copy.ts';
+import { type KeptCopy, makeKeptCopy, planKeptCopy } from './steps/copy-kept.ts';
 import { ensureStep, lookUp, stackOf, type StepResult, type StepWork } from './steps/ensure.ts';
 import { makeSnapshot } from './steps/files.ts';
 import {
@@ -268,9 +269,16 @@ async function copyStep(
     source = await run.sourceOf(instruction.from);
   } else if (local.sources.length > 0) source = ofContext(session);
   const isFrom = instruction.keyword === 'COPY' && instruction.from !== undefined;
+  const keptTree =
+    isFrom || remote.length > 0 || local.sources.length === 0 ? undefined : session.request.context?.kept;
+  let kept: KeptCopy | undefined;
   let planned: Promise<CopyPlan> | undefined;
-  const plan = (): Promise<CopyPlan> => {
+  const plan = (ofFiles: boolean): Promise<CopyPlan> => {
     planned ??= (async () => {
+      if (keptTree !== undefined && !ofFiles) {
+        kept = await planKeptCopy(session, local, keptTree, config.WorkingDir);
+        if (kept !== undefined) return kept.plan;
+      }
       const from = source === undefined ? undefined : { root: await source.root(), ofContext: !isFrom };
       const parts = partsOf(session, local, from);
       if (remote.length > 0 && instruction.keyword === 'ADD') {
@@ -285,7 +293,7 @@ async function copyStep(
     vertex,
     description: instruction.text,
     parent: state,
-    meaning: async () => meaningOfCopy(await plan()),
+    meaning: async () => meaningOfCopy(await plan(false)),
     origin:
       source?.origin === undefined || instruction.keyword === 'ADD'
         ? undefined
@@ -295,8 +303,12 @@ async function copyStep(
     useCache: run.useCache,
     dry: run.dry,
     make: async (signal) => {
-      const made = await plan();
-      return makeSnapshot(session, state.on, (root) => carryOut(session, made, root, signal));
+      await plan(false);
+      const made = kept === undefined ? 'tree' : await makeKeptCopy(session, state, kept, signal);
+      if (made !== 'tree') return made;
+      if (kept !== undefined) planned = undefined;
+      const files = await plan(true);
+      return makeSnapshot(session, state.on, (root) => carryOut(session, files, root, signal));
     },
   });
   tell(run, result);

@@ -198,6 +198,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     archives,
     db,
     root: path.join(dataRoot, 'builder'),
+    bootId: host.bootId,
     now: () => new Date(),
   });
   undo.defer(() => builder.close());

@@ -10,6 +10,7 @@ import zlib from 'node:zlib';
 import type { ContentStore } from '#content/content-store.ts';
 import type { ContentLease } from '#content/leases.ts';
 import { cancelled, invalidParameter } from '#errdefs/errors.ts';
+import { packAbsent } from '#image/absent-blobs.ts';
 import type { LayerStore } from '#layer/layer-store.ts';
 import type { LayerBlob } from '#layer/records.ts';
 
@@ -53,6 +54,7 @@ export async function compressBlob(
   lease: ContentLease,
   options: CompressOptions,
 ): Promise<LayerBlob> {
+  await writeAbsent(means, blob, lease, options.signal);
   const compressed = await compress(means, blob, lease, options);
   means.layers.replaceBlob(blob.digest, compressed);
   means.content.collectSoon();
@@ -70,6 +72,7 @@ export async function recompressBlob(
   const { type, level, force } = wish;
   const wanted = type === 'uncompressed' ? 'plain' : type;
   checkLevel(wish);
+  await writeAbsent(means, blob, lease, signal);
   const isWished = blob.compression === wanted || (blob.compression !== 'plain' && !force);
   if (isWished) return blob;
   const plain = blob.compression === 'plain' ? blob : await inflated(means, blob, wish.diffId, lease, signal);
@@ -78,6 +81,16 @@ export async function recompressBlob(
   means.layers.replaceBlob(blob.digest, made);
   means.content.collectSoon();
   return made;
+}
+
+async function writeAbsent(
+  means: RecompressMeans,
+  { digest }: LayerBlob,
+  lease: ContentLease,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const layers = means.layers.list().filter(({ blob }) => blob.digest === digest);
+  await packAbsent(means, layers, lease, signal);
 }
 
 function checkLevel({ type, level }: Recompression): void {

@@ -55,8 +55,16 @@ export interface GraphDriver {
   createReadWrite(id: string, parent: string | undefined, made?: (directory: string) => void): Promise<void>;
   /** A read-write layer becomes a read-only one as it is. Preconditions: no mount of it is open. */
   seal(id: string): void;
-  /** Puts a read-only layer onto another parent, whose files are the same. Live mounts keep the old one. */
-  rebase(id: string, parent: string | undefined): void;
+  /**
+   * Puts a read-only layer onto another parent, whose files are the same, with `over` between them. Live mounts keep the
+   * old one.
+   */
+  rebase(id: string, parent: string | undefined, over?: string): void;
+  /**
+   * Read-only mount of what a read-only layer brings, and of what `over` brings where it brings nothing; not of what is
+   * below. Errors: not-implemented where a layer's directory has its parent's files.
+   */
+  mountOwn(id: string, over: string | undefined): LayerMount;
   exists(id: string): boolean;
   /** All ids, for reconciling with the records. */
   list(): string[];

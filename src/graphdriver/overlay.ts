@@ -134,10 +134,11 @@ export class OverlayDriver implements GraphDriver {
     this.#trash.discard(path.join(this.#directory(id), 'work'));
   }
 
-  rebase(id: string, parent: string | undefined): void {
+  rebase(id: string, parent: string | undefined, over?: string): void {
     const file = path.join(this.#directory(id), 'lower');
-    const lower =
-      parent === undefined ? '' : [`${LINKS}/${this.#short(parent)}`, ...this.#lowerLinks(parent)].join(':');
+    const own = over === undefined ? [] : [`${LINKS}/${this.#short(over)}`];
+    const below = parent === undefined ? [] : [`${LINKS}/${this.#short(parent)}`, ...this.#lowerLinks(parent)];
+    const lower = [...own, ...below].join(':');
     if (lower === this.#lowerLinks(id).join(':')) return;
     if (lower === '') fs.rmSync(file, { force: true });
     else writeFileAtomic(file, lower, { mode: 0o644, durable: false });
@@ -186,6 +187,14 @@ export class OverlayDriver implements GraphDriver {
     const lower = this.#lower(id);
     const fd = detachedOverlay({ lower: [own, ...lower], options: OPTIONS });
     return mountOf(fd);
+  }
+
+  mountOwn(id: string, over: string | undefined): LayerMount {
+    if (!this.exists(id)) throw notFound(`Cannot mount layer "${id}": there is no such layer`);
+    const link = (of: string): string => path.join(this.#home, LINKS, this.#short(of));
+    // Without an upper the kernel wants two directories.
+    const lower = [link(id), over === undefined ? path.join(this.#home, EMPTY) : link(over)];
+    return mountOf(detachedOverlay({ lower, options: OPTIONS }));
   }
 
   /**

@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { conflict, dataLoss, notFound } from '#errdefs/errors.ts';
+import { conflict, dataLoss, notFound, notImplemented } from '#errdefs/errors.ts';
 import { kernelName, pathVia } from '#pkg/archive/directories.ts';
 import { textOf } from '#pkg/archive/entry.ts';
 import type { ArchivePool } from '#pkg/archive/pool.ts';
@@ -96,6 +96,10 @@ export class VfsDriver implements GraphDriver {
   seal(id: string): void {
     assert(!this.#mounts.has(id), `layer "${id}" is sealed while a mount of it is open`);
     this.#note(id, { ...this.#notes(id), readWrite: false });
+  }
+
+  mountOwn(id: string): never {
+    throw notImplemented(`the vfs driver keeps all files in "${id}", not those of a layer`);
   }
 
   rebase(id: string, parent: string | undefined): void {

@@ -9,6 +9,7 @@ import { kindOf, notFound, systemError } from '#errdefs/errors.ts';
 import type { LayerLease } from '#layer/layer-store.ts';
 import type { Layer } from '#layer/records.ts';
 import { canonicalString, familiarName, type Reference } from '#reference/reference.ts';
+import { packAbsent } from './absent-blobs.ts';
 import { ArchiveOutput, type ArchiveSink } from './archive-output.ts';
 import type { Image } from './image.ts';
 import type { ImageStore } from './image-store.ts';
@@ -57,6 +58,8 @@ export async function saveImages(store: ImageStore, input: SaveInput): Promise<v
   const { saved, dockerManifest, descriptors, repositories } = lookUp(store, input, lease);
   for (const digest of saved.blobs.keys()) contentLease.add(digest);
   for (const digest of input.without ?? []) saved.blobs.delete(digest);
+  const wanted = store.layers.list().filter(({ blob }) => saved.blobs.has(blob.digest));
+  await packAbsent(store, wanted, contentLease, input.signal);
   const output = new ArchiveOutput(input);
   await output.directory('blobs/');
   await output.directory('blobs/sha256/');

@@ -14,7 +14,8 @@ import type { Snapshots } from './snapshots.ts';
 /** A snapshot and the tar that was made of it. */
 export interface CapturedSnapshot {
   readonly snapshot: string;
-  readonly file: string;
+  /** Undefined: it was measured only, and can be made again of the files. */
+  readonly file: string | undefined;
   readonly result: ArchiveResult;
 }
 
@@ -39,7 +40,7 @@ export async function adoptSnapshots(
   const diffIds = [...below, ...made.map(({ result }) => result.diffId as DiffId)];
   const chain = chainIds(diffIds);
   for (const chainId of chain) options.lease.add(chainId);
-  const fresh: { layer: Layer; file: string }[] = [];
+  const fresh: { layer: Layer; file: string | undefined }[] = [];
   const stack: Layer[] = [];
   for (const [index, { snapshot, result, file }] of made.entries()) {
     const chainId = chain[below.length + index];
@@ -70,10 +71,15 @@ export async function adoptSnapshots(
   }
   if (fresh.length === 0) return stack;
   await driver.sync();
-  await options.keep(fresh.map(({ layer, file }) => ({ file, digest: layer.blob.digest })));
+  const files = fresh.flatMap(({ layer, file }) => (file === undefined ? [] : [{ file, digest: layer.blob.digest }]));
+  await options.keep(files);
   failpoint('build.blob-written');
   means.record(fresh.map(({ layer }) => layer));
-  for (const { layer } of fresh) snapshots.change(layer.cacheId, { synced: true });
+  for (const { layer } of fresh) {
+    snapshots.change(layer.cacheId, { synced: true });
+    const { over } = snapshots.need(layer.cacheId);
+    if (over !== undefined) snapshots.change(over, { synced: true });
+  }
   return stack;
 }
 
@@ -81,6 +87,6 @@ export async function adoptSnapshots(
 function standOn(means: Means, id: string, parent: ChainId | undefined, cacheId: string | undefined): void {
   const snapshot = means.snapshots.need(id);
   if (cacheId !== undefined && snapshot.parent === cacheId) return;
-  means.driver.rebase(id, cacheId);
+  means.driver.rebase(id, cacheId, snapshot.over);
   means.snapshots.change(id, { parent: undefined, base: parent });
 }

@@ -12,6 +12,7 @@ import { type FileStatus, ownedFd } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
 import { openInRoot } from '#sys/safe-path.ts';
 import type { PreparedLayer } from './register.ts';
+import type { Snapshot } from './snapshots.ts';
 
 interface Means {
   readonly driver: GraphDriver;
@@ -25,14 +26,19 @@ interface Options {
 
 const inArchive = (absolute: string): ByteString => byteString(absolute.slice(1));
 
+interface TarTarget {
+  readonly file: string;
+  readonly signal: AbortSignal | undefined;
+  readonly secondsMax?: number | undefined;
+}
+
 /** The tar of what a sealed snapshot brings; its files stay where they are. */
 export async function captureSnapshot(
   { driver, pool }: Means,
-  id: string,
-  file: string,
-  signal: AbortSignal | undefined,
-  secondsMax: number | undefined,
+  { id, over }: Pick<Snapshot, 'id' | 'over'>,
+  { file, signal, secondsMax }: TarTarget,
 ): Promise<ArchiveResult> {
+  if (over !== undefined) return packFiles({ driver, pool }, { id, over }, { file, signal, secondsMax });
   const common = {
     secondsMax,
     kind: 'capture',
@@ -48,6 +54,28 @@ export async function captureSnapshot(
   const only = new Set(changes.filter(({ kind }) => kind !== 2).map(({ path }) => inArchive(path)));
   const deleted = changes.filter(({ kind }) => kind === 2).map(({ path }) => inArchive(path));
   return pool.run({ ...common, whiteouts: 'none', only, deleted }, { signal });
+}
+
+/** The tar of a snapshot's files as they are seen, without what is below it; it hides nothing there. */
+export async function packFiles(
+  { driver, pool }: Means,
+  { id, over }: Pick<Snapshot, 'id' | 'over'>,
+  { file, signal, secondsMax }: TarTarget,
+): Promise<ArchiveResult> {
+  using own = driver.mountOwn(id, over);
+  const job = {
+    kind: 'capture',
+    // The dot: a name that is no link.
+    from: `/proc/self/fd/${own.fd}/.`,
+    whiteouts: 'none',
+    file,
+    target: undefined,
+    skip: new Set<string>(),
+    only: undefined,
+    deleted: [],
+    secondsMax,
+  } as const;
+  return await pool.run(job, { signal });
 }
 
 /** See LayerStore.capture. */

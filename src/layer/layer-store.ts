@@ -9,7 +9,7 @@
 import assert from 'node:assert/strict';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { conflict, notFound } from '#errdefs/errors.ts';
+import { conflict, dataLoss, notFound } from '#errdefs/errors.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
 import type { ProjectIds } from '#graphdb/project-ids.ts';
 import type { Change, GraphDriver, LayerMount, MountOptions } from '#graphdriver/driver.ts';
@@ -31,7 +31,8 @@ import {
   type ReadWriteRecord,
 } from './records.ts';
 import { adoptSnapshots, type CapturedSnapshot } from './adopt.ts';
-import { captureLayer, captureMerged, captureSnapshot, type Merging } from './capture.ts';
+import { captureLayer, captureMerged, captureSnapshot, type Merging, packFiles } from './capture.ts';
+import { isOfPair, removeRetired } from './pairs.ts';
 import { type Snapshot, Snapshots } from './snapshots.ts';
 import {
   type LayerSource,
@@ -70,6 +71,8 @@ export interface ReadWriteOptions {
   readonly sizeBytes?: number | undefined;
   /** Stands on it instead of the layer, which is the snapshot's base. */
   readonly snapshot?: string | undefined;
+  /** Shows this snapshot's files, which stands on the same, where it has none of its own. */
+  readonly over?: string | undefined;
   readonly ofBuild?: boolean;
 }
 
@@ -252,15 +255,16 @@ export class LayerStore {
   async createReadWrite(
     containerId: string,
     chainId: ChainId | undefined,
-    { sizeBytes, snapshot, ofBuild = false }: ReadWriteOptions = {},
+    { sizeBytes, snapshot, over, ofBuild = false }: ReadWriteOptions = {},
   ): Promise<ReadWriteLayer> {
     if (this.#db.get(READ_WRITE_KIND, containerId) !== undefined || this.#driver.exists(containerId)) {
       throw conflict(`Cannot make the layer of container "${containerId}": it exists`);
     }
-    const parent = snapshot === undefined ? this.#cacheIdOf(chainId) : this.snapshots.need(snapshot).id;
+    const standing = over ?? snapshot;
+    const parent = standing === undefined ? this.#cacheIdOf(chainId) : this.snapshots.need(standing).id;
     const limit = sizeBytes === undefined ? undefined : this.#limits.directoryLimit(containerId, sizeBytes);
     // The intent first: a directory that a crash leaves has a record by which it is found and removed.
-    this.#db.put(READ_WRITE_KIND, containerId, encodeReadWrite({ chainId, snapshot, ofBuild }));
+    this.#db.put(READ_WRITE_KIND, containerId, encodeReadWrite({ chainId, snapshot, over, ofBuild }));
     try {
       await this.#driver.createReadWrite(containerId, parent, limit);
     } catch (error) {
@@ -292,7 +296,7 @@ export class LayerStore {
     if (record === undefined) throw notFound(`No such read-write layer: ${id}`);
     this.#driver.seal(id);
     this.#limits.release(id);
-    const on = { snapshot: record.snapshot, base: record.chainId };
+    const on = { snapshot: record.snapshot, base: record.chainId, over: record.over };
     return this.snapshots.record(id, on, () => this.#db.delete(READ_WRITE_KIND, id));
   }
 
@@ -309,7 +313,18 @@ export class LayerStore {
   /** The tar of what a snapshot brings; with `secondsMax` no time in it is later, so it is not the snapshot's any more. */
   captureSnapshot(id: string, file: string, signal?: AbortSignal, secondsMax?: number): Promise<ArchiveResult> {
     const means = { driver: this.#driver, pool: this.#pool };
-    return captureSnapshot(means, this.snapshots.need(id).id, file, signal, secondsMax);
+    return captureSnapshot(means, this.snapshots.need(id), { file, signal, secondsMax });
+  }
+
+  /**
+   * Writes the tar of a layer whose tar was measured and not kept, byte for byte. Errors: data-loss when its files are
+   * not what they were.
+   */
+  async packAgain(layer: Layer, file: string, signal: AbortSignal | undefined): Promise<void> {
+    const means = { driver: this.#driver, pool: this.#pool };
+    const over = this.snapshots.get(layer.cacheId)?.over;
+    const { diffId } = await packFiles(means, { id: layer.cacheId, over }, { file, signal });
+    if (diffId !== layer.diffId) throw dataLoss(`the files of layer ${layer.diffId} have changed: they are ${diffId}`);
   }
 
   /** The tar of what several layers or snapshots bring together. Preconditions: they stay until this is over. */
@@ -318,7 +333,11 @@ export class LayerStore {
     file: string,
     options: { readonly signal?: AbortSignal | undefined; readonly secondsMax: number | undefined },
   ): Promise<ArchiveResult> {
-    return captureMerged({ driver: this.#driver, pool: this.#pool }, merging, file, options);
+    const ids = merging.ids.flatMap((id) => {
+      const over = this.snapshots.get(id)?.over;
+      return over === undefined ? [id] : [over, id];
+    });
+    return captureMerged({ driver: this.#driver, pool: this.#pool }, { ...merging, ids }, file, options);
   }
 
   /** Snapshots become layers above the stack `below`; see adopt.ts. Answers the layers of `made`, bottom first. */
@@ -344,11 +363,29 @@ export class LayerStore {
 
   /** Errors: conflict while something stands on it. The layer that it has become stays. */
   async removeSnapshot(id: string): Promise<void> {
-    if (this.readWriteIds().some((other) => this.readWriteRecord(other)?.snapshot === id)) {
-      throw conflict(`snapshot "${id}" is in use`);
+    const isUsed = this.readWriteIds().some((other) => {
+      const record = this.readWriteRecord(other);
+      return record?.snapshot === id || record?.over === id;
+    });
+    if (isUsed) throw conflict(`snapshot "${id}" is in use`);
+    if (this.#isOfPair(this.snapshots.need(id))) {
+      // Goes with the last layer that is made of it.
+      if (this.snapshots.hasChildren(id) || this.snapshots.isHeld(id)) throw conflict(`snapshot "${id}" is in use`);
+      // What is below it the layer needs, if it is one.
+      this.snapshots.change(id, { retired: true, parent: undefined, base: this.layerOfSnapshot(id)?.parent });
+      return;
     }
     this.snapshots.forget(id);
     if (this.layerOfSnapshot(id) === undefined) await this.#driver.remove(id);
+    await this.#removeRetired();
+  }
+
+  #isOfPair(snapshot: Snapshot): boolean {
+    return isOfPair(this.snapshots, snapshot, (id) => this.layerOfSnapshot(id) !== undefined);
+  }
+
+  #removeRetired(): Promise<void> {
+    return removeRetired(this.snapshots, this.#driver, (id) => this.layerOfSnapshot(id) !== undefined);
   }
 
   /** Containers that have a layer. */
@@ -398,6 +435,7 @@ export class LayerStore {
     // A build's result goes on as its snapshot.
     const files = ordered.filter(({ layer }) => this.snapshots.get(layer.cacheId) === undefined);
     for (const { layer } of files) await this.#driver.remove(layer.cacheId);
+    await this.#removeRetired();
     return ordered.map(({ layer }) => layer);
   }
 

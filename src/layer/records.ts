@@ -35,12 +35,19 @@ export interface ReadWriteRecord {
   readonly chainId: ChainId | undefined;
   /** The snapshot it stands on instead of the layer. */
   readonly snapshot: string | undefined;
+  /** See Snapshot. */
+  readonly over: string | undefined;
   /** It is a step's of a build: what a crash leaves of it is nobody's. */
   readonly ofBuild: boolean;
 }
 
-export function encodeReadWrite({ chainId, snapshot, ofBuild }: ReadWriteRecord): unknown {
-  return { chainId: chainId ?? null, ...(snapshot === undefined ? {} : { snapshot }), ...(ofBuild ? { ofBuild } : {}) };
+export function encodeReadWrite({ chainId, snapshot, over, ofBuild }: ReadWriteRecord): unknown {
+  return {
+    chainId: chainId ?? null,
+    ...(snapshot === undefined ? {} : { snapshot }),
+    ...(over === undefined ? {} : { over }),
+    ...(ofBuild ? { ofBuild } : {}),
+  };
 }
 
 export function encodeLayer(layer: Layer): unknown {
@@ -76,12 +83,13 @@ export function decodeLayer(id: string, document: unknown): Layer {
 }
 
 export function decodeReadWrite(id: string, document: unknown): ReadWriteRecord {
-  const { chainId, snapshot, ofBuild } = fieldsOf(document, `read-write layer ${id}`);
-  if ((chainId !== null && typeof chainId !== 'string') || (snapshot !== undefined && typeof snapshot !== 'string')) {
+  const { chainId, snapshot, over, ofBuild } = fieldsOf(document, `read-write layer ${id}`);
+  const isName = (value: unknown): value is string | undefined => value === undefined || typeof value === 'string';
+  if ((chainId !== null && typeof chainId !== 'string') || !isName(snapshot) || !isName(over)) {
     throw dataLoss(`Cannot read read-write layer ${id}: its record is damaged`);
   }
   // as: written by createReadWrite with this brand.
-  return { chainId: chainId === null ? undefined : (chainId as ChainId), snapshot, ofBuild: ofBuild === true };
+  return { chainId: chainId === null ? undefined : (chainId as ChainId), snapshot, over, ofBuild: ofBuild === true };
 }
 
 function fieldsOf(document: unknown, what: string): Readonly<Record<string, unknown>> {

@@ -21,6 +21,10 @@ export interface Snapshot {
   readonly parent: string | undefined;
   /** The layers at the bottom; undefined: none. */
   readonly base: ChainId | undefined;
+  /** A snapshot on the same parent whose files are this one's, too, but for those that it has itself. */
+  readonly over: string | undefined;
+  /** No result of a build any more: it is kept for layers that are made of its directory. */
+  readonly retired: boolean;
   readonly bootId: string;
   /** Its files have reached the disk. */
   readonly synced: boolean;
@@ -30,6 +34,8 @@ export interface Snapshot {
 export interface Standing {
   readonly snapshot: string | undefined;
   readonly base: ChainId | undefined;
+  /** See Snapshot. */
+  readonly over?: string | undefined;
 }
 
 export class Snapshots {
@@ -97,10 +103,16 @@ export class Snapshots {
     return this.list().some((snapshot) => snapshot.parent === id);
   }
 
+  /** Others show its files. */
+  isUnder(id: string): boolean {
+    return this.list().some((snapshot) => snapshot.over === id);
+  }
+
   /** Preconditions: the driver has sealed it. `forget` runs in the same transaction. */
   record(id: string, on: Standing, forget: () => void): Snapshot {
     if (this.#snapshots.has(id)) throw conflict(`snapshot "${id}" exists`);
-    const snapshot = { id, parent: on.snapshot, base: on.base, bootId: this.#bootId, synced: false };
+    const { snapshot: parent, base, over } = on;
+    const snapshot: Snapshot = { id, parent, base, over, retired: false, bootId: this.#bootId, synced: false };
     this.#db.transaction(() => {
       this.#db.put(SNAPSHOT_KIND, id, encode(snapshot));
       forget();
@@ -109,7 +121,7 @@ export class Snapshots {
     return snapshot;
   }
 
-  change(id: string, change: Partial<Pick<Snapshot, 'parent' | 'base' | 'synced'>>): void {
+  change(id: string, change: Partial<Pick<Snapshot, 'parent' | 'base' | 'synced' | 'retired'>>): void {
     const snapshot = { ...this.need(id), ...change };
     this.#db.put(SNAPSHOT_KIND, id, encode(snapshot));
     this.#snapshots.set(id, snapshot);
@@ -117,7 +129,7 @@ export class Snapshots {
 
   /** The record only. Errors: conflict while something stands on it or holds it. */
   forget(id: string): void {
-    if (this.hasChildren(id) || this.#held.has(id)) throw conflict(`snapshot "${id}" is in use`);
+    if (this.hasChildren(id) || this.isUnder(id) || this.#held.has(id)) throw conflict(`snapshot "${id}" is in use`);
     this.#db.delete(SNAPSHOT_KIND, id);
     this.#snapshots.delete(id);
   }
@@ -132,8 +144,9 @@ export class Snapshots {
     for (const snapshot of this.list()) if (isBad(snapshot)) bad.add(snapshot.id);
     for (let grown = true; grown; ) {
       grown = false;
-      for (const { id, parent } of this.list()) {
-        if (parent === undefined || bad.has(id) || (!bad.has(parent) && this.#snapshots.has(parent))) continue;
+      const isGone = (id: string | undefined): boolean => id !== undefined && (bad.has(id) || !this.#snapshots.has(id));
+      for (const { id, parent, over } of this.list()) {
+        if (bad.has(id) || (!isGone(parent) && !isGone(over))) continue;
         bad.add(id);
         grown = true;
       }
@@ -147,8 +160,15 @@ export class Snapshots {
   }
 }
 
-function encode({ parent, base, bootId, synced }: Snapshot): unknown {
-  return { parent: parent ?? null, base: base ?? null, bootId, synced };
+function encode({ parent, base, over, retired, bootId, synced }: Snapshot): unknown {
+  return {
+    parent: parent ?? null,
+    base: base ?? null,
+    ...(over === undefined ? {} : { over }),
+    ...(retired ? { retired } : {}),
+    bootId,
+    synced,
+  };
 }
 
 function decode(id: string, document: unknown): Snapshot {
@@ -156,11 +176,20 @@ function decode(id: string, document: unknown): Snapshot {
   const fields = (typeof document === 'object' && document !== null ? document : {}) as Readonly<
     Record<string, unknown>
   >;
-  const { parent, base, bootId, synced } = fields;
+  const { parent, base, over = null, retired, bootId, synced } = fields;
   const isName = (value: unknown): value is string | null => value === null || typeof value === 'string';
-  if (!isName(parent) || !isName(base) || typeof bootId !== 'string' || typeof synced !== 'boolean') {
+  if (!isName(parent) || !isName(base) || !isName(over) || typeof bootId !== 'string' || typeof synced !== 'boolean') {
     throw dataLoss(`Cannot read snapshot ${id}: its record is damaged`);
   }
   // as: written by `encode` with this brand.
-  return { id, parent: parent ?? undefined, base: (base ?? undefined) as ChainId | undefined, bootId, synced };
+  const chainId = (base ?? undefined) as ChainId | undefined;
+  return {
+    id,
+    parent: parent ?? undefined,
+    base: chainId,
+    over: over ?? undefined,
+    retired: retired === true,
+    bootId,
+    synced,
+  };
 }

@@ -166,7 +166,12 @@ export class TestDaemon implements AsyncDisposable {
   berth(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
     return run(path.join(root, 'berth'), [...args], {
       ...options,
-      env: { BERTH_HOST: `unix://${this.socket}`, ...options.env },
+      // What the client keeps goes with the test.
+      env: {
+        BERTH_HOST: `unix://${this.socket}`,
+        XDG_CACHE_HOME: path.join(this.directory, 'cache'),
+        ...options.env,
+      },
     });
   }
 

@@ -1,6 +1,7 @@
 /** Endpoints of the builder. */
 import type { BuildCache, CacheMountSummary } from '#api/types/build.ts';
 import type { BuildPruneResponse } from '#api/types/disk-usage.ts';
+import { ApiError } from './api-error.ts';
 import { type ApiClient, encodeFilters, type Query } from './api-client.ts';
 import type { FilterMap } from './containers.ts';
 import type { Archive } from './images.ts';
@@ -27,6 +28,8 @@ export interface BuildLine {
   readonly images?: readonly { readonly platform: string; readonly imageId: string }[];
   /** The cache elsewhere that had the result. */
   readonly from?: string;
+  /** What the daemon calls the context that it keeps now. */
+  readonly context?: { readonly generation: string };
   readonly names?: readonly string[];
   readonly stream?: string;
   readonly aux?: { readonly ID?: string };
@@ -50,6 +53,16 @@ export async function* buildImage(
     ...(body === undefined ? {} : { body, contentType: 'application/x-tar' }),
   });
   yield* jsonLines<BuildLine>(response.body);
+}
+
+/** Undefined where nothing is kept under the key, and by daemons that keep nothing. */
+export async function keptGeneration(client: ApiClient, key: string): Promise<string | undefined> {
+  try {
+    return (await client.json<{ readonly Generation: string }>('GET', `/berth/build/contexts/${key}`)).Generation;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return undefined;
+    throw error;
+  }
 }
 
 export function pruneBuildCache(

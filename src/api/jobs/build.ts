@@ -61,11 +61,17 @@ export interface BuildInput {
   readonly contexts: Readonly<Record<string, string>>;
   readonly allow: readonly string[];
   readonly binds: readonly string[];
+  /** Beyond Docker: the context is kept under this key, and has the changes of this generation only ('': all of it). */
+  readonly kept?: { readonly key: string; readonly changesOf: string } | undefined;
   readonly format: BuildFormat;
   readonly progress: OutputStream;
 }
 
 export const imageBuild = defineJob<BuildInput, void>('image.build');
+/** What is kept under a key; undefined: nothing. */
+export const buildContextKept = defineJob<{ readonly key: string }, { readonly generation: string } | undefined>(
+  'build.context-kept',
+);
 export const imageBuildCancel = defineJob<{ readonly id: string }, void>('image.build-cancel');
 
 export interface BuildPruneInput {

@@ -9,7 +9,7 @@ import { close, type FileStatus, fstat, open, openat, read } from '#sys/files.ts
 import { O, S_IF } from '#sys/numbers.ts';
 import { isArchive } from './archive-file.ts';
 import { below, both, type Ignored, ignoreRule } from './ignore.ts';
-import { type DigestJob, type DigestResult, pivoted } from './jobs.ts';
+import { type DigestJob, type DigestResult, pivoted, type Selection } from './jobs.ts';
 import { asBytes, type Matched, select } from './select.ts';
 import { linkTarget, walkBelow } from './walk.ts';
 
@@ -105,7 +105,7 @@ function nameOf(source: Matched, parents: boolean): ByteString {
 }
 
 /** What .dockerignore and --exclude leave out of a source. */
-export function exceptions(selection: DigestJob['selection'], source: Pick<Matched, 'path'>): Ignored {
+export function exceptions(selection: Pick<Selection, 'ignore' | 'exclude'>, source: Pick<Matched, 'path'>): Ignored {
   const byContext = ignoreRule(selection.ignore);
   if (selection.exclude.length === 0) return byContext;
   return both(byContext, below(source.path, ignoreRule(selection.exclude)));

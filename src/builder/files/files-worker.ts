@@ -3,13 +3,46 @@ import { BerthError, cancelled, kindOf, messageOf } from '#errdefs/errors.ts';
 import { isolateUmask } from '#pkg/archive/unpack.ts';
 import { ordinaryJit } from '#pkg/jit/jit.ts';
 import { digest } from './digest.ts';
-import type { FilesAnswer, FilesMessage } from './jobs.ts';
+import type { FilesAnswer, FilesJob, FilesMessage, FilesResults } from './jobs.ts';
+import { digestKept, filesOfKept, forgetKept, readKept } from './kept.ts';
+import { placeKept } from './place-kept.ts';
+import { forgetLists } from './placed-list.ts';
+import { forgetTar, measureTar } from './placed-tar.ts';
 import { place } from './place.ts';
 
 declare const self: Worker;
 
 ordinaryJit();
 isolateUmask();
+
+function resultOf(job: FilesJob, step: () => void): FilesResults[FilesJob['kind']] {
+  switch (job.kind) {
+    case 'digest':
+      return digest(job, step);
+    case 'place':
+      place(job, step);
+      return undefined;
+    case 'kept-digest':
+      return digestKept(job);
+    case 'kept-read':
+      return readKept(job);
+    case 'kept-files':
+      filesOfKept(job, step);
+      return undefined;
+    case 'kept-place':
+      return placeKept(job, step);
+    case 'kept-tar':
+      return measureTar(job, step);
+    case 'forget':
+      break;
+    default:
+      job satisfies never;
+  }
+  forgetKept();
+  forgetLists();
+  forgetTar();
+  return undefined;
+}
 
 self.onmessage = (event: MessageEvent<FilesMessage>) => {
   const { job, cancel } = event.data;
@@ -19,11 +52,7 @@ self.onmessage = (event: MessageEvent<FilesMessage>) => {
   };
   let answer: FilesAnswer;
   try {
-    if (job.kind === 'digest') answer = { ok: true, result: digest(job, step) };
-    else {
-      place(job, step);
-      answer = { ok: true, result: undefined };
-    }
+    answer = { ok: true, result: resultOf(job, step) };
   } catch (error) {
     answer = { ok: false, kind: error instanceof BerthError ? kindOf(error) : 'system', message: messageOf(error) };
   }

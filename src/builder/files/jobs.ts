@@ -1,6 +1,7 @@
 /** Messages between files-pool.ts and files-worker.ts. Plain data only; descriptors are numbers of the one process. */
 import type { ErrorKind } from '#errdefs/errors.ts';
 import type { ByteString } from '#pkg/archive/entry.ts';
+import type { ArchiveResult } from '#pkg/archive/jobs.ts';
 
 /** Files below a root that a COPY, an ADD or a mount names. */
 export interface Selection {
@@ -66,7 +67,95 @@ export interface PlaceJob {
   readonly parentOwner: { readonly uid: number; readonly gid: number };
 }
 
-export type FilesJob = DigestJob | PlaceJob;
+/** A kept tree (pkg/archive/kept) as a Worker finds it. Descriptors are the sender's. */
+export interface KeptTree {
+  /** Says whether an index is one that was read before. */
+  readonly generation: string;
+  /** Path of the index; its descriptor's. */
+  readonly index: string;
+  readonly contents: number;
+  /** The directory in it that counts as the root; '' is all. */
+  readonly subtree: ByteString;
+  /** Time of its root, which no archive says. */
+  readonly seconds: number;
+}
+
+/** As `Selection`, without a directory. */
+export type KeptSelection = Omit<Selection, 'root'>;
+
+export interface KeptDigestJob {
+  readonly kind: 'kept-digest';
+  readonly kept: KeptTree;
+  readonly selection: KeptSelection;
+}
+
+/** A small file. */
+export interface KeptReadJob {
+  readonly kind: 'kept-read';
+  readonly kept: KeptTree;
+  readonly path: string;
+  readonly bytesMax: number;
+}
+
+/** All that is not ignored, as files. */
+export interface KeptFilesJob {
+  readonly kind: 'kept-files';
+  readonly kept: KeptTree;
+  readonly ignore: readonly string[];
+  readonly target: number;
+}
+
+export interface KeptPlaceJob extends Omit<PlaceJob, 'kind' | 'selection' | 'owner'> {
+  readonly kind: 'kept-place';
+  readonly kept: KeptTree;
+  readonly selection: KeptSelection;
+  readonly owner: { readonly uid: number; readonly gid: number };
+  /** List of what was placed in the layer that the target shows where it has nothing of its own; '' for none. */
+  readonly over: string;
+  /** Root of what is below that one; -1 without one. */
+  readonly below: number;
+  /** Where the list of what the layer has goes. */
+  readonly list: string;
+}
+
+/** The tar of what a `kept-place` has placed, measured. */
+export interface KeptTarJob {
+  readonly kind: 'kept-tar';
+  readonly list: string;
+  readonly contents: number;
+  /** Root in which it was placed. */
+  readonly root: number;
+}
+
+/** An index that was read is not needed soon. */
+export interface ForgetJob {
+  readonly kind: 'forget';
+}
+
+/** `tree`: it takes real files to say. */
+export type KeptOutcome<T> = T | 'tree';
+
+export interface FilesResults {
+  digest: DigestResult;
+  place: undefined;
+  'kept-digest': KeptOutcome<DigestResult>;
+  'kept-read': KeptOutcome<Uint8Array | undefined>;
+  'kept-files': undefined;
+  /** `full`: too much differs from the layer that it was to stand over; nothing was changed. */
+  'kept-place': KeptOutcome<'placed' | 'full'>;
+  'kept-tar': KeptOutcome<ArchiveResult>;
+  forget: undefined;
+}
+
+export type FilesJob =
+  | DigestJob
+  | PlaceJob
+  | KeptDigestJob
+  | KeptReadJob
+  | KeptFilesJob
+  | KeptPlaceJob
+  | KeptTarJob
+  | ForgetJob;
 
 export interface FilesMessage {
   readonly job: FilesJob;
@@ -75,7 +164,7 @@ export interface FilesMessage {
 }
 
 export type FilesAnswer =
-  | { readonly ok: true; readonly result: DigestResult | undefined }
+  | { readonly ok: true; readonly result: FilesResults[FilesJob['kind']] }
   | { readonly ok: false; readonly kind: ErrorKind; readonly message: string };
 
 /** The path that is left of a source for `--parents`. */

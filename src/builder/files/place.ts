@@ -296,7 +296,7 @@ function makeDirectory(target: number, name: Buffer, shown: () => string): boole
   throw invalidParameter(`cannot copy to non-directory: ${shown()}`);
 }
 
-function makeRoom(target: number, name: Buffer, shown: string): void {
+export function makeRoom(target: number, name: Buffer, shown: string): void {
   try {
     unlinkat(target, name);
   } catch (error) {
@@ -307,15 +307,15 @@ function makeRoom(target: number, name: Buffer, shown: string): void {
   }
 }
 
-function createFile(target: number, name: Buffer, shown: string): number {
+export function createFile(target: number, name: Buffer, shown: string, mode = 0o600): number {
   const flags = O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW;
   try {
-    return openat(target, name, flags, 0o600);
+    return openat(target, name, flags, mode);
   } catch (error) {
     if (!isErrno(error, 'EEXIST')) throw error;
   }
   makeRoom(target, name, shown);
-  return openat(target, name, flags, 0o600);
+  return openat(target, name, flags, mode);
 }
 
 const piece = Buffer.allocUnsafeSlow(PIECE_BYTES);

@@ -41,7 +41,7 @@ export function select(selection: Selection, ignored: Ignored): Matched[] {
   }
 }
 
-const missing = (source: string) => notFound(`"/${clean(source).join('/')}": not found`);
+export const missing = (source: string) => notFound(`"/${clean(source).join('/')}": not found`);
 
 /** Components of a path; `..` never leads above the root. */
 export function clean(path: string): string[] {
@@ -97,7 +97,7 @@ function expand(root: number, names: readonly string[]): string[] {
   return paths;
 }
 
-const unescape = (name: string): string => name.replace(/\\(.)/g, '$1');
+export const unescape = (name: string): string => name.replace(/\\(.)/g, '$1');
 
 function listNames(root: number, path: string): string[] {
   const directory = tryOpenInRoot(root, path === '' ? '.' : path, O.PATH | O.DIRECTORY);

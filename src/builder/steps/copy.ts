@@ -51,15 +51,15 @@ export async function planCopy(
   instruction: Copying,
   parts: readonly CopyPart[],
   workdir: string | undefined,
+  known?: readonly DigestResult[],
 ): Promise<CopyPlan> {
   const { destination, isDirectory } = destinationOf(instruction, workdir);
   const mode = instruction.chmod === undefined ? undefined : parseMode(instruction.chmod);
-  const digests = await Promise.all(
-    parts.map(({ selection, keepOwners, unpack: archives }) => {
-      const owners = keepOwners && instruction.chown === undefined;
-      return digestOf(session, { kind: 'digest', selection, owners, archives });
-    }),
-  );
+  const ofPart = ({ selection, keepOwners, unpack: archives }: CopyPart): Promise<DigestResult> => {
+    const owners = keepOwners && instruction.chown === undefined;
+    return digestOf(session, { kind: 'digest', selection, owners, archives });
+  };
+  const digests = known ?? (await Promise.all(parts.map(ofPart)));
   const matched = digests.reduce((sum, digest) => sum + digest.matched.length, 0);
   if (matched === 0) throw invalidParameter(`${instruction.keyword} failed: no source files were specified`);
   if (matched > 1 && !isDirectory && digests.some((digest) => digest.matched.some((match) => !match.directory))) {

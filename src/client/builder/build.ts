@@ -1,6 +1,7 @@
 /** `build`: sends what the Dockerfile needs, shows the progress, and puts the result where it was asked for. */
 import * as fs from 'node:fs';
-import { buildImage } from '#api/client/build.ts';
+import { ApiError } from '#api/client/api-error.ts';
+import { type BuildLine, buildImage, keptGeneration } from '#api/client/build.ts';
 import type { Query } from '#api/client/api-client.ts';
 import { type CommandContext, defineCommand, ExitError, UsageError } from '../command.ts';
 import { type BuildValues, buildFlags } from './build-flags.ts';
@@ -94,7 +95,6 @@ export async function runBuild(
   const source = await contextOf(values, place);
   const { outputsOf, deliver } = await import('./outputs.ts');
   const outputs = outputsOf(values);
-  const body = source.packed?.stream((count) => view.sent(count)) ?? source.body;
   const aborted = new AbortController();
   const stop = (): void => aborted.abort();
   process.once('SIGINT', stop);
@@ -103,7 +103,8 @@ export async function runBuild(
   try {
     const headers = secretsHeader(values.secret);
     const query = queryOf(context, values, source, outputs);
-    for await (const line of buildImage(context.client(), query, { context: body, headers, signal: aborted.signal })) {
+    const request = { query, headers, signal: aborted.signal, count: (bytes: number) => view.sent(bytes) };
+    for await (const line of sendBuild(context, source, request)) {
       view.show(line);
       const { images, digest } = line;
       const id = line.built ?? line.aux?.ID;
@@ -132,6 +133,61 @@ export async function runBuild(
   }
   if (values.quiet || values.progress === 'quiet') context.io.out(`${id}\n`);
   return 0;
+}
+
+interface BuildCall {
+  readonly query: Query;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+  readonly count: (bytes: number) => void;
+}
+
+/** Sends of a directory what the daemon has not; where that is unknown, or another build came between, all of it. */
+async function* sendBuild(
+  context: CommandContext,
+  { packed, body }: BuildSource,
+  { query, headers, signal, count }: BuildCall,
+): AsyncGenerator<BuildLine> {
+  const client = context.client();
+  if (packed === undefined) {
+    yield* buildImage(client, query, { context: body, headers, signal });
+    return;
+  }
+  const { Accounts } = await import('./sent-account.ts');
+  const accounts = Accounts.of(context.environment);
+  const key = accounts?.key(JSON.stringify(client.address), packed.directories);
+  if (accounts === undefined || key === undefined) {
+    yield* buildImage(client, query, { context: packed.stream(undefined, count).body, headers, signal });
+    return;
+  }
+  const known = accounts.read(key);
+  const isCurrent = known !== undefined && (await keptGeneration(client, key)) === known.generation;
+  for (const account of isCurrent ? [known, undefined] : [undefined]) {
+    const { body: tar, sent } = packed.stream(account, count);
+    const asked = { ...query, kept: key, changesof: account?.generation ?? '' };
+    try {
+      for await (const line of buildImage(client, asked, { context: tar, headers, signal })) {
+        const { context: kept } = line;
+        if (kept !== undefined && !isSameAccount(account, kept.generation, sent)) {
+          accounts.write({ key, generation: kept.generation, files: sent });
+        }
+        yield line;
+      }
+      return;
+    } catch (error) {
+      if (account === undefined || !(error instanceof ApiError) || error.status !== 409) throw error;
+    }
+  }
+}
+
+function isSameAccount(
+  before: { readonly generation: string; readonly files: ReadonlyMap<string, unknown> } | undefined,
+  generation: string,
+  files: ReadonlyMap<string, unknown>,
+): boolean {
+  if (before?.generation !== generation || before.files.size !== files.size) return false;
+  for (const [name, file] of files) if (before.files.get(name) !== file) return false;
+  return true;
 }
 
 function modeOf({ io, environment }: CommandContext, values: Values): ProgressMode {

@@ -7,9 +7,9 @@ import * as path from 'node:path';
 import { contextSources, planBuild } from '#builder/dockerfile/plan.ts';
 import { IgnoreMatcher, ignoreFileNames, ignorePatterns } from '#builder/dockerfile/ignore.ts';
 import { requireDockerfile } from '#builder/dockerfile/parse.ts';
-import { byteString, type ByteString, textOf } from '#pkg/archive/entry.ts';
-import { packTree } from '#pkg/archive/pack.ts';
-import { formatEntry, padding, plainEntry } from '#pkg/archive/writer.ts';
+import type { ByteString } from '#pkg/archive/entry.ts';
+import { type ContextFiles, type ContextPart, ContextSender } from './send-context.ts';
+import type { Account, SentFile } from './sent-account.ts';
 
 const DOCKERFILE = '.berth-dockerfile';
 const CONTEXTS = '.berth-contexts';
@@ -31,7 +31,15 @@ export interface PackedContext {
   /** For the `dockerfile` of the request. */
   readonly dockerfile: string;
   readonly source: { readonly name: string; readonly text: string };
-  stream(count: (bytes: number) => void): ReadableStream<Uint8Array>;
+  /** Where it comes from, which is what an account of what was sent goes by. */
+  readonly directories: readonly string[];
+  /** What `account` has not, or all of it. `sent`: the account afterwards, once all has been read. */
+  stream(account: Account | undefined, count: (bytes: number) => void): SentContext;
+}
+
+export interface SentContext {
+  readonly body: ReadableStream<Uint8Array>;
+  readonly sent: ReadonlyMap<ByteString, SentFile>;
 }
 
 /** Throws docker's words when a file is not there. */
@@ -48,7 +56,11 @@ export function packContext(request: ContextRequest): PackedContext {
   return {
     dockerfile: found.inside ?? DOCKERFILE,
     source: { name: found.shown, text: found.text },
-    stream: (count) => streamOf(pieces(request, found, new IgnoreMatcher(ignore), ignore, sources), count),
+    directories: [directory, ...request.named.values()].map((name) => (name === '' ? '' : path.resolve(name))),
+    stream: (account, count) => {
+      const sender = new ContextSender(filesOf(request, found, new IgnoreMatcher(ignore), ignore, sources), account);
+      return { body: streamOf(sender.pieces(), count), sent: sender.sent };
+    },
   };
 }
 
@@ -91,31 +103,35 @@ function ignoreOf({ directory }: ContextRequest, { outside }: FoundDockerfile): 
   return [];
 }
 
-function* pieces(
+function filesOf(
   request: ContextRequest,
   dockerfile: FoundDockerfile,
   ignore: IgnoreMatcher,
   lines: readonly string[],
   sources: readonly string[] | undefined,
-): Generator<Uint8Array> {
-  if (dockerfile.inside === undefined) {
-    yield* smallFile(DOCKERFILE, dockerfile.text);
-    yield* smallFile(`${DOCKERFILE}.dockerignore`, `${lines.join('\n')}\n`);
-  }
-  for (const [name, directory] of request.named) {
+): ContextFiles {
+  const isOutside = dockerfile.inside === undefined;
+  const texts: [string, string][] = isOutside
+    ? [
+        [DOCKERFILE, dockerfile.text],
+        [`${DOCKERFILE}.dockerignore`, `${lines.join('\n')}\n`],
+      ]
+    : [];
+  const parts = [...request.named].map(([name, directory]): ContextPart => {
     const own = fs.existsSync(path.join(directory, '.dockerignore'))
       ? IgnoreMatcher.parse(fs.readFileSync(path.join(directory, '.dockerignore'), 'utf8'))
       : new IgnoreMatcher([]);
-    yield* tree(directory, `${CONTEXTS}/${encodeURIComponent(name)}/`, own, undefined, true);
-  }
-  const always = new Set(
-    dockerfile.inside === undefined ? [] : [dockerfile.inside, ...ignoreFileNames(dockerfile.inside)],
-  );
-  if (request.directory === '') yield new Uint8Array(1024);
-  else {
+    return { directory, prefix: `${CONTEXTS}/${encodeURIComponent(name)}/`, filter: new Filter(own, undefined) };
+  });
+  if (request.directory !== '') {
+    const always = new Set(
+      dockerfile.inside === undefined ? [] : [dockerfile.inside, ...ignoreFileNames(dockerfile.inside)],
+    );
     const all = sources === undefined || sources.some((source) => leadsElsewhere(request.directory, source));
-    yield* tree(request.directory, '', ignore, all || sources === undefined ? undefined : { sources, always }, false);
+    const wanted = all || sources === undefined ? undefined : { sources, always };
+    parts.push({ directory: request.directory, prefix: '', filter: new Filter(ignore, wanted) });
   }
+  return { texts, parts };
 }
 
 /** A link on the way of a source, or among what its pattern may find: what it leads to is wanted, too. */
@@ -134,40 +150,9 @@ function leadsElsewhere(directory: string, source: string): boolean {
   return fs.readdirSync(inside, { withFileTypes: true }).some((entry) => entry.isSymbolicLink());
 }
 
-function* smallFile(name: string, text: string): Generator<Uint8Array> {
-  const bytes = Buffer.from(text);
-  yield formatEntry(plainEntry(name, { type: 'file', size: bytes.length }));
-  yield bytes;
-  yield new Uint8Array(padding(bytes.length));
-}
-
 interface Wanted {
   readonly sources: readonly string[];
   readonly always: ReadonlySet<string>;
-}
-
-function* tree(
-  directory: string,
-  prefix: string,
-  ignore: IgnoreMatcher,
-  wanted: Wanted | undefined,
-  continued: boolean,
-): Generator<Uint8Array> {
-  const root = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
-  const filter = new Filter(ignore, wanted);
-  const inside = (packed: ByteString): string => textOf(packed.slice(prefix.length));
-  try {
-    yield* packTree({
-      root,
-      prefix: byteString(prefix),
-      whiteouts: 'none',
-      continued,
-      wanted: (packed) => filter.wants(inside(packed)),
-      enters: (packed) => filter.enters(inside(packed)),
-    });
-  } finally {
-    fs.closeSync(root);
-  }
 }
 
 /** What is sent: not ignored, and named by the Dockerfile or below or above what is. */
@@ -186,9 +171,13 @@ class Filter {
   }
 
   wants(name: string): boolean {
+    if (this.#prefixes === undefined && this.#ignore.empty) return true;
     if (name === '' || this.#always.has(name)) return true;
     if (!this.#isNamed(name)) return false;
-    return !this.#state(name).ignored;
+    const slash = name.lastIndexOf('/');
+    const parent = slash < 0 ? this.#ignore.root : this.#state(name.slice(0, slash));
+    // Of files nothing is remembered.
+    return !this.#ignore.child(parent, name.slice(slash + 1)).ignored;
   }
 
   enters(name: string): boolean {

@@ -10,7 +10,7 @@ import { formatPlatform, parsePlatform } from '#image/platform.ts';
 import { close } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
 import { openInRoot } from '#sys/safe-path.ts';
-import { familiarString, parseReference, type Reference, withDefaultTag } from '#reference/reference.ts';
+import { familiarName, familiarString, parseReference, type Reference, withDefaultTag } from '#reference/reference.ts';
 import { decodeCredentials } from '#registry/credentials.ts';
 import { locationsOf } from '../image/where.ts';
 import type { Services } from '../services.ts';
@@ -19,8 +19,9 @@ import { cacheSourcesOf } from './cache/cache-sources.ts';
 import { cacheTargetsOf } from './cache/cache-targets.ts';
 import { imageWishOf } from './image-wish.ts';
 import { givenLogins } from './logins.ts';
-import { directoryContext, remoteContext, tarContext } from './contexts.ts';
+import { directoryContext, keptContext, remoteContext } from './contexts.ts';
 import { eventProgress } from './events.ts';
+import { keptKey, tarKey } from './kept-key.ts';
 import type { RunningBuilds } from './running.ts';
 
 /** Where `berth build` puts further contexts in its tar. */
@@ -36,11 +37,12 @@ export async function buildImage(
   using build = running.begin(input.buildId);
   const signal = AbortSignal.any([jobSignal, build.signal]);
   await using stack = new AsyncDisposableStack();
-  const { context, remoteDockerfile } = await contextOf(services, input, stack, signal);
+  const { context, remoteDockerfile, generation } = await contextOf(services, input, references, stack, signal);
   const dockerfile = await dockerfileOf(input, context.context, remoteDockerfile, signal);
   const ignore = await ignoreOf(context.context, dockerfile.name, signal);
   const request = requestOf(services, input, { context, dockerfile, ignore, references });
   const told = teller(input);
+  if (generation !== undefined) told.kept(generation);
   try {
     const result = await services.builder.buildImage(request, { progress: told.progress, signal });
     if ((input.pushByDigest ?? []).length > 0) await pushDigest(services, input, request, result, signal);
@@ -85,31 +87,51 @@ interface Contexts {
   readonly named: ReadonlyMap<string, NamedContext>;
 }
 
+interface FoundContext {
+  readonly context: Contexts;
+  readonly remoteDockerfile: string | undefined;
+  /** What a client that keeps account calls what it has sent. */
+  readonly generation: string | undefined;
+}
+
 async function contextOf(
   services: Services,
   input: BuildInput,
+  references: readonly Reference[],
   stack: AsyncDisposableStack,
   signal: AbortSignal,
-): Promise<{ readonly context: Contexts; readonly remoteDockerfile: string | undefined }> {
-  const remote = input.remote === '' || input.remote === 'client-session' ? undefined : input.remote;
+): Promise<FoundContext> {
   if (input.remote === 'client-session')
     throw invalidParameter('a build with a session needs BuildKit: the version must be 2');
-  const found =
-    remote === undefined
-      ? { root: await tarContext(services, input.context, stack, signal), dockerfile: undefined }
-      : await remoteContext(services, remote, stack, signal);
-  const named = new Map<string, NamedContext>();
-  for (const [name, value] of Object.entries(input.contexts)) {
-    named.set(name.toLowerCase(), namedContext(found.root, name, value, stack));
+  if (input.remote !== '') {
+    const { root, dockerfile } = await remoteContext(services, input.remote, stack, signal);
+    const below = (directory: string): BuildContext =>
+      directoryContext(stack.adopt(openInRoot(root, directory, O.PATH | O.DIRECTORY), close));
+    const context = { context: directoryContext(root), named: namedContexts(input, below) };
+    return { context, remoteDockerfile: dockerfile, generation: undefined };
   }
-  return { context: { context: directoryContext(found.root), named }, remoteDockerfile: found.dockerfile };
+  const [first] = references;
+  const files =
+    input.kept === undefined
+      ? { key: tarKey(first === undefined ? '' : familiarName(first), input.dockerfile) }
+      : { key: keptKey(input.kept.key), changesOf: input.kept.changesOf || undefined };
+  const kept = await keptContext(services, input.context, files, stack, signal);
+  const context = { context: kept, named: namedContexts(input, (directory) => kept.below(directory)) };
+  return { context, remoteDockerfile: undefined, generation: input.kept === undefined ? undefined : kept.generation };
 }
 
-function namedContext(root: number, name: string, value: string, stack: AsyncDisposableStack): NamedContext {
+function namedContexts(input: BuildInput, below: (directory: string) => BuildContext): Map<string, NamedContext> {
+  const named = new Map<string, NamedContext>();
+  for (const [name, value] of Object.entries(input.contexts)) {
+    named.set(name.toLowerCase(), namedContext(name, value, below));
+  }
+  return named;
+}
+
+function namedContext(name: string, value: string, below: (directory: string) => BuildContext): NamedContext {
   if (value.startsWith('docker-image://')) return { kind: 'image', reference: value.slice('docker-image://'.length) };
   if (value !== '') throw invalidParameter(`unsupported context ${JSON.stringify(value)} for ${name}`);
-  const directory = openInRoot(root, `${CONTEXTS_PREFIX}/${encodeURIComponent(name)}`, O.PATH | O.DIRECTORY);
-  return { kind: 'files', context: directoryContext(stack.adopt(directory, close)) };
+  return { kind: 'files', context: below(`${CONTEXTS_PREFIX}/${encodeURIComponent(name)}`) };
 }
 
 async function dockerfileOf(
@@ -243,6 +265,7 @@ function epochOf(text: string | undefined): number | undefined {
 }
 
 interface Told {
+  kept(generation: string): void;
   readonly progress: BuildRequestProgress;
   finish(result: BuildResult, references: readonly Reference[]): void;
   failed(error: unknown): void;
@@ -258,10 +281,12 @@ function teller(input: BuildInput): Told {
     writing = input.progress.write(bytes);
   };
   const settled = async (): Promise<void> => writing;
-  if (input.format === 'events') return { ...eventProgress(write), settled };
+  const kept = (generation: string): void => write({ context: { generation } });
+  if (input.format === 'events') return { ...eventProgress(write), kept, settled };
   const progress = new OrderedProgress(new ClassicTeller({ quiet: input.quiet, write }));
   return {
     progress,
+    kept,
     finish: ({ imageId, unusedArgs }, references) => {
       progress.flush();
       if (unusedArgs.length > 0) {

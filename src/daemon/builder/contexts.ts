@@ -1,10 +1,14 @@
 /** Contexts of builds: an uploaded tar, and what an address leads to. Each is a directory of the build, gone with it. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import type { BuildContext } from '#builder/request.ts';
+import type { KeptContext } from '#builder/context/kept-contexts.ts';
+import type { KeptTree } from '#builder/files/jobs.ts';
+import type { BuildContext, WantedFiles } from '#builder/request.ts';
 import { download } from '#builder/context/download.ts';
 import { checkOut, parseGitSource } from '#builder/context/git.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
+import { byteString, type ByteString } from '#pkg/archive/entry.ts';
+import type { BodyInput } from '#pkg/http-body/lent.ts';
 import { close, fstat, open, readAll } from '#sys/files.ts';
 import { O, S_IF } from '#sys/numbers.ts';
 import { tryOpenInRoot } from '#sys/safe-path.ts';
@@ -30,6 +34,82 @@ export function directoryContext(root: number): BuildContext {
     },
     files: async () => ({ root }),
   };
+}
+
+export interface KeptFiles {
+  /** Says which earlier context is compared with; '' keeps it for this build only. */
+  readonly key: string;
+  /** The archive has the changes of this generation only. */
+  readonly changesOf?: string | undefined;
+}
+
+/** An uploaded tar as a tree that is kept. Errors: data-loss for what is no tar; conflict; those of a full disk. */
+export async function keptContext(
+  services: Services,
+  tar: BodyInput,
+  { key, changesOf }: KeptFiles,
+  stack: AsyncDisposableStack,
+  signal: AbortSignal,
+): Promise<KeptBuildContext> {
+  const { contexts } = services.builder.parts;
+  const kept = stack.use(await contexts.receive({ key, changesOf }, services.archives, tar, signal));
+  stack.defer(() => contexts.shrink());
+  return new KeptBuildContext(services, kept, '', stack);
+}
+
+/** A kept tree, or a directory in it, as a context. Directories are made of it only for those who need one. */
+export class KeptBuildContext implements BuildContext {
+  readonly #services: Services;
+  readonly #context: KeptContext;
+  readonly #stack: AsyncDisposableStack;
+  readonly #tree: KeptTree;
+  #files: Promise<{ readonly root: number }> | undefined;
+
+  constructor(services: Services, context: KeptContext, subtree: ByteString, stack: AsyncDisposableStack) {
+    this.#services = services;
+    this.#context = context;
+    this.#stack = stack;
+    const { generation, contents, index, seconds } = context;
+    this.#tree = { generation, contents, index: `/proc/self/fd/${index}`, seconds, subtree };
+  }
+
+  get generation(): string {
+    return this.#context.generation;
+  }
+
+  get kept(): KeptTree | undefined {
+    return this.#context.plain ? this.#tree : undefined;
+  }
+
+  below(directory: string): KeptBuildContext {
+    return new KeptBuildContext(this.#services, this.#context, byteString(directory), this.#stack);
+  }
+
+  async readFile(name: string, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    const { files, contexts } = this.#services.builder.parts;
+    const job = { kind: 'kept-read', kept: this.#tree, path: name, bytesMax: FILE_BYTES_MAX } as const;
+    const found = await contexts.remembered(this.#tree.generation, ['read', this.#tree.subtree, name], () =>
+      files.run<'kept-read'>(job, signal),
+    );
+    if (found !== 'tree') return found;
+    // A link on the way to it.
+    const { root } = await this.#make([], signal);
+    return directoryContext(root).readFile(name, signal);
+  }
+
+  files({ ignore }: WantedFiles, signal: AbortSignal): Promise<{ readonly root: number }> {
+    // One build has one ignore file: the first answer is for all.
+    this.#files ??= this.#make(ignore, signal);
+    return this.#files;
+  }
+
+  async #make(ignore: readonly string[], signal: AbortSignal): Promise<{ readonly root: number }> {
+    const directory = temporaryDirectory(this.#services, this.#stack);
+    const root = this.#stack.adopt(open(directory, O.PATH | O.DIRECTORY), close);
+    const job = { kind: 'kept-files', kept: this.#tree, ignore, target: root } as const;
+    await this.#services.builder.parts.files.run<'kept-files'>(job, signal);
+    return { root };
+  }
 }
 
 export function temporaryDirectory(services: Services, stack: AsyncDisposableStack): string {

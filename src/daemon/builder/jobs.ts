@@ -3,6 +3,7 @@ import * as build from '#api/jobs/build.ts';
 import { installBuildkitJobs } from '../buildkit/jobs.ts';
 import type { Services } from '../services.ts';
 import { buildCache } from './list.ts';
+import { keptKey } from './kept-key.ts';
 import { RunningBuilds } from './running.ts';
 
 export function installBuildJobs(services: Services): void {
@@ -22,6 +23,7 @@ export function installBuildJobs(services: Services): void {
   engine.register(build.cacheMountImport, async (input, { signal }) =>
     (await mounts()).importCacheMount(services, input, signal),
   );
+  engine.register(build.buildContextKept, ({ key }) => builder.parts.contexts.current(keptKey(key)));
   engine.register(build.buildCacheList, () => buildCache(services));
   engine.register(build.buildPrune, async (input, { signal }) => {
     const { pruneBuilds } = await import('./prune.ts');

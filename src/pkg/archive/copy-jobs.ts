@@ -4,6 +4,7 @@ import type { BodyPosition } from '#pkg/http-body/body-decoder.ts';
 import type { BodyRest } from '#pkg/http-body/lent.ts';
 import type { ByteString } from './entry.ts';
 import type { IdShift } from './id-shift.ts';
+import type { KeptSummary } from './kept/receive.ts';
 import type { UnpackCounts } from './unpack.ts';
 
 /** A directory with all that is in it (`prefix` ends in a slash, '' leaves the directory itself out). */
@@ -38,7 +39,25 @@ export interface UnpackIntoJob {
   readonly ids?: IdShift | undefined;
 }
 
-export type StreamJob = PackTreeJob | PackOneJob | UnpackIntoJob;
+/** Into a kept tree; see kept/receive.ts. */
+export interface KeepJob {
+  readonly kind: 'keep';
+  /** Open for reading and writing. */
+  readonly contents: number;
+  readonly at: number;
+  /** Index of what is kept already; '' for none. */
+  readonly base: string;
+  /** The archive has what differs from it only. */
+  readonly changes: boolean;
+  /** Where the new index goes. */
+  readonly index: string;
+  /** Where contents go that are written anew. */
+  readonly spare: string;
+  readonly nowSeconds: number;
+}
+
+export type TakingJob = UnpackIntoJob | KeepJob;
+export type StreamJob = PackTreeJob | PackOneJob | TakingJob;
 
 /** `stop`: an eventfd that ends the waiting for the socket. */
 interface LentDescriptors {
@@ -65,5 +84,5 @@ export type FromWorker =
   /** Of `read-from`, before its end: what the socket's server goes on with. */
   | { readonly kind: 'rest'; readonly id: number; readonly rest: BodyRest }
   | { readonly kind: 'taken'; readonly id: number; readonly memory: ArrayBuffer }
-  | { readonly kind: 'done'; readonly id: number; readonly counts: UnpackCounts | undefined }
+  | { readonly kind: 'done'; readonly id: number; readonly result: UnpackCounts | KeptSummary | undefined }
   | { readonly kind: 'failed'; readonly id: number; readonly error: ErrorKind; readonly message: string };

@@ -12,7 +12,17 @@ import type { BodyInput, BodyOutput, BodyRest, LentInput } from '#pkg/http-body/
 import { eventfd, ring } from '#sys/epoll.ts';
 import { close, dup, ownedFd } from '#sys/files.ts';
 import { PIECE_BYTES } from './pack.ts';
-import type { FromWorker, PackOneJob, PackTreeJob, StreamJob, ToWorker, UnpackIntoJob } from './copy-jobs.ts';
+import type {
+  FromWorker,
+  KeepJob,
+  PackOneJob,
+  PackTreeJob,
+  StreamJob,
+  TakingJob,
+  ToWorker,
+  UnpackIntoJob,
+} from './copy-jobs.ts';
+import type { KeptSummary } from './kept/receive.ts';
 import type { UnpackCounts } from './unpack.ts';
 
 const WORKERS_MAX = 4;
@@ -31,7 +41,7 @@ interface Active {
   readonly slot: Slot;
   readonly pieces: { memory: ArrayBuffer; length: number }[];
   readonly free: ArrayBuffer[];
-  counts: UnpackCounts | undefined;
+  result: UnpackCounts | KeptSummary | undefined;
   ended: boolean;
   failure: Error | undefined;
   /** Bytes sent to an unpacking job and not taken yet, in pieces. */
@@ -85,6 +95,17 @@ export class ArchiveStreams {
 
   /** Unpacks what comes. Settles as `pack` does. Errors: data-loss, invalid-parameter, system; cancelled; the source's. */
   async unpack(job: UnpackIntoJob, source: BodyInput, options: StreamOptions = {}): Promise<UnpackCounts> {
+    // as: the Worker answers each kind of job with its own result.
+    return (await this.#feed(job, source, options)) as UnpackCounts;
+  }
+
+  /** Takes what comes into a kept tree. Settles as `pack` does. Errors: as `unpack`. */
+  async keep(job: KeepJob, source: BodyInput, options: StreamOptions = {}): Promise<KeptSummary> {
+    // as: the Worker answers each kind of job with its own result.
+    return (await this.#feed(job, source, options)) as KeptSummary;
+  }
+
+  async #feed(job: TakingJob, source: BodyInput, options: StreamOptions): Promise<UnpackCounts | KeptSummary> {
     const id = this.#start(job, options);
     const active = this.#get(id);
     let memory: ArrayBuffer | undefined;
@@ -135,8 +156,8 @@ export class ArchiveStreams {
         options.signal?.throwIfAborted();
       }
       if (active.failure !== undefined) throw active.failure;
-      if (active.counts === undefined) throw systemError('the archive worker counted nothing');
-      return active.counts;
+      if (active.result === undefined) throw systemError('the archive worker counted nothing');
+      return active.result;
     } finally {
       await this.#finish(id, active);
       lent?.giveBack(active.rest);
@@ -197,7 +218,7 @@ export class ArchiveStreams {
       slot,
       pieces: [],
       free: [],
-      counts: undefined,
+      result: undefined,
       ended: false,
       failure: undefined,
       sent: 0,
@@ -271,7 +292,7 @@ export class ArchiveStreams {
       active.sent -= 1;
       active.free.push(message.memory);
     } else if (message.kind === 'done') {
-      active.counts = message.counts;
+      active.result = message.result;
       active.ended = true;
     } else {
       active.failure = new BerthError(message.error, message.message);

@@ -8,8 +8,12 @@ import { explainErrno } from './explain.ts';
 import { type Compression, createInflater, detectCompression, type Inflater, MAGIC_BYTES } from './compression.ts';
 import { LentSocket } from './lent-socket.ts';
 import { packOne, packTree, PIECE_BYTES } from './pack.ts';
-import { TarParser } from './parser.ts';
-import type { FromWorker, PackOneJob, PackTreeJob, ToWorker, UnpackIntoJob } from './copy-jobs.ts';
+import { open, ownedFd } from '#sys/files.ts';
+import { O } from '#sys/numbers.ts';
+import { TarParser, type TarSink } from './parser.ts';
+import type { FromWorker, KeepJob, PackOneJob, PackTreeJob, StreamJob, ToWorker, UnpackIntoJob } from './copy-jobs.ts';
+import { KeptIndex } from './kept/kept-index.ts';
+import { KeptReceiver, type KeptSummary } from './kept/receive.ts';
 import { isolateUmask, Unpacker, type UnpackCounts } from './unpack.ts';
 
 interface Running extends Disposable {
@@ -19,7 +23,7 @@ interface Running extends Disposable {
   writeTo?(socket: LentSocket, chunked: boolean): void;
   /** Of an unpacking job. */
   bytes?(piece: Buffer): void;
-  end?(): UnpackCounts;
+  end?(): UnpackCounts | KeptSummary;
 }
 
 declare const self: Worker;
@@ -54,42 +58,47 @@ function take(message: ToWorker): void {
   if (message.kind === 'start') {
     if (!umaskIsOurs) isolateUmask();
     umaskIsOurs = true;
-    running.set(id, message.job.kind === 'unpack-into' ? unpacking(message.job) : packing(id, message.job));
+    running.set(id, runningOf(id, message.job));
     return;
   }
   const job = running.get(id);
   if (message.kind === 'more') {
     if (job?.more?.(message.memory) === true) {
       end(id);
-      post({ kind: 'done', id, counts: undefined });
+      post({ kind: 'done', id, result: undefined });
     }
   } else if (message.kind === 'bytes') {
     // Of a job that has failed something may still come.
     job?.bytes?.(Buffer.from(message.memory, 0, message.length));
     post({ kind: 'taken', id, memory: message.memory }, [message.memory]);
   } else if (message.kind === 'end') {
-    const counts = job?.end?.();
+    const result = job?.end?.();
     end(id);
-    if (job !== undefined) post({ kind: 'done', id, counts });
+    if (job !== undefined) post({ kind: 'done', id, result });
   } else if (message.kind === 'read-from') {
     using socket = new LentSocket(message.fd, message.stop);
     if (job === undefined) return;
     const take = (piece: Buffer): void => job.bytes?.(piece);
     socket.readBody(message.position, input, take, (rest) => post({ kind: 'rest', id, rest }));
-    const counts = job.end?.();
+    const result = job.end?.();
     end(id);
-    post({ kind: 'done', id, counts });
+    post({ kind: 'done', id, result });
   } else if (message.kind === 'write-to') {
     using socket = new LentSocket(message.fd, message.stop);
     if (job === undefined) return;
     job.writeTo?.(socket, message.chunked);
     end(id);
-    post({ kind: 'done', id, counts: undefined });
+    post({ kind: 'done', id, result: undefined });
   } else {
     const had = running.has(id);
     end(id);
     if (had) post({ kind: 'failed', id, error: 'cancelled', message: 'copying was cancelled' });
   }
+}
+
+function runningOf(id: number, job: StreamJob): Running {
+  if (job.kind === 'unpack-into') return unpacking(job);
+  return job.kind === 'keep' ? keeping(job) : packing(id, job);
 }
 
 function end(id: number): void {
@@ -144,7 +153,23 @@ function unpacking(job: UnpackIntoJob): Running {
     owner: job.owner,
     ids: job.ids,
   });
-  const parser = new TarParser(unpacker);
+  return taking(unpacker, () => {
+    unpacker.finish();
+    return unpacker.counts;
+  });
+}
+
+function keeping(job: KeepJob): Running {
+  const base = (): KeptIndex | undefined => (job.base === '' ? undefined : KeptIndex.read(job.base));
+  const receiver = new KeptReceiver({ ...job, base });
+  return taking(receiver, () =>
+    receiver.finish(job.index, () => ownedFd(open(job.spare, O.RDWR | O.CREAT | O.EXCL | O.NOFOLLOW, 0o600))),
+  );
+}
+
+/** An archive in any compression. `finish`: all of it has come. */
+function taking(sink: TarSink & Disposable, finish: () => UnpackCounts | KeptSummary): Running {
+  const parser = new TarParser(sink);
   let inflater: Inflater | undefined;
   let head: Buffer = Buffer.alloc(0);
   const begin = (): Inflater => {
@@ -171,9 +196,8 @@ function unpacking(job: UnpackIntoJob): Running {
       }
       inflater?.finish();
       parser.finish();
-      unpacker.finish();
-      return unpacker.counts;
+      return finish();
     },
-    [Symbol.dispose]: () => unpacker[Symbol.dispose](),
+    [Symbol.dispose]: () => sink[Symbol.dispose](),
   };
 }

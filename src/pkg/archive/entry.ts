@@ -36,7 +36,7 @@ export interface TarEntry {
 }
 
 export function byteString(text: string): ByteString {
-  return Buffer.from(text, 'utf8').toString('latin1');
+  return isAscii(text) ? text : Buffer.from(text, 'utf8').toString('latin1');
 }
 
 export function bytesOf(name: ByteString): Buffer {
@@ -45,5 +45,8 @@ export function bytesOf(name: ByteString): Buffer {
 
 /** For messages and the API; what is no UTF-8 becomes replacement characters. */
 export function textOf(name: ByteString): string {
-  return Buffer.from(name, 'latin1').toString('utf8');
+  return isAscii(name) ? name : Buffer.from(name, 'latin1').toString('utf8');
 }
+
+/** Most names are, and mean the same in every encoding then. */
+const isAscii = (text: string): boolean => /^[\x00-\x7f]*$/.test(text);

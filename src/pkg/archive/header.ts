@@ -150,25 +150,49 @@ export const octalMax = (width: number): number => 8 ** (width - 1) - 1;
 /** A POSIX ustar block. */
 export function formatHeader(fields: HeaderFields): Buffer {
   const block = Buffer.alloc(BLOCK);
-  block.write(fields.name, 0, 100, 'latin1');
-  octal(block, 100, 8, fields.mode);
-  octal(block, 108, 8, fields.uid);
-  octal(block, 116, 8, fields.gid);
-  octal(block, 124, 12, fields.size);
-  octal(block, 136, 12, fields.mtime);
-  block.write(fields.flag, 156, 1, 'latin1');
-  block.write(fields.linkName, 157, 100, 'latin1');
-  block.write('ustar\u000000', 257, 8, 'latin1');
-  octal(block, 329, 8, fields.deviceMajor);
-  octal(block, 337, 8, fields.deviceMinor);
-  block.write(fields.prefix, 345, 155, 'latin1');
-  block.fill(0x20, CHECKSUM_AT, CHECKSUM_AT + 8);
-  let sum = 0;
-  for (const byte of block) sum += byte;
-  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, CHECKSUM_AT, 8, 'latin1');
+  let sum = SUM_OF_THE_SAME;
+  sum += latin1(block, 0, 100, fields.name);
+  sum += octal(block, 100, 7, fields.mode);
+  sum += octal(block, 108, 7, fields.uid);
+  sum += octal(block, 116, 7, fields.gid);
+  sum += octal(block, 124, 11, fields.size);
+  sum += octal(block, 136, 11, fields.mtime);
+  sum += latin1(block, 156, 1, fields.flag);
+  sum += latin1(block, 157, 100, fields.linkName);
+  block.set(MAGIC, 257);
+  sum += octal(block, 329, 7, fields.deviceMajor);
+  sum += octal(block, 337, 7, fields.deviceMinor);
+  sum += latin1(block, 345, 155, fields.prefix);
+  octal(block, CHECKSUM_AT, 6, sum);
+  block[CHECKSUM_AT + 7] = 0x20;
   return block;
 }
 
-function octal(block: Buffer, at: number, width: number, value: number): void {
-  block.write(`${value.toString(8).padStart(width - 1, '0')}\0`, at, width, 'latin1');
+const MAGIC = Buffer.from('ustar\u000000', 'latin1');
+/** The magic, and the checksum's own field as blanks. */
+const SUM_OF_THE_SAME = MAGIC.reduce((sum, byte) => sum + byte, 8 * 0x20);
+
+/** Digits and a NUL, which is there. Answers the sum of the bytes. */
+function octal(block: Buffer, at: number, digits: number, value: number): number {
+  let rest = value;
+  let sum = 0;
+  for (let i = at + digits - 1; i >= at; i--) {
+    // Sizes have more than 32 bits: no shifts.
+    const digit = 0x30 + (rest % 8);
+    block[i] = digit;
+    sum += digit;
+    rest = Math.floor(rest / 8);
+  }
+  return sum;
+}
+
+function latin1(block: Buffer, at: number, width: number, value: ByteString): number {
+  const length = Math.min(width, value.length);
+  let sum = 0;
+  for (let i = 0; i < length; i++) {
+    const byte = value.charCodeAt(i) & 0xff;
+    block[at + i] = byte;
+    sum += byte;
+  }
+  return sum;
 }

@@ -312,7 +312,8 @@ function markerEntry(path: ByteString, mtimeSeconds: number): TarEntry {
   return { ...plainEntry('', { type: 'file' }), path, mode: 0, mtimeSeconds };
 }
 
-function xattrsOf(via: Uint8Array): Map<ByteString, Uint8Array> | undefined {
+/** Those that say something elsewhere, too. */
+export function xattrsOf(via: Uint8Array): Map<ByteString, Uint8Array> | undefined {
   const names = listXattrs(via).filter((name) => !LEFT_OUT.test(name));
   if (names.length === 0) return undefined;
   const found = new Map<ByteString, Uint8Array>();

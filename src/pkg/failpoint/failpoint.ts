@@ -49,6 +49,7 @@ export const failpointNames = [
   'network-update.recorded',
   'commit.frozen',
   'commit.captured',
+  'build.context-kept',
   'build.step-sealed',
   'build.step-recorded',
   'build.blob-written',

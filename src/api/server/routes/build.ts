@@ -2,6 +2,7 @@
 import {
   type BuildInput,
   buildCacheList,
+  buildContextKept,
   buildPrune,
   cacheMountExport,
   cacheMountImport,
@@ -12,7 +13,7 @@ import {
 import { buildUpload, type SessionBuildInput, sessionBuild } from '#api/jobs/buildkit.ts';
 import type { RegistryAuth } from '#api/types/build.ts';
 import type { Ulimit } from '#api/types/host-config.ts';
-import { invalidParameter, messageOf, notImplemented } from '#errdefs/errors.ts';
+import { invalidParameter, messageOf, notFound, notImplemented } from '#errdefs/errors.ts';
 import { decodeFilters } from '#pkg/filters/filters.ts';
 import { parseBytes } from '#pkg/units/size.ts';
 import { log } from '#pkg/log/log.ts';
@@ -125,6 +126,7 @@ function optionsOf({ query, exchange, minor }: RouteContext): Omit<BuildInput, '
     ssh: textsOf(query, 'ssh'),
     allow: listOf(query, 'allow'),
     binds: query.all('volume'),
+    kept: query.text('kept') === '' ? undefined : { key: query.text('kept'), changesOf: query.text('changesof') },
     format: query.text('format') === 'events' ? 'events' : 'classic',
   };
 }
@@ -248,6 +250,11 @@ export const buildRoutes: readonly Route[] = [
     ctx.sendEmpty(200);
   }),
   route('POST', '/build/prune', 31, 'remove build cache', prune),
+  route('GET', '/berth/build/contexts/{key}', 24, 'a kept context', async (ctx) => {
+    const kept = await ctx.run(buildContextKept, { key: ctx.param('key') });
+    if (kept === undefined) throw notFound('no context is kept under this key');
+    ctx.sendJson(200, { Generation: kept.generation });
+  }),
   route('GET', '/berth/build/cache', 24, 'list the build cache', async (ctx) => {
     ctx.sendJson(200, await ctx.run(buildCacheList, undefined));
   }),

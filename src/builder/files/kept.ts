@@ -1,0 +1,301 @@
+/**
+ * Kept trees as sources of COPY: found, recognised and read by their index, without a system call for a file. What takes
+ * real files to say (links among the sources, further attributes) is answered by 'tree': the sender makes them.
+ */
+import { invalidParameter } from '#errdefs/errors.ts';
+import { byteString, type ByteString, textOf } from '#pkg/archive/entry.ts';
+import { type KeptEntry, KeptIndex } from '#pkg/archive/kept/kept-index.ts';
+import { Windows } from '#pkg/archive/kept/receive.ts';
+import { splitLast } from '#pkg/archive/names.ts';
+import { Unpacker } from '#pkg/archive/unpack.ts';
+import { S_IF } from '#sys/numbers.ts';
+import { exceptions } from './digest.ts';
+import { globPattern, hasWildcards } from './glob.ts';
+import { type Ignored, ignoreRule } from './ignore.ts';
+import {
+  type DigestResult,
+  type KeptDigestJob,
+  type KeptFilesJob,
+  type KeptOutcome,
+  type KeptReadJob,
+  type KeptSelection,
+  type KeptTree,
+  pivoted,
+} from './jobs.ts';
+import { clean, missing, unescape } from './select.ts';
+
+/** The index that was read last: steps of one build ask for the same. */
+let last: { readonly generation: string; readonly index: KeptIndex } | undefined;
+
+export function forgetKept(): void {
+  last = undefined;
+}
+
+function indexOf({ generation, index }: KeptTree): KeptIndex {
+  if (last?.generation !== generation) last = { generation, index: KeptIndex.read(index) };
+  return last.index;
+}
+
+/** A tree, or the part of one that counts as its root. */
+export class KeptView {
+  readonly #index: KeptIndex;
+  readonly #prefix: ByteString;
+  readonly #root: KeptEntry;
+
+  constructor(kept: KeptTree) {
+    this.#index = indexOf(kept);
+    this.#prefix = kept.subtree;
+    const own = kept.subtree === '' ? undefined : this.#index.entries.get(kept.subtree);
+    this.#root = own ?? rootEntry(kept.seconds);
+  }
+
+  /** `path` from the root of the view; '' is the root itself. */
+  get(path: ByteString): KeptEntry | undefined {
+    return path === '' ? this.#root : this.#index.entries.get(this.#full(path));
+  }
+
+  names(directory: ByteString): readonly ByteString[] {
+    return this.#index.children(this.#full(directory));
+  }
+
+  #full(path: ByteString): ByteString {
+    if (this.#prefix === '') return path;
+    return path === '' ? this.#prefix : `${this.#prefix}/${path}`;
+  }
+}
+
+function rootEntry(mtimeSeconds: number): KeptEntry {
+  return {
+    path: '',
+    type: 'directory',
+    mode: 0o755,
+    mtimeSeconds,
+    mtimeNanoseconds: 0,
+    size: 0,
+    offset: 0,
+    hash: '',
+    linkPath: '',
+    deviceMajor: 0,
+    deviceMinor: 0,
+    xattrs: undefined,
+  };
+}
+
+export interface KeptMatched {
+  readonly source: string;
+  readonly path: string;
+  readonly entry: KeptEntry;
+}
+
+/** As `select` of files. Errors: not-found naming the source; invalid-parameter. */
+export function selectKept(
+  view: KeptView,
+  selection: KeptSelection,
+  ignored: Ignored,
+): KeptOutcome<readonly KeptMatched[]> {
+  const found: KeptMatched[] = [];
+  for (const source of selection.sources) {
+    const names = clean(source);
+    if (source.includes('\0')) throw invalidParameter(`invalid source path ${JSON.stringify(source)}`);
+    const isPattern = selection.wildcards && hasWildcards(source);
+    const paths = isPattern ? expand(view, names) : [names.join('/')];
+    if (paths === 'tree') return 'tree';
+    for (const path of paths) {
+      const entry = lookUp(view, path);
+      if (entry === 'tree') return 'tree';
+      const isFile = entry !== undefined && entry.type !== 'directory';
+      if (entry === undefined || (isFile && ignored.ignores(path))) {
+        if (isPattern) continue;
+        throw missing(source);
+      }
+      found.push({ source, path, entry });
+    }
+  }
+  return found;
+}
+
+function lookUp(view: KeptView, path: string): KeptOutcome<KeptEntry | undefined> {
+  const names = path === '' ? [] : path.split('/');
+  for (let length = 1; length <= names.length; length++) {
+    const entry = view.get(byteString(names.slice(0, length).join('/')));
+    if (entry?.type === 'symlink') return 'tree';
+    if (length === names.length) return entry;
+    if (entry?.type !== 'directory') return undefined;
+  }
+  return view.get('');
+}
+
+/** Paths that match, in byte order. */
+function expand(view: KeptView, names: readonly string[]): KeptOutcome<readonly string[]> {
+  let paths = [''];
+  for (const name of names) {
+    if (!hasWildcards(name)) {
+      paths = paths.map((path) => (path === '' ? unescape(name) : `${path}/${unescape(name)}`));
+      continue;
+    }
+    const pattern = globPattern(name);
+    const next: string[] = [];
+    for (const path of paths) {
+      const entry = lookUp(view, path);
+      if (entry === 'tree') return 'tree';
+      if (entry?.type !== 'directory') continue;
+      for (const child of view.names(byteString(path))) {
+        const text = textOf(child);
+        if (pattern.test(text)) next.push(path === '' ? text : `${path}/${text}`);
+      }
+    }
+    paths = next;
+  }
+  return paths;
+}
+
+export interface KeptVisitor {
+  /** `path`: below the source. Directories come before what is in them. */
+  visit(path: ByteString, entry: KeptEntry): void;
+}
+
+/** All below a directory that is not ignored, in byte order, as `walkBelow` does with files. */
+export function walkKept(view: KeptView, source: string, ignored: Ignored, visitor: KeptVisitor): void {
+  contents(view, byteString(source), '', source, ignored, visitor);
+}
+
+function contents(
+  view: KeptView,
+  directory: ByteString,
+  prefix: ByteString,
+  base: string,
+  ignored: Ignored,
+  visitor: KeptVisitor,
+): void {
+  for (const name of view.names(directory)) {
+    const full = directory === '' ? name : `${directory}/${name}`;
+    const entry = view.get(full);
+    if (entry === undefined) continue;
+    const path = prefix + name;
+    const text = base === '' ? textOf(path) : `${base}/${textOf(path)}`;
+    const out = ignored.ignores(text);
+    if (entry.type !== 'directory') {
+      if (!out) visitor.visit(path, entry);
+      continue;
+    }
+    if (out && !ignored.enters(text)) continue;
+    if (!out) ignored.enters(text);
+    if (!out) visitor.visit(path, entry);
+    contents(view, full, `${path}/`, base, ignored, out ? lazily(path, entry, visitor) : visitor);
+  }
+}
+
+/** Tells of an ignored directory when something in it is not. */
+function lazily(path: ByteString, entry: KeptEntry, visitor: KeptVisitor): KeptVisitor {
+  let told = false;
+  return {
+    visit: (below, found) => {
+      if (!told) visitor.visit(path, entry);
+      told = true;
+      visitor.visit(below, found);
+    },
+  };
+}
+
+/** The same digest that the files themselves would have. */
+export function digestKept({ kept, selection }: KeptDigestJob): KeptOutcome<DigestResult> {
+  const view = new KeptView(kept);
+  const matched = selectKept(view, selection, ignoreRule(selection.ignore));
+  if (matched === 'tree') return 'tree';
+  const all = new Bun.CryptoHasher('sha256');
+  let files = 0;
+  let bytes = 0;
+  let lines = '';
+  const add = (path: ByteString, entry: KeptEntry): void => {
+    lines += `${path}\0${modeOf(entry).toString(8)}\0${entry.hash}${entry.linkPath}\n`;
+    files += 1;
+    bytes += entry.size;
+    if (lines.length < 1 << 16) return;
+    all.update(Buffer.from(lines, 'latin1'));
+    lines = '';
+  };
+  for (const { source, path, entry } of matched) {
+    const isDirectory = entry.type === 'directory';
+    const bytesOfPath = byteString(path);
+    const named = selection.parents ? pivoted(source, bytesOfPath) : isDirectory ? '' : splitLast(bytesOfPath)[1];
+    lines += `source\0${isDirectory ? 'directory' : 'file'}\0${named}\n`;
+    if (isDirectory) walkKept(view, path, exceptions(selection, { path }), { visit: add });
+    else add('', entry);
+  }
+  all.update(Buffer.from(lines, 'latin1'));
+  const result = matched.map(({ path, entry }) => ({ path, directory: entry.type === 'directory' }));
+  return { digest: `sha256:${all.digest('hex')}`, files, bytes, matched: result, archives: [] };
+}
+
+const kinds = { file: S_IF.REG, directory: S_IF.DIR } as const;
+
+/** As a stat would say it. */
+function modeOf({ type, mode }: KeptEntry): number {
+  return type === 'file' || type === 'directory' ? kinds[type] | mode : S_IF.LNK;
+}
+
+export function readKept({ kept, path, bytesMax }: KeptReadJob): KeptOutcome<Uint8Array | undefined> {
+  const entry = lookUp(new KeptView(kept), clean(path).join('/'));
+  if (entry === undefined || entry === 'tree') return entry;
+  if (entry.type !== 'file') throw invalidParameter(`${JSON.stringify(path)} is not a file`);
+  if (entry.size > bytesMax) throw invalidParameter(`${JSON.stringify(path)} is larger than ${bytesMax} bytes`);
+  const bytes = new Uint8Array(entry.size);
+  forPieces(new Windows(kept.contents), entry, (piece, at) => bytes.set(piece, at));
+  return bytes;
+}
+
+export function forPieces(
+  windows: Windows,
+  { offset, size }: Pick<KeptEntry, 'offset' | 'size'>,
+  take: (piece: Buffer, at: number) => void,
+): void {
+  for (let at = 0; at < size; ) {
+    const piece = windows.at(offset + at, size - at);
+    take(piece, at);
+    at += piece.length;
+  }
+}
+
+/** By the code that unpacks archives: nothing leaves the target. */
+export function filesOfKept({ kept, ignore, target }: KeptFilesJob, step: () => void): void {
+  const view = new KeptView(kept);
+  using unpacker = new Unpacker({
+    root: target,
+    whiteouts: 'none',
+    into: 'replace',
+    // Files of a context belong to nobody: COPY says whose they become.
+    owner: { uid: 0, gid: 0 },
+  });
+  const windows = new Windows(kept.contents);
+  const written = new Set<ByteString>();
+  const skip = kept.subtree === '' ? 0 : kept.subtree.length + 1;
+  const visit = (path: ByteString, entry: KeptEntry): void => {
+    step();
+    const linkPath = entry.type === 'hardlink' ? entry.linkPath.slice(skip) : entry.linkPath;
+    const isFile = entry.type === 'file' || (entry.type === 'hardlink' && !written.has(linkPath));
+    const xattrs = entry.xattrs?.map(([name, value]) => [name, Buffer.from(value, 'base64')] as const);
+    unpacker.entry({
+      ...entry,
+      path,
+      type: isFile ? 'file' : entry.type,
+      linkPath: isFile ? '' : linkPath,
+      uid: 0,
+      gid: 0,
+      xattrs: xattrs === undefined ? undefined : new Map(xattrs),
+      sparse: undefined,
+    });
+    if (!isFile) return;
+    written.add(path);
+    forPieces(windows, entry, (piece, at) => unpacker.data(piece, 0, piece.length, at));
+    unpacker.end();
+  };
+  const later: (() => void)[] = [];
+  walkKept(view, '', ignoreRule(ignore), {
+    visit: (path, entry) => {
+      if (entry.type === 'hardlink') later.push(() => visit(path, entry));
+      else visit(path, entry);
+    },
+  });
+  for (const link of later) link();
+  unpacker.finish();
+}
