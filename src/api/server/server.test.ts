@@ -49,7 +49,7 @@ describe('ping and versions', () => {
         'Api-Version: 1.51',
         'Docker-Experimental: false',
         'Ostype: linux',
-        'Builder-Version: 1',
+        'Builder-Version: 2',
         'Swarm: inactive',
         'Cache-Control: no-cache, no-store, must-revalidate',
         'Pragma: no-cache',

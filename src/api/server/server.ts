@@ -15,6 +15,7 @@ import { Query } from './query.ts';
 import type { RouteContext } from './route.ts';
 import { type Match, Router } from './router.ts';
 import { allRoutes } from './routes/all.ts';
+import type { BuilderVersion } from './routes/system.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import type { Transport, TransportSink } from './transport.ts';
 import { API_VERSION, splitVersion } from './version.ts';
@@ -25,6 +26,8 @@ export interface ApiServerOptions {
   readonly version: string;
   /** Serves nothing but the metrics of this server, to any host name: for `metrics-addr`. */
   readonly metricsOf?: ApiServer;
+  /** The builder that clients are told to take; default BuildKit's protocol. */
+  readonly builder?: BuilderVersion;
 }
 
 const JSON_TYPE = 'application/json';
@@ -42,10 +45,10 @@ export class ApiServer {
 
   constructor(options: ApiServerOptions) {
     this.#engine = options.engine;
-    const { metricsOf } = options;
+    const { engine, metricsOf, builder } = options;
     this.#metricsOnly = metricsOf !== undefined;
     const facts = () => this.facts();
-    const routes = metricsOf === undefined ? allRoutes(options.engine, facts) : metricsRoutes(() => metricsOf.facts());
+    const routes = metricsOf === undefined ? allRoutes(engine, facts, builder) : metricsRoutes(() => metricsOf.facts());
     this.#router = new Router(routes);
     this.#fixedHeaders =
       `Api-Version: ${API_VERSION}\r\nDocker-Experimental: false\r\nOstype: linux\r\n` +

@@ -17,7 +17,7 @@ import { logRoutes } from './logs.ts';
 import { networkRoutes } from './networks.ts';
 import { pluginRoutes, swarmRoutes } from './swarm-plugins.ts';
 import { secretRoutes } from './secrets.ts';
-import { systemRoutes } from './system.ts';
+import { type BuilderVersion, systemRoutes } from './system.ts';
 import { volumeRoutes } from './volumes.ts';
 
 const noFacts: ServerFacts = { requests: new Map(), connections: 0 };
@@ -25,9 +25,10 @@ const noFacts: ServerFacts = { requests: new Map(), connections: 0 };
 export function allRoutes(
   engine: Pick<Engine, 'list' | 'cancel'>,
   facts: () => ServerFacts = () => noFacts,
+  builder: BuilderVersion = '2',
 ): readonly Route[] {
   return [
-    ...systemRoutes(engine),
+    ...systemRoutes(engine, builder),
     ...diskUsageRoutes,
     ...metricsRoutes(facts),
     ...containerRoutes,

@@ -10,17 +10,21 @@ import { type Route, type RouteContext, route } from '../route.ts';
 import { wideJson } from '../wide-json.ts';
 import { streamJob } from './streaming.ts';
 
-const PING_HEADERS = {
-  'Builder-Version': '1',
-  'Cache-Control': 'no-cache, no-store, must-revalidate',
-  Pragma: 'no-cache',
-  Swarm: 'inactive',
-};
+/** Which builder clients are to take that have not been told: the classic one or BuildKit. */
+export type BuilderVersion = '1' | '2';
 
-function ping({ exchange }: RouteContext): void {
-  // dockerd says a length of 0 to HEAD.
-  const body = exchange.head.method === 'HEAD' ? '' : 'OK';
-  exchange.respond(200, 'text/plain; charset=utf-8', body, PING_HEADERS);
+function pingWith(builderVersion: BuilderVersion) {
+  const headers = {
+    'Builder-Version': builderVersion,
+    'Cache-Control': 'no-cache, no-store, must-revalidate',
+    Pragma: 'no-cache',
+    Swarm: 'inactive',
+  };
+  return ({ exchange }: RouteContext): void => {
+    // dockerd says a length of 0 to HEAD.
+    const body = exchange.head.method === 'HEAD' ? '' : 'OK';
+    exchange.respond(200, 'text/plain; charset=utf-8', body, headers);
+  };
 }
 
 /** Until API 1.49 clients compared what is there with what was expected. */
@@ -91,7 +95,8 @@ async function logIn(ctx: RouteContext): Promise<void> {
   ctx.sendJson(200, await ctx.run(registryLogin, { request: body }));
 }
 
-export function systemRoutes(engine: Pick<Engine, 'list' | 'cancel'>): readonly Route[] {
+export function systemRoutes(engine: Pick<Engine, 'list' | 'cancel'>, builder: BuilderVersion): readonly Route[] {
+  const ping = pingWith(builder);
   return [
     route('GET', '/_ping', 24, 'ping', ping),
     route('HEAD', '/_ping', 24, 'ping', ping),
