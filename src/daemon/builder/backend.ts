@@ -13,6 +13,7 @@ import { familiarString, parseReference, withDefaultTag } from '#reference/refer
 import { publishImageEvent } from '../image/remove.ts';
 import type { Services } from '../services.ts';
 import { isInterpreted } from './binfmt.ts';
+import { errorIn } from './progress-errors.ts';
 
 const USER_FILE_BYTES_MAX = 16 << 20;
 
@@ -78,11 +79,10 @@ async function pullImage(services: Services, query: ImageQuery, signal: AbortSig
   const tag = name.slice(name.lastIndexOf(reference.digest === undefined ? ':' : '@') + 1);
   const image = name.slice(0, -tag.length - 1);
   const auth = await query.logins.login(reference.domain, signal);
-  let failure = '';
+  let failure: string | undefined;
   const progress = {
     write: async (bytes: Uint8Array) => {
-      const said = Buffer.from(bytes).toString();
-      for (const line of said.split('\n')) failure = errorIn(line) ?? failure;
+      failure = errorIn(bytes) ?? failure;
     },
     flush: () => undefined,
     closed: signal,
@@ -97,18 +97,7 @@ async function pullImage(services: Services, query: ImageQuery, signal: AbortSig
     if (!(error instanceof BerthError)) throw error;
     throw new BerthError(error.kind, `${query.reference}: ${error.message}`, { cause: error });
   }
-  if (failure !== '') throw notFound(`${query.reference}: ${failure}`);
-}
-
-function errorIn(line: string): string | undefined {
-  if (!line.includes('"error"')) return undefined;
-  try {
-    const parsed: unknown = JSON.parse(line);
-    const found: unknown = typeof parsed === 'object' && parsed !== null ? Reflect.get(parsed, 'error') : undefined;
-    return typeof found === 'string' ? found : undefined;
-  } catch {
-    return undefined;
-  }
+  if (failure !== undefined) throw notFound(`${query.reference}: ${failure}`);
 }
 
 /** In the passwd and group of the file system that is built. */

@@ -1,37 +1,49 @@
 /** What clients of BuildKit's control API ask about the daemon: workers, versions, the cache. */
 import type { BuildCache } from '#api/types/build.ts';
 import * as methods from '#builder/buildkit/control-methods.ts';
-import { notImplemented } from '#errdefs/errors.ts';
 import { type Handler, streaming, unary } from '#pkg/grpc/server.ts';
 import { buildCache } from '../builder/list.ts';
 import { pruneBuilds } from '../builder/prune.ts';
 import type { Services } from '../services.ts';
+import { cacheMatcher } from './cache-filters.ts';
 
 const versionOf = ({ build }: Services) => ({ package: 'berth', version: build.version, revision: build.commit });
+
+/**
+ * By it clients know that images of several platforms, archives, pushes, statements and caches are the daemon's work, as
+ * they are with containerd's store.
+ */
+const LABELS = new Map([['org.mobyproject.buildkit.worker.snapshotter', 'overlayfs']]);
 
 export function workersOf(services: Services) {
   const { platform } = services.builder.parts.backend;
   const version = versionOf(services);
-  return [{ id: services.daemonId, labels: new Map<string, string>(), platforms: [platform], version }];
+  return [{ id: services.daemonId, labels: LABELS, platforms: [platform], version }];
 }
 
 export function factHandlers(services: Services): readonly Handler[] {
   return [
     unary(methods.listWorkers, async () => ({ record: workersOf(services) })),
     unary(methods.info, async () => ({ version: versionOf(services) })),
-    unary(methods.diskUsage, async () => ({ record: (await buildCache(services)).map(usageOf) })),
+    unary(methods.diskUsage, async ({ filter }) => ({
+      record: (await buildCache(services)).filter(cacheMatcher(filter)).map(usageOf),
+    })),
     streaming(methods.prune, async ({ requests, send, signal }) => {
       for await (const request of requests()) {
-        const before = await buildCache(services);
-        const until =
-          request.keepDuration === 0n ? [] : [['until', [`${request.keepDuration / 1_000_000_000n}s`]] as const];
+        const matches = cacheMatcher(request.filter);
+        const before = (await buildCache(services)).filter(matches);
+        const filters = new Map<string, readonly string[]>();
+        if (request.keepDuration !== 0n) filters.set('until', [`${request.keepDuration / 1_000_000_000n}s`]);
+        // By what was seen just now; where nothing was, no id is like this.
+        if (request.filter.some((text) => text !== ''))
+          filters.set('id', before.length === 0 ? ['-'] : before.map(({ ID }) => ID));
         const some = (count: number) => (count === 0 ? undefined : count);
         const { CachesDeleted: gone } = await pruneBuilds(
           services,
           services.builder.parts,
           {
             all: request.all,
-            filters: new Map([...until, ...request.filter.map(filterOf)]),
+            filters,
             reservedSpace: some(request.reservedSpace),
             maxUsedSpace: some(request.maxUsedSpace),
             minFreeSpace: some(request.minFreeSpace),
@@ -45,18 +57,11 @@ export function factHandlers(services: Services): readonly Handler[] {
   ];
 }
 
-/** `id==x`, `type=y`, `inuse` */
-function filterOf(text: string): readonly [string, readonly string[]] {
-  const match = /^([a-z-]+)(?:==?(.*))?$/.exec(text);
-  if (match === null) throw notImplemented(`the filter ${JSON.stringify(text)} is not there`);
-  return [match[1] ?? '', [match[2] ?? 'true']];
-}
-
 function usageOf(entry: BuildCache) {
   const timeOf = (text: string) => ({ seconds: BigInt(Math.floor(Date.parse(text) / 1000)), nanos: 0 });
   return {
     id: entry.ID,
-    mutable: false,
+    mutable: entry.Type === 'exec.cachemount',
     inUse: entry.InUse,
     size: entry.Size,
     createdAt: timeOf(entry.CreatedAt),

@@ -9,7 +9,7 @@ export interface FrontendBuild {
   readonly frontend: string;
   readonly options: ReadonlyMap<string, string>;
   readonly exporters: readonly { readonly type: string; readonly attrs: ReadonlyMap<string, string> }[];
-  readonly cacheExports: readonly { readonly type: string }[];
+  readonly cacheExports: readonly { readonly type: string; readonly attrs: ReadonlyMap<string, string> }[];
   readonly cacheImports: readonly { readonly type: string; readonly attrs: ReadonlyMap<string, string> }[];
   readonly entitlements: readonly string[];
 }
@@ -30,8 +30,9 @@ export function inputOf(build: FrontendBuild): Input {
   const args: Record<string, string> = {};
   const labels: Record<string, string> = {};
   const contexts: Record<string, string> = {};
+  const attests: string[] = [];
   const directorySessions: Record<string, string> = {};
-  const input = emptyInput(build, { args, labels, contexts, directorySessions });
+  const input = emptyInput(build, { args, labels, contexts, directorySessions, attests });
   for (const [key, value] of build.options) {
     const colon = key.indexOf(':');
     const name = key.slice(colon + 1);
@@ -41,7 +42,7 @@ export function inputOf(build: FrontendBuild): Input {
     else if (key.startsWith('local-sessionid:')) directorySessions[name] = value;
     // What a client knows of the image behind a context: we know more.
     else if (key.startsWith('input-metadata:')) continue;
-    else if (key.startsWith('attest:')) requireOff(key, value);
+    else if (key.startsWith('attest:')) attests.push(...attestOf(name, value));
     else if (!ignored.test(key)) set(input, key, value);
   }
   const noCache = build.options.get('no-cache');
@@ -64,8 +65,6 @@ function set(input: Draft, key: string, value: string): void {
       input.target = value;
       break;
     case 'platform':
-      if (value.includes(','))
-        throw notImplemented('several platforms at once are not there for builds with a session');
       input.platform = value;
       break;
     case 'context':
@@ -96,7 +95,7 @@ function set(input: Draft, key: string, value: string): void {
       input.cgroupParent = value;
       break;
     case 'cache-from':
-      input.cacheFrom = listOf(value);
+      if (input.cacheFrom.length === 0) input.cacheFrom = listOf(value);
       break;
     case 'no-cache':
     case 'cache-imports':
@@ -114,26 +113,34 @@ function ulimitOf(text: string): { Name: string; Soft: number; Hard: number } {
   return { Name: match[1] ?? '', Soft: soft, Hard: match[3] === undefined ? soft : Number(match[3]) };
 }
 
-/** Attestations are not made; clients that ask for none say so. */
-function requireOff(key: string, value: string): void {
-  if (/(?:^|,)disabled=true(?:,|$)/.test(value)) return;
-  throw notImplemented(
-    `${key.slice('attest:'.length)} attestations are not there: build with --${key.slice('attest:'.length)}=false`,
-  );
+/** Clients ask by themselves for a provenance that is not wanted: none is made that nobody has asked for. */
+function attestOf(name: string, value: string): readonly string[] {
+  if (/(?:^|,)inline-only=true(?:,|$)/.test(value)) return [];
+  return [`type=${name}${value === '' ? '' : `,${value}`}`];
+}
+
+/** As it is written on a command line. */
+function specOf({ type, attrs }: FrontendBuild['cacheImports'][number]): string {
+  const fields = [...attrs].map(([key, value]) => `"${`${key}=${value}`.replaceAll('"', '""')}"`);
+  return [`type=${type}`, ...fields].join(',');
+}
+
+/** What the image is to be; an OCI archive has the OCI's types. */
+function imageOptionsOf(exporters: FrontendBuild['exporters']): Readonly<Record<string, string>> {
+  const options: Record<string, string> = {};
+  for (const { type, attrs } of exporters) {
+    if (type === 'oci') options['oci-mediatypes'] ??= 'true';
+    if (type === 'local' || type === 'tar') continue;
+    for (const [key, value] of attrs) options[key] = value;
+  }
+  return options;
 }
 
 function emptyInput(
   build: FrontendBuild,
-  maps: Pick<Draft, 'args' | 'labels' | 'contexts' | 'directorySessions'>,
+  maps: Pick<Draft, 'args' | 'labels' | 'contexts' | 'directorySessions' | 'attests'>,
 ): Draft {
-  for (const { type } of build.cacheExports) {
-    if (type !== 'inline') throw notImplemented(`the cache export ${JSON.stringify(type)} is not there`);
-  }
   const tags = build.exporters.flatMap(({ attrs }) => listOf(attrs.get('name') ?? ''));
-  for (const { type, attrs } of build.exporters) {
-    if (attrs.get('push') === 'true')
-      throw notImplemented(`the ${type} exporter does not push: push the image afterwards`);
-  }
   return {
     ...maps,
     session: build.session,
@@ -164,7 +171,9 @@ function emptyInput(
     shmSize: 0,
     ulimits: [],
     cgroupParent: '',
-    cacheFrom: build.cacheImports.flatMap(({ attrs }) => listOf(attrs.get('ref') ?? '')),
+    cacheFrom: build.cacheImports.map(specOf),
+    cacheTo: build.cacheExports.map(specOf),
+    imageOptions: imageOptionsOf(build.exporters),
     buildId: build.ref,
     auths: {},
     secrets: new Map(),

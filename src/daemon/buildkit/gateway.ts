@@ -9,12 +9,12 @@ import { BerthError, invalidParameter, notFound, notImplemented } from '#errdefs
 import { kindOfCode } from '#pkg/grpc/status.ts';
 import { type Handler, unary } from '#pkg/grpc/server.ts';
 import type { Headers } from '#pkg/http2/stream.ts';
-import { checkResult } from './check.ts';
 import { asStatus } from './failures.ts';
 import { workersOf } from './facts.ts';
 import { type FrontendBuild, inputOf } from './frontend-options.ts';
 import { checkSessionBuild, runSessionBuild, type SessionBuilds } from './session-build.ts';
 import type { History } from './history.ts';
+import { answerRequest, requestNamed } from './requests.ts';
 import type { Solve, Solves, SolveRequest } from './solves.ts';
 
 export interface ControlParts extends SessionBuilds {
@@ -43,8 +43,11 @@ const FRONTEND_CAPS = [
   'gateway.evaluate',
 ];
 
-/** Operations that stand for a result of ours, in graphs that clients carry. */
-const LLB_CAPS = ['source.image', 'source.local', 'source.local.unique', 'source.local.sessionid', 'constraints'];
+/** Of graphs only those that stand for a result of ours; what exporters can do is told here, too. */
+const LLB_CAPS = [
+  ...['source.image', 'source.local', 'source.local.unique', 'source.local.sessionid', 'constraints'],
+  ...['exporter.image.annotations', 'exporter.image.attestations', 'exporter.multiple', 'exporter.sourcedateepoch'],
+];
 
 const enabled = (ids: readonly string[]) => ids.map((id) => ({ id, enabled: true }));
 
@@ -117,23 +120,17 @@ export async function runSolve(
   const { request } = solve;
   const input = inputOf(frontendBuild(request, asked, solves));
   const trace = new Trace(request.ref, (message) => solve.tell(message));
-  const imageId = await runSessionBuild(parts, input, trace, signal);
-  const response = new Map<string, string>();
-  if (imageId !== '') {
-    response.set('containerimage.digest', imageId);
-    response.set('containerimage.config.digest', imageId);
-    if (input.tags.length > 0) response.set('image.name', input.tags.join(','));
-  }
+  const { imageId, response } = await runSessionBuild(parts, input, trace, signal);
   solve.response = response;
   return imageId;
 }
 
 /** What a client asks of the frontend besides an image. Errors: not-implemented naming it. */
 async function runRequest(parts: ControlParts, solve: Solve, what: string, asked: FrontendRequest) {
-  if (what !== 'frontend.lint') throw notImplemented(`the frontend's ${JSON.stringify(what)} is not there`);
+  const name = requestNamed(what);
   const input = inputOf(frontendBuild(solve.request, asked, parts.solves));
   const trace = new Trace(solve.request.ref, (message) => solve.tell(message));
-  return checkResult(await checkSessionBuild(parts, input, trace, solve.signal));
+  return answerRequest(parts.services, name, input, await checkSessionBuild(parts, input, trace, solve.signal));
 }
 
 function frontendBuild(request: SolveRequest, asked: FrontendRequest, solves: Solves): FrontendBuild {

@@ -14,7 +14,7 @@ import type { Session } from '#builder/buildkit/session.ts';
 import { walkBelow, linkTarget, type Visited } from '#builder/files/walk.ts';
 import { dataLoss, invalidParameter } from '#errdefs/errors.ts';
 import { textOf } from '#pkg/archive/entry.ts';
-import type { Call } from '#pkg/grpc/client.ts';
+import type { Call, Metadata } from '#pkg/grpc/client.ts';
 import type { MessageOf } from '#pkg/protobuf/protobuf.ts';
 import { type FileStatus, ownedFd, pread } from '#sys/files.ts';
 import { O, S_IF } from '#sys/numbers.ts';
@@ -24,10 +24,20 @@ type Stat = MessageOf<typeof stat>;
 
 const CHUNK_BYTES = 32 * 1024;
 
+export interface SentTree {
+  readonly root: number;
+  /** A directory that they go into; '' for none. */
+  readonly below: string;
+  /** Which of the client's outputs it is. */
+  readonly id: string;
+}
+
+const metadataOf = (id: string): Metadata => [['buildkit-attachable-exporter-id', id]];
+
 /** All below `root`. Errors: unavailable; what the client says. */
-export async function sendTree(session: Session, root: number, signal: AbortSignal): Promise<void> {
-  const stats = statsOf(root);
-  using call = await session.call(sendDirectory, { signal });
+export async function sendTree(session: Session, { root, below, id }: SentTree, signal: AbortSignal): Promise<void> {
+  const stats = statsOf(root, below);
+  using call = await session.call(sendDirectory, { metadata: metadataOf(id), signal });
   const listing = (async () => {
     for (const one of stats) await call.send({ type: packetTypes.stat, stat: one });
     await call.send({ type: packetTypes.stat });
@@ -38,7 +48,7 @@ export async function sendTree(session: Session, root: number, signal: AbortSign
     if (message.type === packetTypes.error) {
       throw invalidParameter(`the client cannot take the files: ${Buffer.from(message.data).toString()}`);
     }
-    if (message.type === packetTypes.request) await sendContent(call, root, stats, message.id);
+    if (message.type === packetTypes.request) await sendContent(call, { root, below }, stats, message.id);
     if (message.type !== packetTypes.end) continue;
     await listing;
     await call.send({ type: packetTypes.end });
@@ -48,14 +58,16 @@ export async function sendTree(session: Session, root: number, signal: AbortSign
 
 async function sendContent(
   call: Call<typeof packet, typeof packet>,
-  root: number,
+  { root, below }: Pick<SentTree, 'root' | 'below'>,
   stats: readonly Stat[],
   id: number,
 ): Promise<void> {
   const one = stats[id];
   if (one === undefined || (one.mode & goMode.directory) !== 0)
     throw dataLoss(`the client asks for file ${id}, which is none`);
-  using file = ownedFd(openInRoot(root, one.path, O.RDONLY | O.NOFOLLOW | O.NONBLOCK));
+  using file = ownedFd(
+    openInRoot(root, below === '' ? one.path : one.path.slice(below.length + 1), O.RDONLY | O.NOFOLLOW | O.NONBLOCK),
+  );
   for (let at = 0; ; ) {
     const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
     const count = pread(file.fd, buffer, at);
@@ -66,11 +78,12 @@ async function sendContent(
   await call.send({ type: packetTypes.data, id });
 }
 
-function statsOf(root: number): readonly Stat[] {
+function statsOf(root: number, below: string): readonly Stat[] {
   const stats: Stat[] = [];
+  if (below !== '') stats.push(directoryStat(below));
   const links = new Map<string, string>();
   const visit = (entry: Visited) => {
-    const path = textOf(entry.path);
+    const path = below === '' ? textOf(entry.path) : `${below}/${textOf(entry.path)}`;
     const { status } = entry;
     const kind = status.mode & S_IF.MT;
     let linkname = kind === S_IF.LNK ? textOf(linkTarget(entry.directory, entry.name)) : '';
@@ -84,6 +97,11 @@ function statsOf(root: number): readonly Stat[] {
   };
   walkBelow(root, '', { ignores: () => false, enters: () => true }, { visit, step: () => undefined });
   return stats;
+}
+
+function directoryStat(path: string): Stat {
+  const none = { linkname: '', devmajor: 0, devminor: 0, xattrs: new Map<string, Uint8Array>() };
+  return { path, mode: 0o755 + goMode.directory, uid: 0, gid: 0, size: 0, modTime: 0n, ...none };
 }
 
 function statOf(path: string, status: FileStatus, mode: number, linkname: string): Stat {
@@ -123,10 +141,11 @@ function goModeOf({ mode }: FileStatus): number | undefined {
 /** Writes what `produce` gives into the client's file. */
 export async function sendStream(
   session: Session,
+  id: string,
   produce: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
-  using call = await session.call(sendBytes, { signal });
+  using call = await session.call(sendBytes, { metadata: metadataOf(id), signal });
   await produce(async (bytes) => {
     for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
       await call.send({ data: bytes.subarray(at, at + CHUNK_BYTES) });

@@ -2,14 +2,14 @@
  * A build whose files, secrets and agent are those of a client's session, told as BuildKit tells it. It becomes the same
  * request to the builder as every other.
  */
-import type { SessionBuildInput, SessionBuildOutput } from '#api/jobs/buildkit.ts';
+import type { SessionBuildInput } from '#api/jobs/buildkit.ts';
 import type { Session, Sessions } from '#builder/buildkit/session.ts';
 import { statusResponse } from '#builder/buildkit/status-messages.ts';
 import { type StatusMessage, Trace } from '#builder/buildkit/trace.ts';
 import { ignoreFileNames, ignorePatterns } from '#builder/dockerfile/ignore.ts';
 import { failOnWarnings } from '#builder/dockerfile/lint.ts';
 import { invalidParameter, notFound, notImplemented } from '#errdefs/errors.ts';
-import type { BuildContext, BuildRequest, Exporter, LoginSource, NamedContext } from '#builder/request.ts';
+import type { BuildContext, BuildRequest, LoginSource, NamedContext } from '#builder/request.ts';
 import type { Arrivals } from '#pkg/arrivals/arrivals.ts';
 import { encode } from '#pkg/protobuf/protobuf.ts';
 import { credentials } from '#builder/buildkit/session-methods.ts';
@@ -26,7 +26,7 @@ import { O } from '#sys/numbers.ts';
 import { tryOpenInRoot } from '#sys/safe-path.ts';
 import { type Checked, checkDockerfile } from './check.ts';
 import { buildFailure, withExcerpt } from './failures.ts';
-import { sendStream, sendTree } from './send-files.ts';
+import { outputsOf } from './outputs.ts';
 import { sessionContext, type Transfer } from './session-context.ts';
 import { sessionAgent } from './ssh-agent.ts';
 import { takeUpload, type Upload } from './uploads.ts';
@@ -54,7 +54,7 @@ export async function buildWithSession(
   };
   const trace = new Trace(input.buildId, tell);
   try {
-    const imageId = await runSessionBuild(builds, input, trace, jobSignal);
+    const { imageId } = await runSessionBuild(builds, input, trace, jobSignal);
     if (imageId !== '') write({ id: 'moby.image.id', aux: { ID: imageId } });
   } catch (error) {
     throw withExcerpt(error);
@@ -63,13 +63,20 @@ export async function buildWithSession(
   }
 }
 
-/** The image's id; '' when none was asked for. Errors: those of builds, in BuildKit's words. */
+export interface SessionBuilt {
+  /** '' when no image was asked for. */
+  readonly imageId: string;
+  /** What exporters say of the image. */
+  readonly response: ReadonlyMap<string, string>;
+}
+
+/** Errors: those of builds, in BuildKit's words. */
 export async function runSessionBuild(
   { services, running, sessions, uploads }: SessionBuilds,
   input: Omit<SessionBuildInput, 'progress'>,
   trace: Trace,
   jobSignal: AbortSignal,
-): Promise<string> {
+): Promise<SessionBuilt> {
   using build = running.begin(input.buildId);
   const signal = AbortSignal.any([jobSignal, build.signal]);
   const references = input.tags.filter((tag) => tag !== '').map(nameOf);
@@ -87,7 +94,6 @@ export async function runSessionBuild(
     const named = new Map<string, NamedContext>();
     for (const [name, value] of Object.entries(input.contexts))
       named.set(name.toLowerCase(), source.named(name, value));
-    const { exporters, image } = outputsOf(services, session, input.outputs);
     const plain = {
       quiet: false,
       remove: true,
@@ -98,6 +104,8 @@ export async function runSessionBuild(
     } as const;
     const found = { context: { context, named }, dockerfile, ignore, references };
     const logins: LoginSource = { login: (registry, ended) => sessionLogin(session, registry, ended) };
+    const outputs = outputsOf({ services, session, trace, logins, references }, input.outputs);
+    const { exporters, image } = outputs;
     const caches = cacheTargetsOf(services, (input.cacheTo ?? []).map(parseCacheSpec), logins);
     const request: BuildRequest = {
       ...requestOf(services, { ...input, ...plain, context: nothing(), progress: nowhere }, found),
@@ -109,7 +117,8 @@ export async function runSessionBuild(
       image,
       exporters,
     };
-    return (await services.builder.buildImage(request, { progress: trace, signal })).imageId;
+    const result = await services.builder.buildImage(request, { progress: trace, signal });
+    return { imageId: result.imageId, response: await outputs.deliver(result, signal) };
   } catch (error) {
     throw buildFailure(error, trace.failedAt);
   }
@@ -287,25 +296,4 @@ function below(root: number, directory: string, stack: AsyncDisposableStack): nu
   const fd = tryOpenInRoot(root, directory, O.PATH | O.DIRECTORY);
   if (fd === undefined) throw notFound(`the context has no directory ${JSON.stringify(directory)}`);
   return stack.adopt(fd, close);
-}
-
-/** What becomes of the result: without outputs an image in the store. Errors: not-implemented naming the type. */
-function outputsOf(services: Services, session: Session, outputs: readonly SessionBuildOutput[]) {
-  const exporters: Exporter[] = [];
-  let image = outputs.length === 0;
-  for (const { type } of outputs) {
-    if (type === 'local') {
-      exporters.push({ export: (root, _, signal) => sendTree(session, root, signal) });
-    } else if (type === 'tar') {
-      exporters.push({
-        export: (root, _, signal) => {
-          const job = { kind: 'pack-tree', root, prefix: '', leaveOut: [] } as const;
-          return sendStream(session, (write) => services.archives.pack(job, { write }, { signal }), signal);
-        },
-      });
-    } else if (type === 'image' || type === 'moby') image = true;
-    else if (type !== 'cacheonly')
-      throw notImplemented(`the output type ${JSON.stringify(type)} is not there for builds with a session`);
-  }
-  return { exporters, image };
 }

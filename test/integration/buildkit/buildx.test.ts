@@ -4,6 +4,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { run } from '../../support/command.ts';
 import { TestDaemon } from '../../support/daemon.ts';
+import { TestRegistry } from '../../support/registry.ts';
 import { withPlugins } from '../../support/next-debian.ts';
 
 const IMG = 'berth.test/busybox:1';
@@ -59,7 +60,7 @@ test(
     expect(JSON.parse(fs.readFileSync(metadata, 'utf8'))).toMatchObject({
       'containerimage.digest': id,
       'containerimage.config.digest': id,
-      'image.name': 'bx:1,bx:2',
+      'image.name': 'docker.io/library/bx:1,docker.io/library/bx:2',
     });
     const second = await docker(['build', '-q', ...args, directory]);
     expect(second).toMatchObject({ code: 0, stdout: `${id}\n`, stderr: '' });
@@ -101,6 +102,49 @@ test(
     }
     const target = await build(['--target', 'nowhere', context({ Dockerfile: `FROM ${IMG}\n` })]);
     expect(target.stderr).toEndWith('ERROR: failed to solve: target stage "nowhere" could not be found\n');
+  },
+  LIMIT,
+);
+
+test(
+  'outputs: files, archives, several at once, several platforms, a registry with a cache in it',
+  async () => {
+    await using registry = await TestRegistry.start();
+    const directory = context({
+      Dockerfile: 'FROM scratch\nCOPY a /sub/a\n',
+      a: 'content',
+      'a.run': `FROM ${IMG}\nRUN echo x > /x\n`,
+    });
+    const out = (name: string) => path.join(d.directory, `out-${name}`);
+    const both = await build(['-o', `type=local,dest=${out('local')}`, '-o', `type=tar,dest=${out('tar')}`, directory]);
+    expect(both.stderr).not.toContain('ERROR');
+    expect(fs.readFileSync(path.join(out('local'), 'sub/a'), 'utf8')).toBe('content');
+    expect((await run('tar', ['tf', out('tar')])).stdout).toBe('sub/\nsub/a\n');
+    expect((await build(['-t', 'archived:1', '-o', `type=docker,dest=${out('docker')}`, directory])).code).toBe(0);
+    await d.must(['rmi', 'archived:1']);
+    expect(await d.must(['load', '-q', '-i', out('docker')])).toBe('Loaded image: archived:1');
+    expect((await build(['-o', `type=oci,dest=${out('oci')}`, '--annotation', 'k=v', directory])).code).toBe(0);
+    const layout = await run('skopeo', ['inspect', '--raw', `oci-archive:${out('oci')}`]);
+    expect(JSON.parse(layout.stdout)).toMatchObject({
+      mediaType: 'application/vnd.oci.image.manifest.v1+json',
+      annotations: { k: 'v' },
+    });
+    const platforms = ['--platform', 'linux/amd64,linux/arm64'];
+    expect((await build([...platforms, '-o', out('split'), directory])).code).toBe(0);
+    expect(fs.readFileSync(path.join(out('split'), 'linux_arm64/sub/a'), 'utf8')).toBe('content');
+    const name = `${registry.host}/app:1`;
+    const pushed = await build([...platforms, '--provenance=mode=min', '--push', '-t', name, directory]);
+    expect(pushed.stderr).not.toContain('ERROR');
+    const index = await run('skopeo', ['inspect', '--raw', '--tls-verify=false', `docker://${name}`]);
+    expect(JSON.parse(index.stdout)).toMatchObject({
+      manifests: ['amd64', 'arm64', 'unknown', 'unknown'].map((architecture) => ({ platform: { architecture } })),
+    });
+    const cache = `type=registry,ref=${registry.host}/cache:1`;
+    const file = ['-f', path.join(directory, 'a.run')];
+    expect((await build([...file, '--cache-to', `${cache},mode=max`, directory])).code).toBe(0);
+    expect((await docker(['buildx', 'prune', '-af'])).code).toBe(0);
+    const again = await build([...file, '--cache-from', cache, directory]);
+    expect(again.stderr).toMatch(/\[2\/2\] RUN echo x > \/x\n#\d+ CACHED/);
   },
   LIMIT,
 );
