@@ -130,7 +130,7 @@ async function sendArchive(
   const produce = (write: (bytes: Uint8Array) => Promise<void>) =>
     services.engine.run(
       imageSave,
-      { names, platforms: [], without: [], output: { write, flush: () => undefined, closed: signal } },
+      { names, platforms: [], without: [], from: new Map(), output: { write, flush: () => undefined, closed: signal } },
       { caller: { source: 'build' }, signal },
     );
   await sendStream(session, id, produce, signal);
