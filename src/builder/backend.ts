@@ -17,6 +17,9 @@ export interface ImageQuery {
   readonly signal: AbortSignal;
 }
 
+/** What a build has to know of an image before its files. */
+export type DescribedImage = Pick<Image, 'id' | 'config' | 'chainId' | 'digests'>;
+
 /** A mount of one RUN. Sources are resolved in the root of where they come from. */
 export type StepMount = { readonly target: string } & (
   | { readonly kind: 'tmpfs'; readonly sizeBytes: number | undefined }
@@ -77,6 +80,8 @@ export interface Backend {
   runnable(architecture: string): boolean;
   /** From the store, else pulled. Errors: not-found naming it. */
   image(query: ImageQuery): Promise<Image>;
+  /** Of one that is not here, without its layers; undefined: it is here, or only a pull can tell. */
+  describe(query: ImageQuery): Promise<DescribedImage | undefined>;
   /** Runs a command in a container of the engine, on top of `on`. The container is gone when it settles. */
   run(request: StepRequest): Promise<StepOutcomeOf>;
   /** `name`, `name:group`, ids; looked up in the files of the root. Errors: not-found. */

@@ -4,9 +4,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import { invalidParameter, kindOf, messageOf, notFound } from '#errdefs/errors.ts';
-import type { Image } from '#image/image.ts';
 import { chainIdOf } from '#layer/chain-id.ts';
 import { log } from '#pkg/log/log.ts';
+import { BaseImages, type UsedImage } from './base-images.ts';
 import { withPath } from './config.ts';
 import { parseTrigger } from './dockerfile/parse.ts';
 import { findStage, globalScope, platformArgs, resolveFrom, StageScope } from './dockerfile/scope.ts';
@@ -40,14 +40,6 @@ export interface TracedStage {
   readonly steps: readonly TracedStep[];
 }
 
-/** A base image, or one that files were copied from. */
-export interface UsedImage {
-  readonly reference: string;
-  /** As asked for; the host's otherwise. */
-  readonly platform: string;
-  readonly image: Image;
-}
-
 interface From {
   readonly state: StageState;
   readonly triggers: readonly string[];
@@ -75,7 +67,7 @@ export class BuildRun {
   readonly #stages = new Map<number, Promise<StageState>>();
   readonly #dry = new Map<number, Promise<StageState>>();
   readonly #drySteps = new Map<number, DryStep[]>();
-  readonly #images = new Map<string, Promise<Image>>();
+  readonly #images: BaseImages;
   readonly #sources = new Map<string, Promise<StepSource>>();
   readonly #traced = new Map<number, TracedStage>();
   readonly captures: Captures;
@@ -86,6 +78,7 @@ export class BuildRun {
     this.#file = options.file;
     this.#plan = options.plan;
     this.captures = new Captures(options.session);
+    this.#images = new BaseImages(options.session);
   }
 
   get platform(): HostPlatform {
@@ -114,14 +107,8 @@ export class BuildRun {
   }
 
   /** In the order of their names. Preconditions: it is over. */
-  async usedImages(): Promise<UsedImage[]> {
-    const used: UsedImage[] = [];
-    for (const [key, image] of this.#images) {
-      const space = key.indexOf(' ');
-      const platform = key.slice(0, space) === '' ? formatPlatform(this.platform) : key.slice(0, space);
-      used.push({ reference: key.slice(space + 1), platform, image: await image });
-    }
-    return used.sort((a, b) => (a.reference < b.reference ? -1 : 1));
+  usedImages(): Promise<UsedImage[]> {
+    return this.#images.used(formatPlatform(this.platform));
   }
 
   get target(): Stage {
@@ -351,7 +338,7 @@ export class BuildRun {
       return { state, triggers: [], from: undefined };
     }
     const reference = named?.kind === 'image' ? named.reference : base;
-    const image = await this.#image(reference, platform ?? request.platform, (text) =>
+    const image = await this.#images.find(reference, platform ?? request.platform, (text) =>
       this.session.control.progress.log(vertex, 1, Buffer.from(text)),
     );
     const { OnBuild, ...config } = withPath(image.config.config ?? {});
@@ -378,26 +365,6 @@ export class BuildRun {
     };
   }
 
-  /** Kept until the build is over. */
-  #image(reference: string, platform: string, tell: (text: string) => void): Promise<Image> {
-    const key = `${platform} ${reference}`;
-    let found = this.#images.get(key);
-    if (found === undefined) {
-      found = this.#findImage(reference, platform, tell);
-      found.catch(() => undefined);
-      this.#images.set(key, found);
-    }
-    return found;
-  }
-
-  async #findImage(reference: string, platform: string, tell: (text: string) => void): Promise<Image> {
-    const { request, backend, held, layers, signal } = this.session;
-    const { pull, logins } = request;
-    const image = await backend.image({ reference, platform, pull, logins, tell, signal });
-    if (image.chainId !== undefined) held.use(layers.lease()).add(image.chainId);
-    return image;
-  }
-
   #source(name: string, stage: Stage): Promise<StepSource> {
     const key = `${stage.index}\0${name}`;
     let found = this.#sources.get(key);
@@ -409,7 +376,7 @@ export class BuildRun {
   }
 
   async #findSource(name: string, stage: Stage): Promise<StepSource> {
-    const { request, control } = this.session;
+    const { request, control, chains } = this.session;
     const named = request.named.get(name.toLowerCase()) ?? request.named.get(name);
     if (named?.kind === 'files') {
       const { context } = named;
@@ -428,11 +395,14 @@ export class BuildRun {
     if (named === undefined && /^\d+$/.test(name))
       throw invalidParameter(`invalid from flag value ${name}: invalid stage index ${name}`);
     const reference = named?.kind === 'image' ? named.reference : name;
-    const { chainId } = await this.#image(reference, request.platform, (text) => control.progress.note(text));
+    const { chainId } = await this.#images.find(reference, request.platform, (text) => control.progress.note(text));
     if (chainId === undefined) throw notFound(`image "${reference}" has no files`);
     const on = { snapshot: undefined, base: chainId };
-    const root = memoized(async () => rootOf(this.session, on));
-    return { origin: `base:${chainId}`, isHere: () => true, root, on: async () => on };
+    const root = memoized(async () => {
+      await chains.need(on);
+      return rootOf(this.session, on);
+    });
+    return { origin: `base:${chainId}`, isHere: () => chains.isHere(on), root, on: async () => on };
   }
 
   /** With caches elsewhere its origin is told by the dry pass, and it is run only when its files are wanted. */

@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import type { Platform } from '#content/descriptor.ts';
 import { formatPlatform } from '#image/platform.ts';
 import type { FinishedRun, Finishing } from '../finishing.ts';
-import type { UsedImage } from '../build-run.ts';
+import type { UsedImage } from '../base-images.ts';
 import type { ProvenanceWish } from '../request.ts';
 
 const BUILD_TYPE = 'https://mobyproject.org/buildkit@v1';

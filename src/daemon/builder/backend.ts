@@ -24,6 +24,10 @@ export function buildBackend(services: () => Services): Backend {
     },
     runnable,
     image: (query) => findImage(services(), query),
+    describe: async (query) => {
+      if (query.pull || lookUp(services(), query) !== undefined) return undefined;
+      return (await import('./describe-image.ts')).describeImage(services(), query);
+    },
     run: async (request: StepRequest) => (await import('./run-step.ts')).runStep(services(), request),
     resolveUser: (root, user) => userOf(root, user),
     compress: async (blob, wish, lease, signal) => {

@@ -81,7 +81,15 @@ describe('a cache for another daemon', () => {
     'in a registry, mode=max: all steps are found, and only layers of the result come; it is remembered',
     async () => {
       await forget(second);
-      using directory = new BuildDirectory(FILE, { 'a.txt': 'A\n' });
+      // A base image that the second daemon does not have, and does not need.
+      const base = `${registry.host}/tools:1`;
+      for (const args of [
+        ['tag', BASE, base],
+        ['push', '-q', base],
+      ])
+        await first.must(args);
+      const file = FILE.replace(BASE, base);
+      using directory = new BuildDirectory(file, { 'a.txt': 'A\n' });
       const ref = `${registry.host}/app:cache`;
       const made = await build(first, directory, '-t', 'one', '--cache-to', `type=registry,ref=${ref},mode=max`);
       ended(made, 0, 'exporting cache to');
@@ -92,6 +100,7 @@ describe('a cache for another daemon', () => {
       expect(await contentOf(second, 'one')).toBe(await contentOf(first, 'one'));
       // COPY and RUN of the last stage: neither /big nor anything else of the first.
       expect(layersOf(second) - before).toBe(2);
+      expect((await second.docker(['image', 'inspect', base])).code).toBe(1);
       const explained = await second.berth([
         'build',
         'explain',
