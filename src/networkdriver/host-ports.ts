@@ -15,7 +15,7 @@ const anyOf = (ip: string): string => (ip.includes(':') ? '::' : '0.0.0.0');
 const EPHEMERAL = { first: 49_153, last: 65_535 } as const;
 
 export class HostPorts {
-  /** Descriptor, or -1 for a protocol whose sockets cannot be bound here. */
+  /** Descriptor, or -1 of SCTP where the kernel has none. */
   readonly #held = new Map<string, number>();
   /** Whether a port's socket will listen: then ended connections must not keep the port from the next one. */
   readonly #listens: (hostIp: string) => boolean;
@@ -80,13 +80,15 @@ export class HostPorts {
     if (this.#isAllocated(port)) {
       throw systemError(`Bind for ${shown}:${hostPort} failed: port is already allocated`);
     }
-    if (protocol === 'sctp') {
-      this.#held.set(keyOf(port), -1);
-      return;
-    }
     try {
       this.#held.set(keyOf(port), bindPort(protocol, hostIp, hostPort, this.#listens(hostIp)).fd);
     } catch (cause) {
+      if (protocol === 'sctp' && isErrno(cause, 'EPROTONOSUPPORT', 'ESOCKTNOSUPPORT')) {
+        // Translated all the same: a program may bring its own.
+        log.warn('the kernel has no SCTP: nobody keeps others from a published port', { hostIp, hostPort });
+        this.#held.set(keyOf(port), -1);
+        return;
+      }
       const why = isErrno(cause, 'EADDRINUSE')
         ? 'address already in use'
         : isErrno(cause, 'EADDRNOTAVAIL')

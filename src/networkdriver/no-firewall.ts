@@ -11,6 +11,7 @@ export class NoFirewall implements Rules {
   readonly wantsJudging = false;
   readonly logGroup = 0;
   readonly translates = false;
+  readonly judgesSix = false;
 
   constructor(suffix: string | undefined) {
     this.table = tableNameOf(suffix);

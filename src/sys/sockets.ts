@@ -237,16 +237,21 @@ export function bytesUnread(fd: number): number {
   return new DataView(value.buffer).getInt32(0, true);
 }
 
-/** Holds a TCP or UDP port of an IPv4 (dotted) or IPv6 address without listening. Port 0 takes a free one. Errors: EADDRINUSE, EADDRNOTAVAIL. */
+const IPPROTO_SCTP = 132;
+
+/**
+ * Holds a port of an IPv4 (dotted) or IPv6 address without listening. Port 0 takes a free one. Errors: EADDRINUSE,
+ * EADDRNOTAVAIL; EPROTONOSUPPORT where the kernel has no SCTP.
+ */
 export function bindPort(
-  protocol: 'tcp' | 'udp',
+  protocol: 'tcp' | 'udp' | 'sctp',
   ip: string,
   port: number,
   listens = false,
 ): { readonly fd: number; readonly port: number } {
   const v6 = ip.includes(':');
-  const type = (protocol === 'tcp' ? SOCKET.STREAM : SOCKET.DGRAM) | (listens ? O.NONBLOCK : 0);
-  const fd = socket(v6 ? SOCKET.AF_INET6 : SOCKET.AF_INET, type);
+  const type = (protocol === 'udp' ? SOCKET.DGRAM : SOCKET.STREAM) | (listens ? O.NONBLOCK : 0);
+  const fd = socket(v6 ? SOCKET.AF_INET6 : SOCKET.AF_INET, type, protocol === 'sctp' ? IPPROTO_SCTP : 0);
   return closingOnError(fd, () => {
     if (listens && protocol === 'tcp') setsockopt(fd, SOCKET.SOL_SOCKET, 2, 1); // SO_REUSEADDR
     if (v6) setsockopt(fd, 41, 26, 1); // IPPROTO_IPV6, IPV6_V6ONLY

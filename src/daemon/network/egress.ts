@@ -4,7 +4,7 @@
  */
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import { egressOf } from '#container/network-policy.ts';
-import { invalidParameter } from '#errdefs/errors.ts';
+import { invalidParameter, unavailable } from '#errdefs/errors.ts';
 import { type Denial, DenialListener } from '#libcontainer/firewall/denials.ts';
 import { type EgressPolicy, judgesNames } from '#libcontainer/firewall/egress-policy.ts';
 import type { Rules } from '#libcontainer/firewall/firewall.ts';
@@ -69,6 +69,7 @@ export class Egress implements EgressControl {
     if (own === undefined) this.end(record.id);
     else {
       checkEnforced(services, endpoints);
+      this.#checkSix(endpoints.some(({ address6 }) => address6 !== undefined));
       this.#put(services, { id: idOf(record.id), policy: own, ips: sendersOf(endpoints), bridges: [] });
     }
     if (fresh.length > 0 && policiesOf(services, record, fresh).length > 0) {
@@ -83,8 +84,16 @@ export class Egress implements EgressControl {
 
   applyNetwork(services: Wanted, record: NetworkRecord): void {
     const egress = ofNetwork(record);
-    if (egress === undefined) this.end(record.id);
-    else this.#put(services, egress);
+    if (egress === undefined) return this.end(record.id);
+    this.#checkSix(record.enableIPv6);
+    this.#put(services, egress);
+  }
+
+  /** Errors: unavailable. A policy that nobody enforces must not be believed in. */
+  #checkSix(six: boolean): void {
+    const firewall = this.#firewall();
+    if (!six || !firewall.translates || firewall.judgesSix) return;
+    throw unavailable('an egress policy needs rules of the firewall, which "ip6tables": false forbids of IPv6');
   }
 
   #put(services: Wanted, egress: FirewallEgress): void {

@@ -2,6 +2,7 @@
 import type { DaemonConfig } from '#config/daemon-config.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
 import { type Rules, tableNameOf } from '#libcontainer/firewall/firewall.ts';
+import { holdLowDescriptors } from '#libcontainer/firewall/session.ts';
 import { BridgeDriver } from '#networkdriver/bridge.ts';
 import type { BridgeFacts } from '#networkdriver/bridge-options.ts';
 import { BridgeHost } from '#networkdriver/bridge-host.ts';
@@ -30,6 +31,7 @@ export function openNetworks(options: {
   readonly repaired: () => void;
 }): OpenNetworks {
   const { config, suffix, db, startedAt } = options;
+  holdLowDescriptors();
   // Loading libnftables is not needed by a daemon without bridges.
   let shared: BridgeHost | undefined;
   const { networkDefaults: defaults } = config;

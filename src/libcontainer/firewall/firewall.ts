@@ -76,6 +76,8 @@ export interface Rules extends Disposable {
   setClosed(links: readonly string[]): void;
   closePort(link: string): void;
   openPort(link: string): void;
+  /** Egress policies hold for IPv6 as well. */
+  readonly judgesSix: boolean;
   /** Published ports are translated; else a proxy takes them, to which the host's input chains let in whom they will. */
   readonly translates: boolean;
   ruleset(): unknown;
@@ -175,6 +177,10 @@ export class Firewall implements Rules {
   #shape(): string {
     const closed = [...this.#bridges.values()].some((bridge) => !bridge.interContainer);
     return JSON.stringify([closed, closed && !passesRules(), this.#egress.size > 0, this.#bounce ?? null]);
+  }
+
+  get judgesSix(): boolean {
+    return this.#policy.ip6 !== false;
   }
 
   get judges(): boolean {

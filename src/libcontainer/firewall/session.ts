@@ -2,13 +2,45 @@
  * A context of libnftables: text in, errors with the library's own words, JSON out. Making one costs more than a call, so
  * it is kept between calls; but it holds half a megabyte for every table of the host, so not for long.
  */
-import { systemError } from '#errdefs/errors.ts';
+import { systemError, unavailable } from '#errdefs/errors.ts';
+import { close, open } from '#sys/files.ts';
+import { O } from '#sys/numbers.ts';
 import { type Handle, loadNftables, type Nftables } from '#sys/libraries.ts';
 
 /** NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_HANDLE */
 const OUTPUT = { text: 0, json: (1 << 4) | (1 << 3) } as const;
 
 const REST_MS = 2_000;
+
+/**
+ * The library waits by select(2), which knows descriptors below 1024 only, and the C library ends the process at the first
+ * greater one: a daemon of many containers or ports has as many. So some low numbers are held for the library's sockets.
+ */
+const SELECT_MAX = 1_024;
+const HELD_MAX = 6;
+const held: number[] = [];
+
+/** Before the process has many descriptors. Idempotent. */
+export function holdLowDescriptors(count = HELD_MAX): void {
+  while (held.length < count) {
+    const fd = open('/dev/null', O.RDONLY | O.CLOEXEC);
+    if (fd >= SELECT_MAX) return close(fd);
+    held.push(fd);
+  }
+}
+
+/** What `make` opens first gets a low number; other threads may take one of them meanwhile. */
+function withLowDescriptor<T>(make: () => T): T {
+  holdLowDescriptors();
+  const count = held.length;
+  if (count === 0) throw unavailable(`Cannot talk to nftables: the daemon has more than ${SELECT_MAX} open files`);
+  for (const fd of held.splice(0)) close(fd);
+  try {
+    return make();
+  } finally {
+    holdLowDescriptors(count - 1);
+  }
+}
 
 export class NftablesSession implements Disposable {
   readonly #library: Nftables;
@@ -23,7 +55,7 @@ export class NftablesSession implements Disposable {
   #made(): Handle {
     this.#rest ??= setTimeout(() => this[Symbol.dispose](), REST_MS).unref();
     if (this.#context !== undefined) return this.#context;
-    const context = this.#library.ctxNew(0);
+    const context = withLowDescriptor(() => this.#library.ctxNew(0));
     if (context === 0) throw systemError('Cannot make a context of libnftables');
     this.#library.bufferOutput(context);
     this.#library.bufferError(context);
@@ -56,7 +88,9 @@ export class NftablesSession implements Disposable {
   [Symbol.dispose](): void {
     clearTimeout(this.#rest);
     this.#rest = undefined;
-    if (this.#context !== undefined) this.#library.ctxFree(this.#context);
+    if (this.#context === undefined) return;
+    this.#library.ctxFree(this.#context);
     this.#context = undefined;
+    holdLowDescriptors();
   }
 }

@@ -85,6 +85,18 @@ test('iptables: false writes no rules; published ports are served all the same, 
   await d.must(['network', 'connect', 'own', 'web']);
   await d.must(['rm', '-f', 'web']);
   await d.must(['network', 'rm', 'own']);
+  // A policy that nobody enforces must not be believed in.
+  const refused = 'an egress policy needs rules of the firewall, which "iptables": false forbids';
+  for (const args of [
+    ['run', '--rm', '--label', 'berth.egress=deny', IMG, 'true'],
+    ['network', 'create', '-o', 'berth.egress=deny', 'denied'],
+    ['run', '--rm', '-p', '7777:77/sctp', IMG, 'true'],
+  ]) {
+    const { code, stderr } = await d.docker(args);
+    const words = args.includes('7777:77/sctp') ? 'Cannot publish port 77/sctp without rules of the firewall' : refused;
+    expect([args, code !== 0, stderr.includes(words) || stderr]).toEqual([args, true, true]);
+  }
+  expect(await d.must(['network', 'ls', '-q', '--filter', 'name=denied'])).toBe('');
   // The port is free for the next one at once.
   await d.must(['run', '--rm', '-p', `127.0.0.1:${tcp}:80`, IMG, 'true']);
 }, 180_000);
@@ -106,6 +118,8 @@ test('ip6tables: false leaves IPv6 alone, and the default bridge has IPv6 when a
   await using _ = await scriptInside(Number(await d.must(['inspect', '-f', '{{.State.Pid}}', 'six'])), script);
   expect(await answerOf(port, '::1')).toBe('six');
   await d.must(['rm', '-f', 'six']);
+  const denied = await d.docker(['run', '--rm', '--label', 'berth.egress=deny', IMG, 'true']);
+  expect([denied.code, denied.stderr.includes('which "ip6tables": false forbids of IPv6')]).toEqual([125, true]);
 }, 180_000);
 
 test('bip6 with a range, allow-direct-routing, a mark', async () => {

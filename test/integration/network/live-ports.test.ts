@@ -1,11 +1,12 @@
 /** `berth update --publish-add/--publish-rm`: ports of a container that runs, changed while it does. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import * as net from 'node:net';
-import { eventually } from '../../support/command.ts';
+import { eventually, must } from '../../support/command.ts';
 import { TestDaemon } from '../../support/daemon.ts';
 
 const IMG = 'berth.test/busybox:1';
 const serve = [IMG, 'nc', '-ll', '-p', '80', '-e', 'echo', 'hello'];
+const many = [IMG, 'sh', '-c', 'for p in 1000 1001 1499 1998 1999; do nc -ll -p $p -e echo $p & done; exec sleep 1000'];
 let d: TestDaemon;
 beforeAll(async () => {
   d = await TestDaemon.start();
@@ -103,4 +104,42 @@ test('of a container that does not run the next start has them; without an own n
   await d.must(['run', '-d', '--name', 'alone', '--network', 'none', IMG, 'sleep', '1000']);
   expect(await update('--publish-add', '80', 'alone')).toContain('Published ports are not in force');
   await d.must(['rm', '-f', 'later', 'alone']);
+}, 60_000);
+
+test('ports of SCTP: led by rules, each to one container, shown, and taken back', async () => {
+  const ports = ['-p', '127.0.0.1:7707:77/sctp', '-p', '127.0.0.1:7707:78/tcp'];
+  await d.must(['run', '-d', '--name', 'sctp', ...ports, IMG, 'sleep', '1000']);
+  expect((await d.must(['port', 'sctp'])).split('\n').sort()).toEqual([
+    '77/sctp -> 127.0.0.1:7707',
+    '78/tcp -> 127.0.0.1:7707',
+  ]);
+  const ip = await d.must(['inspect', '-f', '{{.NetworkSettings.IPAddress}}', 'sctp']);
+  const rules = async () => (await must('nft', ['list', 'ruleset'])).replaceAll(/\s+/g, ' ');
+  expect(await rules()).toContain(`127.0.0.1 . sctp . 7707 : ${ip} . 77`);
+  const second = await d.docker(['run', '--rm', '-p', '127.0.0.1:7707:79/sctp', IMG, 'true']);
+  expect([second.code, second.stderr.includes('127.0.0.1:7707 failed: port is already allocated')]).toEqual([
+    125,
+    true,
+  ]);
+  await d.restart();
+  expect(await rules()).toContain(`127.0.0.1 . sctp . 7707 : ${ip} . 77`);
+  await update('--publish-rm', '7707:77/sctp', 'sctp');
+  expect(await rules()).not.toContain('sctp . 7707');
+  expect(await rules()).toContain('127.0.0.1 . tcp . 7707');
+  await d.must(['rm', '-f', 'sctp']);
+}, 60_000);
+
+test('a thousand published ports: each leads to its own, also after a kill of the daemon, and none is left', async () => {
+  await d.must(['run', '-d', '--name', 'many', '-p', '127.0.0.1:21000-21999:1000-1999', ...many]);
+  const sample = [21_000, 21_001, 21_499, 21_998, 21_999];
+  const said = () => Promise.all(sample.map(async (port) => (await answers(port)).trim()));
+  const wanted = sample.map((port) => String(port - 20_000));
+  expect(await said()).toEqual(wanted);
+  expect((await d.must(['port', 'many'])).split('\n').length).toBe(1000);
+  await d.restart();
+  expect(await said()).toEqual(wanted);
+  const taken = await d.docker(['run', '--rm', '-p', '127.0.0.1:21777:80', IMG, 'true']);
+  expect(taken.stderr).toContain('Bind for 127.0.0.1:21777 failed: port is already allocated');
+  await d.must(['rm', '-f', 'many']);
+  for (const port of sample) expect([port, await isRefused(port)]).toEqual([port, true]);
 }, 60_000);
