@@ -23,7 +23,7 @@ import { api } from './scenarios/api.ts';
 import { commit, cp } from './scenarios/files.ts';
 import { load } from './scenarios/images.ts';
 import { cli, life, many, run } from './scenarios/life.ts';
-import { network } from './scenarios/network.ts';
+import { network, ports } from './scenarios/network.ts';
 import { crowd, stats } from './scenarios/observe.ts';
 import { registry, registryMemory } from './scenarios/registry.ts';
 import { attach, logs } from './scenarios/streams.ts';
@@ -42,6 +42,7 @@ const scenarios: readonly Scenario[] = [
   stats,
   crowd,
   network,
+  ports,
   registry,
   registryMemory,
 ];

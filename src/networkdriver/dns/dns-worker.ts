@@ -1,10 +1,9 @@
 /** The Worker that serves the DNS of all containers: their sockets live in their namespaces, the thread does not. */
-import * as dgram from 'node:dgram';
 import * as net from 'node:net';
 import { log } from '#pkg/log/log.ts';
 import { EgressNames } from './egress.ts';
 import { Forwarder, framed, TcpMessages } from './forward.ts';
-import { answerTo, parseQuestion, RCODE } from './message.ts';
+import { answerTo, parseQuestion, type Question, RCODE } from './message.ts';
 import type { DnsCommand, DnsReport } from './protocol.ts';
 import { NameTables } from './tables.ts';
 
@@ -16,7 +15,14 @@ const CONNECTION_IDLE_MS = 10_000;
 const tables = new NameTables();
 const forwarder = new Forwarder();
 const egress = new EgressNames();
-const serving = new Map<string, { readonly udp: dgram.Socket; readonly tcp: net.Server }>();
+type UdpSocket = Bun.udp.Socket<'uint8array'>;
+
+interface Served {
+  udp?: UdpSocket;
+  tcp?: net.Server;
+}
+
+const serving = new Map<string, Served>();
 
 /** Stands for the host where containers have their ids. */
 const HOST = '';
@@ -25,8 +31,12 @@ let hostAddress = '';
 
 const tell = (report: DnsReport): void => self.postMessage(report);
 
-/** Undefined: what was asked is no question. Never rejects. */
-async function resolve(container: string, query: Uint8Array, tcp: boolean): Promise<Uint8Array | undefined> {
+/** Undefined: what was asked is no question. What is known here is answered in the same turn; never rejects. */
+function resolve(
+  container: string,
+  query: Uint8Array,
+  tcp: boolean,
+): Uint8Array | undefined | Promise<Uint8Array | undefined> {
   const question = parseQuestion(query);
   if (question === undefined) return undefined;
   if (container === HOST) return tables.answerHost(query, question);
@@ -36,6 +46,11 @@ async function resolve(container: string, query: Uint8Array, tcp: boolean): Prom
     tell({ kind: 'denied', container, name: question.name });
     return answerTo(query, question, { code: RCODE.nameError });
   }
+  // The memory of a datagram is the next one's after this turn.
+  return askOthers(container, query.slice(), question, tcp);
+}
+
+async function askOthers(container: string, query: Uint8Array, question: Question, tcp: boolean): Promise<Uint8Array> {
   const answer = await forwarder.ask(query, question, tables.upstreamOf(container), tcp);
   if (answer === undefined || !open(container, question.name, answer)) {
     return answerTo(query, question, { code: RCODE.serverFailure });
@@ -60,21 +75,41 @@ function open(container: string, name: string, answer: Uint8Array): boolean {
 
 function serve(container: string, udpFd: number, tcpFd: number): void {
   end(container);
-  const udp = dgram.createSocket('udp4');
-  udp.on('error', (err) => log.debug('dns socket failed', { container, err }));
-  udp.on('message', (query, from) => {
-    // A container reaches the bridge's address too: what is on networks of others is not its business.
-    if (container === HOST && from.address !== hostAddress) return;
-    void resolve(container, query, false).then((answer) => {
-      if (answer !== undefined && serving.get(container)?.udp === udp) udp.send(answer, from.port, from.address);
-    });
-  });
-  udp.bind({ fd: udpFd });
+  const served: Served = {};
+  serving.set(container, served);
+  void listenUdp(container, udpFd, served);
   const tcp = net.createServer((socket) => converse(container, socket));
   tcp.maxConnections = CONNECTIONS_MAX;
   tcp.on('error', (err) => log.debug('dns server failed', { container, err }));
   tcp.listen({ fd: tcpFd });
-  serving.set(container, { udp, tcp });
+  served.tcp = tcp;
+}
+
+async function listenUdp(container: string, fd: number, served: Served): Promise<void> {
+  const isServed = (): boolean => serving.get(container) === served;
+  const data = (udp: UdpSocket, query: Uint8Array, port: number, address: string): void => {
+    // A container reaches the bridge's address too: what is on networks of others is not its business.
+    if (container === HOST && address !== hostAddress) return;
+    const answer = resolve(container, query, false);
+    if (answer instanceof Promise) {
+      void answer.then((late) => {
+        if (late !== undefined && isServed()) udp.send(late, port, address);
+      });
+    } else if (answer !== undefined) udp.send(answer, port, address);
+  };
+  const error = (_: UdpSocket, err: Error): void => log.debug('dns socket failed', { container, err });
+  // The runtime takes a descriptor, of which its types know nothing.
+  const options: Bun.udp.SocketOptions<'uint8array'> & { readonly fd: number } = {
+    fd,
+    binaryType: 'uint8array',
+    socket: { data, error },
+  };
+  try {
+    served.udp = await Bun.udpSocket(options);
+    if (!isServed()) served.udp.close();
+  } catch (err) {
+    log.error('names of a container are not served', { container, err });
+  }
 }
 
 function converse(container: string, socket: net.Socket): void {
@@ -85,7 +120,7 @@ function converse(container: string, socket: net.Socket): void {
     return;
   }
   const reader = new TcpMessages((query) => {
-    void resolve(container, query, true).then((answer) => {
+    void Promise.resolve(resolve(container, query, true)).then((answer) => {
       if (answer === undefined) socket.destroy();
       else if (!socket.destroyed) socket.write(framed(answer));
     });
@@ -96,8 +131,8 @@ function converse(container: string, socket: net.Socket): void {
 function end(container: string): void {
   const old = serving.get(container);
   serving.delete(container);
-  old?.udp.close();
-  old?.tcp.close();
+  old?.udp?.close();
+  old?.tcp?.close();
 }
 
 // One question that goes wrong in an unforeseen way must not end the names of all containers.

@@ -111,3 +111,41 @@ export const network: Scenario = {
     }
   },
 };
+
+const MANY = { first: 21_000, last: 21_999, inside: 10_000 } as const;
+
+/** The same by the last of a thousand ports as by one: what a packet costs does not hang on how many are published. */
+export const ports: Scenario = {
+  name: 'ports',
+  what: 'a container with 1,000 published ports: its start, and a packet by the last of them',
+  rounds: 3,
+  warmUps: 0,
+  round: async (round) => {
+    const { engine, recorder } = round;
+    const name = engine.fresh();
+    const inside = `${MANY.inside}-${MANY.inside + MANY.last - MANY.first}`;
+    const range = `127.0.0.1:${MANY.first}-${MANY.last}:${inside}`;
+    const add = (metric: string, value: number | undefined) =>
+      recorder.add(metric, engine.name, value ?? Number.NaN, 'µs');
+    const one = await startedOn(engine, 'bridge', '-p', `127.0.0.1::${ECHO}`);
+    {
+      await using _ = await server(one.pid, 'echo', ECHO);
+      const [trip] = await numbers('', 'trip', '127.0.0.1', one.port, TRIPS);
+      const [connected] = await numbers('', 'connect', '127.0.0.1', one.port, CONNECTS);
+      add('round trip, 1 port published, p50', trip);
+      add('connect and close, 1 port published, p50', connected);
+    }
+    await engine.run(['rm', '-f', one.name]);
+    await timed(round, 'run -d with 1,000 ports', ['run', '-d', '--name', name, '-p', range, SMALL, 'sleep', '1000']);
+    const { stdout } = await engine.run(['inspect', '-f', '{{.State.Pid}}', name], { keep: true });
+    const last = MANY.inside + MANY.last - MANY.first;
+    {
+      await using _ = await server(stdout.trim(), 'echo', String(last));
+      const [trip] = await numbers('', 'trip', '127.0.0.1', String(MANY.last), TRIPS);
+      const [connected] = await numbers('', 'connect', '127.0.0.1', String(MANY.last), CONNECTS);
+      add('round trip, 1,000 ports published, p50', trip);
+      add('connect and close, 1,000 ports published, p50', connected);
+    }
+    await timed(round, 'rm -f with 1,000 ports', ['rm', '-f', name]);
+  },
+};
