@@ -15,6 +15,7 @@ test('what is not said', () => {
     policyFile: '',
     requireDigest: false,
     registriesFile: '',
+    keepBlobs: true,
   });
 });
 

@@ -26,6 +26,8 @@ export interface ImageSettings {
   readonly requireDigest: boolean;
   /** '' for none. */
   readonly registriesFile: string;
+  /** Archives of layers that lie in a registry as well stay here. */
+  readonly keepBlobs: boolean;
 }
 
 const NANOSECONDS_PER_MS = 1_000_000n;
@@ -49,6 +51,7 @@ export function imageSettingsOf(value: ConfigValue | undefined): ImageSettings {
     policyFile: fields.path('policy'),
     requireDigest: fields.flag('require-digest') ?? false,
     registriesFile: fields.path('registries-conf'),
+    keepBlobs: fields.flag('keep-blobs') ?? true,
   };
   budget.end();
   fields.end();

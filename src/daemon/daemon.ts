@@ -19,6 +19,7 @@ import { GraphDb } from '#graphdb/graphdb.ts';
 import { ProjectIds } from '#graphdb/project-ids.ts';
 import { openGraphDriver } from '#graphdriver/open.ts';
 import { ImageStore } from '#image/image-store.ts';
+import { BlobSources } from '#distribution/blob-sources.ts';
 import { LayoutIndex } from '#image/layout-index.ts';
 import { Trust } from '#image/trust/trust.ts';
 import { LayerStore } from '#layer/layer-store.ts';
@@ -139,7 +140,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const settings = { current: settingsOf(config) };
   const registriesConf = registriesReader(() => settings.current.images.registriesFile);
   const candidates = (text: string) => candidatesOf(registriesConf(), text);
-  const images = ImageStore.open({ content, layers, db, now: () => new Date(), candidates });
+  const sources = new BlobSources(db);
+  const mayDrop = (digest: string) => !settings.current.images.keepBlobs && sources.all(digest).length > 0;
+  const images = ImageStore.open({ content, layers, db, now: () => new Date(), candidates, mayDrop });
   const graph = new Graph({ images, layers, db, trashMs: () => settings.current.images.trashMs });
   const trust = new Trust(() => settings.current.images);
   const registriesOf = (known: DaemonSettings['registries']): DaemonSettings['registries'] => ({

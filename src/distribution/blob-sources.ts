@@ -33,6 +33,11 @@ export class BlobSources {
     return this.#read(digest).flatMap((name) => (name.startsWith(`${domain}/`) ? [name.slice(domain.length + 1)] : []));
   }
 
+  /** `registry/path` of every repository that is known to have the blob, the newest first. */
+  all(digest: string): readonly string[] {
+    return this.#read(digest);
+  }
+
   /** Forgets blobs that are not here any more. */
   sweep(isHere: (digest: string) => boolean): void {
     this.#db.transaction(() => {

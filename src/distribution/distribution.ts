@@ -13,6 +13,7 @@ import { listTags } from '#registry/manifests.ts';
 import { RegistryClient, type Repository } from '#registry/registry-client.ts';
 import type { RegistrySettings } from '#registry/settings.ts';
 import { BlobSources } from './blob-sources.ts';
+import { bringBlobs, type BringOptions, droppedLayers } from './bring-blobs.ts';
 import { LayerTransfers } from './layer-transfers.ts';
 import { type PulledImage, type PullInput, pullImage, type PullMeans, pullStatus } from './pull.ts';
 import { translatePull } from './pull-failures.ts';
@@ -80,6 +81,14 @@ export class Distribution {
 
   push(input: PushInput): Promise<void> {
     return pushImage(this.means, input);
+  }
+
+  /**
+   * Archives of these images' layers that were dropped come again. Errors: system naming the registries; cancelled.
+   */
+  async bring(images: Parameters<typeof droppedLayers>[1], options: BringOptions): Promise<void> {
+    const missing = droppedLayers(this.means.images, images);
+    if (missing.length > 0) await bringBlobs(this.means, missing, options);
   }
 
   /** For what is asked of a registry directly. */

@@ -8,6 +8,7 @@
 import * as fs from 'node:fs';
 import { cancelled, kindOf, systemError } from '#errdefs/errors.ts';
 import type { ContentStore } from '#content/content-store.ts';
+import type { ContentLease } from '#content/leases.ts';
 import type { LayerStore } from '#layer/layer-store.ts';
 import type { PreparedLayer } from '#layer/register.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
@@ -52,11 +53,14 @@ export interface LayerTransfersOptions {
   readonly downloadsMax: () => number;
 }
 
-interface Shared {
-  readonly prepared: Promise<PreparedLayer>;
+interface Fetching {
   readonly stop: AbortController;
   state: () => LayerState;
   file: string;
+}
+
+interface Shared extends Fetching {
+  readonly prepared: Promise<PreparedLayer>;
   holders: number;
   /** Nobody has to continue it: the user has cancelled. */
   dropped: boolean;
@@ -102,6 +106,35 @@ export class LayerTransfers {
         if (shared.dropped) this.#options.content.dropPartial(wish.blob.digest);
       },
     };
+  }
+
+  /** The archive of a layer alone, into the content store, named by the lease. Errors: those of fetching; cancelled. */
+  async bring(wish: LayerWish, lease: ContentLease, signal: AbortSignal | undefined): Promise<void> {
+    const { content } = this.#options;
+    const { digest } = wish.blob;
+    lease.add(digest);
+    await this.#byDigest.run(digest, async () => {
+      if (content.has(digest)) return;
+      const stop = new AbortController();
+      const abort = (): void => stop.abort();
+      signal?.addEventListener('abort', abort, { once: true });
+      const file = content.partial(digest).path;
+      const shared: Fetching = { stop, file, state: () => ({ kind: 'beginning' }) };
+      await this.#slot(shared, stop.signal);
+      try {
+        signal?.throwIfAborted();
+        await this.#run(wish, shared, content.partial(digest).size, undefined);
+        await using handle = await fs.promises.open(file, 'r');
+        await handle.sync();
+        await content.keep([{ file, digest }], lease);
+      } catch (error) {
+        if (kindOf(error) === 'data-loss') content.dropPartial(digest);
+        throw error;
+      } finally {
+        signal?.removeEventListener('abort', abort);
+        this.#release();
+      }
+    });
   }
 
   #begin(key: string, wish: LayerWish): Shared {
@@ -178,7 +211,7 @@ export class LayerTransfers {
 
   async #run(
     { blob, repository, sessions }: LayerWish,
-    shared: Shared,
+    shared: Fetching,
     have: number,
     target: Parameters<Parameters<LayerStore['prepareBy']>[0]>[0],
   ) {
@@ -225,7 +258,7 @@ export class LayerTransfers {
     return result;
   }
 
-  async #slot(shared: Shared, signal: AbortSignal): Promise<void> {
+  async #slot(shared: Fetching, signal: AbortSignal): Promise<void> {
     if (this.#running >= this.#options.downloadsMax()) {
       const turn = Promise.withResolvers<void>();
       const go = (): void => turn.resolve();

@@ -10,6 +10,7 @@ import { invalidParameter, kindOf, messageOf, notFound, systemError } from '#err
 import type { Image } from '#image/image.ts';
 import type { ImageStore } from '#image/image-store.ts';
 import { barMessage, type Tell } from '#image/progress.ts';
+import { imagesOf } from '#image/variants.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import {
   canonicalName,
@@ -21,20 +22,17 @@ import {
 } from '#reference/reference.ts';
 import type { Credentials } from '#registry/credentials.ts';
 import { RegistryError } from '#registry/failures.ts';
-import type { RegistryClient, Repository, Session } from '#registry/registry-client.ts';
+import type { Repository, Session } from '#registry/registry-client.ts';
 import { putManifest } from '#registry/uploads.ts';
-import type { BlobSources } from './blob-sources.ts';
+import { bringBlobs, type BringMeans, droppedLayers } from './bring-blobs.ts';
 import { BlobPusher } from './push-blobs.ts';
 import { keptManifests, makeManifest, type PushManifest } from './push-manifest.ts';
 import { shortDigest } from './pull-progress.ts';
 import { compressBlob } from './recompress.ts';
 import { type WholeDocument, wholeIndex } from './whole-index.ts';
 
-export interface PushMeans {
-  readonly registry: RegistryClient;
-  readonly images: ImageStore;
+export interface PushMeans extends BringMeans {
   readonly content: ContentStore;
-  readonly sources: BlobSources;
 }
 
 export interface PushInput {
@@ -144,6 +142,7 @@ class Push {
     using lease = content.lease({ purpose: `push ${canonicalName(tagged)}` });
     lease.add(image.id);
     const target = images.target(tagged);
+    if (content.document(target ?? '')?.kind === 'index') await this.#bring(imagesOf(images, target), lease);
     const index = platform === undefined ? await this.#index(target, lease) : undefined;
     const top = index ?? (await this.#image(image, target, lease));
     const tag = tagged.tag ?? 'latest';
@@ -164,7 +163,12 @@ class Push {
     const shown = stack.map(({ diffId }) => diffId.slice('sha256:'.length, 'sha256:'.length + 12));
     for (const id of [...shown].reverse()) await tell({ status: 'Preparing', progressDetail: {}, id });
     const pusher = this.#pusher();
-    const kept = await this.#kept(image, target, pusher);
+    let kept = await this.#kept(image, target, pusher);
+    if (kept === undefined) {
+      await this.#bring([image], lease);
+      // With what has come it may be as it was.
+      [kept] = keptManifests(images, image, target).filter(({ missing }) => missing.length === 0);
+    }
     if (kept === undefined) {
       for (const [i, { blob }] of stack.entries()) {
         if (blob.compression !== 'plain') continue;
@@ -185,6 +189,14 @@ class Push {
       manifest.layers.map(({ descriptor }) => descriptor.digest),
     );
     return manifest;
+  }
+
+  /** Archives that were dropped, from where they are. */
+  async #bring(of: readonly Image[], lease: ContentLease): Promise<void> {
+    const { credentials, signal, reference } = this.#input;
+    const missing = droppedLayers(this.#means.images, of);
+    if (missing.length === 0) return;
+    await bringBlobs(this.#means, missing, { lease, login: { domain: reference.domain, credentials }, signal });
   }
 
   /** The first whose blobs are here, or can be had there without us. */

@@ -46,6 +46,8 @@ export interface ImageStoreOptions {
   readonly now: () => Date;
   /** What a name as people write it may mean beside itself (aliases, registries to search), in order. */
   readonly candidates?: (text: string) => readonly Reference[];
+  /** Whether the archive of a layer may go although the layer stays: it can be had again. */
+  readonly mayDrop?: (digest: string) => boolean;
 }
 
 /** What an image needs of the other stores. */
@@ -89,6 +91,11 @@ export class ImageStore {
       }
     }
     return store;
+  }
+
+  /** See `ImageStoreOptions.mayDrop`. */
+  mayDrop(digest: string): boolean {
+    return this.#options.mayDrop?.(digest) ?? false;
   }
 
   get content(): ContentStore {

@@ -15,6 +15,7 @@ interface MarkedStore {
     readonly targets: readonly string[];
   }>;
   targets(): string[];
+  mayDrop(digest: string): boolean;
 }
 
 /** Configurations, manifests, indexes with all of them that is here, and the tars that layers came as. */
@@ -39,5 +40,5 @@ export function markImages(store: MarkedStore, mark: (digest: string) => void): 
     for (const digest of manifests) mark(digest);
   }
   for (const target of store.targets()) tree(target, 0);
-  for (const layer of store.layers.list()) mark(layer.blob.digest);
+  for (const { blob } of store.layers.list()) if (!store.mayDrop(blob.digest)) mark(blob.digest);
 }

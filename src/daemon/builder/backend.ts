@@ -34,6 +34,10 @@ export function buildBackend(services: () => Services): Backend {
       const { recompressBlob } = await import('#distribution/recompress.ts');
       const { images } = services();
       const { content, layers } = images;
+      if (!content.has(blob.digest)) {
+        const using = layers.list().filter((layer) => layer.blob.digest === blob.digest);
+        await (await services().distribution()).bring(using.slice(0, 1), { lease, signal });
+      }
       return recompressBlob({ content, layers }, blob, wish, lease, signal);
     },
     built: (id, names) => {

@@ -40,6 +40,7 @@ export function installDistributionJobs(services: Services): void {
         });
       }),
     );
+    if (!services.settings.images.keepBlobs) services.images.content.collectSoon();
     for (const { name } of pulled) publishImageEvent(services, 'pull', name, familiarName(parseReference(name)));
   });
   engine.register(image.imagePush, async (input, { signal }) => {
@@ -53,6 +54,7 @@ export function installDistributionJobs(services: Services): void {
       tell: progressTo(input.progress),
       signal,
     });
+    if (!services.settings.images.keepBlobs) services.images.content.collectSoon();
     publishImageEvent(services, 'push', familiarName(reference), familiarName(reference));
   });
   engine.register(image.imageCopy, async (input, { signal }) => {

@@ -1,5 +1,6 @@
 /** Installs the jobs on images, and tells of what they change. */
 import * as image from '#api/jobs/image.ts';
+import type { ContentLease } from '#content/leases.ts';
 import { imageHistory } from '#image/history.ts';
 import type { ImageStore } from '#image/image-store.ts';
 import { importImage } from '#image/import.ts';
@@ -8,7 +9,9 @@ import { listImages } from '#image/list.ts';
 import { loadImages } from '#image/load.ts';
 import { progressTo } from '#image/progress.ts';
 import { savedLayers, saveImages } from '#image/save.ts';
+import { selectImages } from '#image/save-selection.ts';
 import { tagImage } from '#image/tag.ts';
+import { imagesOf, targetOf } from '#image/variants.ts';
 import type { Services } from '../services.ts';
 import { installDistributionJobs } from './distribution.ts';
 import { publishImageEvent, removeNamed, usersOf } from './remove.ts';
@@ -47,12 +50,14 @@ function installTransfers(services: Services, images: ImageStore): void {
   });
   engine.register(image.imageSave, async ({ names, platforms, without, from, output }, { signal }) => {
     const write = (bytes: Uint8Array): Promise<void> => output.write(bytes);
+    using _dropped = await bringDropped(services, names, signal);
     await saveImages(images, { names, platforms, without: new Set(without), from, write, signal });
     for (const name of names) publishImageEvent(services, 'save', images.resolve(name).id, name);
   });
-  engine.register(image.imageLayers, (input) =>
-    savedLayers(images, input).map(({ digest, size }) => ({ Digest: digest, Size: size })),
-  );
+  engine.register(image.imageLayers, async (input, { signal }) => {
+    using _dropped = await bringDropped(services, input.names, signal);
+    return savedLayers(images, input).map(({ digest, size }) => ({ Digest: digest, Size: size }));
+  });
   engine.register(image.imageMissing, ({ digests }) => missingBlobs(images, digests));
   engine.register(image.imageImport, async (input, { signal }) => {
     const id = await importImage(images, { ...input, tell: progressTo(input.progress), signal });
@@ -64,6 +69,28 @@ function installTransfers(services: Services, images: ImageStore): void {
 function withContainers<T extends { Id: string; Containers: number }>(services: Services, rows: T[]): T[] {
   if (rows.every((row) => row.Containers === -1)) return rows;
   return rows.map((row) => ({ ...row, Containers: usersOf(services, row.Id).length }));
+}
+
+/** Archives of layers that `keep-blobs` has let go come again, as far as these names need them, until it is disposed. */
+async function bringDropped(
+  { images, distribution }: Services,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<Disposable> {
+  const wanted = selectImages(images, names).flatMap(({ image: selected, given }) => [
+    selected,
+    ...imagesOf(images, targetOf(images, given, selected)),
+  ]);
+  const isHere = wanted.every(({ chainId }) =>
+    images.layers.chain(chainId).every(({ blob }) => images.content.has(blob.digest)),
+  );
+  using made = new DisposableStack();
+  if (!isHere) {
+    made.defer(() => images.content.collectSoon());
+    const lease: ContentLease = made.use(images.content.lease({ purpose: 'what was dropped' }));
+    await (await distribution()).bring(wanted, { lease, signal });
+  }
+  return made.move();
 }
 
 /** What is here is meant to be used by a load that follows, and must be here then. */

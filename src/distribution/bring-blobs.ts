@@ -1,0 +1,70 @@
+/**
+ * Layers whose archives were dropped (`images: keep-blobs`): they are unpacked here, and their archives lie in a registry
+ * that they were pulled from or pushed to. Whoever needs one again (push elsewhere, save) has it fetched from there.
+ */
+import type { ContentLease } from '#content/leases.ts';
+import { messageOf, systemError } from '#errdefs/errors.ts';
+import type { ImageStore } from '#image/image-store.ts';
+import type { Layer } from '#layer/records.ts';
+import { anonymous, type Credentials } from '#registry/credentials.ts';
+import type { RegistryClient } from '#registry/registry-client.ts';
+import type { BlobSources } from './blob-sources.ts';
+import type { LayerTransfers } from './layer-transfers.ts';
+
+export interface BringMeans {
+  readonly registry: RegistryClient;
+  readonly images: ImageStore;
+  readonly transfers: LayerTransfers;
+  readonly sources: BlobSources;
+}
+
+export interface BringOptions {
+  readonly lease: ContentLease;
+  /** Of one registry; others are asked without. */
+  readonly login?: { readonly domain: string; readonly credentials: Credentials };
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The layers of these images whose archives are not here, each once. */
+export function droppedLayers(
+  images: ImageStore,
+  of: readonly { readonly chainId: Layer['chainId'] | undefined }[],
+): Layer[] {
+  const missing = new Map<string, Layer>();
+  for (const { chainId } of of) {
+    for (const layer of images.layers.chain(chainId)) {
+      if (!images.content.has(layer.blob.digest)) missing.set(layer.blob.digest, layer);
+    }
+  }
+  return [...missing.values()];
+}
+
+/** Afterwards all of them are in the content store, named by the lease. Errors: system naming the registries; cancelled. */
+export async function bringBlobs(means: BringMeans, layers: readonly Layer[], options: BringOptions): Promise<void> {
+  const outcomes = await Promise.allSettled(layers.map((layer) => bringOne(means, layer, options)));
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+}
+
+async function bringOne(
+  { registry, transfers, sources }: BringMeans,
+  { diffId, blob }: Layer,
+  { lease, login, signal }: BringOptions,
+): Promise<void> {
+  const { digest, size } = blob;
+  const reasons: string[] = [];
+  for (const name of sources.all(digest)) {
+    const slash = name.indexOf('/');
+    const [domain, path] = [name.slice(0, slash), name.slice(slash + 1)];
+    const credentials = login?.domain === domain ? login.credentials : anonymous;
+    const repository = await registry.repository(domain, path, { credentials, signal });
+    const sessions = repository.sessions('pull');
+    try {
+      return await transfers.bring({ key: '', blob: { path, digest, size }, repository, sessions }, lease, signal);
+    } catch (error) {
+      if (signal?.aborted === true) throw error;
+      reasons.push(`${name}: ${messageOf(error)}`);
+    }
+  }
+  const why = reasons.length === 0 ? 'no registry is known to have it' : reasons.join('; ');
+  throw systemError(`the archive of layer ${diffId} is not kept here and cannot be fetched again: ${why}`);
+}
