@@ -1,12 +1,13 @@
 import { expect, test } from 'bun:test';
-import { COLLECTIONS_APART_MS, collector, GROWTH_BYTES, LOOK_EVERY, REST_MS } from './berthd-memory.ts';
+import { COLLECTIONS_APART_MS, collector, GROWTH_BYTES, LOOK_EVERY, REST_MS, WORK_MS } from './berthd-memory.ts';
 
 function world() {
-  const state = { bytes: 100 << 20, ms: 0, collections: 0 };
+  const state = { bytes: 100 << 20, ms: 0, collections: 0, workedMs: 0 };
   const quiet: (() => void)[] = [];
   const ended = collector({
     rss: () => state.bytes,
     now: () => state.ms,
+    workedMs: () => state.workedMs,
     collect: () => {
       state.collections += 1;
       state.bytes -= GROWTH_BYTES / 2;
@@ -67,4 +68,15 @@ test('some seconds after the last job it collects once, and not again before the
   expect([state.collections, quiet.length]).toEqual([1, 0]);
   jobs(1);
   expect(quiet).toHaveLength(1);
+});
+
+test('while a long job keeps it at work it does not stop for a collection', () => {
+  const { state, jobs, quiet } = world();
+  jobs(1);
+  state.workedMs += WORK_MS + 1;
+  quiet.shift()?.();
+  expect([state.collections, quiet.length]).toEqual([0, 1]);
+  state.workedMs += WORK_MS;
+  quiet.shift()?.();
+  expect([state.collections, quiet.length]).toEqual([1, 0]);
 });

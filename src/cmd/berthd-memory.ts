@@ -16,6 +16,8 @@ export const GROWTH_BYTES = 4 << 20;
 export const COLLECTIONS_APART_MS = 400;
 /** Without a job for so long, what the last ones have left is given back. */
 export const REST_MS = 3_000;
+/** With more than this in REST_MS it does not rest: a job that takes long, such as a load, ends late. */
+export const WORK_MS = 150;
 
 interface CollectorOptions {
   readonly rss?: () => number;
@@ -23,6 +25,8 @@ interface CollectorOptions {
   readonly collect?: () => void;
   /** Calls `work` once, later, without keeping the process alive. */
   readonly later?: (work: () => void, ms: number) => void;
+  /** Processor time of this process so far. */
+  readonly workedMs?: () => number;
 }
 
 function collectAll(): void {
@@ -31,26 +35,33 @@ function collectAll(): void {
   dropText();
 }
 
+function ownWork(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
 /** Call the result whenever a job has ended. */
 export function collector(options: CollectorOptions = {}): () => void {
   const rss = options.rss ?? (() => process.memoryUsage.rss());
   const now = options.now ?? (() => performance.now());
   const collect = options.collect ?? collectAll;
   const later = options.later ?? ((work, ms) => void setTimeout(work, ms).unref());
+  const workedMs = options.workedMs ?? ownWork;
   let jobs = 0;
   let collectedAt = Number.NEGATIVE_INFINITY;
   /** The smallest size since the last collection: memory goes back to the kernel a while after it. */
   let least = Number.POSITIVE_INFINITY;
   let resting = true;
-  const restUnlessBusy = (jobsBefore: number) => {
-    if (jobs !== jobsBefore) return whenQuiet();
+  const restUnlessBusy = (jobsBefore: number, workedBefore: number) => {
+    if (jobs !== jobsBefore || workedMs() - workedBefore > WORK_MS) return whenQuiet();
     resting = true;
     least = Number.POSITIVE_INFINITY;
     collect();
   };
   const whenQuiet = () => {
     const jobsNow = jobs;
-    later(() => restUnlessBusy(jobsNow), REST_MS);
+    const workedNow = workedMs();
+    later(() => restUnlessBusy(jobsNow, workedNow), REST_MS);
   };
   return () => {
     jobs += 1;

@@ -51,6 +51,7 @@ import { Ballast } from './ballast.ts';
 import { checkCgroupParent } from './container/cgroup-path.ts';
 import { Consoles } from './container/console.ts';
 import { Containers } from './container/containers.ts';
+import { ContainerDirectories } from './container/directories.ts';
 import { LiveContainers } from './container/live.ts';
 import { publishContainerEvent } from './container/event.ts';
 import { LogArchive } from './container/log-archive.ts';
@@ -257,6 +258,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     logReader: new LogReader(),
     shipping,
     logSearch,
+    containerDirectories: undo.use(new ContainerDirectories(path.join(dataRoot, 'spare'))),
     logArchive: new LogArchive(path.join(dataRoot, 'log-archive'), () => settings.current.logArchive),
     logLosses: new LogLosses({
       known: (id) => containers.get(id) !== undefined,

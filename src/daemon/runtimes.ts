@@ -11,6 +11,7 @@ import type { ExecDriver } from '#execdriver/driver.ts';
 import { NativeDriver } from '#execdriver/native/driver.ts';
 import { OciDriver } from '#execdriver/oci/driver.ts';
 import type { CgroupLayout } from '#libcontainer/cgroups/layout.ts';
+import { spareMounts } from '#libcontainer/mounts/spare-mounts.ts';
 
 /** The name of our own runtime. */
 const NATIVE_RUNTIME = 'berth';
@@ -31,7 +32,10 @@ export class Runtimes {
   constructor(options: { readonly execRoot: string; readonly cgroups: CgroupLayout }) {
     this.#options = options;
     const monitor = { monitorCommand: monitorCommand(), cgroups: options.cgroups };
-    this.#drivers.set(NATIVE_RUNTIME, new NativeDriver({ execRoot: options.execRoot, ...monitor }));
+    this.#drivers.set(
+      NATIVE_RUNTIME,
+      new NativeDriver({ execRoot: options.execRoot, spares: spareMounts(), ...monitor }),
+    );
   }
 
   /** Also of runtimes that are not offered any more. */

@@ -38,6 +38,7 @@ import type { Volumes } from '#volume/volumes.ts';
 import type { Consoles } from './container/console.ts';
 import type { SeccompDefault } from './container/seccomp.ts';
 import type { Containers, Room } from './container/containers.ts';
+import type { ContainerDirectories } from './container/directories.ts';
 import type { LiveContainers } from './container/live.ts';
 import type { LogArchive } from './container/log-archive.ts';
 import type { LogLosses } from './container/log-losses.ts';
@@ -200,6 +201,7 @@ export interface Services {
   readonly logLosses: LogLosses;
   readonly logSearch: LogSearch;
   readonly logArchive: LogArchive;
+  readonly containerDirectories: ContainerDirectories;
   /** Packs and unpacks for clients. */
   readonly archives: ArchiveStreams;
   /** Who reads or writes files of containers. */

@@ -7,6 +7,7 @@ export const TEMPORARY_PREFIX = 'tmp-';
 export const TRASH = 'trash';
 export const LINKS = 'l';
 export const EMPTY = 'empty';
+export const SPARE = 'spare';
 
 /** Ids come from us, never from a client; a wrong one would be a path. */
 export function assertId(id: string): void {

@@ -45,9 +45,14 @@ export interface OwnRights extends LimitsHere {
   readonly capabilities: bigint;
 }
 
+let known: OwnRights | undefined;
+
+/** As they are at the first question: the parent of containers is another process, which does not see later changes. */
 export function ownRights(): OwnRights {
+  if (known !== undefined) return known;
   const status = readText('/proc/self/status');
-  return { ...limitsHere(capabilitiesIn(status, 'CapEff')), capabilities: capabilitiesIn(status, 'CapBnd') };
+  known = { ...limitsHere(capabilitiesIn(status, 'CapEff')), capabilities: capabilitiesIn(status, 'CapBnd') };
+  return known;
 }
 
 function available(sets: CapabilitySets, own: bigint, warnings: string[]): CapabilitySets {

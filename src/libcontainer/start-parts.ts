@@ -4,6 +4,7 @@ import type { Gate } from '#sys/gate.ts';
 import type { Cgroup } from './cgroups/cgroup.ts';
 import type { Restrictions } from './mounts/masks.ts';
 import type { PreparedMounts } from './mounts/prepare.ts';
+import type { SpareMounts } from './mounts/spare-mounts.ts';
 import type { NamespacePlan } from './namespaces/plan.ts';
 import type { ProcessPlan } from './process-plan.ts';
 import type { ChildStdio } from './process-steps.ts';
@@ -30,6 +31,8 @@ export interface StartRequest {
   readonly attachAt?: string;
   /** The child waits for a byte of this FIFO after its last gate. */
   readonly startFifo?: number;
+  /** File systems that were made ahead. */
+  readonly spares?: SpareMounts;
 }
 
 export interface StartGates {

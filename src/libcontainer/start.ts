@@ -15,7 +15,6 @@ import { Program, type Source } from '#sys/program.ts';
 import { apparmorLabel } from './apparmor-label.ts';
 import { explainFailure, type ProgramOutcome, StartError } from './explain.ts';
 import { idMaps, idMapText } from './id-map.ts';
-import { makeDevices } from './mounts/devices.ts';
 import { prepareRestrictions } from './mounts/masks.ts';
 import { closePlace, type PreparedMounts, prepareMounts } from './mounts/prepare.ts';
 import { planNamespaces, type NamespacePlan } from './namespaces/plan.ts';
@@ -179,9 +178,11 @@ function prepare(request: StartRequest, resources: Disposable[]): PreparedStart 
       maps: linux,
       cgroups: request.cgroup?.directories() ?? [],
       cgroupVersion: request.cgroup?.version ?? 1,
+      devices: linux.devices ?? [],
+      spares: request.spares,
     }),
   );
-  if (!mounts.isBind('/dev')) makeDevices(mounts.table, linux.devices ?? [], ids);
+  if (!mounts.isBind('/dev')) mounts.makeDevices();
   const pty = process.terminal === true ? own(terminal(mounts, ids.uid(plan.uid), request, process)) : undefined;
   const restrictions = own(prepareRestrictions(mounts, linux.maskedPaths ?? [], linux.readonlyPaths ?? []));
   const cwd = workingDirectory(mounts, process.cwd);

@@ -13,6 +13,7 @@ export class Arena implements Disposable {
   readonly size: number;
   readonly view: DataView;
   readonly u8: Uint8Array;
+  readonly #text: Buffer;
   used = 0;
 
   /** With `at` the arena lies over pages that somebody else owns. */
@@ -23,6 +24,7 @@ export class Arena implements Disposable {
     const buffer = pagesView(this.base, size);
     this.view = new DataView(buffer);
     this.u8 = new Uint8Array(buffer);
+    this.#text = Buffer.from(buffer);
   }
 
   readonly #owned: boolean;
@@ -52,7 +54,20 @@ export class Arena implements Disposable {
   /** Address of a NUL-terminated copy. */
   str(text: string): number {
     ok(!text.includes('\0'), 'a string for the kernel holds no NUL');
-    return this.bytes(utf8.encode(`${text}\0`), 1);
+    const offset = this.used;
+    // UTF-16 becomes three bytes a unit at most.
+    const bytesMax = 3 * text.length + 1;
+    const length = bytesMax <= this.size - offset ? this.#text.write(text, offset) : this.#encode(text, offset);
+    this.u8[offset + length] = 0;
+    this.used = offset + length + 1;
+    return this.base + offset;
+  }
+
+  #encode(text: string, offset: number): number {
+    const bytes = utf8.encode(text);
+    ok(offset + bytes.length < this.size, 'arena full');
+    this.u8.set(bytes, offset);
+    return bytes.length;
   }
 
   /** Address of a copy. */

@@ -5,7 +5,6 @@
  */
 import { ok } from '#errdefs/assert.ts';
 import { call, check, must, transfer } from './call.ts';
-import { isErrno } from './errno.ts';
 import { AT, F, MFD, NR, O } from './numbers.ts';
 
 export type Path = string | Uint8Array;
@@ -49,17 +48,29 @@ export interface OpenHow {
   readonly resolve: number;
 }
 
+const howBytes = new Uint8Array(24);
+const howView = new DataView(howBytes.buffer);
+const EAGAIN = 11;
+
 export function openat2(dirfd: number, path: Path, how: OpenHow): number {
-  const struct = new BigUint64Array([BigInt(how.flags | O.CLOEXEC), BigInt(how.mode ?? 0), BigInt(how.resolve)]);
-  const bytes = new Uint8Array(struct.buffer);
+  return check(NR.openat2, tryOpenat2(dirfd, path, how), dirfd, path);
+}
+
+/** As openat2; a failure is -errno: no error is made where something is often not there. */
+export function tryOpenat2(dirfd: number, path: Path, how: OpenHow): number {
+  howView.setUint32(0, how.flags | O.CLOEXEC, true);
+  howView.setUint32(8, how.mode ?? 0, true);
+  howView.setUint32(16, how.resolve, true);
   // EAGAIN: a rename or mount raced with the walk and the kernel could not prove that it stayed inside (openat2(2)).
   for (let attempt = 0; ; attempt++) {
-    try {
-      return must('openat2', NR.openat2, dirfd, path, bytes, bytes.length);
-    } catch (error) {
-      if (!isErrno(error, 'EAGAIN') || attempt === 64) throw error;
-    }
+    const result = call(NR.openat2, dirfd, path, howBytes, howBytes.length);
+    if (result !== -EAGAIN || attempt === 64) return result;
   }
+}
+
+/** As openat; a failure is -errno. */
+export function tryOpenat(dirfd: number, path: Path, flags: number): number {
+  return call(NR.openat, dirfd, path, flags | O.CLOEXEC, 0);
 }
 
 /** Closing reports nothing: after an error of close(2) the descriptor is gone as well. */
@@ -190,6 +201,17 @@ export function statxLooks(dirfd: number, path: Path): FileLooks {
     mtimeSeconds: Number(statxView.getBigInt64(112, true)),
     looks: looksBytes.toString('base64'),
   };
+}
+
+/** Type and permissions, or -errno. */
+export function tryModeAt(dirfd: number, path: Path, flags: number): number {
+  const result = call(NR.statx, dirfd, path, flags, STATX_BASIC_AND_MOUNT, statxBytes);
+  return result < 0 ? result : statxView.getUint16(28, true);
+}
+
+/** Type and permissions of what a descriptor stands for. */
+export function modeOf(fd: number): number {
+  return check(NR.statx, tryModeAt(fd, '', AT.EMPTY_PATH), fd);
 }
 
 export function fstat(fd: number): FileStatus {

@@ -81,16 +81,17 @@ export interface MountAttributes {
   readonly recursive?: boolean;
 }
 
+const attributeBytes = new Uint8Array(32);
+const attributeView = new DataView(attributeBytes.buffer);
+
 export function mountSetattr(fd: number, attributes: MountAttributes): void {
   const { set = 0, clear = 0, propagation, usernsFd, recursive = false } = attributes;
   const idmap = usernsFd === undefined ? 0 : MOUNT_ATTR.IDMAP;
-  const struct = BigUint64Array.of(
-    BigInt(set | idmap),
-    BigInt(clear),
-    BigInt(propagation === undefined ? 0 : propagations[propagation]),
-    BigInt(usernsFd ?? 0),
-  );
-  const bytes = new Uint8Array(struct.buffer);
+  attributeView.setUint32(0, set | idmap, true);
+  attributeView.setUint32(8, clear, true);
+  attributeView.setUint32(16, propagation === undefined ? 0 : propagations[propagation], true);
+  attributeView.setUint32(24, usernsFd ?? 0, true);
+  const bytes = attributeBytes;
   const flags = AT.EMPTY_PATH | (recursive ? AT.RECURSIVE : 0);
   must('mount_setattr', NR.mount_setattr, fd, '', flags, bytes, bytes.length);
 }

@@ -37,8 +37,8 @@ async function drive(d: TestDaemon, name: string): Promise<void> {
   else await d.docker(['run', '--rm', '--name', 'target', IMG, 'sh', '-c', 'echo x'], { limitMs });
 }
 
-/** What needs more than a daemon and busybox: `registry-server`, `builder`, `images` and `pull` beside this file; `replace`: auto-update. */
-const ELSEWHERE = ['registry.', 'build.', 'content.', 'pull.', 'push.', 'replace.'];
+/** What needs more than a daemon and busybox: `registry-server`, `builder`, `images` and `pull` beside this file; `replace`: auto-update; `network-update`: egress-live. */
+const ELSEWHERE = ['registry.', 'build.', 'content.', 'pull.', 'push.', 'replace.', 'network-update.'];
 
 for (const name of failpointNames.filter((point) => !ELSEWHERE.some((prefix) => point.startsWith(prefix))))
   test(`kill -9 at ${name}`, async () => {

@@ -241,7 +241,7 @@ async function makeContainer(
       for (const mount of mounts) if (mount.volume !== '') volumes.addUser(mount.volume, id);
     });
     undo.defer('release volumes', () => unlinkVolumes(services, id, { mounts }));
-    fs.mkdirSync(containerDirectory(services, id), { recursive: true, mode: 0o710 });
+    services.containerDirectories.make(containerDirectory(services, id));
     undo.defer('remove directory', () => fs.rmSync(containerDirectory(services, id), { recursive: true, force: true }));
     const layer = await layers.createReadWrite(id, image.chainId, {
       sizeBytes: rootSizeOf(record.hostConfig) ?? services.settings.rootSizeBytes,

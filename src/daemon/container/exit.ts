@@ -1,7 +1,9 @@
 /**
  * The end of a container's first process, in the order that clients rely on (ARCHITECTURE.md, "The way of a run"): output
- * drained → state recorded → `die` event and waiters → network → restart policy or removal → directories and cgroups.
+ * drained → state recorded → `die` event and waiters → network → restart policy or removal → cgroups and directories.
+ * Answers go out before anything is taken down that only costs time.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ExecDriver, ProcessExit, RunningProcess } from '#execdriver/driver.ts';
 import type { ContainerRecord } from '#container/record.ts';
 import { backoffOf } from '#container/extension-labels.ts';
@@ -109,9 +111,14 @@ async function handleExit(services: Services, held: Held, live: LiveContainer, e
   if (record.hostConfig.IpcMode === 'shareable') dropSharedMemory(services, id);
   await keepEnding(services, record, exit, { ranMs, restartAfterMs: restart?.waitMs });
   // What is not recorded must be found again by the next start.
-  if (recorded) await live.driver.release(id);
+  const release = async () => (recorded ? live.driver.release(id) : undefined);
+  if (restart === undefined && record.hostConfig.AutoRemove && !live.userRestart) {
+    await removeHeld(services, held, { volumes: true, release });
+    return;
+  }
+  await nextTurn();
+  await release();
   if (restart !== undefined) planRestart(services, id, restart.waitMs);
-  else if (record.hostConfig.AutoRemove && !live.userRestart) await removeHeld(services, held, { volumes: true });
 }
 
 /** One that nobody watched for (no limit of its own), or that came with the end. */

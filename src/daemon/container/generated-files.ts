@@ -3,9 +3,9 @@
  * They are rewritten at each start, in place once they exist: a running container has the inode.
  */
 import * as fs from 'node:fs';
-import * as path from 'node:path';
 import { DNS_ADDRESS } from '#networkdriver/dns/rewrite.ts';
 import { networkNameOf } from './event.ts';
+import { pathsOf } from './generated-paths.ts';
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import type { GeneratedFiles } from '#container/spec/mounts.ts';
 
@@ -25,14 +25,6 @@ export interface FilesInput {
     readonly dnsOptions: readonly string[];
     /** What `host-gateway` stands for; empty: the container's gateway. */
     readonly hostGateways?: readonly string[];
-  };
-}
-
-export function pathsOf(directory: string): GeneratedFiles {
-  return {
-    hosts: path.join(directory, 'hosts'),
-    hostname: path.join(directory, 'hostname'),
-    resolvConf: path.join(directory, 'resolv.conf'),
   };
 }
 

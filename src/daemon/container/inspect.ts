@@ -7,7 +7,7 @@ import { shownMaskedPaths, defaultReadonlyPaths } from '#container/spec/paths.ts
 import { parseSecurityOptions } from '#container/security-opt.ts';
 import { shownLinks } from '../network/links.ts';
 import type { Services } from '../services.ts';
-import { pathsOf } from './generated-files.ts';
+import { pathsOf } from './generated-paths.ts';
 import { logPathOf } from './log-target.ts';
 import { mountPointsOf } from './mount-points.ts';
 import { networkSettingsOf } from './network-settings.ts';

@@ -4,6 +4,7 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ContainerRecord } from '#container/record.ts';
 import { can, isRunning, moveTo } from '#container/state.ts';
 import { conflict, kindOf, messageOf, systemError } from '#errdefs/errors.ts';
@@ -90,7 +91,11 @@ function checkRemovable(record: ContainerRecord): void {
 export async function removeHeld(
   services: Services,
   held: Held,
-  options: { readonly volumes: boolean },
+  options: {
+    readonly volumes: boolean;
+    /** Lets go of what is left of its process, when the record is gone. */
+    readonly release?: () => Promise<void>;
+  },
 ): Promise<void> {
   const { record } = held;
   const { id } = record;
@@ -108,6 +113,9 @@ export async function removeHeld(
   services.endings.removed(record, rfc3339(nowNs()));
   publishContainerEvent(services.events, record, 'destroy');
   services.waiters.removed(id, { exitCode: record.state.exitCode, error: '' });
+  // What waited is told before the rest is taken down; a crash here is repaired as one in a start or in a removal.
+  await nextTurn();
+  await options.release?.();
   await finishRemoval(services, removal);
 }
 

@@ -18,6 +18,7 @@ import { Rollback } from '#pkg/rollback/rollback.ts';
 import { checkJournal } from '#logger/journald/options.ts';
 import { dup } from '#sys/files.ts';
 import { allocateEndpoints, joinEndpoints } from '../network/endpoints.ts';
+import { driverOf } from '../network/gateways.ts';
 import { refreshFiles } from '../network/connect.ts';
 import { refreshLinkRules } from '../network/link-rules.ts';
 import { checkLinks, linkedHosts, linkersOf, linkVariables } from '../network/links.ts';
@@ -29,7 +30,8 @@ import { cgroupPathOf, giveRealtime } from './cgroup-path.ts';
 import { blockDevice, devicesOf } from './devices.ts';
 import { publishContainerEvent, publishNetworkEvent, publishVolumeEvent, volumeOf } from './event.ts';
 import { adopt } from './exit.ts';
-import { pathsOf, writeGeneratedFiles } from './generated-files.ts';
+import { writeGeneratedFiles } from './generated-files.ts';
+import { pathsOf } from './generated-paths.ts';
 import { openMounts } from './mounts.ts';
 import { containerDirectory } from './paths.ts';
 import { keepFailedStart } from '../why/why.ts';
@@ -132,8 +134,9 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
       tty: config.Tty,
       ...(config.Tty ? { consoleSize: hostConfig.ConsoleSize } : {}),
     },
-    ...(endpoints.length === 0
-      ? {}
+    ...(endpoints.every((endpoint) => driverOf(services, endpoint)?.name === 'none')
+      ? // The loopback of its own that it has is brought up by the list: it need not wait for us.
+        {}
       : {
           network: async (gate) => {
             endpoints = await joinEndpoints(services, held.record, endpoints, gate, undo);

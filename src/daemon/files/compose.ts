@@ -10,7 +10,7 @@ import { close, fstat, ownedFd } from '#sys/files.ts';
 import { bindDetached, mountSetattr } from '#sys/mounts.ts';
 import { MOUNT_ATTR, S_IF } from '#sys/numbers.ts';
 import { composedTree, type PlacedMount } from '#sys/trees.ts';
-import { pathsOf } from '../container/generated-files.ts';
+import { pathsOf } from '../container/generated-paths.ts';
 import { openMounts } from '../container/mounts.ts';
 import { containerDirectory } from '../container/paths.ts';
 import type { Services } from '../services.ts';
@@ -67,6 +67,7 @@ export async function composeWhole(
 
 /** What the engine wrote for it at its last start. */
 function generated(services: Services, record: ContainerRecord): Wanted[] {
+  if (record.state.startedAt === '') return [];
   const files = pathsOf(containerDirectory(services, record.id));
   const own = new Set(record.mounts.map((mount) => mount.destination));
   return [

@@ -8,6 +8,7 @@ import { type CgroupLayout, containerPath } from '#libcontainer/cgroups/layout.t
 import type { Cgroup } from '#libcontainer/cgroups/cgroup.ts';
 import { createCgroup, hasWritableCgroups, openCgroup } from '#libcontainer/cgroups/cgroups.ts';
 import { type PreparedExec, prepareExec } from '#libcontainer/exec.ts';
+import type { SpareMounts } from '#libcontainer/mounts/spare-mounts.ts';
 import type { Hooks, State } from '#libcontainer/spec.ts';
 import { type PreparedStart, prepareStart, START_DEADLINE_MS } from '#libcontainer/start.ts';
 import { log } from '#pkg/log/log.ts';
@@ -43,6 +44,8 @@ export interface NativeDriverOptions {
   /** How to run berth-monitor: program and first arguments. */
   readonly monitorCommand: readonly string[];
   readonly cgroups: CgroupLayout;
+  /** Closed with the driver. */
+  readonly spares?: SpareMounts;
 }
 
 export class NativeDriver implements ExecDriver {
@@ -92,6 +95,7 @@ export class NativeDriver implements ExecDriver {
         ...(hooks === undefined ? {} : { hooks: true, attachAt: hooks.rootfs }),
         rootfs: request.rootfs,
         network: request.network !== undefined,
+        ...(this.#options.spares === undefined ? {} : { spares: this.#options.spares }),
         ...(process.cgroup === undefined ? {} : { cgroup: process.cgroup }),
         ...(pipes.child === undefined ? {} : { stdio: pipes.child }),
         ...consoleSizeOf(request.stdio.consoleSize),
@@ -346,6 +350,7 @@ export class NativeDriver implements ExecDriver {
   }
 
   close(): Promise<void> {
+    this.#options.spares?.[Symbol.dispose]();
     return this.#link.close();
   }
 

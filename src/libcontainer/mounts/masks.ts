@@ -4,14 +4,17 @@
  * path. Which of the two a path of /proc or /sys needs is asked of the host's, which is the same kernel's.
  */
 import { invalidParameter, systemError } from '#errdefs/errors.ts';
-import { isErrno } from '#sys/errno.ts';
-import { close, fstat, open, ownedFd, statxAt } from '#sys/files.ts';
+import { errnoNumber, SysError } from '#sys/errno.ts';
+import { close, fstat, open, ownedFd, tryModeAt } from '#sys/files.ts';
 import { bindDetached, detachedTmpfs } from '#sys/mounts.ts';
 import { AT, MOUNT_ATTR, MOVE_MOUNT, NR, O, OPEN_TREE, S_IF } from '#sys/numbers.ts';
 import type { Program, Source } from '#sys/program.ts';
 import type { InsideMounts } from './inside.ts';
 import { cleanPath } from './place.ts';
 import { closePlace, type PreparedMounts } from './prepare.ts';
+
+const ENOENT = errnoNumber('ENOENT');
+const ENOTDIR = errnoNumber('ENOTDIR');
 
 interface RestrictedPath {
   readonly path: string;
@@ -39,7 +42,9 @@ export function prepareRestrictions(
   const owned: number[] = [];
   try {
     const nothing = toMask.some((p) => !p.directory) ? take(owned, hostNull()) : undefined;
-    const empty = toMask.some((p) => p.directory) ? take(owned, emptyDirectory()) : undefined;
+    const empty = toMask.some((p) => p.directory)
+      ? take(owned, mounts.spares?.take('mask', emptyDirectory) ?? emptyDirectory())
+      : undefined;
     return {
       attach: (inside) => {
         addMasks(inside, toMask, nothing, empty);
@@ -67,13 +72,11 @@ function restricted(mounts: PreparedMounts, wanted: string): RestrictedPath | un
   const host = within === undefined ? undefined : hostOf[within.type];
   if (within === undefined || host === undefined)
     throw invalidParameter(`Path "${wanted}" cannot be masked or made read-only`);
-  try {
-    const { mode } = statxAt(AT.FDCWD, host + place.path.slice(within.at.length), 0);
-    return { path: place.path, directory: (mode & S_IF.MT) === S_IF.DIR };
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
-    throw systemError(`Cannot look at "${wanted}" of the host`, { cause: error });
-  }
+  const mode = tryModeAt(AT.FDCWD, host + place.path.slice(within.at.length), 0);
+  if (mode >= 0) return { path: place.path, directory: (mode & S_IF.MT) === S_IF.DIR };
+  // About half of those that are masked by default are on no one host.
+  if (mode === -ENOENT || mode === -ENOTDIR) return undefined;
+  throw systemError(`Cannot look at "${wanted}" of the host`, { cause: new SysError('statx', -mode, [wanted]) });
 }
 
 function hostNull(): number {

@@ -8,9 +8,25 @@
  */
 import { ok } from '#errdefs/assert.ts';
 import { invalidParameter, systemError } from '#errdefs/errors.ts';
-import { isErrno } from '#sys/errno.ts';
-import { close, dup, fchownat, fstat, mkdirat, openat, openat2, readlinkat } from '#sys/files.ts';
-import { AT, O, RESOLVE, S_IF } from '#sys/numbers.ts';
+import { check } from '#sys/call.ts';
+import { errnoNumber, isErrno } from '#sys/errno.ts';
+import {
+  close,
+  dup,
+  fchownat,
+  mkdirat,
+  modeOf,
+  openat,
+  type OpenHow,
+  readlinkat,
+  tryOpenat,
+  tryOpenat2,
+} from '#sys/files.ts';
+import { AT, NR, O, RESOLVE, S_IF } from '#sys/numbers.ts';
+
+const ENOENT = errnoNumber('ENOENT');
+const ELOOP = errnoNumber('ELOOP');
+const STRAIGHT: OpenHow = { flags: O.PATH, resolve: RESOLVE.BENEATH | RESOLVE.NO_SYMLINKS };
 
 const LINKS_MAX = 40;
 const PATH_BYTES_MAX = 4096;
@@ -109,13 +125,10 @@ export class MountTable {
     const below = path.slice(cover.path.length);
     const rest = below.startsWith('/') ? below.slice(1) : below;
     try {
-      const fd =
-        rest === ''
-          ? dup(cover.fd)
-          : openat2(cover.fd, rest, { flags: O.PATH, resolve: RESOLVE.BENEATH | RESOLVE.NO_SYMLINKS });
-      return { path, fd, directory: isDirectory(fd) };
+      const fd = rest === '' ? dup(cover.fd) : tryOpenat2(cover.fd, rest, STRAIGHT);
+      if (fd === -ENOENT || fd === -ELOOP) return undefined;
+      return { path, fd: check(NR.openat2, fd, rest), directory: isDirectory(fd) };
     } catch (error) {
-      if (isErrno(error, 'ENOENT', 'ELOOP')) return undefined;
       throw refuse(path, error);
     }
   }
@@ -168,11 +181,8 @@ export class MountTable {
 
   /** Opens one name, or makes it. */
   #step(parent: number, name: string, make: Make): number {
-    try {
-      return openat(parent, name, O.PATH | O.NOFOLLOW);
-    } catch (error) {
-      if (make === 'nothing' || !isErrno(error, 'ENOENT')) throw error;
-    }
+    const found = tryOpenat(parent, name, O.PATH | O.NOFOLLOW);
+    if (found !== -ENOENT || make === 'nothing') return check(NR.openat, found, name);
     if (make === 'directory') mkdirat(parent, name, DIRECTORY_MODE);
     else close(openat(parent, name, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW, FILE_MODE));
     const fd = openat(parent, name, O.PATH | O.NOFOLLOW);
@@ -183,11 +193,11 @@ export class MountTable {
 }
 
 function isDirectory(fd: number): boolean {
-  return (fstat(fd).mode & S_IF.MT) === S_IF.DIR;
+  return (modeOf(fd) & S_IF.MT) === S_IF.DIR;
 }
 
 function isSymlink(fd: number): boolean {
-  return (fstat(fd).mode & S_IF.MT) === S_IF.LNK;
+  return (modeOf(fd) & S_IF.MT) === S_IF.LNK;
 }
 
 const reasons: Readonly<Record<string, string>> = {

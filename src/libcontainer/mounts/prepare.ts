@@ -6,16 +6,18 @@
  * specification stays its owner's.
  */
 import { invalidParameter } from '#errdefs/errors.ts';
-import { close, fstat, mkdirat, type OwnedFd, symlinkat } from '#sys/files.ts';
+import { close, mkdirat, modeOf, type OwnedFd, ownedFd, symlinkat } from '#sys/files.ts';
 import { detachedTmpfs } from '#sys/mounts.ts';
 import { AT, MOUNT_ATTR, NR, OPEN_TREE } from '#sys/numbers.ts';
 import type { CgroupDirectory } from '../cgroups/cgroup.ts';
 import { type IdMaps, idMapText, namespaceOfMaps } from '../id-map.ts';
-import type { Mount } from '../spec.ts';
+import type { Device, Mount } from '../spec.ts';
+import { makeDevices } from './devices.ts';
 import type { InsideMounts } from './inside.ts';
 import type { MountOptions } from './options.ts';
-import { cleanPath, MountTable, type Place } from './place.ts';
+import { cleanPath, isBelow, MountTable, type Place } from './place.ts';
 import { closeSource, type InsideType, makeSource, type MountSource } from './source.ts';
+import type { SpareMounts } from './spare-mounts.ts';
 
 export interface MountsRequest {
   readonly root: number;
@@ -27,6 +29,8 @@ export interface MountsRequest {
   /** The container's own directories of each hierarchy, for a cgroup mount on v1. */
   readonly cgroups: readonly CgroupDirectory[];
   readonly cgroupVersion: 1 | 2;
+  readonly devices: readonly Device[];
+  readonly spares: SpareMounts | undefined;
 }
 
 interface PreparedMount {
@@ -36,10 +40,19 @@ interface PreparedMount {
   readonly source: MountSource;
 }
 
+/** What a /dev holds before anything is mounted on it. */
+interface Furniture {
+  readonly devices: readonly Device[];
+  /** Mount points, by name. */
+  readonly directories: readonly string[];
+}
+
 // The kernel's own file systems and devices: an image that has a link there would send them elsewhere.
 const neverLinks = ['/dev', '/proc', '/sys'];
 /** Each is a descriptor that goes along with the start, and those are limited (SCM_MAX_FD). */
 const MOUNTS_MAX = 200;
+/** What a /dev that was made ahead may have other mounts on. */
+const ON_DEV: readonly string[] = ['/dev/pts', '/dev/mqueue', '/dev/shm'];
 const DIRECTORY_ON_FILE =
   'not a directory: Are you trying to mount a directory onto a file (or vice-versa)? ' +
   'Check if the specified host path exists and is the expected type';
@@ -52,6 +65,8 @@ export class PreparedMounts implements Disposable {
   readonly #owned: number[] = [];
   /** User namespaces by their maps. */
   readonly #namespaces = new Map<string, OwnedFd>();
+  /** /dev has the devices of the request already. */
+  #furnished = false;
 
   constructor(request: MountsRequest) {
     this.#request = request;
@@ -78,14 +93,51 @@ export class PreparedMounts implements Disposable {
   #makeSource(mount: Mount): MountSource {
     const { bundle, ids } = this.#request;
     let coveredMode: number | undefined;
-    if (mount.type === 'tmpfs') {
+    if (mount.type === 'tmpfs' && !mount.options?.some((option) => option.startsWith('mode='))) {
       const covered = this.table.find(mount.destination);
       if (covered?.fd !== undefined) {
-        coveredMode = fstat(covered.fd).mode;
+        coveredMode = modeOf(covered.fd);
         close(covered.fd);
       }
     }
-    return makeSource(mount, { bundle, ids, coveredMode, namespaceOf: (wanted) => this.#namespaceOf(wanted) });
+    const make = () =>
+      makeSource(mount, { bundle, ids, coveredMode, namespaceOf: (wanted) => this.#namespaceOf(wanted) });
+    const { type, source, options } = mount;
+    const { spares } = this.#request;
+    if (spares === undefined || !this.#mayBeSpare(mount)) return make();
+    const furnished = mount.destination === '/dev' ? this.#furniture() : undefined;
+    if (furnished !== undefined) this.#furnished = true;
+    const key = JSON.stringify([type, source, options, coveredMode, furnished]);
+    const fd = spares.take(key, () => {
+      const made = make();
+      if (made.kind !== 'detached') throw invalidParameter(`Mount of "${mount.destination}" cannot be made ahead`);
+      return furnished === undefined ? made.fd : furnish(made.fd, furnished, ids);
+    });
+    return { kind: 'detached', fd, directory: true };
+  }
+
+  /** It is made of nothing but its options. */
+  #mayBeSpare(mount: Mount): boolean {
+    const { ids } = this.#request;
+    const plain = mount.sourceFd === undefined && mount.uidMappings === undefined && mount.gidMappings === undefined;
+    const bound = mount.options?.some((option) => /^r?bind$|idmap/.test(option)) ?? false;
+    const ofKind = mount.type === 'tmpfs' || mount.type === 'devpts';
+    return ofKind && plain && !bound && ids.uid(0) === 0 && ids.gid(0) === 0;
+  }
+
+  /** undefined: other mounts decide where its devices lie. */
+  #furniture(): Furniture | undefined {
+    const { mounts, devices } = this.#request;
+    const onDev = mounts.map(({ destination }) => cleanPath(destination)).filter((path) => path.startsWith('/dev/'));
+    if (!onDev.every((path) => ON_DEV.includes(path))) return undefined;
+    const beside = (path: string) => path.startsWith('/dev/') && !onDev.some((at) => isBelow(path, at));
+    if (!devices.every(({ path }) => beside(cleanPath(path)))) return undefined;
+    return { devices, directories: [...new Set(onDev)].map(nameOf) };
+  }
+
+  /** Makes the devices, unless /dev came with them. */
+  makeDevices(): void {
+    if (!this.#furnished) makeDevices(this.table, this.#request.devices, this.#request.ids);
   }
 
   #namespaceOf(wanted: Pick<Mount, 'uidMappings' | 'gidMappings'>): number {
@@ -120,14 +172,23 @@ export class PreparedMounts implements Disposable {
     const uid = String(this.#request.ids.uid(0));
     const gid = String(this.#request.ids.gid(0));
     const attributes = MOUNT_ATTR.NOSUID | MOUNT_ATTR.NODEV | MOUNT_ATTR.NOEXEC;
-    const tree = detachedTmpfs({ mode: '755', uid, gid }, attributes, 'cgroup');
+    const { cgroups, spares } = this.#request;
+    const hierarchies = cgroups.map(({ mountPoint, controllers }) => ({ name: nameOf(mountPoint), controllers }));
+    const make = () => {
+      using tree = ownedFd(detachedTmpfs({ mode: '755', uid, gid }, attributes, 'cgroup'));
+      for (const { name, controllers } of hierarchies) {
+        mkdirat(tree.fd, name, 0o755);
+        for (const controller of controllers) if (controller !== name) symlinkat(name, tree.fd, controller);
+      }
+      return tree.release();
+    };
+    const tree = spares === undefined ? make() : spares.take(JSON.stringify(['cgroup', uid, gid, hierarchies]), make);
     this.#owned.push(tree);
     this.table.cover(path, tree);
-    for (const { mountPoint, controllers } of this.#request.cgroups) {
-      const name = nameOf(mountPoint);
-      mkdirat(tree, name, 0o755);
-      for (const controller of controllers) if (controller !== name) symlinkat(name, tree, controller);
-    }
+  }
+
+  get spares(): SpareMounts | undefined {
+    return this.#request.spares;
   }
 
   /** Adds the steps. Preconditions: the root is attached and everything of the host is still reachable by its path. */
@@ -204,6 +265,15 @@ export class PreparedMounts implements Disposable {
     for (const namespace of this.#namespaces.values()) namespace[Symbol.dispose]();
     this.#namespaces.clear();
   }
+}
+
+function furnish(dev: number, { devices, directories }: Furniture, ids: IdMaps): number {
+  using owned = ownedFd(dev);
+  const table = new MountTable(dev, { uid: 0, gid: 0 });
+  table.cover('/dev', dev);
+  makeDevices(table, devices, ids);
+  for (const name of directories) mkdirat(dev, name, 0o755);
+  return owned.release();
 }
 
 function mountIsPlain(options: MountOptions): boolean {

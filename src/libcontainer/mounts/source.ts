@@ -7,7 +7,7 @@
 import { BerthError, invalidParameter, systemError } from '#errdefs/errors.ts';
 import { resolvePath } from '#sys/host-files.ts';
 import { isErrno } from '#sys/errno.ts';
-import { close, fchownat, fstat, fstatfs, open, type OwnedFd, ownedFd } from '#sys/files.ts';
+import { close, fchownat, fstatfs, modeOf, open, type OwnedFd, ownedFd } from '#sys/files.ts';
 import { bindDetached, detached, idMapMount, mountSetattr, type Propagation } from '#sys/mounts.ts';
 import { MS, O, S_IF } from '#sys/numbers.ts';
 import type { IdMaps } from '../id-map.ts';
@@ -188,7 +188,7 @@ function setAttributes(fd: number, options: MountOptions): void {
 }
 
 export function isDirectory(fd: number): boolean {
-  return (fstat(fd).mode & S_IF.MT) === S_IF.DIR;
+  return (modeOf(fd) & S_IF.MT) === S_IF.DIR;
 }
 
 /** Closes a source that makeSource returned for `mount`. */
