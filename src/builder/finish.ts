@@ -30,7 +30,8 @@ export async function finish(means: Finishing, runs: readonly BuildRun[]): Promi
     const made: MadeImage[] = [];
     for (const { run, state } of finished) {
       const image = await makeImage(run.session, state, run.captures, means.lease);
-      made.push(request.inlineCache ? await withCache(means, image, { run, state }) : image);
+      // What is squashed has none of the steps' layers.
+      made.push(request.inlineCache && !request.squash ? await withCache(means, image, { run, state }) : image);
     }
     result = { ...result, ...(await record(means, finished, made)) };
     backend.built(result.imageId, request.references.map(familiarString));

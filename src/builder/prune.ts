@@ -91,6 +91,8 @@ export interface Pruned {
 
 export async function pruneCache(parts: BuilderParts, request: PruneRequest): Promise<Pruned> {
   const entries = (await listCache(parts)).sort((a, b) => (a.lastUsedAt < b.lastUsedAt ? -1 : 1));
+  // What came from elsewhere takes no room of its own: it is only forgotten.
+  parts.cache.forgetStacks(request.all);
   let used = entries.reduce((sum, entry) => sum + (entry.shared ? 0 : entry.sizeBytes), 0);
   const ids: string[] = [];
   let bytes = 0;

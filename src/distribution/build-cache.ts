@@ -84,7 +84,7 @@ async function ofManifest(
   if (descriptor.size > CONFIG_BYTES_MAX)
     throw dataLoss(`the image's configuration has ${descriptor.size} bytes, which is too many`);
   const bytes = await verified(repository, descriptor, session);
-  const config = inlineCache(bytes);
+  const config = inlineCache(bytes, layers);
   if (config === undefined) return [];
   const { diff_ids: diffIds } = decodeImageConfig(bytes).rootfs;
   const known = layers.map((layer, index) => [layer.digest, { descriptor: layer, diffId: diffIds[index] }] as const);
@@ -105,15 +105,19 @@ async function verified(repository: Repository, descriptor: Descriptor, session:
   return bytes;
 }
 
-/** What an image's configuration says of the steps that made its layers; undefined when it says nothing. */
-export function inlineCache(config: Uint8Array): Buffer | undefined {
+/**
+ * What an image's configuration says of the steps that made its layers, as a config of its own: records alone, which
+ * name the image's layers by their number. Undefined when it says nothing.
+ */
+export function inlineCache(config: Uint8Array, layers: readonly { readonly digest: string }[]): Buffer | undefined {
   try {
     const document: unknown = JSON.parse(Buffer.from(config).toString());
     const field: unknown =
       typeof document === 'object' && document !== null ? Reflect.get(document, INLINE_FIELD) : undefined;
-    return typeof field === 'string' && field.length <= CACHE_CONFIG_BYTES_MAX * 2
-      ? Buffer.from(field, 'base64')
-      : undefined;
+    if (typeof field !== 'string' || field.length > CACHE_CONFIG_BYTES_MAX) return undefined;
+    const records: unknown = JSON.parse(Buffer.from(field, 'base64').toString());
+    const own = layers.map(({ digest }, index) => ({ blob: digest, parent: index - 1 }));
+    return Buffer.from(JSON.stringify({ layers: own, records }));
   } catch (error) {
     log.debug('a configuration without a readable cache', { err: messageOf(error) });
     return undefined;

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'bun:test';
 import * as fc from 'fast-check';
 import { kindOf } from '#errdefs/errors.ts';
-import { type CacheConfig, decodeCacheConfig, encodeCacheConfig } from './cache-config.ts';
+import { type CacheConfig, decodeCacheConfig, encodeCacheConfig, encodeInlineCache } from './cache-config.ts';
 
 const digest = (n: number): string => `sha256:${n.toString(16).padStart(64, '0')}`;
 const read = (document: unknown): CacheConfig => decodeCacheConfig(Buffer.from(JSON.stringify(document)));
@@ -60,6 +60,11 @@ test('what is written is read again', () => {
     ],
   };
   expect(decodeCacheConfig(encodeCacheConfig(config))).toEqual(config);
+  // In an image: records alone, by the number of the layer.
+  expect(JSON.parse(encodeInlineCache(config).toString())).toEqual([
+    { digest: digest(7) },
+    { digest: digest(8), layers: [{ layer: 1, createdAt: '2024-01-01T00:00:00Z' }], inputs: [[{ link: 0 }]] },
+  ]);
 });
 
 describe('what is wrong is named', () => {

@@ -167,13 +167,25 @@ export function encodeCacheConfig({ layers, records }: CacheConfig): Buffer {
       parent,
       annotations: { mediaType, diffID: diffId, size },
     })),
-    records: records.map(({ digest, results, inputs }) => ({
-      ...(results.length === 0
-        ? {}
-        : { layers: results.map(({ layers: chain, createdAt }) => ({ layer: chain.at(-1), createdAt })) }),
-      digest,
-      ...(inputs.length === 0 ? {} : { inputs: inputs.map((link) => [{ link }]) }),
-    })),
+    records: wireRecords(records, (chain) => chain.at(-1)),
   };
   return Buffer.from(JSON.stringify(document));
+}
+
+/** For an image's configuration: records alone, whose layers are counted from the image's lowest. */
+export function encodeInlineCache({ records }: CacheConfig): Buffer {
+  return Buffer.from(JSON.stringify(wireRecords(records, (chain) => chain.length - 1)));
+}
+
+function wireRecords(
+  records: readonly CacheRecord[],
+  layerOfChain: (chain: readonly number[]) => number | undefined,
+): unknown {
+  return records.map(({ digest, results, inputs }) => ({
+    ...(results.length === 0
+      ? {}
+      : { layers: results.map(({ layers: chain, createdAt }) => ({ layer: layerOfChain(chain), createdAt })) }),
+    digest,
+    ...(inputs.length === 0 ? {} : { inputs: inputs.map((link) => [{ link }]) }),
+  }));
 }

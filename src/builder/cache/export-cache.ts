@@ -14,7 +14,13 @@ import { registered } from '../image.ts';
 import type { CacheTarget, CompressionWish, ExportedLayer } from '../request.ts';
 import type { MadeLayer } from '../state.ts';
 import { exportedDigest } from '../steps/ensure.ts';
-import { type CacheLayer, encodeCacheConfig, INLINE_CACHE_FIELD } from './cache-config.ts';
+import {
+  type CacheConfig,
+  type CacheLayer,
+  encodeCacheConfig,
+  encodeInlineCache,
+  INLINE_CACHE_FIELD,
+} from './cache-config.ts';
 
 /** Into every target. Errors: of a target that does not forgive them. */
 export async function exportCaches(means: Finishing, finished: readonly FinishedRun[]): Promise<void> {
@@ -36,12 +42,13 @@ export async function exportCaches(means: Finishing, finished: readonly Finished
 export async function inlineCacheOf(means: Finishing, finished: FinishedRun): Promise<Record<string, string>> {
   using lease = means.session.content.lease({ purpose: 'build cache' });
   const compression = means.session.request.imageWish.compression ?? DEFAULT_COMPRESSION;
-  const { config } = await collect(means, [finished], { mode: 'min', compression }, lease);
-  return { [INLINE_CACHE_FIELD]: config.toString('base64') };
+  const { written } = await collect(means, [finished], { mode: 'min', compression }, lease);
+  return { [INLINE_CACHE_FIELD]: encodeInlineCache(written).toString('base64') };
 }
 
 interface Collected {
   readonly config: Buffer;
+  readonly written: CacheConfig;
   readonly layers: readonly ExportedLayer[];
 }
 
@@ -164,7 +171,8 @@ class Draft {
 
   finish(): Collected {
     const records = this.#records.map(({ inputs, ...record }) => ({ ...record, inputs: [...inputs] }));
-    return { config: encodeCacheConfig({ layers: this.#layers, records }), layers: this.#exported };
+    const written = { layers: this.#layers, records };
+    return { config: encodeCacheConfig(written), written, layers: this.#exported };
   }
 
   async #layer(

@@ -53,11 +53,14 @@ async function cacheOfImage({ images }: Services, reference: Reference): Promise
   const { inlineCache } = await import('#distribution/build-cache.ts');
   const id = images.lookup(reference);
   if (id === undefined) return undefined;
-  const config = inlineCache(images.configBytes(id));
+  const stack = images.layers.chain(images.get(id).chainId).reverse();
+  const config = inlineCache(
+    images.configBytes(id),
+    stack.map(({ blob }) => blob),
+  );
   if (config === undefined) return undefined;
-  const { chainId } = images.get(id);
   const layers = new Map(
-    images.layers.chain(chainId).map(({ blob, diffId }) => {
+    stack.map(({ blob, diffId }) => {
       // Only the digests count: the layer is here.
       const descriptor: Descriptor = { mediaType: '', digest: blob.digest, size: blob.size };
       return [blob.digest, { descriptor, diffId }] as const;
