@@ -97,7 +97,7 @@ X
       docker ps -aq
       docker volume inspect -f '{{.Labels.made}}' systemd-content
       journalctl -u web.service --no-pager -o cat | grep -c 'hello from quadlet'
-      journalctl -k -g berth-generator --no-pager -o cat | head -1`);
+      journalctl -b -t berth-generator --no-pager -o cat | head -1`);
     expect(lines(r.output)).toEqual([
       ...['page', 'active', 'active', 'active', 'reloaded', 'active (running)', 'page', 'page'],
       ...['inactive', 'success', 'byquadlet', '3'],
@@ -136,7 +136,7 @@ test(
     const r = await sh(`${UNTIL}
       docker run --name j1 --network none --log-driver journald --log-opt tag=mytag --log-opt labels=L --label L=x ${IMG} sh -c 'echo one line; echo err >&2' >/dev/null 2>&1
       until_ '[ "$(journalctl CONTAINER_NAME=j1 --no-pager -o cat | wc -l)" = 2 ]'
-      journalctl CONTAINER_NAME=j1 PRIORITY=6 --no-pager -o verbose | grep -oE '(MESSAGE|CONTAINER_TAG|SYSLOG_IDENTIFIER|IMAGE_NAME|L)=.*' | sort
+      journalctl CONTAINER_NAME=j1 PRIORITY=6 --no-pager -o verbose | grep -owE '(MESSAGE|CONTAINER_TAG|SYSLOG_IDENTIFIER|IMAGE_NAME|L)=.*' | sort
       journalctl CONTAINER_NAME=j1 PRIORITY=3 --no-pager -o cat
       docker logs j1 2>/dev/null; docker rm j1 >/dev/null`);
     expect(lines(r.output)).toEqual([

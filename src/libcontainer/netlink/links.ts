@@ -85,6 +85,15 @@ function kindData(as: LinkKind): Attribute[] {
   return [];
 }
 
+/** Preconditions: it is down. */
+export const renameLink = (index: number, name: string): Request => ({
+  name: `rename link ${index} to "${name}"`,
+  type: RTM.NEWLINK,
+  flags: 0,
+  header: linkHeader(index),
+  attributes: [textAttribute(IFLA.IFNAME, name)],
+});
+
 /** Its name and a note for whoever finds it, and up: a note cannot be given with the request that makes a link. */
 export const finishLink = (index: number, name: string, alias: string): Request => ({
   name: `set name and alias of link ${index}`,

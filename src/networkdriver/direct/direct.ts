@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { conflict, invalidParameter, messageOf, systemError } from '#errdefs/errors.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
-import { createLink } from '#libcontainer/netlink/links.ts';
+import { createLink, renameLink } from '#libcontainer/netlink/links.ts';
 import { deleteLink, getLink, setLinkUp, withoutLinkLocal } from '#libcontainer/netlink/rtnetlink.ts';
 import { decodeLink, type Link } from '#libcontainer/netlink/rtnetlink-decode.ts';
 import { isNetlinkErrno, NetlinkSocket } from '#libcontainer/netlink/socket.ts';
@@ -114,9 +114,11 @@ export class DirectDriver implements NetworkDriver {
       const parent = ensureParent(this.#netlink, this.#parentWish());
       const mac = (endpoint.address ?? endpoint.address6)?.mac ?? '';
       using inside = new NetlinkSocket(gate.netlink);
+      // Older kernels (6.1) look for its name in our namespace as well, where eth0 is often the parent itself.
+      const passing = `b${randomBytes(7).toString('hex')}`;
       this.#netlink.run(
         createLink({
-          name,
+          name: passing,
           as: link,
           parent: parent.index,
           namespace: gate.namespace,
@@ -124,7 +126,13 @@ export class DirectDriver implements NetworkDriver {
           ...(mtu === undefined ? {} : { mtu }),
         }),
       );
-      const { index } = linkInside(inside, name);
+      const { index } = linkInside(inside, passing);
+      try {
+        inside.run(renameLink(index, name));
+      } catch (error) {
+        inside.run(deleteLink({ index }));
+        throw error;
+      }
       await bringUp(inside, index, endpoint.address6 === undefined);
       inside.run(...insideRequests(index, endpoint, options.defaultRoute));
     } catch (cause) {
