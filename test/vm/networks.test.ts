@@ -12,7 +12,7 @@ const SLOW_MS = 600_000;
 
 /** Shell: what is reached from where, a line each. */
 const CHECK = `${UNTIL}
-greeting() { nsenter --net=/run/netns/outside busybox nc -w 3 192.168.50.1 $1; }
+greeting() { nsenter --net=/run/netns/outside busybox nc -w 3 192.168.50.1 $1 2>/dev/null; }
 check() {
   echo "plain $(greeting 8001)"; echo "judged $(greeting 8002)"; echo "local $(busybox nc -w 3 127.0.0.1 8001)"
   echo "hairpin $(docker exec ca nc -w 3 192.168.50.1 8001)"
