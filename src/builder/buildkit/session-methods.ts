@@ -57,3 +57,5 @@ export const credentials = method(
 export const getSecret = method('/moby.buildkit.secrets.v1.Secrets/GetSecret', { id: text(1) }, { data: bytes(1) });
 export const checkAgent = method('/moby.sshforward.v1.SSH/CheckAgent', { id: text(1) }, { unused: bool(1) });
 export const forwardAgent = method('/moby.sshforward.v1.SSH/ForwardAgent', data, data);
+/** A tar that the client has at hand, by the path of its address. */
+export const pullUpload = method('/moby.upload.v1.Upload/Pull', data, data);

@@ -147,9 +147,11 @@ function emptyInput(
     contextName: '',
     dockerfileName: '',
     contextDirectory: '',
-    outputs: build.exporters.map(
-      ({ type, attrs }): SessionBuildOutput => ({ type, attributes: Object.fromEntries(attrs) }),
-    ),
+    // Nothing is to be made of the result: it stays in the cache.
+    outputs: (build.exporters.length === 0
+      ? [{ type: 'cacheonly', attrs: new Map<string, string>() }]
+      : build.exporters
+    ).map(({ type, attrs }): SessionBuildOutput => ({ type, attributes: Object.fromEntries(attrs) })),
     dockerfile: '',
     remote: '',
     tags,

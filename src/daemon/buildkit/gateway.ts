@@ -75,7 +75,8 @@ export function gatewayHandlers(parts: ControlParts): readonly Handler[] {
           return { result: { oldRef: '', ref: undefined, metadata: answers } };
         }
         const imageId = await runSolve(parts, solve, { frontend, options, inputs }, both);
-        return resultMessage(solves.keep(solve, imageId), request);
+        const image = once(async () => imageId || imageOf(parts, solve, { frontend, options, inputs }));
+        return resultMessage(solves.keep(solve, image), request);
       } catch (error) {
         solve.failure = asStatus(error);
         throw solve.failure;
@@ -118,22 +119,38 @@ export async function runSolve(
   signal: AbortSignal,
 ): Promise<string> {
   const { request } = solve;
-  const input = inputOf(frontendBuild(request, asked, solves));
+  const input = inputOf(await frontendBuild(request, asked, solves));
   const trace = new Trace(request.ref, (message) => solve.tell(message));
   const { imageId, response } = await runSessionBuild(parts, input, trace, signal);
   solve.response = response;
   return imageId;
 }
 
+/** Of a build that was to make none, because another begins with it: all of its steps are in the cache. */
+async function imageOf({ solves, ...parts }: ControlParts, solve: Solve, asked: FrontendRequest): Promise<string> {
+  const build = {
+    ...(await frontendBuild(solve.request, asked, solves)),
+    exporters: [{ type: 'image', attrs: new Map() }],
+  };
+  const input = { ...inputOf(build), noCache: false, noCacheStages: [], cacheTo: [], buildId: '' };
+  const unseen = new Trace(solve.request.ref, () => undefined);
+  return (await runSessionBuild(parts, input, unseen, solve.signal)).imageId;
+}
+
+function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => (made ??= work());
+}
+
 /** What a client asks of the frontend besides an image. Errors: not-implemented naming it. */
 async function runRequest(parts: ControlParts, solve: Solve, what: string, asked: FrontendRequest) {
   const name = requestNamed(what);
-  const input = inputOf(frontendBuild(solve.request, asked, parts.solves));
+  const input = inputOf(await frontendBuild(solve.request, asked, parts.solves));
   const trace = new Trace(solve.request.ref, (message) => solve.tell(message));
   return answerRequest(parts.services, name, input, await checkSessionBuild(parts, input, trace, solve.signal));
 }
 
-function frontendBuild(request: SolveRequest, asked: FrontendRequest, solves: Solves): FrontendBuild {
+async function frontendBuild(request: SolveRequest, asked: FrontendRequest, solves: Solves): Promise<FrontendBuild> {
   const { exporters, exporter, exporterAttrs } = request;
   // Clients of today send both.
   const old = exporter === '' ? [] : [{ type: exporter, attrs: exporterAttrs }];
@@ -141,7 +158,7 @@ function frontendBuild(request: SolveRequest, asked: FrontendRequest, solves: So
     ref: request.ref,
     session: request.session,
     frontend: asked.frontend,
-    options: withInputs(asked, solves),
+    options: await withInputs(asked, solves),
     exporters: exporters.length > 0 ? exporters : old,
     cacheExports: request.cache?.exports ?? [],
     cacheImports: request.cache?.imports ?? [],
@@ -150,7 +167,7 @@ function frontendBuild(request: SolveRequest, asked: FrontendRequest, solves: So
 }
 
 /** `context:NAME` = `input:KEY` becomes the image that the build behind the input has made. */
-function withInputs({ options, inputs }: FrontendRequest, solves: Solves): ReadonlyMap<string, string> {
+async function withInputs({ options, inputs }: FrontendRequest, solves: Solves): Promise<ReadonlyMap<string, string>> {
   const out = new Map(options);
   for (const [name, value] of options) {
     if (!name.startsWith('context:') || !value.startsWith('input:')) continue;
@@ -159,7 +176,7 @@ function withInputs({ options, inputs }: FrontendRequest, solves: Solves): Reado
     if (definition === undefined) throw notFound(`the input ${JSON.stringify(key)} of ${name} was not sent`);
     const result = resultOf(definition);
     if (result === undefined) throw notImplemented(`the input ${JSON.stringify(key)} is a graph that is not ours`);
-    out.set(name, `docker-image://${solves.resultOf(result).imageId}`);
+    out.set(name, `docker-image://${await solves.resultOf(result).image()}`);
   }
   return out;
 }

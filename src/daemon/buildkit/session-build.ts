@@ -29,6 +29,7 @@ import { buildFailure, withExcerpt } from './failures.ts';
 import { outputsOf } from './outputs.ts';
 import { sessionContext, type Transfer } from './session-context.ts';
 import { sessionAgent } from './ssh-agent.ts';
+import { isSessionAddress, uploaded } from './session-upload.ts';
 import { takeUpload, type Upload } from './uploads.ts';
 
 export interface SessionBuilds {
@@ -203,6 +204,12 @@ class Source {
       return this.#step('[internal] load uploaded build context', async () => {
         const unpack = (tar: AsyncIterable<Uint8Array>) => tarContext(services, tar, stack, signal);
         return directoryContext(await takeUpload(uploads, buildId, unpack, signal));
+      });
+    }
+    if (isSessionAddress(remote)) {
+      return this.#step('[internal] load remote build context', async () => {
+        const tar = uploaded(this.#reading.session, remote, signal);
+        return directoryContext(await tarContext(services, tar, stack, signal));
       });
     }
     if (remote === '' || remote === 'client-session')

@@ -110,7 +110,7 @@ export class Solves {
   /** The last refs that are over. */
   readonly #ended: string[] = [];
   /** Builds whose result others may begin with, by what clients call it: until their Solve ends. */
-  readonly #results = new Map<string, { readonly solve: Solve; readonly imageId: string }>();
+  readonly #results = new Map<string, { readonly solve: Solve; readonly image: () => Promise<string> }>();
 
   /** Errors: conflict. */
   begin(request: SolveRequest, signal: AbortSignal): Solve {
@@ -135,15 +135,15 @@ export class Solves {
     return [...this.#active].filter(({ request, endedAt }) => !request.internal && endedAt === undefined);
   }
 
-  /** The name of a result. */
-  keep(solve: Solve, imageId: string): string {
+  /** The name of a result; `image` tells the id of its image, which may have to be made. */
+  keep(solve: Solve, image: () => Promise<string>): string {
     const id = randomUUID();
-    this.#results.set(id, { solve, imageId });
+    this.#results.set(id, { solve, image });
     return id;
   }
 
   /** Errors: not-found. */
-  resultOf(id: string): { readonly imageId: string } {
+  resultOf(id: string): { readonly image: () => Promise<string> } {
     const result = this.#results.get(id);
     if (result === undefined) throw notFound(`no such result ${id}`);
     return result;

@@ -3,6 +3,7 @@
  * each direction. What comes is kept until it is read, at most a window of it; what is sent waits for the peer's
  * windows.
  */
+import { errorCodes } from './frames.ts';
 import type { HeaderField } from './hpack.ts';
 
 export type Headers = ReadonlyMap<string, string>;
@@ -150,6 +151,11 @@ export class Http2Stream {
 
   fail(failure: StreamClosed): void {
     if (this.#failure !== undefined || this.complete) return;
+    // A peer that has said all may not want to hear the rest: what it said stands.
+    if (this.#ended && failure.code === errorCodes.none) {
+      this.#sentEnd = true;
+      return;
+    }
     this.#failure = failure;
     this.#headers.reject(failure);
     this.#trailers.reject(failure);
