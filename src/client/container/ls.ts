@@ -95,7 +95,10 @@ function rowOf(container: ContainerSummary, whole: boolean, now: number): Row {
     ID: whole ? container.Id : shortId(container.Id),
     Image: imageOf(container, whole),
     Command: `"${whole ? command : ellipsis(command, COMMAND_LENGTH)}"`,
-    CreatedAt: goTime(container.Created),
+    // Looked at by few: the first question for the time zone costs 5 ms and 4 MB.
+    get CreatedAt() {
+      return goTime(container.Created);
+    },
     RunningFor: ago(container.Created, now),
     Status: container.Status,
     State: container.State,

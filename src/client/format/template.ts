@@ -135,6 +135,7 @@ function heading(headings: Readonly<Record<string, string>>, name: string): unkn
 
 /** Go's %v of a value without type. */
 export function goPrint(value: unknown): string {
+  if (typeof value === 'string') return value;
   return value === null || value === undefined ? '<no value>' : print(new Known(PLAIN), value);
 }
 

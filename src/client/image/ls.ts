@@ -68,7 +68,10 @@ function rowsOf(image: ImageSummary, shape: Shape): Row[] {
   const digests = (image.RepoDigests ?? []).filter((d) => d !== `${NONE}@${NONE}`).map((d) => splitLast(d, '@'));
   const row = (repository: string, tag: string, digest: string): Row => ({
     Containers: image.Containers === -1 ? 'N/A' : String(image.Containers),
-    CreatedAt: goTime(image.Created),
+    // Looked at by few: the first question for the time zone costs 5 ms and 4 MB.
+    get CreatedAt() {
+      return goTime(image.Created);
+    },
     CreatedSince: ago(image.Created, shape.now),
     Digest: digest,
     ID: shape.whole ? image.Id : shortId(image.Id),
