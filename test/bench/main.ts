@@ -20,6 +20,7 @@ import { measureOci, rerunWithoutHybrid } from './oci.ts';
 import { Recorder, table } from './recorder.ts';
 import type { Scenario } from './scenario.ts';
 import { api } from './scenarios/api.ts';
+import { buildContext, buildSteps } from './scenarios/build.ts';
 import { commit, cp } from './scenarios/files.ts';
 import { load } from './scenarios/images.ts';
 import { cli, life, many, run } from './scenarios/life.ts';
@@ -39,6 +40,8 @@ const scenarios: readonly Scenario[] = [
   load,
   cp,
   commit,
+  buildSteps,
+  buildContext,
   stats,
   crowd,
   network,

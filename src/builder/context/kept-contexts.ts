@@ -9,7 +9,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { GraphDb } from '#graphdb/graphdb.ts';
-import { conflict } from '#errdefs/errors.ts';
+import { conflict, messageOf } from '#errdefs/errors.ts';
 import type { ArchiveStreams } from '#pkg/archive/copy-streams.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import type { BodyInput } from '#pkg/http-body/lent.ts';
@@ -123,7 +123,8 @@ export class KeptContexts {
   }
 
   current(key: string): KeptRecord | undefined {
-    return decode(idOf(key), this.#db.get(KIND, idOf(key)));
+    const record = decode(idOf(key), this.#db.get(KIND, idOf(key)));
+    return record !== undefined && this.#isWhole(record) ? record : undefined;
   }
 
   /** Errors: conflict when changes are of another generation; those of archives and of a full disk: nothing is kept then. */
@@ -243,12 +244,21 @@ export class KeptContexts {
   }
 
   remove(id: string): void {
-    this.#db.delete(KIND, id);
+    // The files first: on a full disk they are what makes room for the database. A record without them means nothing.
     fs.rmSync(path.join(this.#root, id), { recursive: true, force: true });
+    this.#db.delete(KIND, id);
   }
 
-  /** Least recently used first, until all are within their bounds. Those in use stay. */
+  /** Least recently used first, until all are within their bounds. Those in use stay. Tried again after the next build. */
   shrink(): void {
+    try {
+      this.#shrink();
+    } catch (error) {
+      log.warn('kept contexts could not be dropped', { err: messageOf(error) });
+    }
+  }
+
+  #shrink(): void {
     const { blockBytes, blocks } = statfs(this.#root);
     const bytesMax = Math.min(KEPT_BYTES_MAX, (blockBytes * Number(blocks)) / 10);
     const oldest = this.#now().getTime() - KEPT_MS_MAX;

@@ -52,8 +52,9 @@ export async function keptContext(
   signal: AbortSignal,
 ): Promise<KeptBuildContext> {
   const { contexts } = services.builder.parts;
-  const kept = stack.use(await contexts.receive({ key, changesOf }, services.archives, tar, signal));
+  // After it is used no more.
   stack.defer(() => contexts.shrink());
+  const kept = stack.use(await contexts.receive({ key, changesOf }, services.archives, tar, signal));
   return new KeptBuildContext(services, kept, '', stack);
 }
 
