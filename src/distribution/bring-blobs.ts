@@ -4,6 +4,7 @@
  */
 import type { ContentLease } from '#content/leases.ts';
 import { messageOf, systemError } from '#errdefs/errors.ts';
+import { packAbsent } from '#image/absent-blobs.ts';
 import type { ImageStore } from '#image/image-store.ts';
 import type { Layer } from '#layer/records.ts';
 import { anonymous, type Credentials } from '#registry/credentials.ts';
@@ -46,13 +47,17 @@ export async function bringBlobs(means: BringMeans, layers: readonly Layer[], op
 }
 
 async function bringOne(
-  { registry, transfers, sources }: BringMeans,
-  { diffId, blob }: Layer,
+  { registry, images, transfers, sources }: BringMeans,
+  layer: Layer,
   { lease, login, signal }: BringOptions,
 ): Promise<void> {
+  const { diffId, blob } = layer;
   const { digest, size } = blob;
   const reasons: string[] = [];
-  for (const name of sources.all(digest)) {
+  const places = sources.all(digest);
+  // A build has measured it and written none: its files say it.
+  if (places.length === 0 && blob.compression === 'plain') return await packAbsent(images, [layer], lease, signal);
+  for (const name of places) {
     const slash = name.indexOf('/');
     const [domain, path] = [name.slice(0, slash), name.slice(slash + 1)];
     const credentials = login?.domain === domain ? login.credentials : anonymous;

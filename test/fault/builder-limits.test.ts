@@ -78,14 +78,17 @@ describe('a build', () => {
         // The context has no room; a command fills what is left; a layer has none.
         directory.write('large', Buffer.alloc(40 << 20, 7));
         const context = await build();
-        expect([context.code, context.stderr]).toEqual([1, expect.stringMatching(/no space left on device/i)]);
+        expect(context.stderr).toMatch(/no space left on device/i);
+        expect(context.code).toBe(1);
         directory.write('large', Buffer.alloc(14 << 20, 7));
         const layer = await build();
-        expect([layer.code, layer.stderr]).toEqual([1, expect.stringMatching(/no space left on device/i)]);
+        expect(layer.stderr).toMatch(/no space left on device/i);
+        expect(layer.code).toBe(1);
         fs.rmSync(path.join(directory.path, 'large'));
         directory.write('Dockerfile', `FROM ${BASE}\nRUN cat /dev/zero > /full\n`);
         const command = await build();
-        expect([command.code, command.stderr]).toEqual([1, expect.stringMatching(/no space left on device/i)]);
+        expect(command.stderr).toMatch(/no space left on device/i);
+        expect(command.code).toBe(1);
         expect(await daemon.must(['ps', '-aq'])).toBe('');
         // What was written is deleted aside.
         const room = async () => fs.statfsSync(mount).bfree > used.bfree / 2;
@@ -184,7 +187,8 @@ test.skipIf(!hasAgent)(
         '/:/host:ro',
       ];
       const { code, stderr } = await daemon.berth([...args, directory.path], { limitMs: LIMIT_MS });
-      expect([code, stderr]).toEqual([0, expect.stringContaining('key-of-this-test')]);
+      expect(stderr).toContain('key-of-this-test');
+      expect(code).toBe(0);
     } finally {
       running.kill();
       await running.exited;
