@@ -18,8 +18,10 @@ const optionsFields: readonly OptionsField[] = [
 ];
 
 function mountError(request: MountRequest, why: string): Error {
-  return invalidParameter(`invalid mount config for type "${request.Type ?? ''}": ${why}`);
+  return invalidParameter(`${prefixOf(request.Type ?? '')}${why}`);
 }
+
+const prefixOf = (type: string): string => `invalid mount config for type "${type}": `;
 
 /** Errors: invalid-parameter. */
 export function parseMount(request: MountRequest): MountSpec {
@@ -29,7 +31,7 @@ export function parseMount(request: MountRequest): MountSpec {
   }
   if (type === 'npipe') throw mountError(request, 'mount type unknown: named pipes are of Windows');
   const target = request.Target ?? '';
-  if (['bind', 'volume', 'tmpfs', 'image', 'artifact'].includes(type) && target === '') {
+  if (target === '') {
     throw mountError(request, 'field Target must not be empty');
   }
   if (!['bind', 'volume'].includes(type) && (request.IdMap !== undefined || request.Chown === true)) {
@@ -38,15 +40,15 @@ export function parseMount(request: MountRequest): MountSpec {
   const readOnly = request.ReadOnly ?? false;
   switch (type) {
     case 'bind':
-      return parseBindMount(request, checkDestination(target, target), readOnly);
+      return parseBindMount(request, checkDestination(target, prefixOf(type)), readOnly);
     case 'volume':
-      return parseVolumeMount(request, checkDestination(target, target), readOnly);
+      return parseVolumeMount(request, checkDestination(target, prefixOf(type)), readOnly);
     case 'tmpfs':
-      return parseTmpfsMount(request, checkDestination(target, target), readOnly);
+      return parseTmpfsMount(request, checkDestination(target, prefixOf(type)), readOnly);
     case 'image':
-      return parseImageMount(request, checkDestination(target, target));
+      return parseImageMount(request, checkDestination(target, prefixOf(type)));
     case 'artifact':
-      return parseArtifactMount(request, checkDestination(target, target));
+      return parseArtifactMount(request, checkDestination(target, prefixOf(type)));
     default:
       throw mountError(request, 'mount type unknown');
   }

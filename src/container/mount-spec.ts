@@ -59,14 +59,14 @@ export function depth(destination: string): number {
   return destination.split('/').length;
 }
 
-/** A clean absolute path that is not the root. */
-export function checkDestination(destination: string, specification: string): string {
+/** A clean absolute path that is not the root. `prefix` goes before what is wrong. Errors: invalid-parameter. */
+export function checkDestination(destination: string, prefix = ''): string {
   if (!destination.startsWith('/')) {
-    throw invalidParameter(`invalid mount path: '${destination}' mount path must be absolute`);
+    throw invalidParameter(`${prefix}invalid mount path: '${destination}' mount path must be absolute`);
   }
   const clean = path.resolve('/', path.normalize(destination));
   if (clean === '/') {
-    throw invalidParameter(`invalid volume specification: '${specification}': invalid mount: destination can't be '/'`);
+    throw invalidParameter(`${prefix}invalid specification: destination can't be '/'`);
   }
   if (clean === '/proc' || clean.startsWith('/proc/')) {
     // A mount over /proc would send what the runtime writes there somewhere else (CVE-2019-16884).

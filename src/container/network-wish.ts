@@ -18,6 +18,8 @@ export interface NetworkWish {
   readonly gwPriority: number;
   /** Absent in documents of older builds. */
   readonly linkLocal?: readonly string[];
+  /** An IPAMConfig came that asks for nothing: inspect shows it as it came. */
+  readonly emptyIpam?: true;
 }
 
 export const noWish: NetworkWish = {
@@ -43,7 +45,7 @@ export function wishOf(networkId: string, settings: EndpointSettings | null, mac
   }
   checkEndpointOptions(settings?.DriverOpts ?? {});
   const wanted = (settings?.MacAddress ?? '') === '' ? mac : (settings?.MacAddress ?? '');
-  if (wanted !== '' && !MAC.test(wanted)) throw invalidParameter(`invalid MAC address: ${wanted}`);
+  if (wanted !== '' && !MAC.test(wanted)) throw invalidParameter(`invalid MAC address ${wanted}`);
   return {
     networkId,
     aliases: [...new Set(settings?.Aliases ?? [])],
@@ -54,5 +56,6 @@ export function wishOf(networkId: string, settings: EndpointSettings | null, mac
     driverOpts: settings?.DriverOpts ?? null,
     gwPriority: settings?.GwPriority ?? 0,
     ...((linkLocal ?? []).length === 0 ? {} : { linkLocal: linkLocal ?? [] }),
+    ...((settings?.IPAMConfig ?? null) !== null && ip === '' && ip6 === '' ? { emptyIpam: true } : {}),
   };
 }

@@ -34,7 +34,7 @@ export function parseMounts(
     if (!byDestination.has(mount.destination)) byDestination.set(mount.destination, mount);
   }
   for (const destination of Object.keys(config.Volumes ?? {})) {
-    const clean = checkDestination(destination, destination);
+    const clean = checkDestination(destination, 'invalid mount config for type "volume": ');
     if (byDestination.has(clean)) continue;
     const driver = host.VolumeDriver;
     add({ ...plainMount, type: 'volume', source: '', destination: clean, anonymous: true, driver });
@@ -49,7 +49,7 @@ function parseTmpfs(destination: string, options: string): MountSpec {
     ...plainMount,
     type: 'tmpfs',
     source: '',
-    destination: checkDestination(destination, destination),
+    destination: checkDestination(destination),
     readOnly: list.includes('ro'),
     tmpfsOptions: tmpfsOptions(list),
     hidden: true,
@@ -81,7 +81,8 @@ export function inheritedMounts(
       readOnly: mount.readOnly || readOnly,
       copyUp: false,
       chown: false,
-      createSource: false,
+      // What the other has not made yet, for it has not been started, this one makes.
+      createSource: mount.type === 'bind',
       driver: '',
       driverOptions: {},
       labels: {},
@@ -99,6 +100,9 @@ function checkSourceName(name: string): void {
   );
 }
 
+const prefixOf = (text: string, type: string): string =>
+  `invalid volume specification: '${text}': invalid mount config for type "${type}": `;
+
 const consistencies = ['consistent', 'cached', 'delegated', 'default'];
 
 /** `SOURCE:DESTINATION[:MODE]` or a destination alone (an anonymous volume). */
@@ -113,13 +117,13 @@ export function parseBind(text: string, driver = ''): MountSpec {
       ...plainMount,
       type: 'volume',
       source: '',
-      destination: checkDestination(first, text),
+      destination: checkDestination(first, prefixOf(text, 'volume')),
       anonymous: true,
       driver,
     };
   }
   const options = parseMode(mode);
-  const destination = checkDestination(second, text);
+  const destination = checkDestination(second, prefixOf(text, first.startsWith('/') ? 'bind' : 'volume'));
   if (first.startsWith('/')) {
     if (options.noCopy) throw invalidParameter(`invalid mode: ${mode}`);
     const source = path.resolve('/', first);

@@ -57,7 +57,7 @@ function checkCpu(host: Requested, facts: CpuFacts): void {
   if (nano > 0 && quota > 0) throw invalidParameter('Conflicting options: Nano CPUs and CPU Quota cannot both be set');
   if (nano < 0 || nano > facts.cpus * 1e9) {
     const n = facts.cpus;
-    throw invalidParameter(`Range of CPUs is from 0.01 to ${n}.00, as there are only ${n} CPUs available`);
+    throw invalidParameter(`range of CPUs is from 0.01 to ${n}.00, as there are only ${n} CPUs available`);
   }
   if (host.CpuShares < 0)
     throw invalidParameter(`invalid CPU shares (${host.CpuShares}): value must be a positive integer`);

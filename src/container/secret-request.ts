@@ -50,7 +50,7 @@ function parseSecret(request: SecretRequest): SecretUse {
     throw invalidParameter(`secret ${secret}: mode ${mode.toString(8)} is invalid`);
   }
   const place = target.startsWith('/') ? target : path.join(SECRETS_DIRECTORY, target === '' ? secret : target);
-  const clean = checkDestination(place, place);
+  const clean = checkDestination(place);
   if (!target.startsWith('/') && !clean.startsWith(`${SECRETS_DIRECTORY}/`)) {
     throw invalidParameter(`secret ${secret}: target "${target}" leaves ${SECRETS_DIRECTORY}`);
   }

@@ -41,16 +41,16 @@ const numbers: Readonly<Record<string, number>> = {
 const RTMIN = 34;
 const RTMAX = 64;
 
-/** 'KILL', 'SIGKILL', 'sigkill', '9', 'RTMIN+3' → number. Errors: invalid-parameter `Invalid signal: X`. */
+/** 'KILL', 'SIGKILL', 'sigkill', '9', 'RTMIN+3' → number. Errors: invalid-parameter `invalid signal: X`. */
 export function parseSignal(text: string): number {
   if (/^\d{1,3}$/.test(text)) {
     const number = Number(text);
     if (number >= 1 && number <= RTMAX) return number;
-    throw invalidParameter(`Invalid signal: ${text}`);
+    throw invalidParameter(`invalid signal: ${text}`);
   }
   const name = text.toUpperCase().replace(/^SIG/, '');
   const number = numbers[name] ?? realTime(name);
-  if (number === undefined) throw invalidParameter(`Invalid signal: ${text}`);
+  if (number === undefined) throw invalidParameter(`invalid signal: ${text}`);
   return number;
 }
 

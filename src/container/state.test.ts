@@ -73,6 +73,6 @@ describe('names and signals', () => {
     expect(parseSignal(text)).toBe(number);
   });
   test.each(['0', '65', 'FOO', '', 'RTMIN-1', 'RTMIN+40'])('%p is no signal', (text) => {
-    expect(() => parseSignal(text)).toThrow(`Invalid signal: ${text}`);
+    expect(() => parseSignal(text)).toThrow(`invalid signal: ${text}`);
   });
 });

@@ -39,7 +39,7 @@ describe('HostConfig', () => {
       'Minimum memoryswap limit should be larger than memory limit, see usage',
     ],
     [{ MemorySwappiness: 101 }, 'Invalid value: 101, valid memory swappiness range is 0-100'],
-    [{ NanoCpus: 3e9 }, 'Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available'],
+    [{ NanoCpus: 3e9 }, 'range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available'],
     [{ CpusetCpus: '0-5' }, 'Requested CPUs are not available - requested 0-5, available: 0-1'],
     [{ CpusetCpus: 'x' }, 'Invalid value x for cpuset cpus'],
     [{ CapAdd: ['NOPE'] }, 'invalid CapAdd: unknown capability: "CAP_NOPE"'],
@@ -106,7 +106,7 @@ describe('NetworkingConfig', () => {
     ['container:x', { other: {} }, 'cannot attach both'],
     ['mine', { mine: { IPAMConfig: { IPv4Address: '1.2.3' } } }, 'invalid IPv4 address: 1.2.3'],
     ['mine', { mine: { IPAMConfig: { IPv6Address: 'x' } } }, 'invalid IPv6 address: x'],
-    ['mine', { mine: { MacAddress: 'x' } }, 'invalid MAC address: x'],
+    ['mine', { mine: { MacAddress: 'x' } }, 'invalid MAC address x'],
     [
       'mine',
       { mine: { DriverOpts: { 'com.docker.network.nosuch': 'x' } } },
@@ -140,7 +140,7 @@ describe('Config', () => {
   test.each([
     [{ Env: ['=x'] }, 'invalid environment variable: =x'],
     [{ WorkingDir: 'x' }, "the working directory 'x' is invalid, it needs to be an absolute path"],
-    [{ StopSignal: 'NOPE' }, 'Invalid signal: NOPE'],
+    [{ StopSignal: 'NOPE' }, 'invalid signal: NOPE'],
     [{ Healthcheck: { Interval: 5 } }, 'Interval in Healthcheck cannot be less than 1ms'],
     [{ ExposedPorts: { x: {} } }, 'invalid port specification: "x"'],
   ] as [Partial<ContainerConfig>, string][])('%j is refused', (change, message) => {

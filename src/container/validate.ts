@@ -90,6 +90,9 @@ export function checkHostConfig(host: HostConfig, config: ContainerConfig, facts
   checkPortBindings(host);
   checkDevices(host);
   rootSizeOf(host);
+  if (Object.hasOwn(host.Annotations ?? {}, '')) {
+    throw invalidParameter('invalid Annotations: the empty string is not permitted as an annotation key');
+  }
   for (const extra of host.ExtraHosts ?? []) checkExtraHost(extra);
   for (const server of host.Dns ?? []) {
     if (isIP(server) === 0) throw invalidParameter(`Dns: ${JSON.stringify(server)} is not an IP address`);
@@ -115,7 +118,7 @@ function checkModes(host: HostConfig, config: ContainerConfig): void {
     throw invalidParameter(`invalid cgroup namespace mode: ${host.CgroupnsMode}`);
   }
   if (!['', 'default'].includes(host.Isolation))
-    throw invalidParameter(`invalid isolation '${host.Isolation}' on linux`);
+    throw invalidParameter(`invalid isolation (${host.Isolation}): linux only supports 'default'`);
   if (host.UTSMode === 'host' && config.Hostname !== '') {
     throw invalidParameter('conflicting options: hostname and the UTS mode');
   }
@@ -147,7 +150,7 @@ export function parseNetworkMode(mode: string): NetworkMode {
   if (mode === 'none' || mode === 'host') return { kind: mode };
   if (mode.startsWith('container:')) {
     const container = mode.slice('container:'.length);
-    if (container === '') throw invalidParameter('invalid container format container:<name|id>');
+    if (container === '') throw invalidParameter('invalid network mode: invalid container format container:<name|id>');
     return { kind: 'container', container };
   }
   return { kind: 'network', network: mode };
@@ -180,8 +183,8 @@ export function checkPortBindings(host: Pick<HostConfig, 'PortBindings'>): void 
 }
 
 /**
- * The networks that a new container is to be on, by name: that of its mode, and further ones of NetworkingConfig. Errors:
- * invalid-parameter.
+ * The networks that a new container is to be on, by name: those of NetworkingConfig and no other, also when the mode's is
+ * not among them; without any, that of its mode. Errors: invalid-parameter.
  */
 export function networkWishes(
   networking: NetworkingConfig,
@@ -204,9 +207,8 @@ export function networkWishes(
   if (others.length > 0 && (first === 'host' || first === 'none')) {
     throw invalidParameter('conflicting options: cannot attach both user-defined and non-user-defined network-modes');
   }
-  return Object.fromEntries(
-    [first, ...others].map((name) => [name, wishOf('', asked[name] ?? null, name === first ? mac : '')]),
-  );
+  const names = asked[first] === undefined && others.length > 0 ? others : [first, ...others];
+  return Object.fromEntries(names.map((name) => [name, wishOf('', asked[name] ?? null, name === first ? mac : '')]));
 }
 
 const devicePermissions = /^[rwm]{1,3}$/;

@@ -29,7 +29,7 @@ describe('instructions change the configuration', () => {
 
 describe('what is no such instruction is refused by name', () => {
   for (const [change, message] of [
-    ['RUN x', 'run is not a valid change command'],
+    ['RUN x', 'RUN is not a valid change command'],
     ['', 'invalid change ""'],
     ['ENV', 'ENV requires at least one argument'],
     ['ENV a', 'ENV must have two arguments'],

@@ -60,7 +60,7 @@ function applyChange(config: Mutable, change: string): string {
       config.Healthcheck = healthcheck(rest);
       break;
     default:
-      throw invalidParameter(`${name.toLowerCase()} is not a valid change command`);
+      throw invalidParameter(`${name.toUpperCase()} is not a valid change command`);
   }
   return name;
 }

@@ -31,7 +31,7 @@ describe('validateLogConfig', () => {
     ['local', { 'max-size': 'q' }, 'invalid value for max-size: q'],
     ['local', { 'max-file': '1' }, 'compression cannot be enabled when max file count is 1'],
     ['syslog', { x: '1' }, "unknown log opt 'x' for syslog log driver"],
-    ['syslog', { 'syslog-address': 'http://x' }, 'syslog-address should be in form proto://address, got http://x'],
+    ['syslog', { 'syslog-address': 'http://x' }, "unsupported scheme: 'http'"],
     ['syslog', { 'syslog-address': 'unix:///no/such' }, 'stat /no/such: no such file or directory'],
     ['syslog', { 'syslog-facility': 'x' }, 'invalid syslog facility'],
     ['syslog', { 'syslog-format': 'x' }, 'Invalid syslog format'],

@@ -1,4 +1,7 @@
-/** Debian's dockerd on private roots, as the peer of side-by-side tests and benchmarks. Undefined where it is missing. */
+/**
+ * Debian's dockerd on private roots, as the peer of side-by-side tests and benchmarks. `BERTH_TEST_DOCKERD=PATH` takes
+ * another one, of a package of nextDebian() for example; its containerd is looked for in the package beside it.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
@@ -6,10 +9,19 @@ import * as path from 'node:path';
 import { type CommandOptions, type CommandResult, eventually, run } from './command.ts';
 import { ensurePackage } from './debian-package.ts';
 
-export const DOCKERD = '/usr/sbin/dockerd';
+const CHOSEN = process.env['BERTH_TEST_DOCKERD'];
+export const DOCKERD = CHOSEN ?? '/usr/sbin/dockerd';
 
 /** Installs docker.io when it is missing, without starting its daemon. */
-export const ensureDockerd = (): Promise<void> => ensurePackage(DOCKERD, 'docker.io');
+export const ensureDockerd = (): Promise<void> =>
+  CHOSEN === undefined ? ensurePackage(DOCKERD, 'docker.io') : Promise.resolve();
+
+/** Where a chosen dockerd finds what belongs to it. */
+function programs(): string {
+  const root = path.resolve(path.dirname(DOCKERD), '../../..');
+  const own = CHOSEN === undefined ? [] : ['containerd/usr/bin', 'docker.io/usr/bin', 'docker.io/usr/sbin'];
+  return [...own.map((folder) => path.join(root, folder)), process.env['PATH'] ?? ''].join(':');
+}
 
 export class Dockerd implements AsyncDisposable {
   readonly directory: string;
@@ -28,6 +40,7 @@ export class Dockerd implements AsyncDisposable {
     // dockerd's mounts off the host's table.
     this.#child = spawn('unshare', ['-m', '--propagation', 'private', DOCKERD, ...all], {
       stdio: ['ignore', 'ignore', 'pipe'],
+      env: { ...process.env, PATH: programs() },
     });
     this.#child.stderr?.on('data', (b: Buffer) => {
       this.#log += b.toString();

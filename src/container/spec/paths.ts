@@ -1,18 +1,18 @@
-/** Paths that a container does not see or may not write (reference/security.md, Docker's defaults). */
+/** Paths that a container does not see or may not write (Docker's defaults, in its order). */
 
 const masked = [
-  '/proc/acpi',
   '/proc/asound',
+  '/proc/acpi',
   '/proc/interrupts',
   '/proc/kcore',
   '/proc/keys',
   '/proc/latency_stats',
-  '/proc/sched_debug',
-  '/proc/scsi',
   '/proc/timer_list',
   '/proc/timer_stats',
-  '/sys/devices/virtual/powercap',
+  '/proc/sched_debug',
+  '/proc/scsi',
   '/sys/firmware',
+  '/sys/devices/virtual/powercap',
 ];
 
 /** `possibleCpus`: thermal_throttle of every CPU tells what others do (GHSA-6fw5-f8r9-fgfm). */

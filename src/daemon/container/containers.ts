@@ -77,6 +77,7 @@ export class Containers {
 
   /** By id, name (with or without slash) or unique prefix of the id. Errors: not-found, invalid-parameter. */
   resolve(reference: string): ContainerRecord {
+    if (reference === '') throw invalidParameter('invalid name or ID supplied: ""');
     const exact = this.#records.get(reference);
     if (exact?.complete === true) return exact;
     const name = reference.startsWith('/') ? reference.slice(1) : reference;

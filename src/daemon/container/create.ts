@@ -33,6 +33,7 @@ import { userNamespaceOf } from '../userns/resolve.ts';
 import { checkCgroupParent } from './cgroup-path.ts';
 import { publishContainerEvent } from './event.ts';
 import { fillVolumes, makeMounts, wantedMounts } from './mounts.ts';
+import { checkWishes } from '../network/check-wish.ts';
 import { linksToKeep } from '../network/links.ts';
 import { containerDirectory } from './paths.ts';
 
@@ -79,6 +80,7 @@ export async function createFrom(
   validateLogConfig({ type: hostConfig.LogConfig.Type, options: hostConfig.LogConfig.Config ?? {} });
   if (rootSizeOf(hostConfig) !== undefined) services.layers.assertLimitPossible();
   checkOthers(services, hostConfig);
+  checkWishes(services, networks);
   const linked = { ...hostConfig, Links: linksToKeep(services, hostConfig) };
   checkCgroupParent(services, hostConfig.CgroupParent);
   const mounts = wantedMounts(services, hostConfig, config);
@@ -92,7 +94,9 @@ export async function createFrom(
   const record = recordOf({ services, id, name, image, config: hostname, hostConfig: linked, userns, networks });
   await makeContainer(services, record, mounts, image, signal);
   services.graph.marks.use(image.id);
-  return { Id: id, Warnings: [...warnings] };
+  const published = hostConfig.NetworkMode === 'host' && Object.keys(hostConfig.PortBindings ?? {}).length > 0;
+  const unpublished = published ? ['Published ports are discarded when using host network mode'] : [];
+  return { Id: id, Warnings: [...warnings, ...unpublished] };
 }
 
 /** The group is the host's root's: inside a user namespace writing would fail at whatever comes first. */
@@ -123,6 +127,9 @@ function withDefaults(services: Services, host: HostConfig): HostConfig {
     MemorySwappiness: host.MemorySwappiness === -1 ? null : host.MemorySwappiness,
     MemorySwap: host.Memory > 0 && host.MemorySwap === 0 ? host.Memory * 2 : host.MemorySwap,
     PidsLimit: host.PidsLimit === 0 ? null : host.PidsLimit,
+    // Only where the kernel has it (cgroup v1) there is something to say no to.
+    OomKillDisable: services.isolation.limits.oomKillDisable ? (host.OomKillDisable ?? false) : host.OomKillDisable,
+    RestartPolicy: host.RestartPolicy.Name === '' ? { ...host.RestartPolicy, Name: 'no' } : host.RestartPolicy,
     LogConfig: logConfigOf(services, host.LogConfig),
     ...(host.Privileged ? { SecurityOpt: [...new Set([...(host.SecurityOpt ?? []), 'label=disable'])] } : {}),
   };
@@ -151,8 +158,8 @@ function defaultCgroupns(services: Services, host: HostConfig): string {
 function checkOthers(services: Services, host: HostConfig): void {
   const modes = [
     ['network', host.NetworkMode],
-    ['PID', host.PidMode],
-    ['IPC', host.IpcMode],
+    ['pid', host.PidMode],
+    ['ipc', host.IpcMode],
   ] as const;
   for (const [kind, mode] of modes) {
     const other = containerOfMode(mode);
@@ -160,7 +167,8 @@ function checkOthers(services: Services, host: HostConfig): void {
     try {
       services.containers.resolve(other);
     } catch (cause) {
-      throw invalidParameter(`joining ${kind} namespace of container: ${messageOf(cause)}`, { cause });
+      const what = kind === 'network' ? 'joining network namespace of container: ' : '';
+      throw invalidParameter(`${what}${messageOf(cause)}`, { cause });
     }
   }
 }

@@ -1,10 +1,12 @@
 /** `GET /containers/json`: filters, order (newest first) and the summary of each. */
 import type { ContainerSummary } from '#api/types/container.ts';
+import type { EndpointSettings } from '#api/types/network.ts';
 import type { ListInput } from '#api/jobs/container.ts';
 import type { ContainerRecord } from '#container/record.ts';
 import { containerStatuses, isRunningOrRestarting } from '#container/state.ts';
 import { statusText } from '#container/status-text.ts';
 import { BerthError, invalidParameter, kindOf } from '#errdefs/errors.ts';
+import { booleanFilter } from '#pkg/filters/filters.ts';
 import type { Services } from '../services.ts';
 import { mountPointsOf } from './mount-points.ts';
 import { namesByLinks } from '../network/links.ts';
@@ -67,9 +69,18 @@ async function summaryOf(
       NetworkMode: record.hostConfig.NetworkMode,
       ...(record.hostConfig.Annotations === undefined ? {} : { Annotations: record.hostConfig.Annotations }),
     },
-    NetworkSettings: { Networks: endpointsOf(record) },
+    NetworkSettings: { Networks: withoutNames(endpointsOf(record)) },
     Mounts: mountPointsOf(record),
   };
+}
+
+/** As dockerd: names of a container in its networks are told by inspect alone. */
+function withoutNames(endpoints: Record<string, EndpointSettings>): Record<string, EndpointSettings> {
+  const shown = Object.entries(endpoints).map(([name, endpoint]) => [
+    name,
+    { ...endpoint, Aliases: null, DNSNames: null },
+  ]);
+  return Object.fromEntries(shown);
 }
 
 /** The name that was asked for, as long as it still means this image; its id otherwise. */
@@ -130,13 +141,16 @@ function testOf(services: Wanted, key: string, values: readonly string[]): Test 
           record.endpoints.some((endpoint) => endpoint.networkId.startsWith(value)),
       );
     case 'expose':
+      for (const value of values) checkPortFilter(value);
       return any((record, value) => portMatches(record, value));
     case 'publish':
+      for (const value of values) checkPortFilter(value);
       return any((record, value) => publishes(record, value));
     case 'health':
       return healthTest(services, values);
     case 'is-task':
-      return any((_, value) => ['false', '0', 'False', 'FALSE'].includes(value));
+      // There are no tasks: no swarm.
+      return booleanFilter(new Map([[key, values]]), key) === true ? () => false : () => true;
     case 'isolation':
       return any((record, value) => record.hostConfig.Isolation === value || value === 'default');
     default:
@@ -146,11 +160,11 @@ function testOf(services: Wanted, key: string, values: readonly string[]): Test 
 
 /** A name is matched as a regular expression, with and without its slash. */
 function nameTest(values: readonly string[]): Test {
-  const patterns = values.map((value) => {
+  const patterns = values.flatMap((value) => {
     try {
-      return new RegExp(value);
-    } catch (cause) {
-      throw invalidParameter(`invalid filter 'name=${value}'`, { cause });
+      return [new RegExp(value)];
+    } catch {
+      return []; // matches nothing, as with dockerd
     }
   });
   return (record) => patterns.some((pattern) => pattern.test(`/${record.name}`) || pattern.test(record.name));
@@ -166,7 +180,9 @@ function statusTest(values: readonly string[]): Test {
   for (const value of values) {
     // as: only to ask whether it is one.
     if (!(containerStatuses as readonly string[]).includes(value)) {
-      throw invalidParameter(`invalid filter 'status=${value}'`);
+      throw invalidParameter(
+        `invalid filter 'status=${value}': invalid value for state (${value}): must be one of created, running, paused, restarting, removing, exited, dead`,
+      );
     }
   }
   return (record) => values.includes(record.state.status);
@@ -175,7 +191,9 @@ function statusTest(values: readonly string[]): Test {
 function healthTest(services: Wanted, values: readonly string[]): Test {
   for (const value of values) {
     if (!['none', 'starting', 'healthy', 'unhealthy'].includes(value)) {
-      throw invalidParameter(`Unrecognised filter value for health: ${value}`);
+      throw invalidParameter(
+        `invalid filter 'health=${value}': invalid value for health (${value}): must be one of none, starting, healthy, unhealthy`,
+      );
     }
   }
   return (record) => values.includes(services.health.healthOf(record)?.status ?? 'none');
@@ -183,7 +201,8 @@ function healthTest(services: Wanted, values: readonly string[]): Test {
 
 function exitedTest(values: readonly string[]): Test {
   for (const value of values) {
-    if (!/^-?\d+$/.test(value)) throw invalidParameter(`invalid filter 'exited=${value}'`);
+    if (!/^-?\d+$/.test(value))
+      throw invalidParameter(`invalid filter 'exited=${value}': strconv.Atoi: parsing "${value}": invalid syntax`);
   }
   const codes = values.map(Number);
   return (record) => record.state.status === 'exited' && codes.includes(record.state.exitCode);
@@ -211,6 +230,15 @@ function ancestorsOf(services: Wanted, reference: string): string[] {
 
 function portMatches(record: ContainerRecord, wanted: string): boolean {
   return Object.keys(record.config.ExposedPorts ?? {}).some((port) => withProtocol(port) === withProtocol(wanted));
+}
+
+/** Errors: invalid-parameter. */
+function checkPortFilter(value: string): void {
+  const [range = ''] = value.split('/');
+  if (/^\d+(-\d+)?$/.test(range)) return;
+  throw invalidParameter(
+    `error while looking up for publish ${value}: strconv.ParseUint: parsing "${range}": invalid syntax`,
+  );
 }
 
 /** '8080', '8080/udp' or a range '8000-8010/tcp': of the container's ports that are published. */

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { PortSummary } from '#api/types/container.ts';
 import type { EndpointSettings, NetworkSettings } from '#api/types/network.ts';
+import type { NetworkWish } from '#container/network-wish.ts';
 import type { ContainerRecord } from '#container/record.ts';
 import { isRunning } from '#container/state.ts';
 import { dnsNamesOf } from '../network/dns-names.ts';
@@ -13,13 +14,14 @@ export function endpointsOf(record: ContainerRecord): Record<string, EndpointSet
     const endpoint = record.endpoints.find((one) => one.network === name);
     const { address, address6 } = endpoint ?? {};
     const own = !isPredefined(name);
+    const started = record.state.startedAt !== '';
     return [
       name,
       {
         IPAMConfig: ipamConfigOf(wish),
         Links: wish.links.length === 0 ? null : [...wish.links],
         Aliases: wish.aliases.length === 0 ? null : [...wish.aliases],
-        MacAddress: address?.mac ?? address6?.mac ?? '',
+        MacAddress: address?.mac ?? address6?.mac ?? (started ? '' : wish.mac),
         DriverOpts: wish.driverOpts === null ? null : { ...wish.driverOpts },
         GwPriority: wish.gwPriority,
         NetworkID: endpoint?.networkId ?? wish.networkId,
@@ -30,16 +32,21 @@ export function endpointsOf(record: ContainerRecord): Record<string, EndpointSet
         IPv6Gateway: address6?.gateway ?? '',
         GlobalIPv6Address: address6?.ip ?? '',
         GlobalIPv6PrefixLen: address6?.prefixLength ?? 0,
-        DNSNames: own ? dnsNamesOf(record, wish) : null,
+        // As dockerd: known from the first start on.
+        DNSNames: own && started ? dnsNamesOf(record, wish) : null,
       },
     ];
   });
   return Object.fromEntries(all);
 }
 
-function ipamConfigOf({ ip, ip6 }: { readonly ip: string; readonly ip6: string }): EndpointSettings['IPAMConfig'] {
-  if (ip === '' && ip6 === '') return null;
-  return { ...(ip === '' ? {} : { IPv4Address: ip }), ...(ip6 === '' ? {} : { IPv6Address: ip6 }) };
+function ipamConfigOf({ ip, ip6, linkLocal = [], emptyIpam }: NetworkWish): EndpointSettings['IPAMConfig'] {
+  if (ip === '' && ip6 === '' && linkLocal.length === 0) return emptyIpam === true ? {} : null;
+  return {
+    ...(ip === '' ? {} : { IPv4Address: ip }),
+    ...(ip6 === '' ? {} : { IPv6Address: ip6 }),
+    ...(linkLocal.length === 0 ? {} : { LinkLocalIPs: [...linkLocal] }),
+  };
 }
 
 export function networkSettingsOf(record: ContainerRecord): NetworkSettings {

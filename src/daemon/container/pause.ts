@@ -22,7 +22,7 @@ export async function pauseContainer(services: Services, reference: string): Pro
     const { status } = held.record.state;
     if (status === 'paused') throw conflict(`Container ${id} is already paused`);
     if (status === 'restarting') throw conflict(`Container ${id} is restarting, wait until the container is running`);
-    if (status !== 'running' || live === undefined) throw conflict(`Container ${id} is not running`);
+    if (status !== 'running' || live === undefined) throw conflict(`container ${id} is not running`);
     live.pausing = true;
     try {
       await Promise.allSettled(live.launches);
@@ -62,7 +62,7 @@ export async function unpauseContainer(services: Services, reference: string): P
 async function thaw(services: Services, held: Held): Promise<void> {
   const { id } = held.record;
   const live = services.live.get(id);
-  if (live === undefined) throw conflict(`Container ${id} is not running`);
+  if (live === undefined) throw conflict(`container ${id} is not running`);
   try {
     await live.driver.cgroupOf(id).thaw();
   } catch (cause) {

@@ -68,20 +68,20 @@ export async function removeContainer(services: Services, input: RemoveInput): P
   // --rm may have been faster.
   if (input.force && services.containers.get(id) === undefined) return;
   await services.containers.run(id, async (held) => {
-    checkRemovable(held.record);
+    checkRemovable(held.record, input.container);
     await removeHeld(services, held, { volumes: input.volumes });
   });
 }
 
-function checkRemovable(record: ContainerRecord): void {
+function checkRemovable(record: ContainerRecord, reference: string): void {
   const { status } = record.state;
   if (status === 'restarting') return;
   if (status === 'paused') {
-    throw conflict(`cannot remove container "/${record.name}": container is paused and must be unpaused first`);
+    throw conflict(`cannot remove container "${reference}": container is paused and must be unpaused first`);
   }
   if (isRunning(record.state) || !can(record.state, 'remove')) {
     throw conflict(
-      `cannot remove container "/${record.name}": container is ${status}: ` +
+      `cannot remove container "${reference}": container is ${status}: ` +
         'stop the container before removing or force remove',
     );
   }

@@ -59,7 +59,13 @@ function notRunning(kind: Kind, { id, state }: ContainerRecord): Error {
     ? `Container ${id} is restarting, wait until the container is running`
     : `container ${id} is not running`;
   if (kind === 'net' && !restarting) return conflict(`cannot join network of a non running container: ${id}`);
-  return conflict(kind === 'ipc' ? `can't join IPC of container ${id}: ${is}` : is);
+  return conflict(
+    kind === 'ipc'
+      ? `failed to join IPC namespace: ${is}`
+      : kind === 'pid'
+        ? `failed to join PID namespace: ${is}`
+        : is,
+  );
 }
 
 function directoryOf(services: Pick<Services, 'settings'>): string {
@@ -74,7 +80,7 @@ function shmOf(services: Services, record: ContainerRecord): string {
   const other = containerOfMode(mode);
   if (other !== undefined) return shmOf(services, services.containers.resolve(other));
   throw conflict(
-    `can't join IPC of container ${record.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+    `failed to join IPC namespace: container ${record.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
   );
 }
 

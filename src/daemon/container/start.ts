@@ -151,6 +151,7 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
       held.update({
         state: moveTo(held.record.state, { ...fresh, status: 'running', pid, startTicks: String(startTicks) }),
         endpoints,
+        networks: withNetworkIds(held.record.networks, endpoints),
       });
       services.names.changed(services);
       refreshLinkRules(services);
@@ -164,6 +165,21 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
   // Its address may be another one than before.
   for (const linker of linkersOf(services, held.record)) refreshFiles(services, linker);
   publishStarted(services, held.record);
+}
+
+/** Inspect goes on showing them when the container has ended. */
+function withNetworkIds(
+  networks: ContainerRecord['networks'],
+  endpoints: readonly StoredEndpoint[],
+): ContainerRecord['networks'] {
+  const fresh = endpoints.filter(({ network, networkId }) => networks[network]?.networkId !== networkId);
+  if (fresh.length === 0) return networks;
+  const known = { ...networks };
+  for (const { network, networkId } of fresh) {
+    const wish = known[network];
+    if (wish !== undefined) known[network] = { ...wish, networkId };
+  }
+  return known;
 }
 
 /** Few containers have any, so the code is loaded for the first that has. */

@@ -2,7 +2,7 @@
 import { parseSignal } from '#container/signals.ts';
 import type { ContainerRecord } from '#container/record.ts';
 import { can, isRunning, moveTo } from '#container/state.ts';
-import { conflict, kindOf, notModified, systemError } from '#errdefs/errors.ts';
+import { conflict, invalidParameter, kindOf, messageOf, notModified, systemError } from '#errdefs/errors.ts';
 import { rfc3339OfDate } from '#pkg/clock/clock.ts';
 import type { Services } from '../services.ts';
 import { publishContainerEvent } from './event.ts';
@@ -126,9 +126,17 @@ export async function restartContainer(services: Services, input: StopInput, sig
   });
 }
 
+function killSignalOf(reference: string, text: string): number {
+  try {
+    return parseSignal(text);
+  } catch (cause) {
+    throw invalidParameter(`cannot kill container: ${reference}: ${messageOf(cause)}`, { cause });
+  }
+}
+
 /** Errors: conflict when it does not run. SIGKILL is waited for. */
 export async function killContainer(services: Services, reference: string, signalText: string): Promise<void> {
-  const signal = signalText === '' ? SIGKILL : parseSignal(signalText);
+  const signal = signalText === '' ? SIGKILL : killSignalOf(reference, signalText);
   const found = services.containers.resolve(reference);
   const { id } = found;
   const live = await services.containers.run(id, (held) => {

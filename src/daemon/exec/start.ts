@@ -86,15 +86,15 @@ interface Target {
 
 /** Errors: conflict when the exec has been started, or its container does not run. */
 function targetOf(services: Services, exec: ExecRecord): Target {
-  if (exec.status === 'running') throw conflict(`Error: Exec command ${exec.id} is already running`);
-  if (exec.status === 'ended') throw conflict(`Error: Exec command ${exec.id} has already run`);
+  if (exec.status === 'running') throw conflict(`exec command ${exec.id} is already running`);
+  if (exec.status === 'ended') throw conflict(`exec command ${exec.id} has already run`);
   const container = services.containers.get(exec.containerId);
   const live = services.live.get(exec.containerId);
   if (container?.state.status === 'paused' || live?.pausing === true) {
     throw conflict(`Container ${exec.containerId} is paused, unpause the container before exec`);
   }
   if (container === undefined || live === undefined || !can(container.state, 'exec')) {
-    throw conflict(`Container ${exec.containerId} is not running`);
+    throw conflict(`container ${exec.containerId} is not running`);
   }
   return { container, live };
 }

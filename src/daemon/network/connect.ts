@@ -20,11 +20,11 @@ import { rewriteFiles } from '../container/generated-files.ts';
 import { containerDirectory } from '../container/paths.ts';
 import type { Services } from '../services.ts';
 import { allocateEndpoint, joinEndpoint } from './endpoints.ts';
+import { checkWish } from './check-wish.ts';
 import { gatewaysOf, moveGateways } from './gateways.ts';
 import { refreshLinkRules } from './link-rules.ts';
 import { linkedHosts } from './links.ts';
 import { isServed } from './name-service.ts';
-import { isPredefined } from './names.ts';
 import type { Network } from './registry.ts';
 
 export interface ConnectInput {
@@ -60,7 +60,7 @@ function checkConnectable({ record }: Held, { record: network }: Network, wish: 
     );
   }
   if (network.name === 'host')
-    throw invalidParameter('container cannot be disconnected from host network or connected to host network');
+    throw invalidParameter('cannot connect container to host network - container must be created in host network mode');
   if (mode === 'none' && isRunning(record.state)) {
     throw invalidParameter(
       'container cannot be connected to multiple networks with one of the networks in private (none) mode',
@@ -74,9 +74,7 @@ function checkConnectable({ record }: Held, { record: network }: Network, wish: 
   if (record.networks[network.name] !== undefined) {
     throw forbidden(`endpoint with name ${record.name} already exists in network ${network.name}`);
   }
-  if (isPredefined(network.name) && wish.aliases.length > 0) {
-    throw invalidParameter('network-scoped alias is supported only for containers in user defined networks');
-  }
+  checkWish(network, wish);
 }
 
 async function joinRunning(services: Services, held: Held, network: Network, wish: NetworkWish): Promise<void> {
@@ -143,11 +141,14 @@ export async function disconnectNetwork(
     if (name === 'host')
       throw invalidParameter('container cannot be disconnected from host network or connected to host network');
     const { [name]: wish, ...networks } = record.networks;
-    if (wish === undefined) throw forbidden(`container ${record.id} is not connected to the network ${name}`);
+    if (wish === undefined) {
+      const the = isRunning(record.state) ? '' : 'the ';
+      throw forbidden(`container ${record.id} is not connected to ${the}network ${name}`);
+    }
     const endpoint = record.endpoints.find((one) => one.networkId === network.record.id);
     if (endpoint === undefined) {
       if (isRunning(record.state) && !input.force)
-        throw conflict(`container ${record.id} is not connected to the network ${name}`);
+        throw conflict(`container ${record.id} is not connected to network ${name}`);
       held.update({ networks });
       return;
     }

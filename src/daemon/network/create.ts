@@ -122,6 +122,7 @@ async function ipamOf(
 
 function checkRequest(request: NetworkCreateRequest): void {
   const { Name: name, Driver: driver } = request;
+  if (name.trim() === '') throw invalidParameter('invalid name: name is empty');
   if (!NAME.test(name)) throw invalidParameter(`invalid network name: ${name}`);
   if (isPredefined(name)) throw forbidden(`operation is not permitted on predefined ${name} network `);
   checkConfiguration(request);

@@ -7,7 +7,7 @@ import type { NetworkWish } from '#container/network-wish.ts';
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import { containerOfMode } from '#container/validate.ts';
 import { interfaceNameOf, sysctlsOf } from '#container/endpoint-options.ts';
-import { invalidParameter, messageOf, notFound } from '#errdefs/errors.ts';
+import { BerthError, invalidParameter, kindOf, messageOf, notFound } from '#errdefs/errors.ts';
 import { writeSysctlsInside } from '#libcontainer/namespaces/inside.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
 import { log } from '#pkg/log/log.ts';
@@ -15,9 +15,8 @@ import type { Rollback } from '#pkg/rollback/rollback.ts';
 import type { Services } from '../services.ts';
 import { networkNameOf } from '../container/event.ts';
 import { driverOf, familiesOf, type Gateways, gatewaysOf, publishPorts } from './gateways.ts';
+import { checkWish } from './check-wish.ts';
 import { nextInterface, wantedInterfaces } from './interfaces.ts';
-import { isPredefined } from './names.ts';
-import type { NetworkRecord } from './record.ts';
 import type { Network } from './registry.ts';
 
 /** The networks that a container is to be on, by name; eth0's first. */
@@ -37,12 +36,24 @@ function networkFor(services: Services, record: ContainerRecord, name: string, w
   return network;
 }
 
+/** In the words of dockerd, for every failure of a start that is the network's. */
+const startFailure = (cause: unknown): BerthError =>
+  new BerthError(kindOf(cause), `failed to set up container networking: ${messageOf(cause)}`, { cause });
+
 /** Addresses for every network; each release is registered with `undo`. */
 export async function allocateEndpoints(
   services: Services,
   record: ContainerRecord,
   undo: Rollback,
 ): Promise<StoredEndpoint[]> {
+  try {
+    return await allocateAll(services, record, undo);
+  } catch (cause) {
+    throw startFailure(cause);
+  }
+}
+
+async function allocateAll(services: Services, record: ContainerRecord, undo: Rollback): Promise<StoredEndpoint[]> {
   const endpoints: StoredEndpoint[] = [];
   const wishes = wishesOf(record);
   const wanted = wantedInterfaces(wishes.map(([, wish]) => wish));
@@ -62,7 +73,7 @@ export async function allocateEndpoint(
 ): Promise<StoredEndpoint> {
   const { name, wish, taken } = asked;
   const { record: network, driver } = networkFor(services, record, name, wish);
-  checkAddresses(network, wish);
+  checkWish(network, wish);
   const endpoint = await driver.allocate(record.id, {
     ...(wish.ip === '' ? {} : { ip: wish.ip }),
     ...(wish.ip6 === '' ? {} : { ip6: wish.ip6 }),
@@ -85,24 +96,22 @@ function unguarded({ config }: ContainerRecord, options: Readonly<Record<string,
   return egressOf(config.Labels) === undefined && egressOf(options) === undefined;
 }
 
-function checkAddresses({ name, userSubnets }: NetworkRecord, { ip, ip6 }: NetworkWish): void {
-  if (ip === '' && ip6 === '') return;
-  if (isPredefined(name)) {
-    throw invalidParameter('user specified IP address is supported on user defined networks only');
-  }
-  for (const [address, six] of [
-    [ip, false],
-    [ip6, true],
-  ] as const) {
-    if (address === '' || userSubnets.some((subnet) => subnet.includes(':') === six)) continue;
-    throw invalidParameter(
-      'user specified IP address is supported only when connecting to networks with user configured subnets',
-    );
+/** At the gate: links, addresses, routes, then ports. Returns the endpoints with what was published. */
+export async function joinEndpoints(
+  services: Services,
+  record: ContainerRecord,
+  endpoints: readonly StoredEndpoint[],
+  gate: NetworkGate,
+  undo: Rollback,
+): Promise<StoredEndpoint[]> {
+  try {
+    return await joinAll(services, record, endpoints, gate, undo);
+  } catch (cause) {
+    throw startFailure(cause);
   }
 }
 
-/** At the gate: links, addresses, routes, then ports. Returns the endpoints with what was published. */
-export async function joinEndpoints(
+async function joinAll(
   services: Services,
   record: ContainerRecord,
   endpoints: readonly StoredEndpoint[],

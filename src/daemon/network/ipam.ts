@@ -83,7 +83,7 @@ function withGateway(pool: IpamPool): IpamPool {
 
 function checkedPool(pool: IpamPool, taken: readonly IpamPool[]): IpamPool {
   const { Subnet: subnet = '' } = pool;
-  if (subnet === '') throw invalidParameter('invalid network config:\ninvalid subnet : subnet is missing');
+  if (subnet === '') throw invalidParameter('invalid network config:\ninvalid subnet : invalid CIDR block notation');
   checkNetwork(subnet, 'subnet', subnet);
   const others = taken.flatMap((other) => other.Subnet ?? []);
   if (others.some((other) => overlap(other, subnet))) {
@@ -107,7 +107,7 @@ function checkNetwork(text: string, what: string, shown: string): void {
   try {
     normal = six ? subnet6Text(subnet6Of(text)) : subnetText(subnetOf(text));
   } catch (cause) {
-    throw invalidParameter(`invalid ${what} ${text}: invalid CIDR block notation`, { cause });
+    throw invalidParameter(`invalid network config:\ninvalid ${what} ${text}: invalid CIDR block notation`, { cause });
   }
   const same = six ? subnet6Text(subnet6Of(normal)) === normal && sameAddress6(text, normal) : normal === text;
   if (!same && what === 'subnet') {
@@ -123,8 +123,12 @@ function checkInside(subnet: string, ip: string, what: string, shown: string): v
   const six = subnet.includes(':');
   if (!(six ? isIPv6(ip) : isIPv4(ip))) throw invalidParameter(`invalid ${what} ${shown}: invalid address`);
   const inside = six ? contains6(subnet6Of(subnet), ipv6Number(ip)) : contains(subnetOf(subnet), ipv4Number(ip));
-  if (!inside)
-    throw invalidParameter(`invalid network config:\ninvalid ${what} ${shown}: not contained in subnet ${subnet}`);
+  const the = what === 'ip-range' ? 'ip-range' : 'this address';
+  if (!inside) {
+    throw invalidParameter(
+      `invalid network config:\ninvalid ${what} ${shown}: parent subnet ${subnet} doesn't contain ${the}`,
+    );
+  }
 }
 
 function overlap(a: string, b: string): boolean {

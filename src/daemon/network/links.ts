@@ -154,7 +154,7 @@ export async function removeLink(services: Wanted, reference: string): Promise<v
   const [parent = '', alias] = reference.replace(/^\//, '').split('/');
   if (alias === undefined) {
     services.containers.resolve(reference);
-    throw conflict('Conflict, cannot remove the default name of the container');
+    throw conflict('Conflict, cannot remove the default link name of the container');
   }
   const unknown = () => notFound(`No such container: ${reference}`);
   const found = existing(services, parent);

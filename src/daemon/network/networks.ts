@@ -101,13 +101,16 @@ function testOf(services: Wanted, key: string, values: readonly string[]): Test 
       return (network) => values.includes(network.Scope);
     case 'type':
       for (const value of values) {
-        if (!['builtin', 'custom'].includes(value)) throw invalidParameter(`invalid filter 'type=${value}'`);
+        if (!['builtin', 'custom'].includes(value)) throw invalidParameter(`invalid filter: 'type'='${value}'`);
       }
       return (network) => values.includes(isPredefined(network.Name) ? 'builtin' : 'custom');
     case 'label':
       return (network) => values.every((value) => hasLabel(network.Labels, value));
     case 'dangling': {
       const wanted = values.some((value) => ['true', '1'].includes(value));
+      if (!wanted && !values.some((value) => ['false', '0'].includes(value))) {
+        throw invalidParameter('invalid value for filter \'dangling\', must be "true" (or "1"), or "false" (or "0")');
+      }
       return (network) => !isPredefined(network.Name) && isUnused(services, network) === wanted;
     }
     default:

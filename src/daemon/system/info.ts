@@ -29,7 +29,8 @@ export function systemInfo(services: Services): SystemInfo {
       Volume: ['local', ...services.volumeDrivers.names()],
       Network: ['bridge', 'host', 'ipvlan', 'macvlan', 'null'],
       Authorization: null,
-      Log: [...logDrivers],
+      // `none` is no driver: nothing is kept.
+      Log: logDrivers.filter((name) => name !== 'none'),
     },
     MemoryLimit: limits.memory,
     SwapLimit: limits.swap,
@@ -38,6 +39,7 @@ export function systemInfo(services: Services): SystemInfo {
     CPUShares: limits.cpuShares,
     CPUSet: limits.cpuset,
     PidsLimit: limits.pids,
+    ...(limits.kernelMemoryTcp ? { KernelMemoryTCP: true } : {}),
     IPv4Forwarding: readFlag('/proc/sys/net/ipv4/ip_forward'),
     Debug: settings.debug,
     NFd: fs.readdirSync('/proc/self/fd').length,

@@ -55,7 +55,9 @@ function endpointOf(options: LogOptions): Endpoint {
   const address = options['syslog-address'] ?? '';
   // The local daemon listens for datagrams; which of its paths there is, is looked for again whenever it is connected to.
   if (address === '') return { kind: 'unixgram', path: LOCAL_SOCKETS.find((path) => existsSync(path)) ?? '/dev/log' };
-  const match = /^(tcp|tcp\+tls|udp|unix|unixgram):\/\/(.*)$/.exec(address);
+  const match = /^([a-z0-9+.-]+):\/\/(.*)$/i.exec(address);
+  const known = ['tcp', 'tcp+tls', 'udp', 'unix', 'unixgram'].includes(match?.[1] ?? '');
+  if (match !== null && !known) throw invalidParameter(`unsupported scheme: '${match[1]}'`);
   if (match === null) throw invalidParameter(`syslog-address should be in form proto://address, got ${address}`);
   const [, scheme = '', rest = ''] = match;
   if (scheme === 'unix' || scheme === 'unixgram') return { kind: scheme, path: existingSocket(rest) };

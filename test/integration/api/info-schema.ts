@@ -40,6 +40,7 @@ export const infoSchema: Schema = object({
   CPUShares: flag,
   CPUSet: flag,
   PidsLimit: flag,
+  KernelMemoryTCP: { ...flag, optional: true },
   OomKillDisable: flag,
   IPv4Forwarding: flag,
   Debug: flag,

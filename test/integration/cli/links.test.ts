@@ -70,7 +70,7 @@ test('a link to nobody, to one that is stopped, and one that is taken away', asy
   expect(await must('inspect', '-f', '{{json .HostConfig.Links}}', 'web')).toBe('null');
   await must('start', 'web');
   const own = await d.docker(['rm', '--link', 'web']);
-  expect(own.stderr).toContain('cannot remove the default name of the container');
+  expect(own.stderr).toContain('cannot remove the default link name of the container');
   // A container that goes takes its links along.
   await must('rm', '-f', 'web');
   await must('start', 'db-2');

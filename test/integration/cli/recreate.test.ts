@@ -247,7 +247,7 @@ test.skipIf(Bun.which('docker-compose') === null)('as compose: a file that compo
   expect(inspected.stdout).toContain('67108864 always b: c');
   const down = await run('docker-compose', ['-f', file, '-p', 'again', 'down', '-t', '0'], { env });
   expect(down.code).toBe(0);
-});
+}, 120_000);
 
 test('an unknown form is refused', async () => {
   const said = await client('inspect', '--as', 'kube', 'x');

@@ -92,10 +92,10 @@ test('what cannot be joined is refused in the words of dockerd', async () => {
   const closed = await start('closed');
   const idle = await d.must(['create', '--name', 'idle', '--ipc', 'shareable', ...none, IMG, 'true']);
   expect(await inside('--ipc', 'container:closed', IMG, 'true')).toContain(
-    `can't join IPC of container ${closed}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+    `failed to join IPC namespace: container ${closed}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
   );
   expect(await inside('--ipc', 'container:idle', IMG, 'true')).toContain(
-    `can't join IPC of container ${idle}: container ${idle} is not running`,
+    `failed to join IPC namespace: container ${idle} is not running`,
   );
   expect(await inside('--pid', 'container:idle', IMG, 'true')).toContain(`container ${idle} is not running`);
   const network = await d.docker(['run', '--rm', '--network', 'container:idle', IMG, 'true']);

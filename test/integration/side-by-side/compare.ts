@@ -47,6 +47,12 @@ export async function compare(peer: Engine, ours: Engine): Promise<{ commands: n
   return { commands: steps.length, differences };
 }
 
+/** The list that belongs to a dockerd: CI's is 20.10, one that was chosen (support/dockerd.ts) may be 28.5. */
+export async function listOf(peer: Engine): Promise<string> {
+  const { stdout } = await peer.docker(['version', '--format', '{{.Server.APIVersion}}']);
+  return Number(stdout.trim().split('.')[1]) >= 44 ? 'differences-28.txt' : 'differences.txt';
+}
+
 /** Allowed differences: `command<tab>reason`, one a line. The file may only shrink. */
 export function allowed(name = 'differences.txt'): Map<string, string> {
   const file = path.join(import.meta.dirname, name);

@@ -22,6 +22,8 @@ import {
 import type { WaitCondition } from '#api/jobs/container.ts';
 import { invalidParameter, messageOf } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
+import type { ContainerInspect } from '#api/types/container.ts';
+import type { EndpointSettings } from '#api/types/network.ts';
 import { decodeFilters } from '#pkg/filters/filters.ts';
 import { decodeCreateRequest } from '../decode/container-create.ts';
 import { decodeUpdateRequest } from '../decode/container-update.ts';
@@ -49,7 +51,21 @@ async function list(ctx: RouteContext): Promise<void> {
 
 async function inspect(ctx: RouteContext): Promise<void> {
   const size = ctx.query.flag('size');
-  ctx.sendJson(200, await ctx.run(containerInspect, { container: ctx.param('id'), size }));
+  const container = await ctx.run(containerInspect, { container: ctx.param('id'), size });
+  ctx.sendJson(200, ctx.minor < 44 ? withNamesAsAliases(container) : container);
+}
+
+/** Until API 1.43 what is now in DNSNames was among the aliases. */
+function withNamesAsAliases(container: ContainerInspect): ContainerInspect {
+  const networks = Object.entries(container.NetworkSettings.Networks).map(
+    ([name, endpoint]): [string, EndpointSettings] => {
+      if (endpoint.DNSNames === null) return [name, endpoint];
+      const { Hostname } = container.Config;
+      const aliases = new Set([...(endpoint.Aliases ?? []), container.Id.slice(0, 12), Hostname]);
+      return [name, { ...endpoint, Aliases: [...aliases].filter((alias) => alias !== '') }];
+    },
+  );
+  return { ...container, NetworkSettings: { ...container.NetworkSettings, Networks: Object.fromEntries(networks) } };
 }
 
 /** Before API 1.24 a start could bring a HostConfig; such a client must not believe that it was taken. */

@@ -15,6 +15,7 @@ import {
   imageSearch,
   imageTag,
 } from '#api/jobs/image.ts';
+import type { ContainerConfig } from '#api/types/container.ts';
 import type { Platform } from '#api/types/descriptor.ts';
 import type { ImageInspect, ImageSummary } from '#api/types/image.ts';
 import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
@@ -27,6 +28,28 @@ import { progressError, streamJob } from './streaming.ts';
 /** Until API 1.43 the size had a second name. */
 function withVirtualSize<T extends ImageSummary | ImageInspect>(image: T, minor: number): T {
   return minor < 44 ? { ...image, VirtualSize: image.Size } : image;
+}
+
+/** What of a container's configuration no image has. */
+const notOfImages = [
+  'Hostname',
+  'Domainname',
+  'AttachStdin',
+  'AttachStdout',
+  'AttachStderr',
+  'Tty',
+  'OpenStdin',
+  'StdinOnce',
+  'Image',
+] as const;
+
+/** Until API 1.49 they were there, empty. */
+function withoutContainerFields(image: ImageInspect, minor: number): ImageInspect {
+  if (minor < 50 || image.Config === null) return image;
+  const config: Partial<ContainerConfig> = { ...image.Config };
+  for (const name of notOfImages) delete config[name];
+  // as: what is left out is optional to every reader of this version.
+  return { ...image, Config: config as ContainerConfig };
 }
 
 /** Until API 1.42 an image without names was listed with names that say so. */
@@ -62,7 +85,7 @@ async function inspect(ctx: RouteContext): Promise<void> {
     throw invalidParameter('conflicting options: manifests and platform options cannot both be set');
   }
   const image = await ctx.run(imageInspect, { image: ctx.param('name'), platform, manifests });
-  ctx.sendJson(200, withVirtualSize(image, ctx.minor));
+  ctx.sendJson(200, withVirtualSize(withoutContainerFields(image, minor), minor));
 }
 
 async function history(ctx: RouteContext): Promise<void> {
