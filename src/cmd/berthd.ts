@@ -13,7 +13,7 @@ import { JobMetrics } from '#engine/job-metrics.ts';
 import { messageOf } from '#errdefs/errors.ts';
 import { validateLogConfig } from '#logger/log-target.ts';
 import { reluctantJit } from '#pkg/jit/jit.ts';
-import { log, setLogLevel } from '#pkg/log/log.ts';
+import { log, setLogFormat, setLogLevel } from '#pkg/log/log.ts';
 import { buildFacts } from './berthd-build.ts';
 import { call } from '#sys/call.ts';
 import { NR } from '#sys/numbers.ts';
@@ -73,6 +73,7 @@ async function run(line: DaemonCommandLine, config: DaemonConfig): Promise<void>
   process.umask(0o022);
   reluctantJit();
   setLogLevel(config.logLevel);
+  setLogFormat(config.engine.logFormat);
   for (const { key, reason } of config.withoutEffect) log.info('configuration without effect', { key, reason });
   const sockets = takeInheritedSockets(process.env);
   const ending = endingSignal();
@@ -94,7 +95,8 @@ async function run(line: DaemonCommandLine, config: DaemonConfig): Promise<void>
     },
   });
   const daemon = await startDaemon({ config, engine, jobMetrics, build: buildFacts(VERSION) });
-  const server = new ApiServer({ engine, version: VERSION });
+  const { minApiMinor, experimental } = config.engine;
+  const server = new ApiServer({ engine, version: VERSION, minApiMinor, experimental });
   const metricsServer = new ApiServer({ engine, version: VERSION, metricsOf: server });
   try {
     await using _registry = await openRegistry(config);

@@ -6,6 +6,7 @@ import { invalidParameter } from '#errdefs/errors.ts';
 import { type LogLevel, logLevels } from '#pkg/log/log.ts';
 import { parseBytes } from '#pkg/units/size.ts';
 import { type ContainerDefaults, containerDefaultsOf, type RuntimeConfig, runtimesOf } from './container-defaults.ts';
+import { type EngineSettings, engineSettingsOf } from './engine-settings.ts';
 import { DEFAULT_SOCKET, type HostSpec, metricsAddressOf, parseHost, type TlsSettings } from './hosts.ts';
 import { type ImageSettings, imageSettingsOf } from './images.ts';
 import { type LogArchiveBudget, logArchiveOf } from './log-archive.ts';
@@ -54,6 +55,7 @@ export interface DaemonConfig {
   readonly dnsOptions: readonly string[];
   readonly containerDefaults: ContainerDefaults;
   readonly networkDefaults: NetworkDefaults;
+  readonly engine: EngineSettings;
   /** Options of the registry that the daemon serves, in the words of `berth registry serve`; undefined: none. */
   readonly registry: Readonly<Record<string, unknown>> | undefined;
   readonly registries: RegistryConfig;
@@ -159,6 +161,9 @@ export function buildConfig(
     if (spec.treatment.kind === 'no-effect') withoutEffect.push({ key: spec.key, reason: spec.treatment.reason });
   }
   const values = new Values(merged);
+  const engine = engineSettingsOf(merged);
+  withoutEffect.push(...engine.withoutEffect);
+  const containerDefaults = containerDefaultsOf(merged);
   const execRoot = values.path('exec-root', '/run/berth');
   const tls = tlsOf(values);
   const hosts = values.texts('hosts');
@@ -190,7 +195,8 @@ export function buildConfig(
     dns: values.texts('dns').map(addressOf),
     dnsSearch: values.texts('dns-search'),
     dnsOptions: values.texts('dns-opts'),
-    containerDefaults: containerDefaultsOf(merged),
+    containerDefaults: engine.cdi ? containerDefaults : { ...containerDefaults, cdiSpecDirs: [] },
+    engine,
     networkDefaults: networkDefaultsOf(merged),
     registry: values.object('registry'),
     registries: registriesOf(merged, startEnvironment),

@@ -13,7 +13,7 @@ import { ContentStore } from '#content/content-store.ts';
 import type { Engine } from '#engine/engine.ts';
 import { JobMetrics } from '#engine/job-metrics.ts';
 import { Events } from '#events/events.ts';
-import { invalidParameter } from '#errdefs/errors.ts';
+import { invalidParameter, notFound, notImplemented } from '#errdefs/errors.ts';
 import { Graph } from '#graph/graph.ts';
 import { GraphDb } from '#graphdb/graphdb.ts';
 import { ProjectIds } from '#graphdb/project-ids.ts';
@@ -372,10 +372,26 @@ function settingsOf(config: DaemonConfig): DaemonSettings {
     publishPolicy: config.networkDefaults.publishPolicy,
     containerDefaults: config.containerDefaults,
     registries: config.registries,
+    engine: config.engine,
   };
 }
 
+/** Errors: not-implemented for what is not in force on this host, not-found for a program that is not there. */
+function checkHost({ engine }: DaemonConfig, layout: CgroupLayout): void {
+  const inForce = layout.host.systemd ? 'systemd' : 'cgroupfs';
+  const { cgroupDriver: asked = inForce, initPath } = engine;
+  if (asked !== inForce) {
+    throw notImplemented(
+      `Cannot honour "exec-opts" with native.cgroupdriver=${asked}: the groups of this host are ${inForce}'s`,
+    );
+  }
+  if (initPath !== '' && !fs.existsSync(initPath))
+    throw notFound(`Cannot honour "init-path": no such file: ${initPath}`);
+}
+
 async function isolationOf(config: DaemonConfig, layout: CgroupLayout): Promise<Isolation> {
+  checkHost(config, layout);
+  const { initPath } = config.engine;
   const warnings: string[] = [];
   const apparmor = detectApparmor();
   let apparmorProfile = '';
@@ -396,7 +412,7 @@ async function isolationOf(config: DaemonConfig, layout: CgroupLayout): Promise<
     limits: kernelLimits(layout.host),
     cgroupParent: layout.parent,
     apparmorProfile,
-    initFile: () => installDockerInit(path.join(config.execRoot, 'bin')),
+    initFile: () => initPath || installDockerInit(path.join(config.execRoot, 'bin')),
     warnings,
   };
 }

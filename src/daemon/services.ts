@@ -10,6 +10,7 @@ import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import type { ImageSettings } from '#config/images.ts';
 import type { LogArchiveBudget } from '#config/log-archive.ts';
 import type { EgressView } from '#networkdriver/dns/egress.ts';
+import type { EngineSettings } from '#config/engine-settings.ts';
 import type { RegistryConfig } from '#config/registries.ts';
 import type { Distribution } from '#distribution/distribution.ts';
 import type { Engine } from '#engine/engine.ts';
@@ -87,6 +88,7 @@ export interface DaemonSettings {
   readonly publishPolicy: PublishPolicy;
   readonly containerDefaults: ContainerDefaults;
   readonly registries: RegistryConfig;
+  readonly engine: EngineSettings;
 }
 
 export interface Isolation {

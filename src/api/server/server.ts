@@ -28,6 +28,10 @@ export interface ApiServerOptions {
   readonly metricsOf?: ApiServer;
   /** The builder that clients are told to take; default BuildKit's protocol. */
   readonly builder?: BuilderVersion;
+  /** Second number of the oldest API version that is served; default 24. */
+  readonly minApiMinor?: number;
+  /** Told in each answer; default false. */
+  readonly experimental?: boolean;
 }
 
 const JSON_TYPE = 'application/json';
@@ -39,6 +43,7 @@ export class ApiServer {
   readonly #requests = new Map<string, number>();
   readonly #metricsOnly: boolean;
   readonly #fixedHeaders: string;
+  readonly #minApiMinor: number | undefined;
   #dateHeader = '';
   #dateSecond = 0;
   #stopping = false;
@@ -50,8 +55,9 @@ export class ApiServer {
     const facts = () => this.facts();
     const routes = metricsOf === undefined ? allRoutes(engine, facts, builder) : metricsRoutes(() => metricsOf.facts());
     this.#router = new Router(routes);
+    this.#minApiMinor = options.minApiMinor;
     this.#fixedHeaders =
-      `Api-Version: ${API_VERSION}\r\nDocker-Experimental: false\r\nOstype: linux\r\n` +
+      `Api-Version: ${API_VERSION}\r\nDocker-Experimental: ${options.experimental ?? false}\r\nOstype: linux\r\n` +
       `Server: Berth/${options.version} (linux)\r\n`;
   }
 
@@ -110,7 +116,7 @@ export class ApiServer {
 
   #dispatch(exchange: Exchange): Promise<void> | void {
     refuseWebPages(exchange, this.#metricsOnly);
-    const { minor, path } = splitVersion(exchange.head.path);
+    const { minor, path } = splitVersion(exchange.head.path, this.#minApiMinor);
     const match = this.#router.find(exchange.head.method, path);
     if (match === undefined || minor < match.route.minMinor) throw notFound('page not found');
     const { handler, refusal } = match.route;

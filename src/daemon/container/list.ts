@@ -76,7 +76,7 @@ async function summaryOf(
 
 /** As dockerd: names of a container in its networks are told by inspect alone. */
 function withoutNames(endpoints: Record<string, EndpointSettings>): Record<string, EndpointSettings> {
-  const shown = Object.entries(endpoints).map(([name, endpoint]) => [
+  const shown = Object.entries(endpoints).map(([name, endpoint]): [string, EndpointSettings] => [
     name,
     { ...endpoint, Aliases: null, DNSNames: null },
   ]);

@@ -66,7 +66,7 @@ export function systemInfo(services: Services): SystemInfo {
     NoProxy: settings.registries.proxies.none.join(','),
     Name: host.hostname,
     Labels: [...settings.labels],
-    ExperimentalBuild: false,
+    ExperimentalBuild: settings.engine.experimental,
     ServerVersion: build.version,
     Runtimes: runtimesOf(services),
     DefaultRuntime: settings.defaultRuntime,
@@ -81,7 +81,7 @@ export function systemInfo(services: Services): SystemInfo {
     // Always: containers do not depend on the daemon.
     LiveRestoreEnabled: true,
     Isolation: '',
-    InitBinary: 'docker-init',
+    InitBinary: settings.engine.initPath === '' ? 'docker-init' : settings.engine.initPath,
     ContainerdCommit: commit,
     RuncCommit: commit,
     InitCommit: commit,

@@ -3,19 +3,20 @@ import type { SystemVersion } from '#api/types/system.ts';
 import type { Services } from '../services.ts';
 
 const API_VERSION = '1.51';
-const API_VERSION_MIN = '1.24';
 
-export function systemVersion(services: Pick<Services, 'host' | 'build'>): SystemVersion {
+export function systemVersion(services: Pick<Services, 'host' | 'build' | 'settings'>): SystemVersion {
   const { host, build } = services;
+  const { experimental, minApiMinor } = services.settings.engine;
+  const oldest = `1.${minApiMinor}`;
   const details = {
     ApiVersion: API_VERSION,
     Arch: host.architecture,
     BuildTime: build.time,
-    Experimental: 'false',
+    Experimental: String(experimental),
     GitCommit: build.commit,
     GoVersion: `bun${Bun.version}`,
     KernelVersion: host.kernel,
-    MinAPIVersion: API_VERSION_MIN,
+    MinAPIVersion: oldest,
     Os: 'linux',
   };
   return {
@@ -23,13 +24,14 @@ export function systemVersion(services: Pick<Services, 'host' | 'build'>): Syste
     Components: [{ Name: 'Engine', Version: build.version, Details: details }],
     Version: build.version,
     ApiVersion: API_VERSION,
-    MinAPIVersion: API_VERSION_MIN,
+    MinAPIVersion: oldest,
     GitCommit: build.commit,
     // Clients print it as the toolchain; there is no Go here.
     GoVersion: `bun${Bun.version}`,
     Os: 'linux',
     Arch: host.architecture,
     KernelVersion: host.kernel,
+    ...(experimental ? { Experimental: true } : {}),
     BuildTime: build.time,
   };
 }

@@ -204,50 +204,54 @@ for (const [title, args] of [
   });
 }
 
-test.skipIf(Bun.which('docker-compose') === null)('as compose: a file that compose starts', async () => {
-  const file = path.join(d.directory, 'compose.yaml');
-  const args = [
-    '-e',
-    'DOLLAR=$HOME',
-    '-v',
-    'data:/data',
-    '--network',
-    'name=back,alias=www',
-    '--restart',
-    'always',
-    '-m',
-    '64m',
-  ];
-  const made = await d.docker([
-    'create',
-    '--name',
-    'web',
-    '--label',
-    'a=b: c',
-    ...args,
-    IMAGE,
-    'sh',
-    '-c',
-    'echo $DOLLAR; sleep 1000',
-  ]);
-  expect(made.code).toBe(0);
-  const { stdout } = await client('inspect', '--as', 'compose', 'web');
-  await d.docker(['rm', 'web']);
-  fs.writeFileSync(file, `version: "2.4"\n${stdout}`);
-  const env = { DOCKER_HOST: `unix://${d.socket}` };
-  const up = await run('docker-compose', ['-f', file, '-p', 'again', 'up', '-d'], { env });
-  expect({ file: stdout, ...up }).toMatchObject({ code: 0 });
-  const inspected = await d.docker([
-    'inspect',
-    '-f',
-    '{{.Config.Env}} {{.HostConfig.Memory}} {{.HostConfig.RestartPolicy.Name}} {{index .Config.Labels "a"}}',
-    'web',
-  ]);
-  expect(inspected.stdout).toContain('DOLLAR=$HOME');
-  expect(inspected.stdout).toContain('67108864 always b: c');
-  const down = await run('docker-compose', ['-f', file, '-p', 'again', 'down', '-t', '0'], { env });
-  expect(down.code).toBe(0);
-}, 120_000);
+test.skipIf(Bun.which('docker-compose') === null)(
+  'as compose: a file that compose starts',
+  async () => {
+    const file = path.join(d.directory, 'compose.yaml');
+    const args = [
+      '-e',
+      'DOLLAR=$HOME',
+      '-v',
+      'data:/data',
+      '--network',
+      'name=back,alias=www',
+      '--restart',
+      'always',
+      '-m',
+      '64m',
+    ];
+    const made = await d.docker([
+      'create',
+      '--name',
+      'web',
+      '--label',
+      'a=b: c',
+      ...args,
+      IMAGE,
+      'sh',
+      '-c',
+      'echo $DOLLAR; sleep 1000',
+    ]);
+    expect(made.code).toBe(0);
+    const { stdout } = await client('inspect', '--as', 'compose', 'web');
+    await d.docker(['rm', 'web']);
+    fs.writeFileSync(file, `version: "2.4"\n${stdout}`);
+    const env = { DOCKER_HOST: `unix://${d.socket}` };
+    const up = await run('docker-compose', ['-f', file, '-p', 'again', 'up', '-d'], { env });
+    expect({ file: stdout, ...up }).toMatchObject({ code: 0 });
+    const inspected = await d.docker([
+      'inspect',
+      '-f',
+      '{{.Config.Env}} {{.HostConfig.Memory}} {{.HostConfig.RestartPolicy.Name}} {{index .Config.Labels "a"}}',
+      'web',
+    ]);
+    expect(inspected.stdout).toContain('DOLLAR=$HOME');
+    expect(inspected.stdout).toContain('67108864 always b: c');
+    const down = await run('docker-compose', ['-f', file, '-p', 'again', 'down', '-t', '0'], { env });
+    expect(down.code).toBe(0);
+  },
+  120_000,
+);
 
 test('an unknown form is refused', async () => {
   const said = await client('inspect', '--as', 'kube', 'x');
