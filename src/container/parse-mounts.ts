@@ -81,6 +81,7 @@ export function inheritedMounts(
       readOnly: mount.readOnly || readOnly,
       copyUp: false,
       chown: false,
+      mode: '',
       // What the other has not made yet, for it has not been started, this one makes.
       createSource: mount.type === 'bind',
       driver: '',
