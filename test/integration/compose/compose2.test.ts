@@ -46,6 +46,12 @@ async function good(pending: Promise<CommandResult>): Promise<string> {
   return r.stdout.trim();
 }
 
+async function ends(pending: Promise<CommandResult>, code: number, words: string): Promise<void> {
+  const r = await pending;
+  expect(r.stdout + r.stderr).toContain(words);
+  expect(r.code).toBe(code);
+}
+
 async function inspect(name: string): Promise<ContainerInspect> {
   // as: what the API documents for an inspect.
   return ((await d.request('GET', `/containers/${name}/json`)).body ?? {}) as ContainerInspect;
@@ -192,9 +198,9 @@ describe('a project with health, conditions, networks, ports and volumes', () =>
       const now = String(Math.ceil(Date.now() / 1000));
       const told = await d.must(['events', '--since', '0', '--until', now, ...filters, '--format', format]);
       const init = told.split('\n').filter((line) => line.startsWith('plain-init-1 '));
-      expect(init.map((line) => line.split(' ')[1])).toEqual(
-        expect.arrayContaining(['create', 'start', 'die', 'destroy']),
-      );
+      const actions = init.map((line) => line.split(' ')[1]);
+      expect([actions[0], actions.at(-1)]).toEqual(['create', 'destroy']);
+      expect(actions).toContain('die');
     },
     LIMIT_MS,
   );
@@ -215,12 +221,9 @@ services:
   job: {<<: *c, command: "sh -c 'echo working; exit 3'", depends_on: [helper]}
 `,
     });
-    const sick = await compose('up -d after');
-    expect([sick.code, sick.stderr]).toEqual([1, expect.stringContaining('container conditions-sick-1 is unhealthy')]);
-    const failed = await compose('up -d after2');
-    expect([failed.code, failed.stderr]).toEqual([1, expect.stringContaining(`didn't complete successfully: exit 7`)]);
-    const job = await compose('up --exit-code-from job job helper');
-    expect([job.code, job.stdout]).toEqual([3, expect.stringContaining('working')]);
+    await ends(compose('up -d after'), 1, 'container conditions-sick-1 is unhealthy');
+    await ends(compose('up -d after2'), 1, `didn't complete successfully: exit 7`);
+    await ends(compose('up --exit-code-from job job helper'), 3, 'working');
     expect((await inspect('conditions-helper-1')).State.Status).toBe('exited');
     await good(compose('down -t 0'));
     await nothingLeft('conditions');
@@ -356,8 +359,7 @@ describe('what cannot be', () => {
       name,
       async () => {
         const compose = project(name, { 'compose.yaml': text });
-        const r = await compose('up -d');
-        expect([r.code, r.stderr]).toEqual([1, expect.stringContaining(words)]);
+        await ends(compose('up -d'), 1, words);
         await good(compose('down -v -t 0'));
         await nothingLeft(name);
       },
