@@ -12,6 +12,7 @@ import { messageOf, systemError } from '#errdefs/errors.ts';
 import { closeForeign, openForeign } from '#libcontainer/firewall/foreign.ts';
 import type { Family, FirewallBridge, FirewallPort } from '#libcontainer/firewall/tables.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
+import type { Request } from '#libcontainer/netlink/codec.ts';
 import { subnet6Text, subnetText } from '#libcontainer/netlink/ip.ts';
 import {
   addAddress,
@@ -260,9 +261,19 @@ export class BridgeDriver implements NetworkDriver {
       const pair = { link, mac: port.mac, gate, inside, name: options.interface };
       const index = await this.#makePairAnyhow(pair);
       this.#isolate(link);
-      inside.run(...insideRequests(index, endpoint, options.defaultRoute));
+      this.#equip(inside, pair, index, (at) => insideRequests(at, endpoint, options.defaultRoute));
     } catch (cause) {
       throw systemError(`Cannot connect container to network "bridge": ${messageOf(cause)}`, { cause });
+    }
+  }
+
+  /** Who had an eth0 before gets another index than was asked for, and the kernel says nothing: the name finds it then. */
+  #equip(inside: NetlinkSocket, { name }: Pair, index: number, requests: (index: number) => Request[]): void {
+    try {
+      inside.run(...requests(index));
+    } catch (error) {
+      if (index !== INSIDE_INDEX || !isNetlinkErrno(error, 'ENODEV')) throw error;
+      inside.run(...requests(decodeLink(inside.get(getLink({ name }))).index));
     }
   }
 

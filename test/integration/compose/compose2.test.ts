@@ -177,6 +177,10 @@ describe('a project with health, conditions, networks, ports and volumes', () =>
       await good(compose('kill -s KILL web'));
       await eventually('web has ended', async () => (await inspect('plain-web-1')).State.Status === 'exited');
       expect((await inspect('plain-web-1')).State.ExitCode).toBe(137);
+      // Its only link leaves and comes back, with another index than before.
+      await d.must(['network', 'disconnect', 'plain_back', 'plain-db-1']);
+      await d.must(['network', 'connect', 'plain_back', 'plain-db-1']);
+      expect(await good(compose('exec -T db ip -o -4 addr show eth0'))).toContain('10.231.5.');
       await good(compose('up -d --no-deps --scale db=2 db'));
       expect(await good(compose('ps -q db'))).toMatch(/^[0-9a-f]{64}\n[0-9a-f]{64}$/);
       const old = (await inspect('plain-web-1')).Id;

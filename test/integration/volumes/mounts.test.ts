@@ -54,7 +54,8 @@ test('Mounts of inspect are exact, and volumes-from takes them over', async () =
   expect(first).toEqual(expected);
 
   await d.must(['create', '--name', 'second', ...none, '--volumes-from', 'first', IMG, 'true']);
-  expect(await mountsOf('second')).toEqual(expected);
+  // A mode is what a mount of its own was asked for with.
+  expect(await mountsOf('second')).toEqual(expected.map((mount) => ({ ...mount, Mode: '' })));
   // Read-only, in a chain, beside a mount of its own that goes before.
   await d.must(['create', '--name', 'third', ...none, '--volumes-from', 'second:ro', '-v', 'own:/a', IMG, 'true']);
   const third = await mountsOf('third');
