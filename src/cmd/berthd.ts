@@ -95,8 +95,9 @@ async function run(line: DaemonCommandLine, config: DaemonConfig): Promise<void>
     },
   });
   const daemon = await startDaemon({ config, engine, jobMetrics, build: buildFacts(VERSION) });
-  const { minApiMinor, experimental } = config.engine;
-  const server = new ApiServer({ engine, version: VERSION, minApiMinor, experimental });
+  const { minApiMinor, experimental, buildkit } = config.engine;
+  const builder = buildkit ? '2' : '1';
+  const server = new ApiServer({ engine, version: VERSION, minApiMinor, experimental, builder });
   const metricsServer = new ApiServer({ engine, version: VERSION, metricsOf: server });
   try {
     await using _registry = await openRegistry(config);

@@ -17,7 +17,7 @@ export interface EngineSettings {
   readonly initPath: string;
   /** What `native.cgroupdriver` asks for; undefined: whatever this host has. */
   readonly cgroupDriver: CgroupDriver | undefined;
-  /** False: builds of clients go to the classic builder's API. */
+  /** False: clients are told to take the classic builder's API. */
   readonly buildkit: boolean;
   /** False: no devices by their CDI names. */
   readonly cdi: boolean;
