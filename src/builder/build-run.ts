@@ -302,7 +302,10 @@ export class BuildRun {
       return result;
     } catch (error) {
       const outcome = this.session.signal.aborted && kindOf(error) === 'cancelled' ? 'cancelled' : 'failed';
-      progress.ended(vertex, outcome, { error: error instanceof Error ? error.message : String(error) });
+      progress.ended(vertex, outcome, {
+        error: error instanceof Error ? error.message : String(error),
+        failure: error,
+      });
       throw error;
     }
   }

@@ -12,4 +12,10 @@ export class CommandFailed extends BerthError {
     this.args = args;
     this.exitCode = exitCode;
   }
+
+  /** In BuildKit's words. */
+  get asProcess(): string {
+    const why = `did not complete successfully: exit code: ${this.exitCode}`;
+    return `process ${JSON.stringify(this.args.join(' '))} ${why}`;
+  }
 }

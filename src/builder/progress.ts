@@ -24,6 +24,13 @@ export interface EndDetail {
   readonly from?: string;
 }
 
+export interface EndDetail {
+  readonly state?: string;
+  readonly error?: string;
+  /** What was thrown. */
+  readonly failure?: unknown;
+}
+
 export interface Progress {
   /** A step is known of; they come in the order of the Dockerfile, before anything begins. */
   vertex(vertex: Vertex): void;

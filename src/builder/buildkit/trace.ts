@@ -6,7 +6,8 @@ import { createHash } from 'node:crypto';
 import type { MessageOf } from '#pkg/protobuf/protobuf.ts';
 import type { Dockerfile } from '../dockerfile/instructions.ts';
 import type { SourceFile, SourceRange } from '../dockerfile/source.ts';
-import type { Progress, StepOutcome, Vertex } from '../progress.ts';
+import { CommandFailed } from '../errors.ts';
+import type { EndDetail, Progress, StepOutcome, Vertex } from '../progress.ts';
 import { StepNames } from './step-names.ts';
 import type { statusResponse, vertexWarning } from './status-messages.ts';
 
@@ -31,6 +32,9 @@ function timeOf(date: Date): Time {
 
 /** What an undefined time is in a message: not there. */
 const timeOrNone = (date: Date | undefined): Time | undefined => (date === undefined ? undefined : timeOf(date));
+
+const wordsOf = ({ error, failure }: EndDetail): string =>
+  failure instanceof CommandFailed ? failure.asProcess : (error ?? 'failed');
 
 export class Trace implements Progress {
   readonly #send: (message: StatusMessage) => void;
@@ -97,7 +101,7 @@ export class Trace implements Progress {
     this.#send({ statuses: [{ ...common, timestamp: timeOf(now), started: timeOf(started), completed }] });
   }
 
-  ended(id: string, outcome: StepOutcome, detail: { readonly error?: string }): void {
+  ended(id: string, outcome: StepOutcome, detail: EndDetail): void {
     const known = this.#known.get(id);
     // A step that has told its own end may be told of again by what it was part of.
     if (known === undefined || known.ended) return;
@@ -108,7 +112,7 @@ export class Trace implements Progress {
       this.#failed ??= id;
       known.name ??= this.#names?.nameOfFailed(known.vertex);
     }
-    const error = outcome === 'failed' ? (detail.error ?? 'failed') : outcome === 'cancelled' ? 'context canceled' : '';
+    const error = outcome === 'failed' ? wordsOf(detail) : outcome === 'cancelled' ? 'context canceled' : '';
     this.#tell(known, { completed: now, cached: outcome === 'cached', error });
   }
 

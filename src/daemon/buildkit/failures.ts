@@ -18,11 +18,7 @@ class BuildFailure extends BerthError {
   }
 }
 
-function wordsOf(error: unknown): string {
-  if (!(error instanceof CommandFailed)) return messageOf(error);
-  const why = `did not complete successfully: exit code: ${error.exitCode}`;
-  return `process ${JSON.stringify(error.args.join(' '))} ${why}`;
-}
+const wordsOf = (error: unknown): string => (error instanceof CommandFailed ? error.asProcess : messageOf(error));
 
 /** `place`: of the step that failed; a mistake in the file has its own. */
 export function buildFailure(error: unknown, place: Place | undefined): BerthError {

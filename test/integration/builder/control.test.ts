@@ -37,6 +37,7 @@ interface Asked {
   readonly files?: Readonly<Record<string, string>>;
   readonly options?: Readonly<Record<string, string>>;
   readonly exporters?: readonly { readonly type: string; readonly attrs: ReadonlyMap<string, string> }[];
+  readonly caches?: readonly { readonly type: string; readonly attrs: ReadonlyMap<string, string> }[];
   readonly entitlements?: readonly string[];
 }
 
@@ -60,8 +61,9 @@ async function buildx(asked: Asked) {
   const shared = { dockerfile: { Dockerfile: asked.dockerfile }, context: asked.files ?? {} };
   await using _session = await openSession(d.socket, session, [directories(shared)]);
   const status = statusOf(control, ref);
-  const { exporters = [], entitlements = [] } = asked;
-  const outcome = ask(control, methods.solve, { ref, session, exporters, entitlements }, never).then(
+  const { exporters = [], caches = [], entitlements = [] } = asked;
+  const cache = { exports: caches, imports: [] };
+  const outcome = ask(control, methods.solve, { ref, session, exporters, entitlements, cache }, never).then(
     ({ exporterResponse }) => ({ response: exporterResponse, error: undefined }),
     (error: unknown) => ({ response: new Map<string, string>(), error }),
   );
@@ -172,6 +174,8 @@ test('what fails ends the Solve with its reason', async () => {
     [{ exporters: [{ type: 'nonsense', attrs: new Map() }] }, 'the output type "nonsense" is not there'],
     [{ exporters: [{ type: 'oci', attrs: new Map([['tar', 'false']]) }] }, 'into a directory is not there'],
     [{ exporters: [{ type: 'image', attrs: new Map([['push', 'true']]) }] }, 'tag is needed when pushing'],
+    [{ caches: [{ type: 'local', attrs: new Map([['dest', '/x']]) }] }, 'a cache of type=local in a directory of the'],
+    [{ caches: [{ type: 'gha', attrs: new Map() }] }, 'cache exports of type=gha are not supported'],
     [{ entitlements: ['nonsense'] }, 'invalid entitlement: nonsense'],
   ];
   for (const [asked, why] of cases) {

@@ -83,6 +83,7 @@ test(
     ]);
     expect(failed.code).toBe(1);
     expect(failed.stderr).toMatch(/#\d+ \[3\/4\] RUN echo before; {3}exit 7\n/);
+    expect(failed.stderr).toMatch(/#\d+ ERROR: process ".*" did not complete successfully: exit code: 7\n/);
     expect(failed.stderr).toMatch(/------\n > \[3\/4\] RUN echo before; {3}exit 7:\n[\d.]+ before\n------\n/);
     expect(failed.stderr).toEndWith(
       `Dockerfile:4\n--------------------\n   3 |     WORKDIR /w\n   4 | >>> RUN echo before; \\\n   5 | >>>   exit 7\n   6 |     RUN true\n` +
