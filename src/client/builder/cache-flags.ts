@@ -1,8 +1,8 @@
 /** `--cache-from`, `--cache-to`, `--attest` and their short forms as the daemon is asked for them. */
 import * as path from 'node:path';
+import { csvFields, csvOf } from '#pkg/csv/csv.ts';
 import { type CommandContext, UsageError } from '../command.ts';
 import type { BuildValues } from './build-flags.ts';
-import { csvFields, csvOf } from './csv.ts';
 
 /** Directories are the daemon's, by their whole path. Errors: UsageError when it is on another host. */
 export function cacheOptions(context: CommandContext, options: readonly string[], name: 'src' | 'dest'): string[] {

@@ -4,8 +4,7 @@ import { humanSize } from '#pkg/units/size.ts';
 import { defineCommand, ExitError } from '../command.ts';
 import { text } from '../flags/flag-spec.ts';
 import { archiveOf, archiveOnStdin } from '../image/archive-input.ts';
-import { OutputPort } from '../terminal/output-port.ts';
-import { writeWhole } from '../terminal/write-whole.ts';
+import { writeArchive } from '../terminal/write-archive.ts';
 
 export const listCommand = defineCommand({
   operands: '',
@@ -30,18 +29,7 @@ export const exportCommand = defineCommand({
     'berth builder cache-mount export -o npm.tar /root/.npm',
   ],
   async run(context, { values, positionals: [id = ''] }) {
-    if (values.output === '' && context.io.stdoutIsTerminal) {
-      throw new ExitError(1, 'cowardly refusing to save to a terminal. Use the -o flag or redirect');
-    }
-    const body = await exportCacheMount(context.client(), id);
-    if (body === null) throw new ExitError(1, 'the daemon sent no archive');
-    if (values.output !== '') {
-      await writeWhole(values.output, body);
-      return;
-    }
-    const stdout = new OutputPort(1);
-    for await (const chunk of body) await stdout.write(chunk);
-    await stdout.drained();
+    await writeArchive(context.io, values.output, () => exportCacheMount(context.client(), id));
   },
 });
 

@@ -6,9 +6,9 @@ import { requireDockerfile } from '#builder/dockerfile/parse.ts';
 import type { Dockerfile } from '#builder/dockerfile/instructions.ts';
 import { globalScope, platformArgs } from '#builder/dockerfile/scope.ts';
 import type { SourceFile } from '#builder/dockerfile/source.ts';
+import { csvFields } from '#pkg/csv/csv.ts';
 import { type CommandContext, UsageError } from '../command.ts';
 import type { BuildValues } from './build-flags.ts';
-import { csvFields } from './csv.ts';
 
 /** `check`, `outline,format=json`. Errors: UsageError for others. */
 export function callDockerfile({ io }: CommandContext, values: BuildValues, source: SourceFile, call: string): number {

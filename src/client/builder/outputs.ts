@@ -12,8 +12,8 @@ import { byteString } from '#pkg/archive/entry.ts';
 import { packTree } from '#pkg/archive/pack.ts';
 import { Unpacker } from '#pkg/archive/unpack.ts';
 import { TarParser } from '#pkg/archive/parser.ts';
+import { csvFields } from '#pkg/csv/csv.ts';
 import { type CommandContext, UsageError } from '../command.ts';
-import { csvFields } from './csv.ts';
 import type { BuildValues } from './build-flags.ts';
 
 interface Output {

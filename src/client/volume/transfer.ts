@@ -3,8 +3,7 @@ import { cloneVolume, exportVolume, importVolume, renameVolume } from '#api/clie
 import { defineCommand, ExitError } from '../command.ts';
 import { text } from '../flags/flag-spec.ts';
 import { archiveOf, archiveOnStdin } from '../image/archive-input.ts';
-import { OutputPort } from '../terminal/output-port.ts';
-import { writeWhole } from '../terminal/write-whole.ts';
+import { writeArchive } from '../terminal/write-archive.ts';
 
 export const exportCommand = defineCommand({
   operands: 'VOLUME',
@@ -12,18 +11,7 @@ export const exportCommand = defineCommand({
   flags: { output: text('Write to a file, instead of STDOUT', { shorthand: 'o' }) },
   examples: ['berth volume export data | zstd > data.tar.zst', 'berth volume export -o data.tar data'],
   async run(context, { values, positionals: [name = ''] }) {
-    if (values.output === '' && context.io.stdoutIsTerminal) {
-      throw new ExitError(1, 'cowardly refusing to save to a terminal. Use the -o flag or redirect');
-    }
-    const body = await exportVolume(context.client(), name);
-    if (body === null) throw new ExitError(1, 'the daemon sent no archive');
-    if (values.output !== '') {
-      await writeWhole(values.output, body);
-      return;
-    }
-    const stdout = new OutputPort(1);
-    for await (const chunk of body) await stdout.write(chunk);
-    await stdout.drained();
+    await writeArchive(context.io, values.output, () => exportVolume(context.client(), name));
   },
 });
 

@@ -34,7 +34,8 @@ export function buildBackend(services: () => Services): Backend {
       const { recompressBlob } = await import('#distribution/recompress.ts');
       const { images } = services();
       const { content, layers } = images;
-      if (!content.has(blob.digest)) {
+      // A plain one that was only measured is made of the layer's files again.
+      if (!content.has(blob.digest) && blob.compression !== 'plain') {
         const using = layers.list().filter((layer) => layer.blob.digest === blob.digest);
         await (await services().distribution()).bring(using.slice(0, 1), { lease, signal });
       }

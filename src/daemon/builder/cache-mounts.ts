@@ -2,10 +2,11 @@
 import type { CacheMountSummary } from '#api/types/build.ts';
 import type { OutputStream } from '#api/jobs/streams.ts';
 import { treeBytes } from '#builder/tree-bytes.ts';
-import { dataLoss, invalidParameter } from '#errdefs/errors.ts';
+import { invalidParameter } from '#errdefs/errors.ts';
 import { open, ownedFd } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
 import type { Services } from '../services.ts';
+import { unpackInto } from '../volume/transfer.ts';
 
 const ID_MAX = 4096;
 
@@ -45,18 +46,5 @@ export async function importCacheMount(
   signal: AbortSignal,
 ): Promise<void> {
   if (id === '' || id.length > ID_MAX) throw invalidParameter('a cache mount has an id');
-  let bytes = 0;
-  const counted = async function* (): AsyncGenerator<Uint8Array> {
-    for await (const chunk of archive) {
-      bytes += chunk.length;
-      yield chunk;
-    }
-    // Not even an empty archive: whoever should have sent it has failed.
-    if (bytes === 0) throw dataLoss('the archive is empty');
-  };
-  await builder.parts.cacheMounts.replace(id, async (directory) => {
-    using root = ownedFd(open(directory, O.PATH | O.DIRECTORY | O.NOFOLLOW));
-    const place = { root: root.fd, scopeRoot: root.fd, path: '', refuse: false, rootToo: true };
-    await archives.unpack({ kind: 'unpack-into', ...place }, counted(), { signal });
-  });
+  await builder.parts.cacheMounts.replace(id, (directory) => unpackInto({ archives }, directory, archive, signal));
 }

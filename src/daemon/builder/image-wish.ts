@@ -2,7 +2,8 @@
 import type { Attestations, ImageAnnotation, ImageWish, ProvenanceWish } from '#builder/request.ts';
 import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
 import { formatPlatform, parsePlatform } from '#image/platform.ts';
-import { compressionOf, csvFields, flagOf } from './cache/cache-spec.ts';
+import { csvFields } from '#pkg/csv/csv.ts';
+import { compressionOf, flagOf } from './cache/cache-spec.ts';
 
 export interface WishedImage {
   /** Attributes of the image output: compression, oci-mediatypes … */

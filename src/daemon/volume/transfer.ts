@@ -63,9 +63,9 @@ export async function importVolume(
   return volumes.toWire(made);
 }
 
-/** Links of the archive and of the volume count inside the volume. */
-async function unpackInto(
-  services: Services,
+/** Links of the archive and of the directory count inside it; its own mode and owner come with it. Errors: data-loss. */
+export async function unpackInto(
+  services: Pick<Services, 'archives'>,
   mountpoint: string,
   archive: AsyncIterable<Uint8Array>,
   signal: AbortSignal,

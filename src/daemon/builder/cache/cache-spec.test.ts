@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test';
 import { kindOf } from '#errdefs/errors.ts';
-import { checkSourceSpec, checkTargetSpec, compressionOf, csvFields, modeOf, parseCacheSpec } from './cache-spec.ts';
+import { csvFields, csvOf } from '#pkg/csv/csv.ts';
+import { checkSourceSpec, checkTargetSpec, compressionOf, modeOf, parseCacheSpec } from './cache-spec.ts';
 
 const kindThrown = (work: () => unknown): string | undefined => {
   try {
@@ -20,6 +21,7 @@ test('options are fields, a name alone is a registry', () => {
   check('type=local,"dest=a,b",mode=max', 'local', { dest: 'a,b', mode: 'max' });
   check('type=inline', 'inline', {});
   expect(csvFields('a,"b""c",,d')).toEqual(['a', 'b"c', 'd']);
+  expect(csvFields(csvOf(['a,b', 'c"d', 'e']))).toEqual(['a,b', 'c"d', 'e']);
   for (const text of ['ref=x', 'type=', 'type=local,=x'])
     expect(kindThrown(() => parseCacheSpec(text))).toBe('invalid-parameter');
 });

@@ -1,5 +1,6 @@
 /** `--cache-from` and `--cache-to`: what is asked for, and what is refused by name. Pure. */
 import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
+import { csvFields } from '#pkg/csv/csv.ts';
 import type { CompressionWish } from '#builder/request.ts';
 
 export interface CacheSpec {
@@ -23,16 +24,6 @@ export function parseCacheSpec(text: string): CacheSpec {
   attributes.delete('type');
   if (type === '') throw invalidParameter(`type required form> ${JSON.stringify(text)}`);
   return { type, attributes };
-}
-
-/** Fields may be in quotes, and have commas then. */
-export function csvFields(text: string): string[] {
-  const fields: string[] = [];
-  for (const [, quoted, bare = ''] of text.matchAll(/(?:"((?:[^"]|"")*)"|([^,]*))(?:,|$)/g)) {
-    const field = quoted === undefined ? bare : quoted.replaceAll('""', '"');
-    if (field !== '') fields.push(field);
-  }
-  return fields;
 }
 
 /** Errors: not-implemented for stores of others; invalid-parameter for what is none. */

@@ -1,4 +1,4 @@
-/** Fields of options like `type=local,"dest=a,b"`: those with commas are in quotes. */
+/** Options like `type=local,"dest=a,b"`: fields with commas are in quotes. */
 export function csvFields(text: string): string[] {
   const fields: string[] = [];
   for (const [, quoted, bare = ''] of text.matchAll(/(?:"((?:[^"]|"")*)"|([^,]*))(?:,|$)/g)) {
