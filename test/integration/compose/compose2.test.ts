@@ -73,7 +73,7 @@ services:
     networks: {default: {aliases: [front]}, back: {ipv4_address: 10.231.5.10}}
     extra_hosts: ["somehost:10.1.2.3"]
     depends_on: {db: {condition: service_healthy}, init: {condition: service_completed_successfully}}
-    stop_grace_period: 1s
+    stop_grace_period: 60s
   init: {image: ${IMAGE}, command: "true"}
   db:
     image: ${IMAGE}
@@ -134,7 +134,9 @@ describe('a project with health, conditions, networks, ports and volumes', () =>
       expect(await good(compose('port --protocol udp web 6000'))).toMatch(/^127\.0\.0\.1:\d+$/);
       expect(await good(compose('top db'))).toContain('sleep 1000');
       expect(await good(compose(`stats --no-stream --format '{{.Name}}' db`))).toBe('plain-db-1');
-      expect(await good(compose('logs --no-color'))).toContain('web-1  | web is up');
+      await eventually('web has said it', async () =>
+        (await good(compose('logs --no-color'))).includes('web-1  | web is up'),
+      );
     },
     LIMIT_MS,
   );
