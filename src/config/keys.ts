@@ -50,7 +50,7 @@ export const keySpecs: readonly KeySpec[] = [
   both('bip6', 'text', honoured),
   both('bridge', 'text', honoured, { short: 'b' }),
   both('bridge-accept-fwmark', 'text', honoured),
-  key('builder', 'object', notYet({})),
+  key('builder', 'object', notYet({}, { gc: { enabled: false } })),
   key('cdi-spec-dirs', 'texts', honoured, { flag: 'cdi-spec-dir' }),
   both('cgroup-parent', 'text', honoured),
   both('containerd', 'text', noEffect(OWN_RUNTIME)),
