@@ -38,9 +38,10 @@ export class LocalAddresses implements Addresses {
   readonly #four: AddressPool | undefined;
   readonly #six: AddressPool6 | undefined;
 
-  constructor(four: PoolOptions<Subnet> | undefined, six: PoolOptions<Subnet6> | undefined) {
-    this.#four = four === undefined ? undefined : new AddressPool(four.subnet, four.reserved, four.range);
-    this.#six = six === undefined ? undefined : new AddressPool6(six.subnet, six.reserved, six.range);
+  /** `shown`: what messages call the network; by default its subnet. */
+  constructor(four: PoolOptions<Subnet> | undefined, six: PoolOptions<Subnet6> | undefined, shown?: string) {
+    this.#four = four === undefined ? undefined : new AddressPool(four.subnet, four.reserved, four.range, shown);
+    this.#six = six === undefined ? undefined : new AddressPool6(six.subnet, six.reserved, six.range, shown);
   }
 
   async allocate(request: EndpointRequest): Promise<GivenAddresses> {

@@ -6,6 +6,8 @@ import type { BridgeConfig } from './bridge-link.ts';
 
 export interface BridgeOptions extends BridgeConfig {
   readonly networkId: string;
+  /** What messages call the network. */
+  readonly shown?: string;
   /** Shared with other bridges; by default one of its own. */
   readonly host?: BridgeHost;
   /** For a host of its own. */

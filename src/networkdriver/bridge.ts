@@ -172,6 +172,7 @@ export class BridgeDriver implements NetworkDriver {
       ipv6 === undefined
         ? undefined
         : { ...ipv6, reserved: [ipv6.gateway, ...(ipv6.reserved ?? []), ...given(gateway6)] },
+      this.#options.shown,
     );
   }
 

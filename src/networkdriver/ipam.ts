@@ -14,9 +14,13 @@ export class AddressPool {
   #next: number;
   #free: number;
 
+  /** What a message calls it. */
+  readonly #shown: string;
+
   /** `reserved`: the gateway and other addresses of the bridge itself. */
-  constructor(subnet: Subnet, reserved: readonly string[], range: Subnet = subnet) {
+  constructor(subnet: Subnet, reserved: readonly string[], range: Subnet = subnet, shown: string = subnetText(subnet)) {
     this.subnet = subnet;
+    this.#shown = shown;
     this.#from = range.first - subnet.first;
     this.#count = subnetSize(range);
     this.#next = this.#from;
@@ -38,7 +42,7 @@ export class AddressPool {
   /** Errors: unavailable when all are in use. */
   allocate(): string {
     if (this.#free === 0) {
-      throw unavailable(`no available IPv4 addresses on this network's address pools: ${subnetText(this.subnet)}`);
+      throw unavailable(`no available IPv4 addresses on this network's address pools: ${this.#shown}`);
     }
     while (this.#taken.has(this.#next)) this.#advance();
     const offset = this.#next;
@@ -66,7 +70,7 @@ export class AddressPool {
       throw conflict(`Cannot take address "${ip}": it is not in ${subnetText(this.subnet)}`);
     }
     const offset = this.#offset(ip);
-    if (this.#taken.has(offset)) throw conflict(`Cannot take address "${ip}": Address already in use`);
+    if (this.#taken.has(offset)) throw conflict('Address already in use');
     this.#take(offset);
     if (this.#inRange(offset)) {
       this.#next = offset;

@@ -4,13 +4,21 @@ import { contains6, ipv6Number, ipv6Text, type Subnet6, subnet6Size, subnet6Text
 
 export class AddressPool6 {
   readonly subnet: Subnet6;
+  readonly #shown: string;
   readonly #range: Subnet6;
   readonly #taken = new Set<bigint>();
   #next: bigint;
 
   /** `reserved`: the gateway and other addresses of the bridge itself. */
-  constructor(subnet: Subnet6, reserved: readonly string[], range: Subnet6 = subnet) {
+  /** `shown`: what a message calls it. */
+  constructor(
+    subnet: Subnet6,
+    reserved: readonly string[],
+    range: Subnet6 = subnet,
+    shown: string = subnet6Text(subnet),
+  ) {
     this.subnet = subnet;
+    this.#shown = shown;
     this.#range = range;
     this.#next = range.first;
     // The first is the anycast address of the routers (RFC 4291, 2.6.1).
@@ -33,7 +41,7 @@ export class AddressPool6 {
     let inRange = 0n;
     for (const address of this.#taken) if (contains6(this.#range, address)) inRange++;
     if (inRange < size) return;
-    throw unavailable(`no available IPv6 addresses on this network's address pools: ${subnet6Text(this.subnet)}`);
+    throw unavailable(`no available IPv6 addresses on this network's address pools: ${this.#shown}`);
   }
 
   #advance(): void {
@@ -47,7 +55,7 @@ export class AddressPool6 {
     if (!contains6(this.subnet, address)) {
       throw conflict(`Cannot take address "${ip}": it is not in ${subnet6Text(this.subnet)}`);
     }
-    if (this.#taken.has(address)) throw conflict(`Cannot take address "${ip}": Address already in use`);
+    if (this.#taken.has(address)) throw conflict('Address already in use');
     this.#taken.add(address);
   }
 

@@ -79,8 +79,12 @@ function addressesOf(record: NetworkRecord): Addresses {
           ...(four.IPRange === undefined ? {} : { range: subnetOf(four.IPRange) }),
         },
     six === undefined ? undefined : poolOfSix(six),
+    shownOf(record),
   );
 }
+
+/** As dockerd calls a network in its messages. */
+const shownOf = ({ name, id }: NetworkRecord): string => `${name} (${id})`;
 
 function poolOfSix(pool: IpamPool): PoolOptions<Subnet6> {
   return {
@@ -98,6 +102,7 @@ function bridgeOptionsOf(record: NetworkRecord): BridgeOptions {
   const trusted = options[OPTION.trusted];
   return {
     networkId: record.id,
+    shown: shownOf(record),
     bridge: bridgeNameOf(record),
     given: false,
     ipv4: enableIPv4,
