@@ -79,8 +79,8 @@ export class BridgeHost implements Disposable {
 
   /** Writes the tables, and from then on repairs them. */
   apply(): void {
-    this.firewall.apply();
     this.#guard();
+    this.firewall.apply();
   }
 
   /** As `apply`, where only bridges have changed. */
@@ -88,10 +88,11 @@ export class BridgeHost implements Disposable {
     // Of a daemon before us: its tables are there, too.
     if (!this.firewall.judges && (this.firewall.wantsJudging || hasBounce(this.netlink, bounceOf(this.suffix))))
       this.#makeBounce();
-    this.firewall.applyBridges();
     this.#guard();
+    this.firewall.applyBridges();
   }
 
+  /** Before the tables are written: what others take of them then is noticed. */
   #guard(): void {
     if (this.proxied.four) return;
     const repair = (): void => {

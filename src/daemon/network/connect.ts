@@ -87,6 +87,7 @@ async function joinRunning(services: Services, held: Held, network: Network, wis
   const taken = before.map((endpoint) => endpoint.interface ?? '');
   const record = { ...held.record, networks: { ...held.record.networks, [name]: wish } };
   let endpoint = await allocateEndpoint(services, record, { name, wish, taken }, undo);
+  failpoint('connect.allocated');
   const gateways = gatewaysOf(record, [...before, endpoint]);
   const { pid } = record.state;
   undo.defer('take the egress policy back', async () => services.egress.apply(services, held.record, before));
@@ -157,6 +158,7 @@ export async function disconnectNetwork(
     failpoint('disconnect.recorded');
     network.driver.unpublish(endpoint, endpoint.ports ?? []);
     await leaveRunning(network.driver, endpoint, record.state.pid);
+    failpoint('disconnect.left');
     services.egress.apply(services, held.record, held.record.endpoints);
     await network.driver.release(endpoint);
     await moveAway(services, held);

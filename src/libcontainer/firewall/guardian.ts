@@ -47,17 +47,24 @@ export class FirewallGuardian implements Disposable {
   }
 
   async #run(): Promise<void> {
+    let lost = false;
     while (!this.#stopped) {
       const fd = netlinkSocket(NETLINK_NETFILTER);
+      let listens = false;
       try {
         setsockopt(fd, SOCKET.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES);
         this.#listenLess(fd);
         setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES);
+        // Only now: what happens while the tables are written is heard.
+        if (lost && !this.#attempt()) return;
+        listens = true;
         await this.#listen(fd);
         return;
       } catch (err) {
         log.warn('notifications of nftables were lost', { table: this.#table, err });
-        if (!this.#attempt()) return;
+        lost = true;
+        // Counted: where no socket can listen this ends.
+        if (!listens && !this.#attempt()) return;
       } finally {
         close(fd);
       }
