@@ -3,48 +3,19 @@
  * A machine that does not boot is a failure.
  */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import * as path from 'node:path';
-import { busyboxImage } from '../support/base-images.ts';
-import { must } from '../support/command.ts';
-import { dockerCli, Machine } from './machine.ts';
+import { bootInstalled, IMG, shell } from './installed.ts';
+import type { GuestResult, Machine } from './machine.ts';
 
-const root = path.resolve(import.meta.dirname, '../..');
-const IMG = 'berth.test/busybox:1';
 let vm: Machine;
+let docker: (line: string, limitMs?: number) => Promise<GuestResult>;
 
 beforeAll(async () => {
-  await must('npm', ['run', 'build'], { cwd: root, limitMs: 180_000 });
-  const image = await busyboxImage();
-  const contrib = Object.fromEntries(
-    ['berth.socket', 'berth.service', 'berth-shutdown.service'].map((f) => [f, path.join(root, 'contrib', f)]),
-  );
-  vm = await Machine.boot({
-    payload: {
-      berth: path.join(root, 'dist/berth'),
-      docker: dockerCli(),
-      'busybox.tar': image.path,
-      ...contrib,
-    },
-  });
-  await vm.must(
-    [
-      'set -e',
-      'install -m 755 /berth/berth /berth/docker /usr/local/bin; groupadd --system berth',
-      'cp /berth/*.service /berth/*.socket /etc/systemd/system/',
-      'systemctl daemon-reload',
-      'systemctl enable --now berth.socket berth.service berth-shutdown.service',
-      'export DOCKER_HOST=unix:///run/berth.sock',
-      'docker load -q -i /berth/busybox.tar',
-    ].join('\n'),
-    180_000,
-  );
+  vm = await bootInstalled('plain');
+  docker = shell(vm);
 }, 900_000);
 afterAll(async () => {
   await vm?.[Symbol.asyncDispose]();
 }, 60_000);
-
-const docker = (line: string, limitMs?: number) =>
-  vm.run(`export DOCKER_HOST=unix:///run/berth.sock; ${line}`, limitMs);
 
 test('run on cgroup v2: output and exit code', async () => {
   expect(await docker(`docker run --rm --network none ${IMG} sh -c 'echo hello; exit 7'`)).toEqual({
