@@ -42,7 +42,7 @@ test('networks, addresses, ports and connections that cannot be', async () => {
     [['network', 'rm', 'nope'], 'network nope not found'],
     [run('--network', 'tiny'), "no available IPv4 addresses on this network's address pools: tiny ("],
     [run('--network', 'one', '--ip', `${base}.9`), 'Address already in use'],
-    [run('--network', 'one', '--ip', '12.0.0.9'), `it is not in ${base}.0/25`],
+    [run('--network', 'one', '--ip', '12.0.0.9'), 'no configured subnet or ip-range contain the IP address 12.0.0.9'],
     [run('--network', 'one', '--ip', '12.0.0.999'), 'invalid IPv4 address: 12.0.0.999'],
     [run('--ip', `${base}.9`), 'user specified IP address is supported on user defined networks only'],
     [run('--network', 'one', '--ip6', 'fd00::9'), 'networks with user configured subnets'],
@@ -55,8 +55,8 @@ test('networks, addresses, ports and connections that cannot be', async () => {
     [['network', 'connect', 'nope', 'web'], 'network nope not found'],
     [['network', 'connect', 'one', 'nobody'], 'No such container: nobody'],
     [['network', 'connect', 'tiny', 'web'], "no available IPv4 addresses on this network's address pools: tiny ("],
-    [['network', 'connect', '--ip', `${base}.200`, 'bridge', 'web'], 'on user defined networks only'],
-    [['network', 'disconnect', 'bridge', 'web'], 'is not connected to the network bridge'],
+    [['network', 'connect', '--ip', `${base}.200`, 'bridge', 'web'], 'user defined networks only'],
+    [['network', 'disconnect', 'bridge', 'web'], 'is not connected to'],
     [['network', 'disconnect', 'host', 'web'], 'host network'],
   ];
   for (const [args, words] of refused) {
@@ -65,9 +65,7 @@ test('networks, addresses, ports and connections that cannot be', async () => {
   }
   // A container that does not run is taken off a network, and once only.
   await d.must(['network', 'disconnect', 'one', 'idle']);
-  expect((await d.docker(['network', 'disconnect', 'one', 'idle'])).stderr).toContain(
-    'is not connected to the network one',
-  );
+  expect((await d.docker(['network', 'disconnect', 'one', 'idle'])).stderr).toContain('is not connected to');
   await d.must(['network', 'connect', '--ip', `${base}.9`, 'one', 'idle']);
   expect((await d.docker(['start', 'idle'])).stderr).toContain('Address already in use');
   expect(await d.must(['network', 'ls', '--filter', 'type=custom', '--format', '{{.Name}}'])).toBe('one\ntiny');
