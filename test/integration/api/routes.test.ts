@@ -216,7 +216,7 @@ test('images: history, old sizes, what needs a registry', async () => {
   // docker-compose 1.29 needs it.
   expect(now['ContainerConfig']).toBeDefined();
   expect(await message('POST', '/images/create?fromImage=127.0.0.1:1/x&tag=latest')).toBe(
-    '503 Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused',
+    '500 Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused',
   );
   expect(await message('GET', '/images/nothing/json')).toBe('404 No such image: nothing:latest');
 });
