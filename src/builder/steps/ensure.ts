@@ -6,6 +6,7 @@
  * Without stages that are copied from they are the same. Caches elsewhere have both.
  */
 import { createHash } from 'node:crypto';
+import { kindOf } from '#errdefs/errors.ts';
 import { chainIdOf, type DiffId, EMPTY_DIFF_ID } from '#layer/chain-id.ts';
 import { throwIfAborted } from '../abort.ts';
 import { keyOf, type Meaning } from '../cache.ts';
@@ -46,7 +47,7 @@ export interface StepResult {
 }
 
 export async function ensureStep(session: BuildSession, work: StepWork): Promise<StepResult> {
-  const { cache, layers, held, control, signal, chains } = session;
+  const { cache, layers, held, signal, chains } = session;
   throwIfAborted(signal);
   if (work.dry) return dryResult(work);
   const looked = await lookUp(session, work);
@@ -56,24 +57,40 @@ export async function ensureStep(session: BuildSession, work: StepWork): Promise
   await chains.need(work.parent.on);
   // A build without cache neither takes nor gives a result that is being made.
   const flight = work.useCache ? key : `${key} ${crypto.randomUUID()}`;
-  const snapshot = await session.flights.join({
-    key: flight,
-    signal,
-    output: (stream, bytes) => control.progress.log(work.vertex, stream, bytes),
-    work: async (flightSignal, output) => {
-      using _slot = await session.slots.acquire(flightSignal);
-      using _parent =
-        work.parent.on.snapshot === undefined ? undefined : layers.snapshots.hold(work.parent.on.snapshot);
-      const made = await work.make(flightSignal, output);
-      const sizeBytes = await layers.snapshotSize(made);
-      cache.record({ key, snapshot: made, description: work.description, parents: [work.parent.key], sizeBytes });
-      return made;
-    },
-  });
+  const snapshot = await made(session, work, flight);
   held.use(layers.snapshots.hold(snapshot));
   cache.notePlace(work.place, meaning);
   const createdAt = cache.get(key)?.createdAt ?? session.now().toISOString();
   return { key, origin, stack: undefined, snapshot, cached: false, createdAt };
+}
+
+/** By this build or by another that makes the same; when the other one is cancelled in the middle of it, by this one. */
+async function made(session: BuildSession, work: StepWork, key: string): Promise<string> {
+  const { cache, layers, control, signal } = session;
+  for (;;) {
+    let own = false;
+    try {
+      return await session.flights.join({
+        key,
+        signal,
+        output: (stream, bytes) => control.progress.log(work.vertex, stream, bytes),
+        work: async (flightSignal, output) => {
+          own = true;
+          using _slot = await session.slots.acquire(flightSignal);
+          using _parent =
+            work.parent.on.snapshot === undefined ? undefined : layers.snapshots.hold(work.parent.on.snapshot);
+          const snapshot = await work.make(flightSignal, output);
+          const sizeBytes = await layers.snapshotSize(snapshot);
+          const { description, parent } = work;
+          cache.record({ key, snapshot, description, parents: [parent.key], sizeBytes });
+          return snapshot;
+        },
+      });
+    } catch (error) {
+      const anothers = !own && !signal.aborted && kindOf(error) === 'cancelled';
+      if (!anothers) throw error;
+    }
+  }
 }
 
 /** The keys alone. The state that follows has no files. */

@@ -28,7 +28,7 @@ test('--userns takes auto with a size', async () => {
   expect((await d.berth(['run', '--help'])).stdout).toContain('--userns string');
   const r = await d.berth(['create', '--userns', 'nosuch', IMG, 'true']);
   expect(r.code).not.toBe(0);
-  expect(r.stderr).toContain('invalid userns mode: nosuch');
+  expect(r.stderr).toContain('--userns: invalid USER mode');
 });
 
 test('--mount takes idmap and U', async () => {

@@ -130,7 +130,7 @@ test('changes, the body’s configuration and the container’s are merged as do
   expect((await inspect('conf:3')).RootFS.Layers).toEqual((await inspect(IMG)).RootFS.Layers);
   expect(await d.must(['history', '--format', '{{.Size}} {{.CreatedBy}}', 'conf:3'])).toStartWith('0B sh -c exit 3');
   const bad = await d.docker(['commit', '-c', 'RUN x', 'conf']);
-  expect(bad.stderr).toContain('run is not a valid change command');
+  expect(bad.stderr).toContain('RUN is not a valid change command');
   expect((await d.docker(['commit', 'conf', 'BAD'])).stderr).toContain('must be lowercase');
   expect((await d.request('POST', '/commit?container=nope')).status).toBe(404);
   await d.must(['rm', '-f', 'conf']);

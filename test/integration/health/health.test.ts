@@ -132,7 +132,7 @@ test('within the start period failures do not count, and the start interval hold
 
 test('refusals are worded as dockerd does', async () => {
   const wrong = await d.docker(['ps', '--filter', 'health=bogus']);
-  expect(wrong.stderr).toContain('Unrecognised filter value for health: bogus');
+  expect(wrong.stderr).toContain("invalid filter 'health=bogus': invalid value for health (bogus)");
   const short = await d.docker(['create', '--health-cmd', 'true', '--health-interval', '1us', IMG]);
   expect(short.stderr).toContain('Interval in Healthcheck cannot be less than 1ms');
   const body = { Image: IMG, Healthcheck: { Test: ['HTTP', 'ftp://x/'] } };

@@ -358,7 +358,7 @@ describe('import', () => {
         tell: async () => undefined,
       }).catch(messageOf);
     expect(await attempt(Buffer.alloc(2000, 7), [])).toContain('invalid tar header');
-    expect(await attempt(base, ['RUN x'])).toBe('run is not a valid change command');
+    expect(await attempt(base, ['RUN x'])).toBe('RUN is not a valid change command');
     expect(await attempt(base, ['EXPOSE x'])).toBe('invalid containerPort: x');
     expect(stores.files()).toEqual(before);
   });

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { eventually } from '../../support/command.ts';
 import { TestDaemon } from '../../support/daemon.ts';
 import { cgroupVersion } from './group.ts';
 
@@ -190,8 +191,10 @@ test('hooks run on the host with their own environment, in their order, and what
   // The container's environment is not the hook's (CVE-2025-23266).
   const r = await inside('-e', 'LD_PRELOAD=/evil.so', '--device', 'vendor.com/hooks=all', IMG, 'cat', '/made-by-hook');
   expect(r.text).toBe('made');
-  const told = fs.readFileSync(trace, 'utf8').trim().split('\n');
-  expect(told).toEqual([
+  const told = () => fs.readFileSync(trace, 'utf8').trim().split('\n');
+  // Who waits for a container is answered before its last hook has run.
+  await eventually('the last hook has run', () => Promise.resolve(told().length === kinds.length));
+  expect(told()).toEqual([
     'createRuntime LD= A=1 root=0 config=yes status=creating',
     // In the container's mount namespace its root is at its path.
     'createContainer LD= A=1 root=1 config=yes status=creating',
