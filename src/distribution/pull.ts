@@ -8,7 +8,7 @@ import { type ContentStore, digestOf } from '#content/content-store.ts';
 import type { ContentLease } from '#content/leases.ts';
 import type { Descriptor, Platform } from '#content/descriptor.ts';
 import { type BerthError, cancelled, dataLoss, invalidParameter } from '#errdefs/errors.ts';
-import { collectUnused } from '#image/collect.ts';
+import { collectUnused, makeRoom } from '#image/collect.ts';
 import { CONFIG_BYTES_MAX, decodeImageConfig, type ImageConfigFile } from '#image/config.ts';
 import type { ImageStore } from '#image/image-store.ts';
 import { formatPlatform, hostPlatform, isPlatform } from '#image/platform.ts';
@@ -106,6 +106,7 @@ class Pull {
     const name = familiarString(reference);
     const key = `pull ${canonicalString(reference)} ${this.#platformName()}`;
     using lease = content.lease({ purpose: key, key });
+    await makeRoom(images);
     try {
       const top = await resolveTop(this.#repository, reference, content);
       const id = reference.digest === undefined ? wanted : canonicalString(withDigest(reference, reference.digest));

@@ -3,6 +3,7 @@ import { systemError } from '#errdefs/errors.ts';
 import { type DiffId, EMPTY_DIFF_ID } from '#layer/chain-id.ts';
 import type { PreparedLayer } from '#layer/register.ts';
 import type { Reference } from '#reference/reference.ts';
+import { makeRoom } from './collect.ts';
 import type { ImageStore } from './image-store.ts';
 
 export interface CommitInput {
@@ -23,6 +24,7 @@ export interface CommitInput {
 
 /** Answers the image's id. Errors: not-found when the base is gone; data-loss, system; nothing stays then. */
 export async function commitImage(store: ImageStore, input: CommitInput): Promise<string> {
+  await makeRoom(store);
   const base = store.get(input.base);
   using file = store.content.scratch();
   using lease = store.layers.lease();

@@ -5,6 +5,7 @@ import { invalidParameter } from '#errdefs/errors.ts';
 import { type DiffId } from '#layer/chain-id.ts';
 import { parseReference, type Reference, withDefaultTag, withTag } from '#reference/reference.ts';
 import { applyChanges } from './change.ts';
+import { makeRoom } from './collect.ts';
 import type { ImageStore } from './image-store.ts';
 import { hostPlatform, parsePlatform } from './platform.ts';
 import { spoolPlain } from './spool.ts';
@@ -27,6 +28,7 @@ export async function importImage(store: ImageStore, input: ImportInput): Promis
   const reference = referenceOf(input.repo, input.tag);
   const platform = platformOf(input.platform);
   const config = applyChanges({}, input.changes);
+  await makeRoom(store);
   await using spooled = await spoolPlain(input.archive, { content: store.content, signal: input.signal });
   await using prepared = await store.layers.prepare(spooled.path, { signal: input.signal });
   using lease = store.layers.lease();

@@ -13,7 +13,7 @@ import { familiarString } from '#reference/reference.ts';
 import { readImages } from './archive-format.ts';
 import type { ArchivedImage, ArchivedName } from './archived.ts';
 import type { ImageStore } from './image-store.ts';
-import { collectUnused } from './collect.ts';
+import { collectUnused, makeRoom } from './collect.ts';
 import { formatPlatform, isPlatform } from './platform.ts';
 import { barMessage, type Tell } from './progress.ts';
 import { spoolArchive, type SpooledFile } from './spool.ts';
@@ -50,6 +50,7 @@ export async function loadImages(store: ImageStore, input: LoadInput): Promise<L
 }
 
 async function load(store: ImageStore, input: LoadInput): Promise<LoadedImage[]> {
+  await makeRoom(store);
   await using early = new EarlyLayers(store, input.signal);
   await using spool = await spoolArchive(input.archive, {
     content: store.content,
