@@ -112,7 +112,9 @@ export async function removeHeld(
   services.consoles.end(id);
   services.endings.removed(record, rfc3339(nowNs()));
   publishContainerEvent(services.events, record, 'destroy');
-  services.waiters.removed(id, { exitCode: record.state.exitCode, error: '' });
+  const outcome = { exitCode: record.state.exitCode, error: '' };
+  if (options.release === undefined) services.waiters.removed(id, outcome);
+  else services.waiters.removedItself(id, outcome);
   // What waited is told before the rest is taken down; a crash here is repaired as one in a start or in a removal.
   await nextTurn();
   await options.release?.();

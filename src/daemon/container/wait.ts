@@ -10,6 +10,11 @@ export async function waitForContainer(
   input: { readonly container: string; readonly condition: WaitCondition; readonly accepted: () => void },
   signal: AbortSignal,
 ): Promise<ContainerWaitResponse> {
+  const gone = services.waiters.outcomeOf(input.container);
+  if (gone !== undefined) {
+    input.accepted();
+    return answer(gone);
+  }
   const record = services.containers.resolve(input.container);
   const { state } = record;
   // No await between the look at the state and the waiter's standing.

@@ -12,8 +12,13 @@ interface Waiter {
   readonly resolve: (outcome: Outcome) => void;
 }
 
+/** Of containers that removed themselves; the newest. */
+const GONE_MAX = 64;
+const GONE_MS = 10_000;
+
 export class Waiters {
   readonly #waiters = new Map<string, Set<Waiter>>();
+  readonly #gone = new Map<string, { readonly outcome: Outcome; readonly at: number }>();
 
   /** Stands until the condition comes true or `signal` aborts (then it rejects with the signal's reason). */
   wait(containerId: string, condition: WaitCondition, signal?: AbortSignal): Promise<Outcome> {
@@ -45,6 +50,25 @@ export class Waiters {
   /** The container is gone: nobody can wait for anything else of it either. */
   removed(containerId: string, outcome: Outcome): void {
     this.#settle(containerId, outcome, () => true);
+  }
+
+  /**
+   * It removed itself (`--rm`). Clients that start it and wait for it afterwards (dockerode) count on a removal that
+   * takes longer than their next request: for some seconds they are still told how it ended.
+   */
+  removedItself(containerId: string, outcome: Outcome): void {
+    this.#gone.set(containerId, { outcome, at: performance.now() });
+    for (const [id] of this.#gone) {
+      if (this.#gone.size <= GONE_MAX) break;
+      this.#gone.delete(id);
+    }
+    this.removed(containerId, outcome);
+  }
+
+  /** How a container ended that has just removed itself. */
+  outcomeOf(containerId: string): Outcome | undefined {
+    const gone = this.#gone.get(containerId);
+    return gone !== undefined && performance.now() - gone.at < GONE_MS ? gone.outcome : undefined;
   }
 
   #settle(containerId: string, outcome: Outcome, concerns: (waiter: Waiter) => boolean): void {

@@ -113,6 +113,18 @@ describe('run', () => {
     );
   });
 
+  test('who waits a moment too late for a container that has removed itself is told how it ended', async () => {
+    const id = await d.must(['create', '--rm', '--name', 'quick', '--network', 'none', IMG, 'sh', '-c', 'exit 3']);
+    await d.must(['start', id]);
+    await eventually('it has removed itself', async () => (await d.must(['ps', '-aq'])) === '');
+    expect(await d.request('POST', `/v1.51/containers/${id}/wait`)).toEqual({ status: 200, body: { StatusCode: 3 } });
+    expect((await d.request('GET', `/v1.51/containers/${id}/json`)).status).toBe(404);
+    expect((await d.request('POST', '/v1.51/containers/quick/wait')).status).toBe(404);
+    const removed = await d.must(['create', '--name', 'quick', '--network', 'none', IMG, 'true']);
+    await d.must(['rm', removed]);
+    expect((await d.request('POST', `/v1.51/containers/${removed}/wait`)).status).toBe(404);
+  });
+
   test('create, attach before start, start -a, wait', async () => {
     const id = await d.must(['create', '--name', 'later', '--network', 'none', IMG, 'sh', '-c', 'echo now; exit 7']);
     const waiting = d.docker(['wait', 'later']);
