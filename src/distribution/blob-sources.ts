@@ -38,13 +38,6 @@ export class BlobSources {
     return this.#read(digest);
   }
 
-  /** Forgets blobs that are not here any more. */
-  sweep(isHere: (digest: string) => boolean): void {
-    this.#db.transaction(() => {
-      for (const { id } of this.#db.list(KIND)) if (!isHere(id)) this.#db.delete(KIND, id);
-    });
-  }
-
   #read(digest: string): string[] {
     const document = this.#db.get(KIND, digest);
     return Array.isArray(document) ? document.filter((name: unknown) => typeof name === 'string') : [];

@@ -4,7 +4,7 @@
  */
 import { invalidParameter } from '#errdefs/errors.ts';
 import { byteString, type ByteString, textOf } from '#pkg/archive/entry.ts';
-import { type KeptEntry, KeptIndex } from '#pkg/archive/kept/kept-index.ts';
+import { type KeptEntry, KeptIndex, plainDirectory } from '#pkg/archive/kept/kept-index.ts';
 import { Windows } from '#pkg/archive/kept/receive.ts';
 import { splitLast } from '#pkg/archive/names.ts';
 import { Unpacker } from '#pkg/archive/unpack.ts';
@@ -46,7 +46,7 @@ export class KeptView {
     this.#index = indexOf(kept);
     this.#prefix = kept.subtree;
     const own = kept.subtree === '' ? undefined : this.#index.entries.get(kept.subtree);
-    this.#root = own ?? rootEntry(kept.seconds);
+    this.#root = own ?? plainDirectory('', kept.seconds);
   }
 
   /** `path` from the root of the view; '' is the root itself. */
@@ -62,23 +62,6 @@ export class KeptView {
     if (this.#prefix === '') return path;
     return path === '' ? this.#prefix : `${this.#prefix}/${path}`;
   }
-}
-
-function rootEntry(mtimeSeconds: number): KeptEntry {
-  return {
-    path: '',
-    type: 'directory',
-    mode: 0o755,
-    mtimeSeconds,
-    mtimeNanoseconds: 0,
-    size: 0,
-    offset: 0,
-    hash: '',
-    linkPath: '',
-    deviceMajor: 0,
-    deviceMinor: 0,
-    xattrs: undefined,
-  };
 }
 
 export interface KeptMatched {

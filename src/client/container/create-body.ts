@@ -74,13 +74,13 @@ function configOf({ values, given, image, command, environment }: CreateInput): 
 
 function hostConfigOf({ values, given }: CreateInput): Partial<HostConfig> {
   if (values.rm && !['', 'no'].includes(values.restart))
-    throw refused('conflicting options: cannot specify both --restart and --rm');
+    throw new Error('conflicting options: cannot specify both --restart and --rm');
   refuseUnknownModes(values);
   if (
     values['mac-address'] !== '' &&
     !/^[0-9a-f]{2}(?:([:-])[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}$/i.test(values['mac-address'])
   ) {
-    throw refused(`${values['mac-address']} is not a valid mac address`);
+    throw new Error(`${values['mac-address']} is not a valid mac address`);
   }
   const security = parseSecurityOptions(values['security-opt']);
   return {
@@ -125,16 +125,16 @@ function hostConfigOf({ values, given }: CreateInput): Partial<HostConfig> {
 
 /** Kinds of namespaces whose wrong names docker's client refuses itself; `auto` and the like of userns are the daemon's. */
 function refuseUnknownModes({ pid, uts, cgroupns, userns }: CreateInput['values']): void {
-  if (!/^(?:host|container:.+)?$/.test(pid)) throw refused('--pid: invalid PID mode');
-  if (!['', 'host'].includes(uts)) throw refused('--uts: invalid UTS mode');
-  if (!/^(?:host|(?:auto|keep-id|private)(?::.*)?)?$/.test(userns)) throw refused('--userns: invalid USER mode');
-  if (!['', 'host', 'private'].includes(cgroupns)) throw refused('--cgroupns: invalid CGROUP mode');
+  if (!/^(?:host|container:.+)?$/.test(pid)) throw new Error('--pid: invalid PID mode');
+  if (!['', 'host'].includes(uts)) throw new Error('--uts: invalid UTS mode');
+  if (!/^(?:host|(?:auto|keep-id|private)(?::.*)?)?$/.test(userns)) throw new Error('--userns: invalid USER mode');
+  if (!['', 'host', 'private'].includes(cgroupns)) throw new Error('--cgroupns: invalid CGROUP mode');
 }
 
 function limitsOf({ values, given }: CreateInput): Partial<HostConfig> {
   const swappiness = values['memory-swappiness'];
   if (swappiness !== -1 && (swappiness < 0 || swappiness > 100)) {
-    throw refused(`invalid value: ${swappiness}. Valid memory swappiness range is 0-100`);
+    throw new Error(`invalid value: ${swappiness}. Valid memory swappiness range is 0-100`);
   }
   return {
     CpuShares: values['cpu-shares'],
@@ -168,7 +168,7 @@ function limitsOf({ values, given }: CreateInput): Partial<HostConfig> {
 function logOf(values: CreateInput['values']): LogConfig {
   const options = toRecord(values['log-opt']);
   if (values['log-driver'] === 'none' && values['log-opt'].length > 0) {
-    throw refused('invalid logging opts for driver none');
+    throw new Error('invalid logging opts for driver none');
   }
   return { Type: values['log-driver'], Config: options };
 }
@@ -177,14 +177,14 @@ function logOf(values: CreateInput['values']): LogConfig {
 export function restartOf(text: string): RestartPolicy {
   const [name = '', count, ...more] = text.split(':');
   if (count !== undefined && (more.length > 0 || !/^-?\d+$/.test(count))) {
-    throw refused('invalid restart policy format: maximum retry count must be an integer');
+    throw new Error('invalid restart policy format: maximum retry count must be an integer');
   }
   // as: a wrong name goes to the daemon, which refuses it by name.
   return { Name: name as RestartPolicy['Name'], MaximumRetryCount: Number(count ?? 0) };
 }
 
 function storageOf(texts: readonly string[]): Record<string, string> {
-  if (texts.some((text) => !text.includes('='))) throw refused('invalid storage option');
+  if (texts.some((text) => !text.includes('='))) throw new Error('invalid storage option');
   return toRecord(texts);
 }
 
@@ -203,4 +203,3 @@ function orNull<T>(list: readonly T[]): T[] | null {
 }
 
 /** A combination of flags that makes no sense: told as docker does, before anything is asked of the daemon. */
-const refused = (message: string): Error => new Error(message);

@@ -72,7 +72,7 @@ export function healthOf(values: Values): HealthConfig | undefined {
     ['UNIX', values['health-unix']],
   ].filter(([, word]) => word !== '');
   const [test] = tests;
-  if (tests.length > 1) throw refused('only one of --health-cmd, -http, -tcp, -grpc and -unix can be given');
+  if (tests.length > 1) throw new Error('only one of --health-cmd, -http, -tcp, -grpc and -unix can be given');
   const asked =
     test !== undefined ||
     values['health-interval'] !== 0 ||
@@ -81,14 +81,14 @@ export function healthOf(values: Values): HealthConfig | undefined {
     values['health-start-interval'] !== 0 ||
     values['health-retries'] !== 0;
   if (values['no-healthcheck']) {
-    if (asked) throw refused('--no-healthcheck conflicts with --health-* options');
+    if (asked) throw new Error('--no-healthcheck conflicts with --health-* options');
     return { Test: ['NONE'] };
   }
   if (!asked) return undefined;
   for (const name of ['interval', 'timeout', 'start-period', 'start-interval'] as const) {
-    if (values[`health-${name}`] < 0) throw refused(`--health-${name} cannot be negative`);
+    if (values[`health-${name}`] < 0) throw new Error(`--health-${name} cannot be negative`);
   }
-  if (values['health-retries'] < 0) throw refused('--health-retries cannot be negative');
+  if (values['health-retries'] < 0) throw new Error('--health-retries cannot be negative');
   return {
     ...(test === undefined ? {} : { Test: test }),
     Interval: values['health-interval'],
@@ -125,5 +125,3 @@ export function extensionLabels(values: FlagValues<typeof EXTENSION_FLAGS>): Rec
     ...(values['restart-backoff'] === '' ? {} : { [RESTART_BACKOFF_LABEL]: values['restart-backoff'] }),
   };
 }
-
-const refused = (message: string): Error => new Error(message);

@@ -13,7 +13,7 @@ import { familiarString, parseReference, withDefaultTag } from '#reference/refer
 import { publishImageEvent } from '../image/remove.ts';
 import type { Services } from '../services.ts';
 import { isInterpreted } from './binfmt.ts';
-import { errorIn } from './progress-errors.ts';
+import { unseenProgress } from './progress-errors.ts';
 
 const USER_FILE_BYTES_MAX = 16 << 20;
 
@@ -88,14 +88,7 @@ async function pullImage(services: Services, query: ImageQuery, signal: AbortSig
   const tag = name.slice(name.lastIndexOf(reference.digest === undefined ? ':' : '@') + 1);
   const image = name.slice(0, -tag.length - 1);
   const auth = await query.logins.login(reference.domain, signal);
-  let failure: string | undefined;
-  const progress = {
-    write: async (bytes: Uint8Array) => {
-      failure = errorIn(bytes) ?? failure;
-    },
-    flush: () => undefined,
-    closed: signal,
-  };
+  const { progress, failure } = unseenProgress(signal);
   try {
     await services.engine.run(
       imagePull,
@@ -106,7 +99,8 @@ async function pullImage(services: Services, query: ImageQuery, signal: AbortSig
     if (!(error instanceof BerthError)) throw error;
     throw new BerthError(error.kind, `${query.reference}: ${error.message}`, { cause: error });
   }
-  if (failure !== undefined) throw notFound(`${query.reference}: ${failure}`);
+  const failed = failure();
+  if (failed !== undefined) throw notFound(`${query.reference}: ${failed}`);
 }
 
 /** In the passwd and group of the file system that is built. */

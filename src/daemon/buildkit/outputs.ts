@@ -9,7 +9,7 @@ import type { Trace } from '#builder/buildkit/trace.ts';
 import type { BuildResult, Exporter, LoginSource } from '#builder/request.ts';
 import { invalidParameter, notImplemented, systemError } from '#errdefs/errors.ts';
 import { canonicalString, familiarName, type Reference } from '#reference/reference.ts';
-import { errorIn } from '../builder/progress-errors.ts';
+import { unseenProgress } from '../builder/progress-errors.ts';
 import type { Services } from '../services.ts';
 import { sendStream, sendTree } from './send-files.ts';
 
@@ -141,16 +141,10 @@ async function push({ services, logins, references }: OutputParts, signal: Abort
   if (references.length === 0) throw invalidParameter('tag is needed when pushing to registry');
   for (const reference of references) {
     const auth = await logins.login(reference.domain, signal);
-    let failure: string | undefined;
-    const progress = {
-      write: async (bytes: Uint8Array) => {
-        failure = errorIn(bytes) ?? failure;
-      },
-      flush: () => undefined,
-      closed: signal,
-    };
+    const { progress, failure } = unseenProgress(signal);
     const input = { image: familiarName(reference), tag: reference.tag ?? 'latest', platform: '', auth, progress };
     await services.engine.run(imagePush, input, { caller: { source: 'build' }, signal });
-    if (failure !== undefined) throw systemError(`failed to push ${canonicalString(reference)}: ${failure}`);
+    const failed = failure();
+    if (failed !== undefined) throw systemError(`failed to push ${canonicalString(reference)}: ${failed}`);
   }
 }

@@ -82,6 +82,9 @@ test('pipes that break, bytes that are no text, columns of any number', async ()
   expect(bytes.stdout.split('\n')[0]?.trim()).toBe('ff fe 00 78');
 
   const plain = (await berth(socket, ['ps'])).stdout;
+  // But for the time that passes.
+  const still = (text: string) =>
+    text.replaceAll(/Less than a second|(?:\d+|About a) (?:seconds?|minutes?)/g, 'T').replaceAll(/ +/g, ' ');
   for (const env of [
     { COLUMNS: '0' },
     { COLUMNS: '500' },
@@ -91,7 +94,7 @@ test('pipes that break, bytes that are no text, columns of any number', async ()
     { TERM: '' },
   ]) {
     const { stdout } = await berth(socket, ['ps'], env);
-    expect(stdout.replaceAll(/\d+ seconds|a second|Less than a second|About a minute/g, 'T').length).toBeGreaterThan(0);
+    expect(still(stdout)).toBe(still(plain));
     expect(stdout.split('\n').length).toBe(plain.split('\n').length);
     expect(stdout).not.toContain('\u001b');
   }

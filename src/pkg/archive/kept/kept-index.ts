@@ -26,6 +26,24 @@ export interface KeptEntry {
   readonly xattrs: readonly (readonly [ByteString, string])[] | undefined;
 }
 
+/** A directory that no archive has named: above what has come. */
+export function plainDirectory(path: string, mtimeSeconds: number): KeptEntry {
+  return {
+    path,
+    type: 'directory',
+    mode: 0o755,
+    mtimeSeconds,
+    mtimeNanoseconds: 0,
+    size: 0,
+    offset: 0,
+    hash: '',
+    linkPath: '',
+    deviceMajor: 0,
+    deviceMinor: 0,
+    xattrs: undefined,
+  };
+}
+
 const codes: readonly EntryType[] = ['file', 'directory', 'symlink', 'hardlink', 'character', 'block', 'fifo'];
 
 type Row = readonly [

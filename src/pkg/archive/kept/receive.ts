@@ -14,7 +14,7 @@ import { textOf } from '../entry.ts';
 import { reasonOfErrno } from '../explain.ts';
 import { cleanPath, splitLast } from '../names.ts';
 import type { TarSink } from '../parser.ts';
-import { isPlain, type KeptEntry, KeptIndex } from './kept-index.ts';
+import { isPlain, type KeptEntry, KeptIndex, plainDirectory } from './kept-index.ts';
 
 const WINDOW_BYTES = 1 << 20;
 const ENTRIES_MAX = 2_000_000;
@@ -334,20 +334,7 @@ export class KeptReceiver implements TarSink, Disposable {
       this.#set(before);
       return;
     }
-    this.#set({
-      path: directory,
-      type: 'directory',
-      mode: 0o755,
-      mtimeSeconds: this.#options.nowSeconds,
-      mtimeNanoseconds: 0,
-      size: 0,
-      offset: 0,
-      hash: '',
-      linkPath: '',
-      deviceMajor: 0,
-      deviceMinor: 0,
-      xattrs: undefined,
-    });
+    this.#set(plainDirectory(directory, this.#options.nowSeconds));
   }
 
   #removeTree(path: ByteString): void {
