@@ -33,7 +33,7 @@ import { userNamespaceOf } from '../userns/resolve.ts';
 import { checkCgroupParent } from './cgroup-path.ts';
 import { publishContainerEvent } from './event.ts';
 import { fillVolumes, makeMounts, wantedMounts } from './mounts.ts';
-import { checkWishes } from '../network/check-wish.ts';
+import { byNetworkName, checkWishes } from '../network/check-wish.ts';
 import { linksToKeep } from '../network/links.ts';
 import { containerDirectory } from './paths.ts';
 
@@ -70,7 +70,8 @@ export async function createFrom(
     withDefaults(services, asked.host),
     services.isolation.limits,
   );
-  const networks = networkWishes(networking, hostConfig.NetworkMode, config.MacAddress ?? '');
+  const wishes = networkWishes(networking, hostConfig.NetworkMode, config.MacAddress ?? '');
+  const networks = byNetworkName(services, wishes);
   checkHostConfig(hostConfig, config, {
     ...services.host,
     cgroupVersion: services.isolation.cgroups.version,

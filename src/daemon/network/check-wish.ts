@@ -48,6 +48,16 @@ function addressProblem(address: string, subnets: readonly string[]): string | u
   return inside ? undefined : `no configured subnet or ip-range contain the IP address ${address}`;
 }
 
+/** By the networks' names: clients also ask by an id or the beginning of one, and look for the name afterwards. */
+export function byNetworkName(
+  { networks }: Services,
+  wishes: Readonly<Record<string, NetworkWish>>,
+): Readonly<Record<string, NetworkWish>> {
+  return Object.fromEntries(
+    Object.entries(wishes).map(([asked, wish]) => [networks.find(asked)?.record.name ?? asked, wish]),
+  );
+}
+
 /** At create. Errors: invalid-parameter naming the network. */
 export function checkWishes({ networks }: Services, wishes: Readonly<Record<string, NetworkWish>>): void {
   for (const [name, wish] of Object.entries(wishes)) {

@@ -44,6 +44,25 @@ test('names, aliases, short ids, names with their network, addresses backwards',
   );
 });
 
+test('a network that is asked for by its id is the same network: one endpoint, under its name, with its aliases', async () => {
+  const id = await must('network', 'inspect', '-f', '{{.Id}}', 'app');
+  const networks = ['-f', '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}'];
+  for (const [name, network] of [
+    ['whole', id],
+    ['part', id.slice(0, 10)],
+  ] as const) {
+    await must('create', '--name', name, '--network', network, '--network-alias', `as-${name}`, IMG, 'sleep', '1000');
+    expect(await must('inspect', ...networks, name)).toBe('app');
+    await must('start', name);
+    expect(await must('inspect', ...networks, name)).toBe('app');
+    const ip = await must('inspect', '-f', '{{.NetworkSettings.Networks.app.IPAddress}}', name);
+    expect(await lookUp('asks', `as-${name}`)).toContain(`Address: ${ip}`);
+    expect((await d.docker(['network', 'rm', 'app'])).stderr).toContain('has active endpoints');
+    expect(await must('ps', '-q', '--no-trunc', '--filter', `network=${id}`, '--filter', `name=${name}`)).not.toBe('');
+  }
+  await must('rm', '-f', 'whole', 'part');
+});
+
 test('a name goes with its container, comes with a rename and with a connection', async () => {
   await must('run', '-d', '--name', 'short', '--network', 'app', IMG, 'sleep', '1000');
   expect(await lookUp('asks', 'short')).toContain('Address: 10.214.1.');
