@@ -14,7 +14,7 @@ import type { Dockerfile, Stage } from './dockerfile/instructions.ts';
 import { Captures } from './image.ts';
 import { nameOf, type Plan } from './dockerfile/plan.ts';
 import { formatPlatform, type HostPlatform, platformOf } from './platform.ts';
-import { type BuildSession, contextRoot, rootOf } from './session.ts';
+import { type BuildSession, rootOf, sourceOfContext } from './session.ts';
 import { NotTold, step } from './stage.ts';
 import type { StageState } from './state.ts';
 import type { StepSource } from './steps/source.ts';
@@ -382,13 +382,7 @@ export class BuildRun {
     const { request, control, chains } = this.session;
     const named = request.named.get(name.toLowerCase()) ?? request.named.get(name);
     if (named?.kind === 'files') {
-      const { context } = named;
-      return {
-        origin: undefined,
-        isHere: () => true,
-        root: () => contextRoot(this.session, context),
-        on: async () => undefined,
-      };
+      return sourceOfContext(this.session, named.context, name, []);
     }
     const earlier = this.#stageNamed(name, stage);
     if (earlier !== undefined) return this.#stageSource(earlier);

@@ -76,7 +76,7 @@ export class Builder {
       control,
       signal,
       held,
-      wantedSources: contextSources(plan),
+      wantedSources: (from) => contextSources(plan, from),
       chains,
       imported,
       digests: new Map(),

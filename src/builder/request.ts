@@ -11,15 +11,15 @@ import type { Progress } from './progress.ts';
 
 /** Files that a Dockerfile may name. */
 export interface BuildContext {
-  /** A small file, for Dockerfiles and ignore files; undefined when there is none. */
-  readFile(path: string, signal: AbortSignal): Promise<Uint8Array | undefined>;
+  /** A small file, for Dockerfiles and ignore files; undefined when there is none. `told`: what came for it. */
+  readFile(path: string, signal: AbortSignal, told?: (bytes: number) => void): Promise<Uint8Array | undefined>;
   /**
    * A directory that has at least what is wanted. It is not changed and stays open until the build ends; it counts as
    * `/` for every path and link.
    */
   files(wanted: WantedFiles, signal: AbortSignal): Promise<{ readonly root: number }>;
-  /** All of it as a kept tree: whoever can takes its files from there, and makes no directory of them. */
-  readonly kept?: KeptTree | undefined;
+  /** The same as a kept tree: whoever can takes its files from there, and makes no directory of them. */
+  kept?(wanted: WantedFiles, signal: AbortSignal): Promise<KeptTree | undefined>;
 }
 
 export interface WantedFiles {

@@ -19,6 +19,7 @@ import type { DigestResult } from './files/jobs.ts';
 import type { FilesPool } from './files/files-pool.ts';
 import type { Semaphore } from './semaphore.ts';
 import type { BuildContext, BuildControl, BuildRequest } from './request.ts';
+import type { StepSource } from './steps/source.ts';
 
 export interface BuilderParts {
   readonly backend: Backend;
@@ -49,8 +50,8 @@ export interface BuildSession extends BuilderParts {
   readonly held: DisposableStack;
   /** Snapshots whose tars are known without reading them back. */
   readonly placed: Map<string, { readonly list: string; readonly contents: number }>;
-  /** What the Dockerfile names of the context; undefined: cannot be said. */
-  readonly wantedSources: readonly string[] | undefined;
+  /** What the Dockerfile names of the context, or of the one that `from` names; undefined: cannot be said. */
+  readonly wantedSources: (from: string | undefined) => readonly string[] | undefined;
   /** Layers that are not here yet. */
   readonly chains: Chains;
   /** Results of steps from elsewhere. */
@@ -59,12 +60,32 @@ export interface BuildSession extends BuilderParts {
   readonly digests: Map<string, Promise<DigestResult>>;
 }
 
-/** The root of the context's files. Errors: invalid-parameter without a context. */
-export async function contextRoot(session: BuildSession, context: BuildContext | undefined): Promise<number> {
-  if (context === undefined) throw invalidParameter('the build has no context: COPY and ADD need files');
-  const wanted = { sources: session.wantedSources, ignore: session.request.ignore };
-  const { root } = await context.files(wanted, session.signal);
-  return root;
+/** Files of the context, or of the one that `from` names. `more`: sources that may not be in the Dockerfile. */
+export function sourceOfContext(
+  session: BuildSession,
+  context: BuildContext | undefined,
+  from: string | undefined,
+  more: readonly string[],
+): StepSource {
+  const { signal, request } = session;
+  const planned = session.wantedSources(from);
+  // Triggers of base images want what no Dockerfile says.
+  const sources = more.every((source) => planned?.includes(source) === true) ? planned : undefined;
+  const wanted = { sources, ignore: from === undefined ? request.ignore : [] };
+  return {
+    origin: undefined,
+    isHere: () => true,
+    /** Errors: invalid-parameter without a context. */
+    root: async () => {
+      if (context === undefined) throw invalidParameter('the build has no context: COPY and ADD need files');
+      return (await context.files(wanted, signal)).root;
+    },
+    kept: async () => {
+      const tree = await context?.kept?.(wanted, signal);
+      return tree === undefined ? undefined : { tree, ignore: wanted.ignore };
+    },
+    on: async () => undefined,
+  };
 }
 
 /** Read-only root of a state. It is open until the build ends. Preconditions: its layers are here (`chains.need`). */

@@ -16,7 +16,7 @@ import type {
 } from './dockerfile/instructions.ts';
 import { CommandFailed } from './errors.ts';
 import type { BuildSession } from './session.ts';
-import { contextRoot, rootOf } from './session.ts';
+import { rootOf, sourceOfContext } from './session.ts';
 import type { StageState } from './state.ts';
 import type { StepSource } from './steps/source.ts';
 import { carryOut, type CopyPlan, digestOf, meaningOfCopy, originOfCopy, partsOf, planCopy } from './steps/copy.ts';
@@ -227,7 +227,8 @@ async function plannedMounts(run: StageRun, state: StageState, instruction: RunI
       planned.push({ mount, target, source: undefined, digest: async () => '' });
       continue;
     }
-    const source = mount.from === undefined ? ofContext(session) : await run.sourceOf(mount.from);
+    const source =
+      mount.from === undefined ? ofContext(session, [mount.source ?? '/']) : await run.sourceOf(mount.from);
     const ignore = mount.from === undefined ? session.request.ignore : [];
     const digest = async (): Promise<string> => {
       if (mount.type === 'cache') return '';
@@ -241,12 +242,8 @@ async function plannedMounts(run: StageRun, state: StageState, instruction: RunI
   return planned;
 }
 
-const ofContext = (session: BuildSession): StepSource => ({
-  origin: undefined,
-  isHere: () => true,
-  root: () => contextRoot(session, session.request.context),
-  on: async () => undefined,
-});
+const ofContext = (session: BuildSession, sources: readonly string[]): StepSource =>
+  sourceOfContext(session, session.request.context, undefined, sources);
 
 async function copyStep(
   run: StageRun,
@@ -267,15 +264,14 @@ async function copyStep(
   if (run.dry && remote.length > 0) throw new NotTold();
   if (instruction.keyword === 'COPY' && instruction.from !== undefined) {
     source = await run.sourceOf(instruction.from);
-  } else if (local.sources.length > 0) source = ofContext(session);
+  } else if (local.sources.length > 0) source = ofContext(session, local.sources);
   const isFrom = instruction.keyword === 'COPY' && instruction.from !== undefined;
-  const keptTree =
-    isFrom || remote.length > 0 || local.sources.length === 0 ? undefined : session.request.context?.kept;
   let kept: KeptCopy | undefined;
   let planned: Promise<CopyPlan> | undefined;
   const plan = (ofFiles: boolean): Promise<CopyPlan> => {
     planned ??= (async () => {
-      if (keptTree !== undefined && !ofFiles) {
+      const keptTree = remote.length > 0 || ofFiles ? undefined : await source?.kept?.();
+      if (keptTree !== undefined) {
         kept = await planKeptCopy(session, local, keptTree, config.WorkingDir);
         if (kept !== undefined) return kept.plan;
       }

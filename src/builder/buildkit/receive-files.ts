@@ -1,14 +1,18 @@
 /**
  * A directory of the client (fsutil's DiffCopy) as a tar: the client lists everything, we ask for the contents of files
- * in that order. A tar, because unpacking one into a root that nothing escapes from is there already.
+ * in that order. Where an earlier listing is kept, the tar has the changes since (pkg/archive/kept), and only contents
+ * that may differ are asked for: sizes and times tell, as with BuildKit, but for times without a fraction of a second,
+ * which programs set: two files may well have the same.
  */
 import { dataLoss, invalidParameter } from '#errdefs/errors.ts';
-import { byteString, type EntryType } from '#pkg/archive/entry.ts';
+import { byteString, type ByteString, type EntryType, type TarEntry } from '#pkg/archive/entry.ts';
+import type { KeptEntry, KeptIndex } from '#pkg/archive/kept/kept-index.ts';
+import { cleanPath, splitLast } from '#pkg/archive/names.ts';
 import { endOfArchive, formatEntry, padding, plainEntry } from '#pkg/archive/writer.ts';
 import type { Call, Metadata } from '#pkg/grpc/client.ts';
-import type { MessageOf } from '#pkg/protobuf/protobuf.ts';
+import { encode, type MessageOf } from '#pkg/protobuf/protobuf.ts';
 import type { Session } from './session.ts';
-import { goMode, packetTypes, receiveFiles, type packet, type stat } from './session-methods.ts';
+import { goMode, packetTypes, receiveFiles, packet, type stat } from './session-methods.ts';
 
 export interface FilesWanted {
   /** `context`, `dockerfile`, or a named context. */
@@ -19,23 +23,33 @@ export interface FilesWanted {
   readonly follow: readonly string[];
 }
 
+export interface Taking {
+  /** What is here of an earlier time: the tar has what has changed since. */
+  readonly base: KeptIndex | undefined;
+  /** Bytes that have come. */
+  readonly told: (bytes: number) => void;
+}
+
 type Stat = MessageOf<typeof stat>;
 type Packet = MessageOf<typeof packet>;
 
-/** So many bytes of files are asked for at once; a larger file is asked for alone. */
+/** So many bytes of files are asked for at once; a larger file is asked for alone, and passed on while it comes. */
 const AHEAD_BYTES = 4 * 1024 * 1024;
 const AHEAD_FILES = 64;
 const ENTRIES_MAX = 5_000_000;
+const SMALL_FILES_MAX = 1_000;
 
 /** The tar, as it comes. Errors: not-found for a directory that the client does not share; unavailable; data-loss. */
 export async function* clientFiles(
   session: Session,
   wanted: FilesWanted,
+  { base, told }: Taking,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   using call = await session.call(receiveFiles, { metadata: metadataOf(wanted), signal });
-  const receiver = new Receiver(call);
+  const receiver = new Receiver(call, base);
   for await (const message of call.answers()) {
+    told(sizeOf(message));
     receiver.take(message);
     yield* receiver.ready();
     await receiver.ask();
@@ -44,6 +58,82 @@ export async function* clientFiles(
   if (!receiver.complete) throw dataLoss('the client ended before all of its files had come');
   yield endOfArchive;
   await call.end();
+}
+
+/** Some small files, by their paths; what is not there, or is no file, is left out. Errors: as of `clientFiles`. */
+export async function smallClientFiles(
+  session: Session,
+  { name, paths, bytesMax }: { readonly name: string; readonly paths: readonly string[]; readonly bytesMax: number },
+  told: (bytes: number) => void,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, Uint8Array>> {
+  const metadata = metadataOf({ name, include: paths, exclude: [], follow: paths });
+  using call = await session.call(receiveFiles, { metadata, signal });
+  const listed: Stat[] = [];
+  const ids = new Map<number, string>();
+  const found = new Map<string, Uint8Array[]>();
+  let come = 0;
+  for await (const message of call.answers()) {
+    told(sizeOf(message));
+    if (message.type === packetTypes.error) throw refusalOf(message);
+    if (message.type === packetTypes.stat && message.stat !== undefined) {
+      listed.push(message.stat);
+      if (listed.length > SMALL_FILES_MAX) throw dataLoss('more files than were asked for');
+    } else if (message.type === packetTypes.stat) {
+      for (const path of paths) {
+        const id = fileBehind(listed, path);
+        const size = id === undefined ? undefined : listed[id]?.size;
+        if (id === undefined || size === undefined) continue;
+        if (size > bytesMax) throw invalidParameter(`${JSON.stringify(path)} is larger than ${bytesMax} bytes`);
+        found.set(path, []);
+        if (size === 0) continue;
+        ids.set(id, path);
+        await call.send({ type: packetTypes.request, id });
+      }
+    } else if (message.type === packetTypes.data) {
+      const path = ids.get(message.id);
+      if (path === undefined) throw dataLoss(`contents of file ${message.id}, which was not asked for`);
+      if (message.data.length === 0) ids.delete(message.id);
+      found.get(path)?.push(message.data);
+      come += message.data.length;
+      if (come > bytesMax * paths.length) throw dataLoss(`${JSON.stringify(path)} grew while it was sent`);
+    } else break;
+    if (message.stat === undefined && ids.size === 0) await call.send({ type: packetTypes.end });
+  }
+  if (ids.size > 0) throw dataLoss('the client ended before all of its files had come');
+  await call.end();
+  return new Map([...found].map(([path, chunks]) => [path, Buffer.concat(chunks)]));
+}
+
+/** The place in the list of the file that a path leads to, by links among them. */
+function fileBehind(listed: readonly Stat[], path: string): number | undefined {
+  let at = cleanPath(path);
+  for (let links = 0; at !== undefined && links < 40; links++) {
+    const here: string = at;
+    const prefix = listed.find(
+      (one) => typeOf(one) === 'symlink' && (one.path === here || here.startsWith(`${one.path}/`)),
+    );
+    if (prefix === undefined) {
+      const id = listed.findIndex((one) => one.path === here);
+      const [one] = id < 0 ? [] : [listed[id]];
+      return one !== undefined && ['file', 'hardlink'].includes(typeOf(one) ?? '') ? id : undefined;
+    }
+    const [directory] = splitLast(prefix.path);
+    const target = prefix.linkname.startsWith('/') ? prefix.linkname : `/${directory}/${prefix.linkname}`;
+    at = cleanPath(`${target}/${here.slice(prefix.path.length)}`);
+  }
+  return undefined;
+}
+
+const refusalOf = ({ data }: Packet) =>
+  invalidParameter(`the client cannot send its files: ${Buffer.from(data).toString()}`);
+
+/** Of the message: what BuildKit counts as transferred. */
+function sizeOf(message: Packet): number {
+  const { length } = message.data;
+  if (length === 0) return encode(packet, message).length;
+  const bytesOf = (value: number): number => Math.max(1, Math.ceil((32 - Math.clz32(value)) / 7));
+  return encode(packet, { ...message, data: new Uint8Array(0) }).length + 1 + bytesOf(length) + length;
 }
 
 function metadataOf({ name, include, exclude, follow }: FilesWanted): Metadata {
@@ -71,18 +161,26 @@ const queryEscape = (text: string) =>
 interface Pending {
   readonly stat: Stat;
   readonly id: number;
+  readonly entry: TarEntry;
   /** What came of it so far and was not passed on. */
   readonly chunks: Uint8Array[];
+  /** Bytes that have come. */
+  come: number;
   asked: boolean;
   headSent: boolean;
-  sent: number;
   done: boolean;
 }
 
 class Receiver {
   readonly #call: Call<typeof packet, typeof packet>;
-  /** Files that are listed and not yet passed on, in order. */
+  readonly #base: KeptIndex | undefined;
+  /** Paths that are listed; only with a base. */
+  readonly #seen = new Set<ByteString>();
+  /** Those of them whose content is not the kept one. */
+  readonly #changed = new Set<ByteString>();
+  /** What is listed, goes into the tar and is not yet passed on, in order; from `#first` on. */
   readonly #queue: Pending[] = [];
+  #first = 0;
   readonly #byId = new Map<number, Pending>();
   #next = 0;
   #listed = false;
@@ -92,33 +190,34 @@ class Receiver {
   #ended = false;
   peerEnded = false;
 
-  constructor(call: Call<typeof packet, typeof packet>) {
+  constructor(call: Call<typeof packet, typeof packet>, base: KeptIndex | undefined) {
     this.#call = call;
+    this.#base = base;
   }
 
   get complete(): boolean {
-    return this.#listed && this.#queue.length === 0;
+    return this.#listed && this.#first === this.#queue.length;
   }
 
   take(message: Packet): void {
     switch (message.type) {
       case packetTypes.stat:
-        if (message.stat === undefined) this.#listed = true;
-        else this.#list(message.stat);
+        if (message.stat !== undefined) this.#list(message.stat);
+        else this.#endOfList();
         break;
       case packetTypes.data: {
         const file = this.#byId.get(message.id);
         if (file === undefined || !file.asked)
           throw dataLoss(`contents of file ${message.id}, which was not asked for`);
         if (message.data.length === 0) this.#finish(file);
-        else file.chunks.push(message.data);
+        else this.#content(file, message.data);
         break;
       }
       case packetTypes.end:
         this.peerEnded = true;
         break;
       case packetTypes.error:
-        throw invalidParameter(`the client cannot send its files: ${Buffer.from(message.data).toString()}`);
+        throw refusalOf(message);
       default:
         throw dataLoss(`a packet of unknown kind ${message.type}`);
     }
@@ -127,10 +226,70 @@ class Receiver {
   #list(stat: Stat): void {
     if (this.#listed || this.#next >= ENTRIES_MAX) throw dataLoss('more files than can be');
     const id = this.#next++;
-    const isFile = typeOf(stat) === 'file';
-    const pending = { stat, id, chunks: [], asked: false, headSent: false, sent: 0, done: !isFile || stat.size === 0 };
+    const entry = entryOf(stat);
+    if (entry === undefined) return;
+    const { path } = entry;
+    if (this.#base !== undefined) this.#seen.add(path);
+    const known = this.#base?.entries.get(path);
+    const change = known === undefined ? 'all' : this.#changeOf(known, entry);
+    if (change === 'none') return;
+    if (change === 'attributes') {
+      // A file that is a link to itself: its content stays.
+      this.#put({ ...entry, type: 'hardlink', size: 0, linkPath: path }, stat, id);
+      return;
+    }
+    if (this.#base !== undefined && entry.type === 'file') this.#changed.add(path);
+    const pending = this.#put(entry, stat, id);
+    if (entry.type !== 'file' || entry.size === 0) return;
+    pending.done = false;
+    this.#byId.set(id, pending);
+  }
+
+  #put(entry: TarEntry, stat: Stat, id: number): Pending {
+    const pending = { stat, id, entry, chunks: [], come: 0, asked: false, headSent: false, done: true };
     this.#queue.push(pending);
-    if (isFile && stat.size > 0) this.#byId.set(id, pending);
+    return pending;
+  }
+
+  #changeOf(known: KeptEntry, entry: TarEntry): 'none' | 'attributes' | 'all' {
+    const { type } = entry;
+    if (known.type !== type) return 'all';
+    // Names of one file have its attributes.
+    if (type === 'hardlink') {
+      return known.linkPath === entry.linkPath && !this.#changed.has(entry.linkPath) ? 'none' : 'all';
+    }
+    const isSameTime = known.mtimeSeconds === entry.mtimeSeconds && known.mtimeNanoseconds === entry.mtimeNanoseconds;
+    const isSame = isSameTime && known.mode === entry.mode && isSameXattrs(known, entry);
+    if (type === 'file') {
+      const isKept = known.size === entry.size && isSameTime && entry.mtimeNanoseconds !== 0;
+      return !isKept ? 'all' : isSame ? 'none' : 'attributes';
+    }
+    const isSameNode =
+      known.linkPath === entry.linkPath &&
+      known.deviceMajor === entry.deviceMajor &&
+      known.deviceMinor === entry.deviceMinor;
+    return isSame && isSameNode ? 'none' : 'all';
+  }
+
+  #endOfList(): void {
+    this.#listed = true;
+    if (this.#base === undefined) return;
+    for (const path of this.#base.entries.keys()) {
+      if (this.#seen.has(path)) continue;
+      const [directory] = splitLast(path);
+      // What was in it goes with it.
+      if (directory !== '' && !this.#seen.has(directory)) continue;
+      this.#put({ ...plainEntry('x', { type: 'character' }), path }, nothing, -1);
+    }
+  }
+
+  #content(file: Pending, data: Uint8Array): void {
+    const { size } = file.stat;
+    // What a file has got since it was listed comes next time; of a small one its true size can still be said.
+    const room = Math.max(size, size <= AHEAD_BYTES ? AHEAD_BYTES : 0) - file.come;
+    const piece = data.length <= room ? data : data.subarray(0, room);
+    if (piece.length > 0) file.chunks.push(piece);
+    file.come += piece.length;
   }
 
   #finish(file: Pending): void {
@@ -143,26 +302,24 @@ class Receiver {
   /** Bytes that can be passed on. */
   *ready(): Generator<Uint8Array> {
     for (;;) {
-      const file = this.#queue[0];
-      if (file === undefined) return;
-      if (!file.headSent) {
-        const head = headOf(file.stat);
-        if (head !== undefined) yield head;
-        file.headSent = true;
-      }
-      for (const chunk of file.chunks.splice(0)) {
-        file.sent += chunk.length;
-        if (file.sent > file.stat.size) throw dataLoss(`${file.stat.path} grew while it was sent`);
-        yield chunk;
-      }
-      if (!file.done) return;
-      if (typeOf(file.stat) === 'file') {
-        if (file.sent < file.stat.size) throw dataLoss(`${file.stat.path} shrank while it was sent`);
-        yield new Uint8Array(padding(file.stat.size));
-      }
-      this.#queue.shift();
-      this.#askedAll = Math.max(0, this.#askedAll - 1);
+      const file = this.#queue[this.#first];
+      if (file === undefined) break;
+      const { entry } = file;
+      const isStreamed = entry.size > AHEAD_BYTES;
+      if (!file.done && !isStreamed) break;
+      const size = entry.type !== 'file' ? 0 : isStreamed ? entry.size : file.come;
+      if (!file.headSent) yield formatEntry({ ...entry, size });
+      file.headSent = true;
+      yield* file.chunks.splice(0);
+      if (!file.done) break;
+      if (file.come < size) throw dataLoss(`${file.stat.path} shrank while it was sent`);
+      yield new Uint8Array(padding(size));
+      this.#first++;
     }
+    if (this.#first < 4096) return;
+    this.#queue.splice(0, this.#first);
+    this.#askedAll = Math.max(0, this.#askedAll - this.#first);
+    this.#first = 0;
   }
 
   /** Asks for further contents as far as there is room, and ends when all is there. */
@@ -183,6 +340,28 @@ class Receiver {
   }
 }
 
+const nothing: Stat = {
+  path: '',
+  mode: 0,
+  uid: 0,
+  gid: 0,
+  size: 0,
+  modTime: 0n,
+  linkname: '',
+  devmajor: 0,
+  devminor: 0,
+  xattrs: new Map(),
+};
+
+function isSameXattrs({ xattrs = [] }: KeptEntry, entry: TarEntry): boolean {
+  const own = entry.xattrs ?? new Map<ByteString, Uint8Array>();
+  if (xattrs.length !== own.size) return false;
+  return xattrs.every(([name, value]) => {
+    const bytes = own.get(name);
+    return bytes !== undefined && Buffer.from(bytes).toString('base64') === value;
+  });
+}
+
 function typeOf({ mode, linkname }: Stat): EntryType | undefined {
   if ((mode & goMode.directory) !== 0) return 'directory';
   if ((mode & goMode.symlink) !== 0) return 'symlink';
@@ -192,30 +371,34 @@ function typeOf({ mode, linkname }: Stat): EntryType | undefined {
   return linkname === '' ? 'file' : 'hardlink';
 }
 
-/** Undefined for what no archive holds: sockets. */
-function headOf(stat: Stat): Uint8Array | undefined {
+/** Undefined for what no context holds: sockets, and what overlay marks removed files with. */
+function entryOf(stat: Stat): TarEntry | undefined {
   const type = typeOf(stat);
   if (type === undefined) return undefined;
-  if (stat.path === '' || stat.path.includes('\0') || stat.size < 0) throw dataLoss('an entry without a usable name');
+  if (type === 'character' && stat.devmajor === 0 && stat.devminor === 0) return undefined;
+  const path = cleanPath(byteString(stat.path));
+  const linkPath = type === 'hardlink' ? cleanPath(byteString(stat.linkname)) : byteString(stat.linkname);
+  if (path === undefined || path === '' || linkPath === undefined || stat.size < 0)
+    throw dataLoss('an entry without a usable name');
   const special = { setuid: 0o4000, setgid: 0o2000, sticky: 0o1000 } as const;
   let mode = stat.mode & goMode.permissions;
   for (const [name, bit] of Object.entries(special)) {
     // The keys of `special` are keys of `goMode`.
     if ((stat.mode & goMode[name as keyof typeof special]) !== 0) mode |= bit;
   }
-  return formatEntry(
-    plainEntry(stat.path, {
-      type,
-      mode,
-      uid: stat.uid,
-      gid: stat.gid,
-      size: type === 'file' ? stat.size : 0,
-      mtimeSeconds: Number(stat.modTime / 1_000_000_000n),
-      mtimeNanoseconds: Number(stat.modTime % 1_000_000_000n),
-      linkPath: byteString(stat.linkname),
-      deviceMajor: stat.devmajor,
-      deviceMinor: stat.devminor,
-      xattrs: stat.xattrs.size === 0 ? undefined : stat.xattrs,
-    }),
-  );
+  const nanoseconds = Number(((stat.modTime % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n);
+  return {
+    ...plainEntry('x', { type }),
+    path,
+    mode,
+    uid: stat.uid,
+    gid: stat.gid,
+    size: type === 'file' ? stat.size : 0,
+    mtimeSeconds: Number((stat.modTime - BigInt(nanoseconds)) / 1_000_000_000n),
+    mtimeNanoseconds: nanoseconds,
+    linkPath,
+    deviceMajor: stat.devmajor,
+    deviceMinor: stat.devminor,
+    xattrs: stat.xattrs.size === 0 ? undefined : stat.xattrs,
+  };
 }

@@ -11,6 +11,7 @@ import * as path from 'node:path';
 import type { GraphDb } from '#graphdb/graphdb.ts';
 import { conflict, messageOf } from '#errdefs/errors.ts';
 import type { ArchiveStreams } from '#pkg/archive/copy-streams.ts';
+import { KeptIndex } from '#pkg/archive/kept/kept-index.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import type { BodyInput } from '#pkg/http-body/lent.ts';
 import { log } from '#pkg/log/log.ts';
@@ -24,6 +25,8 @@ const KEPT_BYTES_MAX = 8 * 2 ** 30;
 const KEPT_MAX = 32;
 const ANSWERS_MAX = 64;
 const KEPT_MS_MAX = 14 * 24 * 3600 * 1000;
+/** How long a build waits for another one that is sending the same; then it keeps a tree of its own. */
+const WAIT_MS = 10_000;
 
 export interface KeptRecord {
   /** Name of its directory. */
@@ -62,13 +65,19 @@ export interface Receiving {
   readonly changesOf: string | undefined;
 }
 
+interface Archive {
+  readonly tar: BodyInput;
+  /** It has changes only. */
+  readonly changes: boolean;
+}
+
 export class KeptContexts {
   readonly #db: GraphDb;
   readonly #root: string;
   readonly #bootId: string;
   readonly #now: () => Date;
-  /** Ids that are written to, and those that builds have open. */
-  readonly #busy = new Set<string>();
+  /** Ids that are written to, until then; and those that builds have open. */
+  readonly #busy = new Map<string, PromiseWithResolvers<void>>();
   readonly #used = new Map<string, number>();
   readonly #answers = new Map<string, { readonly answer: unknown }>();
 
@@ -138,12 +147,61 @@ export class KeptContexts {
     if (changesOf !== undefined && (known?.generation !== changesOf || this.#busy.has(known.id))) {
       throw conflict('the kept context is another one by now: send all of it');
     }
+    return this.#receive(key, known, () => ({ tar, changes: changesOf !== undefined }), archives, signal);
+  }
+
+  /**
+   * Of a sender that can be asked: `tarOf` sees what is kept, and gives the changes; without anything it gives all.
+   * Errors: those of archives and of a full disk: nothing is kept then.
+   */
+  async receiveFrom(
+    key: string,
+    tarOf: (base: KeptIndex | undefined) => AsyncIterable<Uint8Array>,
+    archives: ArchiveStreams,
+    signal: AbortSignal,
+  ): Promise<KeptContext> {
+    if (key !== '') await this.#settled(idOf(key), signal);
+    const known = key === '' ? undefined : this.current(key);
+    const askFor = (record: KeptRecord | undefined): Archive => {
+      const base =
+        record === undefined
+          ? undefined
+          : KeptIndex.read(path.join(this.#root, record.id, `index-${record.generation}`));
+      return { tar: tarOf(base), changes: base !== undefined };
+    };
+    return this.#receive(key, known, askFor, archives, signal);
+  }
+
+  /** Nobody writes to it, or has for long enough. */
+  async #settled(id: string, signal: AbortSignal): Promise<void> {
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, WAIT_MS);
+    let isLate = false;
+    void late.promise.then(() => (isLate = true));
+    signal.addEventListener('abort', () => late.resolve(), { once: true });
+    try {
+      for (let busy = this.#busy.get(id); busy !== undefined && !isLate; busy = this.#busy.get(id))
+        await Promise.race([busy.promise, late.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #receive(
+    key: string,
+    current: KeptRecord | undefined,
+    askFor: (known: KeptRecord | undefined) => Archive,
+    archives: ArchiveStreams,
+    signal: AbortSignal,
+  ): Promise<KeptContext> {
     // Two at once under one key: the later one is for itself.
     const isOwn = key === '' || this.#busy.has(idOf(key));
     const id = isOwn ? `own-${randomBytes(8).toString('hex')}` : idOf(key);
-    this.#busy.add(id);
+    const known = isOwn ? undefined : current;
+    const busy = Promise.withResolvers<void>();
+    this.#busy.set(id, busy);
     try {
-      const made = await this.#update(id, isOwn ? undefined : known, changesOf !== undefined, archives, tar, signal);
+      const made = await this.#update(id, known, askFor(known), archives, signal);
       if (!isOwn) this.#db.put(KIND, id, made.record);
       failpoint('build.context-kept');
       const opened = this.#open(made.record, made.written);
@@ -152,15 +210,15 @@ export class KeptContexts {
       return opened;
     } finally {
       this.#busy.delete(id);
+      busy.resolve();
     }
   }
 
   async #update(
     id: string,
     known: KeptRecord | undefined,
-    changes: boolean,
+    { tar, changes }: Archive,
     archives: ArchiveStreams,
-    tar: BodyInput,
     signal: AbortSignal,
   ): Promise<{ record: KeptRecord; written: number }> {
     const directory = path.join(this.#root, id);

@@ -60,8 +60,9 @@ function namesOf(instruction: StageInstruction): string[] {
   return instruction.mounts.flatMap(({ value }) => /(?:^|,)from=([^,]+)/i.exec(value)?.[1] ?? []);
 }
 
-/** All that may be wanted of the context; undefined when variables decide. */
-export function contextSources(plan: Plan): readonly string[] | undefined {
+/** All that may be wanted of the context, or of what `from` names; undefined when variables decide. */
+export function contextSources(plan: Plan, from?: string): readonly string[] | undefined {
+  const wanted = from?.toLowerCase();
   const sources: string[] = [];
   for (const { stage } of plan.stages) {
     for (const instruction of stage.instructions) {
@@ -69,7 +70,9 @@ export function contextSources(plan: Plan): readonly string[] | undefined {
       if (instruction.keyword === 'RUN') {
         for (const { value } of instruction.mounts) {
           const isBind = /(?:^|,)type=bind/i.test(value) || !/(?:^|,)type=/i.test(value);
-          if (!isBind || /(?:^|,)from=/i.test(value)) continue;
+          const named = /(?:^|,)from=([^,]+)/i.exec(value)?.[1];
+          if (named?.includes('$') === true) return undefined;
+          if (named?.toLowerCase() !== wanted || (!isBind && named === undefined)) continue;
           const source = /(?:^|,)(?:source|src)=([^,]+)/i.exec(value)?.[1] ?? '/';
           if (source.includes('$')) return undefined;
           sources.push(source);
@@ -77,7 +80,9 @@ export function contextSources(plan: Plan): readonly string[] | undefined {
         continue;
       }
       if (instruction.keyword !== 'COPY' && instruction.keyword !== 'ADD') continue;
-      if (instruction.keyword === 'COPY' && instruction.from !== undefined) continue;
+      const named = instruction.keyword === 'COPY' ? instruction.from : undefined;
+      if (named?.includes('$') === true) return undefined;
+      if (named?.toLowerCase() !== wanted) continue;
       if (instruction.sources.some((source) => source.includes('$'))) return undefined;
       sources.push(...instruction.sources);
     }

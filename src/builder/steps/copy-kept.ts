@@ -26,14 +26,14 @@ export interface KeptCopy {
 export async function planKeptCopy(
   session: BuildSession,
   instruction: Copying,
-  kept: KeptTree,
+  { tree: kept, ignore }: { readonly tree: KeptTree; readonly ignore: readonly string[] },
   workdir: string | undefined,
 ): Promise<KeptCopy | undefined> {
   const unpack = instruction.keyword === 'ADD' && instruction.unpack !== false;
   if (instruction.contents.length > 0 || session.layers.driverName !== 'overlay') return undefined;
   if (instruction.keyword === 'COPY' && instruction.parents) return undefined;
   const { exclude, sources } = instruction;
-  const selection = { sources, wildcards: true, ignore: session.request.ignore, exclude, parents: false };
+  const selection = { sources, wildcards: true, ignore, exclude, parents: false };
   const digest = await session.contexts.remembered(kept.generation, [kept.subtree, selection], () =>
     session.files.run<'kept-digest'>({ kind: 'kept-digest', kept, selection }, session.signal),
   );

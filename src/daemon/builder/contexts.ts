@@ -78,7 +78,7 @@ export class KeptBuildContext implements BuildContext {
     return this.#context.generation;
   }
 
-  get kept(): KeptTree | undefined {
+  async kept(): Promise<KeptTree | undefined> {
     return this.#context.plain ? this.#tree : undefined;
   }
 

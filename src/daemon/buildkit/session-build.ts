@@ -18,6 +18,7 @@ import { cacheSourcesOf } from '../builder/cache/cache-sources.ts';
 import { parseCacheSpec } from '../builder/cache/cache-spec.ts';
 import { cacheTargetsOf } from '../builder/cache/cache-targets.ts';
 import { directoryContext, remoteContext, tarContext, temporaryDirectory } from '../builder/contexts.ts';
+import { familiarName } from '#reference/reference.ts';
 import { encodeLogin } from '../builder/logins.ts';
 import type { RunningBuilds } from '../builder/running.ts';
 import type { Services } from '../services.ts';
@@ -27,7 +28,7 @@ import { tryOpenInRoot } from '#sys/safe-path.ts';
 import { type Checked, checkDockerfile } from './check.ts';
 import { buildFailure, withExcerpt } from './failures.ts';
 import { outputsOf } from './outputs.ts';
-import { sessionContext, type Transfer } from './session-context.ts';
+import { readFiles, sessionContext, type Transfer, withIgnoreFile } from './session-context.ts';
 import { sessionAgent } from './ssh-agent.ts';
 import { isSessionAddress, uploaded } from './session-upload.ts';
 import { takeUpload, type Upload } from './uploads.ts';
@@ -225,8 +226,15 @@ class Source {
   named(name: string, value: string): NamedContext {
     if (value.startsWith('docker-image://')) return { kind: 'image', reference: value.slice('docker-image://'.length) };
     if (!value.startsWith('local:')) throw notImplemented(`unsupported context ${JSON.stringify(value)} for ${name}`);
-    const context = this.#directory(value.slice('local:'.length), `[context ${name}] load from client`);
-    return { kind: 'files', context };
+    const directory = value.slice('local:'.length);
+    const context = this.#directory(directory, `[context ${name}] load from client`);
+    const ignore = (signal: AbortSignal) =>
+      this.#step(
+        `[context ${name}] load .dockerignore`,
+        (told) => context.readFile('.dockerignore', signal, told.bytes),
+        directory,
+      );
+    return { kind: 'files', context: withIgnoreFile(context, ignore) };
   }
 
   /** The client shares the Dockerfile's directory under a name of its own; an address has it in its files. */
@@ -235,14 +243,11 @@ class Source {
     return this.#step(
       `[internal] load build definition from ${name}`,
       async (told) => {
-        const own = this.#dockerfiles();
+        const own = await this.#own(name, told.bytes, signal);
         const bytes =
-          (await own.readFile(name, signal)) ??
-          (asked === '' ? await own.readFile('dockerfile', signal) : undefined) ??
-          (await context.readFile(name, signal));
+          own.get(name) ?? (asked === '' ? own.get('dockerfile') : undefined) ?? (await context.readFile(name, signal));
         if (bytes === undefined) throw notFound(`failed to read dockerfile: open ${name}: no such file or directory`);
         if (bytes.length === 0) throw invalidParameter(`the Dockerfile (${name}) cannot be empty`);
-        told.bytes(bytes.length);
         return { name, text: Buffer.from(bytes).toString() };
       },
       'dockerfile',
@@ -251,26 +256,36 @@ class Source {
 
   async ignore(context: BuildContext, dockerfile: string, signal: AbortSignal): Promise<readonly string[]> {
     return this.#step('[internal] load .dockerignore', async (told) => {
-      const own = this.#dockerfiles();
       const [special = '', common = ''] = ignoreFileNames(dockerfile);
-      const bytes = (await own.readFile(special, signal)) ?? (await context.readFile(common, signal));
-      if (bytes === undefined) return [];
-      told.bytes(bytes.length);
-      return ignorePatterns(Buffer.from(bytes).toString());
+      const own = await this.#own(dockerfile, () => undefined, signal);
+      const bytes = own.get(special) ?? (await context.readFile(common, signal, told.bytes));
+      return bytes === undefined ? [] : ignorePatterns(Buffer.from(bytes).toString());
     });
   }
 
-  #dockerfiles(): BuildContext {
+  #ofDockerfile: Promise<ReadonlyMap<string, Uint8Array>> | undefined;
+
+  /** The Dockerfile and the ignore file of its own, as the client shares them. */
+  #own(name: string, told: (bytes: number) => void, signal: AbortSignal): Promise<ReadonlyMap<string, Uint8Array>> {
     const { dockerfileName } = this.#reading.input;
-    return this.#directory(dockerfileName === '' ? 'dockerfile' : dockerfileName, '');
+    const directory = dockerfileName === '' ? 'dockerfile' : dockerfileName;
+    const paths = [name, ...ignoreFileNames(name).slice(0, 1), ...(name === 'Dockerfile' ? ['dockerfile'] : [])];
+    this.#ofDockerfile ??= readFiles({ sessionOf: this.#sessionOf(directory) }, directory, paths, told, signal);
+    return this.#ofDockerfile;
+  }
+
+  #sessionOf(directory: string): (signal: AbortSignal) => Promise<Session> {
+    const { sessions, session, input } = this.#reading;
+    const other = input.directorySessions[directory];
+    return async (signal) => (other === undefined || other === input.session ? session : sessions.get(other, signal));
   }
 
   #directory(name: string, title: string): BuildContext {
-    const { services, sessions, session, stack, input } = this.#reading;
-    const other = input.directorySessions[name];
-    const sessionOf = async (signal: AbortSignal) =>
-      other === undefined || other === input.session ? session : sessions.get(other, signal);
-    return sessionContext({ services, sessionOf, stack }, name, (work) => this.#step(title, work, 'context'));
+    const { services, stack, input } = this.#reading;
+    const [first = ''] = input.tags;
+    const build = [input.dockerfile, input.target, first === '' ? '' : familiarName(nameOf(first))];
+    const files = { services, sessionOf: this.#sessionOf(name), stack, build };
+    return sessionContext(files, name, (work) => this.#step(title, work, name));
   }
 
   async #step<T>(title: string, work: (transfer: Transfer) => Promise<T>, what = 'context'): Promise<T> {

@@ -95,6 +95,8 @@ export class KeptReceiver implements TarSink, Disposable {
   readonly #options: ReceiveOptions;
   #base: KeptIndex | undefined;
   #entries = new Map<ByteString, KeptEntry>();
+  /** Of what is in a directory, from the first on that is removed. */
+  #names: Map<ByteString, Set<ByteString>> | undefined;
   #hasBegun = false;
   readonly #old: Windows;
   readonly #buffer = Buffer.allocUnsafeSlow(WINDOW_BYTES);
@@ -320,6 +322,7 @@ export class KeptReceiver implements TarSink, Disposable {
 
   #set(entry: KeptEntry): void {
     this.#entries.set(entry.path, entry);
+    if (this.#names !== undefined) addName(this.#names, entry.path);
   }
 
   #parentsOf(path: ByteString): void {
@@ -341,7 +344,11 @@ export class KeptReceiver implements TarSink, Disposable {
     const known = this.#entries.get(path);
     this.#entries.delete(path);
     if (known?.type !== 'directory') return;
-    for (const other of this.#entries.keys()) if (other.startsWith(`${path}/`)) this.#entries.delete(other);
+    const [directory, name] = splitLast(path);
+    this.#names ??= namesOf(this.#entries.keys());
+    this.#names.get(directory)?.delete(name);
+    for (const below of this.#names.get(path) ?? []) this.#removeTree(`${path}/${below}`);
+    this.#names.delete(path);
   }
 
   #isUnchanged(): boolean {
@@ -368,6 +375,19 @@ const nothing = {
   plain: false,
   compacted: false,
 } as const;
+
+function namesOf(paths: Iterable<ByteString>): Map<ByteString, Set<ByteString>> {
+  const names = new Map<ByteString, Set<ByteString>>();
+  for (const path of paths) addName(names, path);
+  return names;
+}
+
+function addName(names: Map<ByteString, Set<ByteString>>, path: ByteString): void {
+  const [directory, name] = splitLast(path);
+  const known = names.get(directory);
+  if (known === undefined) names.set(directory, new Set([name]));
+  else known.add(name);
+}
 
 const contentOf = ({ size, offset, hash }: KeptEntry) => ({ size, offset, hash });
 
