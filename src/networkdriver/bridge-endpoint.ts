@@ -1,5 +1,5 @@
 /** What follows from an endpoint's addresses and ports alone. */
-import type { FirewallPublished } from '#libcontainer/firewall/tables.ts';
+import type { FirewallPublished } from '#libcontainer/firewall/state.ts';
 import { type Flow, forgetFlows } from '#libcontainer/netlink/conntrack.ts';
 import { addressBytes, addressText, ipv4Number, ipv4Text, macBytes, subnetSize } from '#libcontainer/netlink/ip.ts';
 import { log } from '#pkg/log/log.ts';

@@ -1,7 +1,7 @@
 /** What all bridges of a daemon share: the host's netlink socket, our nftables tables and their guardian, host ports. */
 import { Firewall, type Rules } from '#libcontainer/firewall/firewall.ts';
 import { FirewallGuardian } from '#libcontainer/firewall/guardian.ts';
-import type { FirewallPolicy } from '#libcontainer/firewall/tables.ts';
+import type { FirewallPolicy } from '#libcontainer/firewall/state.ts';
 import type { Subnet, Subnet6 } from '#libcontainer/netlink/ip.ts';
 import { NetlinkSocket } from '#libcontainer/netlink/socket.ts';
 import { bounceOf, ensureBounce, hasBounce } from './bounce.ts';

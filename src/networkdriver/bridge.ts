@@ -9,8 +9,7 @@ import { ok } from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { messageOf, systemError } from '#errdefs/errors.ts';
-import { closeForeign, openForeign } from '#libcontainer/firewall/foreign.ts';
-import type { Family, FirewallBridge, FirewallPort } from '#libcontainer/firewall/tables.ts';
+import type { Family, FirewallBridge, FirewallPort } from '#libcontainer/firewall/state.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
 import type { Request } from '#libcontainer/netlink/codec.ts';
 import { subnet6Text, subnetText } from '#libcontainer/netlink/ip.ts';
@@ -184,7 +183,7 @@ export class BridgeDriver implements NetworkDriver {
     const { bridge } = this.#options;
     let dropping: readonly string[] = [];
     this.#accepted = true;
-    const look = () => openForeign(this.#host.firewall.table, bridge, this.#options.ipv6 !== undefined);
+    const look = () => this.#host.firewall.openForeign(bridge, this.#options.ipv6 !== undefined);
     try {
       let found = look();
       if (found.firewalld && (await (await import('./firewalld.ts')).joinFirewalld(bridge))) found = look();
@@ -204,7 +203,7 @@ export class BridgeDriver implements NetworkDriver {
     if (this.#host.proxied.four || !this.#accepted) return false;
     const { bridge } = this.#options;
     try {
-      return closeForeign(this.#host.firewall.table, bridge);
+      return this.#host.firewall.closeForeign(bridge);
     } catch (err) {
       log.warn('rules of a bridge stay in the firewall of others', { bridge, err });
       return false;

@@ -1,6 +1,7 @@
 /** Rules of the host where they are not ours to write (`iptables: false`): nothing is written, nothing is guarded. */
 import { Firewall, type Rules, tableNameOf } from '#libcontainer/firewall/firewall.ts';
 import type { FirewallEgress } from '#libcontainer/firewall/egress-text.ts';
+import type { ForeignChains } from '#libcontainer/firewall/foreign.ts';
 import { NftablesSession } from '#libcontainer/firewall/session.ts';
 import { unavailable } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
@@ -50,6 +51,12 @@ export class NoFirewall implements Rules {
   ruleset(): unknown {
     using session = new NftablesSession();
     return session.json('list ruleset');
+  }
+  openForeign(): ForeignChains {
+    return { accepted: false, dropping: [], firewalld: false };
+  }
+  closeForeign(): boolean {
+    return false;
   }
   isOwnLink(): boolean {
     return false;

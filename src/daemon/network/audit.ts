@@ -4,7 +4,8 @@ import { isIP } from 'node:net';
 import type { AuditedPort, PortsAudit } from '#api/types/berth-network.ts';
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import { isRunning } from '#container/state.ts';
-import { decodeChains, droppingChains } from '#libcontainer/firewall/foreign.ts';
+import { listChains } from '#libcontainer/firewall/chains.ts';
+import { droppingChains } from '#libcontainer/firewall/foreign.ts';
 import { decodeRuleset, judge, type Probe } from '#libcontainer/firewall/judge.ts';
 import { networkNameOf } from '../container/event.ts';
 import type { Services } from '../services.ts';
@@ -111,7 +112,7 @@ class HostView {
   }
 
   #dropping(): string[] {
-    return droppingChains(decodeChains(this.#rules()), this.#services.firewall().table);
+    return droppingChains(listChains(), this.#services.firewall().table);
   }
 
   /** Addresses that other machines may know. */

@@ -6,6 +6,7 @@
  */
 import { addressBytes } from '#libcontainer/netlink/ip.ts';
 import type { EgressEntry, EgressPolicy, EgressPorts } from './egress-policy.ts';
+import { quoted } from './parts.ts';
 
 export interface FirewallEgress {
   /** Twelve hex digits of the container's or network's id. */
@@ -152,7 +153,7 @@ function rulesOf({ refusesRest, allow, deny }: EgressPolicy): string[] {
   ];
 }
 
-const elementsOf = ({ ips, bridges }: Pick<FirewallEgress, 'ips' | 'bridges'>, quoted: (name: string) => string) => [
+const elementsOf = ({ ips, bridges }: Pick<FirewallEgress, 'ips' | 'bridges'>) => [
   ...bridges.map((bridge) => ({ map: 'egressnet', key: quoted(bridge) })),
   ...ips.map((ip) => {
     const bytes = addressBytes(ip);
@@ -161,15 +162,10 @@ const elementsOf = ({ ips, bridges }: Pick<FirewallEgress, 'ips' | 'bridges'>, q
 ];
 
 /** Makes the policy's chain what it shall be; `before`: what the table has of it. */
-export function egressText(
-  table: string,
-  egress: FirewallEgress,
-  quoted: (name: string) => string,
-  before?: FirewallEgress,
-): string {
+export function egressText(table: string, egress: FirewallEgress, before?: FirewallEgress): string {
   const chain = chainOf(egress.id);
-  const now = elementsOf(egress, quoted);
-  const gone = (before === undefined ? [] : elementsOf(before, quoted)).filter(
+  const now = elementsOf(egress);
+  const gone = (before === undefined ? [] : elementsOf(before)).filter(
     ({ map, key }) => !now.some((one) => one.map === map && one.key === key),
   );
   return [
@@ -183,10 +179,10 @@ export function egressText(
 }
 
 /** Preconditions: the table has it. */
-export function egressDeletion(table: string, egress: FirewallEgress, quoted: (name: string) => string): string {
+export function egressDeletion(table: string, egress: FirewallEgress): string {
   const chain = chainOf(egress.id);
   return [
-    ...elementsOf(egress, quoted).map(({ map, key }) => `delete element inet ${table} ${map} { ${key} }`),
+    ...elementsOf(egress).map(({ map, key }) => `delete element inet ${table} ${map} { ${key} }`),
     `flush chain inet ${table} ${chain}`,
     `delete chain inet ${table} ${chain}`,
     '',

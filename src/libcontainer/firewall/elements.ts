@@ -1,120 +1,130 @@
-/**
- * Elements of the spoof guard as nfnetlink requests. Pure. One port is three elements in one batch: going through text
- * costs four times as much, on the way of every start. linux/netfilter/nf_tables.h.
- */
-import { addressBytes, macBytes } from '#libcontainer/netlink/ip.ts';
-import { attribute, concat, nested, NLM, type Request, textAttribute } from '#libcontainer/netlink/codec.ts';
-import type { FirewallPort } from './tables.ts';
+/** What the sets of our tables have of bridges, their ports, and ports of the host. Pure. */
+import type { FirewallLinked } from './linked-text.ts';
+import { addressPart, linkPart, macPart, networkPart, numberPart, type Part, portPart, protocolPart } from './parts.ts';
+import type { FirewallBridge, FirewallPort, FirewallPublished } from './state.ts';
 
-const SUBSYSTEM_NFTABLES = 10;
-const MESSAGE = { batchBegin: 0x10, batchEnd: 0x11, newSetElement: 0x0c, deleteSetElement: 0x0e } as const;
-const NFPROTO = { unspecified: 0, bridge: 7 } as const;
-const LIST = { table: 1, set: 2, elements: 3 } as const;
-const LIST_ELEMENT = 1;
-const ELEMENT_KEY = 1;
-const DATA_VALUE = 1;
-const IFNAME_BYTES = 16;
-
-/** struct nfgenmsg; the resource is big-endian. */
-const header = (family: number, resource = 0): Uint8Array => Uint8Array.of(family, 0, resource >> 8, resource & 255);
-
-const batch = (name: string, type: number): Request => ({
-  name,
-  type,
-  flags: 0,
-  header: header(NFPROTO.unspecified, SUBSYSTEM_NFTABLES),
-  attributes: [],
-});
-
-/** Each part of a key takes whole registers of four bytes. */
-function padded(bytes: Uint8Array, length: number): Uint8Array {
-  const result = new Uint8Array(length);
-  result.set(bytes);
-  return result;
+/** One element of a set or, with a value, of a map. */
+export interface Element {
+  readonly family: 'inet' | 'bridge' | 'ip' | 'ip6';
+  readonly set: string;
+  readonly key: readonly Part[];
+  readonly value?: readonly Part[];
 }
 
-export interface ElementBatch {
-  readonly begin: Request;
-  readonly requests: readonly Request[];
-  readonly end: Request;
+export interface ElementChange {
+  readonly verb: 'add' | 'delete';
+  readonly element: Element;
 }
 
-/** Adds the port to the guard's sets, or takes it out. Preconditions for taking out: it is in them. */
-export function portBatch(table: string, port: FirewallPort, verb: 'add' | 'delete'): ElementBatch {
-  const link = padded(new TextEncoder().encode(port.link), IFNAME_BYTES);
-  const mac = padded(macBytes(port.mac), 8);
-  const ips = port.ips.map(addressBytes);
-  const ofFour = ips.filter((ip) => ip.length === 4);
-  const ofSix = ips.filter((ip) => ip.length === 16);
-  const type = verb === 'add' ? MESSAGE.newSetElement : MESSAGE.deleteSetElement;
-  const element = (set: string, key: Uint8Array): Request => ({
-    name: `${verb} element of "${set}"`,
-    type: (SUBSYSTEM_NFTABLES << 8) | type,
-    flags: verb === 'add' ? NLM.CREATE : 0,
-    header: header(NFPROTO.bridge),
-    attributes: [
-      textAttribute(LIST.table, table),
-      textAttribute(LIST.set, set),
-      nested(LIST.elements, [nested(LIST_ELEMENT, [nested(ELEMENT_KEY, [attribute(DATA_VALUE, key)])])]),
-    ],
+const textOf = (parts: readonly Part[]): string => parts.map(({ text }) => text).join(' . ');
+
+/** As nft writes it within the braces. */
+export const elementText = ({ key, value }: Element): string =>
+  value === undefined ? textOf(key) : `${textOf(key)} : ${textOf(value)}`;
+
+/** The same for the same element of the same set. */
+const identityOf = (element: Element): string => `${element.family} ${element.set} ${elementText(element)}`;
+
+/** Lines that fill empty sets. */
+export function fillText(table: string, elements: readonly Element[]): string {
+  const sets = Map.groupBy(elements, ({ family, set }) => `${family} ${table} ${set}`);
+  return [...sets].map(([set, all]) => `add element ${set} { ${all.map(elementText).join(', ')} }\n`).join('');
+}
+
+/** Makes sets that have `before` have `after`. What goes comes first: it may have the key of what comes. */
+export function changesBetween(before: readonly Element[], after: readonly Element[]): ElementChange[] {
+  const [old, wanted] = [before, after].map((all) => new Map(all.map((element) => [identityOf(element), element])));
+  const without = (all = new Map<string, Element>(), others = new Map<string, Element>()) =>
+    [...all].filter(([identity]) => !others.has(identity)).map(([, element]) => element);
+  return [
+    ...without(old, wanted).map((element) => ({ verb: 'delete' as const, element })),
+    ...without(wanted, old).map((element) => ({ verb: 'add' as const, element })),
+  ];
+}
+
+const isIpv6 = (text: string): boolean => text.includes(':');
+const versionOf = (text: string): '4' | '6' => (isIpv6(text) ? '6' : '4');
+
+/** What the sets of `inet` have of all bridges. */
+export function bridgeElements(bridges: readonly FirewallBridge[]): Element[] {
+  return bridges.flatMap((bridge): Element[] => {
+    const { open = [], routed = [], trusted = [], sourceAddresses = [], subnets } = bridge;
+    const name = linkPart(bridge.name);
+    const leaves = (masquerade: boolean): boolean => masquerade && !bridge.internal;
+    const of = (set: string, ...key: readonly Part[]): Element => ({ family: 'inet', set, key });
+    return [
+      of('bridges', name),
+      ...(bridge.interContainer ? [of('icc', name, name)] : []),
+      ...(bridge.internal ? [of('internal', name)] : []),
+      ...(leaves(bridge.masquerade) ? [of('masq4', name)] : []),
+      ...(leaves(bridge.masquerade6 ?? bridge.masquerade) ? [of('masq6', name)] : []),
+      ...open.map((family) => of(family === 'four' ? 'open4' : 'open6', name)),
+      ...routed.map((family) => of(family === 'four' ? 'ping4' : 'ping6', name)),
+      ...trusted.map((link) => of('trusted', linkPart(link), name)),
+      ...sourceAddresses.map((ip) => ({ ...of(`snat${versionOf(ip)}`, name), value: [addressPart(ip)] })),
+      ...subnets.map((subnet) => of(`hairpin${versionOf(subnet)}`, name, networkPart(subnet))),
+    ];
   });
-  return {
-    begin: batch('begin', MESSAGE.batchBegin),
-    requests: [
-      element('okmac', concat([link, mac])),
-      ...ofFour.map((ip) => element('ok4', concat([link, mac, ip]))),
-      ...ofSix.flatMap((ip) => [element('ok6', concat([link, mac, ip])), element('nd6', concat([link, mac, ip]))]),
-      element('guarded', link),
-    ],
-    end: batch('end', MESSAGE.batchEnd),
-  };
 }
 
-const ELEMENT_TIMEOUT = 4;
-const NFPROTO_INET = 1;
-const PROTOCOL_NUMBERS = { tcp: 6, udp: 17, sctp: 132 } as const;
-
-/** An address that a name has led a container to. */
-export interface KnownAddress {
-  readonly from: string;
-  readonly to: string;
-  /** Undefined: all ports, and what has none. */
-  readonly port?: { readonly protocol: keyof typeof PROTOCOL_NUMBERS; readonly number: number };
-  readonly seconds: number;
+/** What the guard knows of a port of a bridge. `guarded` comes last: from then on the others are asked. */
+export function portElements(port: FirewallPort): Element[] {
+  const link = linkPart(port.link);
+  const mac = macPart(port.mac);
+  const of = (set: string, ...key: readonly Part[]): Element => ({ family: 'bridge', set, key });
+  return [
+    of('okmac', link, mac),
+    ...port.ips.flatMap((ip) =>
+      isIpv6(ip)
+        ? [of('ok6', link, mac, addressPart(ip)), of('nd6', link, mac, numberPart(ip))]
+        : [of('ok4', link, mac, addressPart(ip))],
+    ),
+    of('guarded', link),
+  ];
 }
 
-/**
- * Makes the addresses reachable for so long from now on. Each is added, deleted and added again, since adding alone leaves
- * the time of one that is there as it is.
- */
-export function knownBatch(table: string, addresses: readonly KnownAddress[]): ElementBatch {
-  const newElement = (SUBSYSTEM_NFTABLES << 8) | MESSAGE.newSetElement;
-  const deleteElement = (SUBSYSTEM_NFTABLES << 8) | MESSAGE.deleteSetElement;
-  const requests = addresses.flatMap(({ from, to, port, seconds }): Request[] => {
-    const [source, target] = [addressBytes(from), addressBytes(to)];
-    const service =
-      port === undefined
-        ? []
-        : [padded(Uint8Array.of(PROTOCOL_NUMBERS[port.protocol]), 4), padded(u16(port.number), 4)];
-    const set = `known${source.length === 4 ? '4' : '6'}${port === undefined ? 'any' : ''}`;
-    const timeout = new Uint8Array(8);
-    new DataView(timeout.buffer).setBigUint64(0, BigInt(seconds) * 1000n);
-    const key = nested(ELEMENT_KEY, [attribute(DATA_VALUE, concat([source, target, ...service]))]);
-    const request = (type: number, element: readonly Uint8Array[]): Request => ({
-      name: `element of "${set}"`,
-      type,
-      flags: type === newElement ? NLM.CREATE : 0,
-      header: header(NFPROTO_INET),
-      attributes: [
-        textAttribute(LIST.table, table),
-        textAttribute(LIST.set, set),
-        nested(LIST.elements, [nested(LIST_ELEMENT, element)]),
-      ],
-    });
-    const add = request(newElement, [key, attribute(ELEMENT_TIMEOUT, timeout)]);
-    return [add, request(deleteElement, [key]), add];
-  });
-  return { begin: batch('begin', MESSAGE.batchBegin), requests, end: batch('end', MESSAGE.batchEnd) };
+/** Where published ports lead, and what may come to the containers themselves; each once. */
+export function publishedElements(ports: readonly FirewallPublished[], directRouting = false): Element[] {
+  const all = ports.flatMap((port) => ofPublished(port, directRouting));
+  return [...new Map(all.map((element) => [identityOf(element), element])).values()];
 }
 
-const u16 = (value: number): Uint8Array => Uint8Array.of(value >> 8, value & 255);
+function ofPublished(port: FirewallPublished, directRouting: boolean): Element[] {
+  const version = versionOf(port.ip);
+  const protocol = protocolPart(port.protocol);
+  const target = addressPart(port.ip);
+  const own = [target, protocol, portPart(port.port)];
+  if (port.routed === true) return [{ family: 'inet', set: `routed${version}`, key: own }];
+  const any = port.hostIp === (version === '6' ? '::' : '0.0.0.0');
+  const service = [protocol, portPart(port.hostPort)];
+  const key = any ? service : [addressPart(port.hostIp), ...service];
+  const name = `${version}${any ? 'any' : ''}`;
+  const led: Element[] = [
+    { family: 'inet', set: `pub${name}`, key, value: [target, portPart(port.port)] },
+    ...(port.judged === true
+      ? (['inet', version === '6' ? 'ip6' : 'ip'] as const).map((family) => ({ family, set: `judged${name}`, key }))
+      : []),
+  ];
+  return directRouting ? [...led, { family: 'inet', set: `direct${version}`, key: own }] : led;
+}
+
+/** What taking ports back takes out: several ports of the host may lead to one of a container. */
+export function goneElements(
+  gone: readonly FirewallPublished[],
+  remaining: readonly FirewallPublished[],
+  directRouting = false,
+): Element[] {
+  const shared = directRouting || gone.some(({ routed }) => routed === true);
+  const kept = new Set(shared ? publishedElements(remaining, directRouting).map(identityOf) : []);
+  return publishedElements(gone, directRouting).filter((element) => !kept.has(identityOf(element)));
+}
+
+export const closedElement = (link: string): Element => ({ family: 'bridge', set: 'closed', key: [linkPart(link)] });
+
+export function linkedElements(links: readonly FirewallLinked[], family: 'inet' | 'bridge'): Element[] {
+  return links.map(({ from, to, protocol, port }) => ({
+    family,
+    set: `linked${versionOf(to)}`,
+    key: [addressPart(from), addressPart(to), protocolPart(protocol), portPart(port)],
+  }));
+}

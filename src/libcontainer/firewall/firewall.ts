@@ -4,10 +4,22 @@
  * costs more than a call.
  */
 import { addressBytes, addressText } from '#libcontainer/netlink/ip.ts';
-import { NETLINK_NETFILTER, NetlinkError, NetlinkSocket } from '#libcontainer/netlink/socket.ts';
+import { netfilterSocket } from '#libcontainer/netlink/netfilter.ts';
+import { NetlinkError } from '#libcontainer/netlink/socket.ts';
 import { log } from '#pkg/log/log.ts';
-import { portBatch } from './elements.ts';
-import { decodeChains } from './foreign.ts';
+import { changeBatch } from './batch.ts';
+import { listChains } from './chains.ts';
+import {
+  bridgeElements,
+  changesBetween,
+  closedElement,
+  type Element,
+  type ElementChange,
+  goneElements,
+  portElements,
+  publishedElements,
+} from './elements.ts';
+import { closeForeign, type ForeignChains, openForeign } from './foreign.ts';
 import {
   chainDeletion,
   egressDeletion,
@@ -17,22 +29,11 @@ import {
   knownSetNames,
   policyIdsOf,
 } from './egress-text.ts';
-import { closedText, type FirewallLinked, passesRules } from './linked-text.ts';
+import { type FirewallLinked, passesRules } from './linked-text.ts';
 import type { Bounce } from './host-firewall-text.ts';
 import { NftablesSession } from './session.ts';
-import {
-  bridgeElements,
-  deleteText,
-  type Elements,
-  elementsChange,
-  type FirewallBridge,
-  type FirewallPolicy,
-  type FirewallPort,
-  type FirewallPublished,
-  publishedText,
-  quoted,
-  wholeText,
-} from './tables.ts';
+import type { FirewallBridge, FirewallPolicy, FirewallPort, FirewallPublished } from './state.ts';
+import { deleteText, wholeText } from './tables.ts';
 
 /** Groups of nfnetlink_log are the host's: each daemon has one of its own. */
 const LOG_GROUP = { ofDefault: 20_053, first: 20_100, count: 40_000 } as const;
@@ -41,13 +42,6 @@ const LOG_GROUP = { ofDefault: 20_053, first: 20_100, count: 40_000 } as const;
 export const tableNameOf = (suffix: string | undefined): string => (suffix === undefined ? 'berth' : `berth-${suffix}`);
 
 const keyOf = (port: FirewallPublished): string => JSON.stringify(port);
-
-/** Names of the chains of one table, from nft's JSON. */
-function chainNames(json: unknown, table: string): string[] {
-  return decodeChains(json)
-    .filter((chain) => chain.family === 'inet' && chain.table === table)
-    .map(({ name }) => name);
-}
 
 /** What a network driver does with the rules of the host; `NoFirewall` where they are not ours to write. */
 export interface Rules extends Disposable {
@@ -81,6 +75,10 @@ export interface Rules extends Disposable {
   /** Published ports are translated; else a proxy takes them, to which the host's input chains let in whom they will. */
   readonly translates: boolean;
   ruleset(): unknown;
+  /** Has packets of a bridge pass the chains of others, where they offer a place for it. Idempotent. */
+  openForeign(bridge: string, ipv6: boolean): ForeignChains;
+  /** Takes back what `openForeign` has done. True: firewalld is there, and may have the bridge in a zone. */
+  closeForeign(bridge: string): boolean;
   isOwnLink(name: string): boolean;
 }
 
@@ -98,11 +96,10 @@ export class Firewall implements Rules {
   #isBridged = false;
   #bounce: Bounce | undefined;
   /** As the tables were written last by us; undefined: the state may have more than they. */
-  #written: { readonly bridges: readonly Elements[]; readonly shape: string } | undefined;
+  #written: { readonly bridges: readonly Element[]; readonly shape: string } | undefined;
   /** The group of nfnetlink_log that refused packets are told to. */
   readonly logGroup: number;
   readonly #session = new NftablesSession();
-  readonly #netfilter: NetlinkSocket;
   readonly #policy: FirewallPolicy;
   #disposed = false;
 
@@ -113,7 +110,6 @@ export class Firewall implements Rules {
     const { suffix } = options;
     this.logGroup =
       suffix === undefined ? LOG_GROUP.ofDefault : LOG_GROUP.first + (Number.parseInt(suffix, 16) % LOG_GROUP.count);
-    this.#netfilter = new NetlinkSocket(undefined, NETLINK_NETFILTER);
   }
 
   /** Takes the bridge into the state; `applyBridges` writes it. */
@@ -162,15 +158,25 @@ export class Firewall implements Rules {
     const written = this.#written;
     if (written === undefined || written.shape !== this.#shape()) return this.apply();
     const bridges = bridgeElements([...this.#bridges.values()]);
-    const text = elementsChange(this.table, written.bridges, bridges);
-    if (text === '') return;
+    const changes = changesBetween(written.bridges, bridges);
+    if (changes.length > 0 && this.#changed('the bridges', changes)) this.#written = { ...written, bridges };
+  }
+
+  /** One transaction. False: somebody has taken what it builds on, and all was written anew. */
+  #changed(what: string, changes: readonly ElementChange[]): boolean {
     try {
-      this.#session.run('write the bridges', text);
-      this.#written = { ...written, bridges };
+      this.#transact(changes);
+      return true;
     } catch (err) {
-      log.info('the firewall table is another than it was', { table: this.table, err });
+      if (!(err instanceof NetlinkError)) throw err;
+      log.info('the firewall table is another than it was', { table: this.table, what, err });
       this.apply();
+      return false;
     }
+  }
+
+  #transact(changes: readonly ElementChange[]): void {
+    netfilterSocket().runBatch(changeBatch(this.table, changes));
   }
 
   /** What decides which chains and sets there are. */
@@ -237,12 +243,7 @@ export class Firewall implements Rules {
     // br_netfilter comes and goes with other programs of the host.
     if (this.#isBridged === passesRules()) return this.apply();
     if (!this.#isBridged) return;
-    try {
-      this.#session.run(`${verb} a closed port`, closedText(this.table, verb, quoted(link)));
-    } catch (err) {
-      log.info('the table of closed ports is another than it was', { table: this.table, err });
-      this.apply();
-    }
+    this.#changed('closed ports', [{ verb, element: closedElement(link) }]);
   }
 
   /** Puts a policy in force, or another in its place: in one transaction. */
@@ -252,7 +253,7 @@ export class Firewall implements Rules {
     this.#egress.set(egress.id, egress);
     try {
       if (first) this.apply();
-      else this.#session.run('write the egress policy', egressText(this.table, egress, quoted, before));
+      else this.#session.run('write the egress policy', egressText(this.table, egress, before));
     } catch (error) {
       if (!first && this.#rewrite()) return;
       if (before === undefined) this.#egress.delete(egress.id);
@@ -278,7 +279,7 @@ export class Firewall implements Rules {
     if (before === undefined) return;
     this.#egress.delete(id);
     try {
-      this.#session.run('take the egress policy back', egressDeletion(this.table, before, quoted));
+      this.#session.run('take the egress policy back', egressDeletion(this.table, before));
     } catch (err) {
       log.info('an egress policy was not in the table any more', { table: this.table, err });
       this.apply();
@@ -300,9 +301,10 @@ export class Firewall implements Rules {
   /** Chains of policies that nobody knows any more: a daemon was killed between a policy's end and its removal. */
   sweepEgress(): void {
     const known = new Set(this.#egress.keys());
-    const gone = policyIdsOf(chainNames(this.#session.json('list chains inet'), this.table)).filter(
-      (id) => !known.has(id),
-    );
+    const names = listChains()
+      .filter(({ family, table }) => family === 'inet' && table === this.table)
+      .map(({ name }) => name);
+    const gone = policyIdsOf(names).filter((id) => !known.has(id));
     if (gone.length > 0) this.#session.run('sweep egress policies', chainDeletion(this.table, gone));
   }
 
@@ -321,42 +323,49 @@ export class Firewall implements Rules {
     this.#change(port, 'delete');
   }
 
-  /** A change that the tables do not take (somebody has flushed them) is made by writing them anew. */
-  #change(port: FirewallPort, verb: 'add' | 'delete'): void {
-    const { begin, requests, end } = portBatch(this.table, port, verb);
-    try {
-      this.#netfilter.runBatch(begin, requests, end);
-    } catch (error) {
-      if (!(error instanceof NetlinkError)) throw error;
-      this.apply();
-    }
+  #change(port: FirewallPort, verb: ElementChange['verb']): void {
+    const changes = portElements(port).map((element) => ({ verb, element }));
+    this.#changed('the guard of a port', changes);
   }
 
   /** All or none. Preconditions: nobody else has these ports of the host. */
   publish(ports: readonly FirewallPublished[]): void {
     if (ports.length === 0) return;
-    this.#session.run('publish ports', publishedText(this.table, ports, { verb: 'add', policy: this.#policy }));
+    const elements = publishedElements(ports, this.#policy.directRouting);
     for (const port of ports) this.#published.set(keyOf(port), port);
+    try {
+      this.#changed(
+        'published ports',
+        elements.map((element) => ({ verb: 'add', element })),
+      );
+    } catch (error) {
+      for (const port of ports) this.#published.delete(keyOf(port));
+      throw error;
+    }
   }
 
   /** Idempotent. */
   unpublish(ports: readonly FirewallPublished[]): void {
     const present = ports.filter((port) => this.#published.delete(keyOf(port)));
-    if (present.length === 0) return;
-    const remaining = [...this.#published.values()];
-    const text = publishedText(this.table, present, { verb: 'delete', policy: this.#policy, remaining });
-    if (text === '') return;
-    try {
-      this.#session.run('take ports back', text);
-    } catch (err) {
-      log.info('published ports were not in the table any more', { table: this.table, err });
-      this.apply();
-    }
+    const gone = goneElements(present, [...this.#published.values()], this.#policy.directRouting);
+    if (gone.length === 0) return;
+    this.#changed(
+      'published ports',
+      gone.map((element) => ({ verb: 'delete', element })),
+    );
   }
 
   /** All rules of the host, as nft's JSON. */
   ruleset(): unknown {
     return this.#session.json('list ruleset');
+  }
+
+  openForeign(bridge: string, ipv6: boolean): ForeignChains {
+    return openForeign({ table: this.table, bridge, ipv6 }, this.#session);
+  }
+
+  closeForeign(bridge: string): boolean {
+    return closeForeign({ table: this.table, bridge });
   }
 
   /** One of the pair that judged packets take. */
@@ -373,6 +382,5 @@ export class Firewall implements Rules {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#session[Symbol.dispose]();
-    this.#netfilter[Symbol.dispose]();
   }
 }

@@ -5,24 +5,15 @@
  *
  * Nothing else of others is touched. The two rules go with the chain or by hand; without our bridge they match nothing.
  */
-import { NftablesSession } from './session.ts';
-import { quoted } from './tables.ts';
-
-interface Chain {
-  readonly family: string;
-  readonly table: string;
-  readonly name: string;
-  readonly hook: string | undefined;
-  readonly policy: string | undefined;
-}
-
-interface Rule {
-  readonly handle: number;
-  readonly comment: string | undefined;
-}
+import { isNetlinkErrno } from '#libcontainer/netlink/socket.ts';
+import { netfilterSocket } from '#libcontainer/netlink/netfilter.ts';
+import { type Chain, listChains } from './chains.ts';
+import { batchOf, type NftFamily } from './nfnetlink.ts';
+import { acceptLink, deleteRule, listRules, type Rule } from './rules.ts';
+import type { NftablesSession } from './session.ts';
 
 /** Chains that are there for rules of others: dockerd's, and those of `ufw route`. */
-const PLACES: readonly Pick<Chain, 'family' | 'table' | 'name'>[] = [
+const PLACES: readonly { family: NftFamily; table: string; name: string }[] = [
   { family: 'ip', table: 'filter', name: 'DOCKER-USER' },
   { family: 'ip6', table: 'filter', name: 'DOCKER-USER' },
   { family: 'ip', table: 'filter', name: 'ufw-user-forward' },
@@ -36,38 +27,6 @@ const PASSING = 'firewalld_policy_drop';
 
 /** firewalld's refuses in its last rule what no zone lets through, and has no chain for others: it wants to be asked. */
 const FIREWALLD = { family: 'inet', table: 'firewalld', name: 'filter_FORWARD' } as const;
-
-type Json = Readonly<Record<string, unknown>>;
-
-const isRecord = (value: unknown): value is Json => typeof value === 'object' && value !== null;
-const textOf = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
-
-/** Objects of one kind in nft's JSON; what has another shape is left out. */
-function objects(json: unknown, kind: string): Json[] {
-  const list = isRecord(json) ? json['nftables'] : undefined;
-  if (!Array.isArray(list)) return [];
-  return list.flatMap((entry: unknown) => {
-    const object = isRecord(entry) ? entry[kind] : undefined;
-    return isRecord(object) ? [object] : [];
-  });
-}
-
-export function decodeChains(json: unknown): Chain[] {
-  return objects(json, 'chain').map((chain) => ({
-    family: textOf(chain['family']) ?? '',
-    table: textOf(chain['table']) ?? '',
-    name: textOf(chain['name']) ?? '',
-    hook: textOf(chain['hook']),
-    policy: textOf(chain['policy']),
-  }));
-}
-
-function decodeRules(json: unknown): Rule[] {
-  return objects(json, 'rule').map((rule) => ({
-    handle: typeof rule['handle'] === 'number' ? rule['handle'] : 0,
-    comment: textOf(rule['comment']),
-  }));
-}
 
 const isPlace = (chain: Chain): boolean =>
   PLACES.some(({ family, table, name }) => chain.family === family && chain.table === table && chain.name === name);
@@ -100,20 +59,30 @@ export interface ForeignChains {
   readonly firewalld: boolean;
 }
 
+/** Whose rules, and which bridge they let through. */
+export interface Opening {
+  /** Name of our tables. */
+  readonly table: string;
+  readonly bridge: string;
+  readonly ipv6?: boolean;
+}
+
+const commentOf = ({ table, bridge }: Opening): string => `${table}: ${bridge}`;
+
 /** Accepts the bridge where others offer it; the chains that will drop its packets all the same. Idempotent. */
-export function openForeign(table: string, bridge: string, ipv6 = false): ForeignChains {
-  using session = new NftablesSession();
-  const chains = decodeChains(session.json('list chains'));
+export function openForeign(opening: Opening, session: NftablesSession): ForeignChains {
+  const { table, bridge, ipv6 = false } = opening;
+  const chains = listChains();
   let accepted = chains.some(isFirewalld);
   for (const chain of chains.filter(isPlace)) {
     if (chain.family === 'ip6' && !ipv6) continue;
     accepted = true;
-    const present = rulesIn(session, chain, `${table}: ${bridge}`);
+    const present = rulesIn(chain, opening);
     if (present.length === 2) continue;
-    const rules = ['iifname', 'oifname'].map(
-      (way) => `insert rule ${nameOf(chain)} ${way} ${quoted(bridge)} counter accept comment "${table}: ${bridge}"\n`,
+    const rules = (['iifname', 'oifname'] as const).map((way) =>
+      acceptLink(chain, { way, link: bridge, comment: commentOf(opening) }),
     );
-    session.run(`accept "${bridge}" in "${nameOf(chain)}"`, `${deletion(chain, present)}${rules.join('')}`);
+    netfilterSocket().runBatch(batchOf([...present.map((rule) => deleteRule(chain, rule)), ...rules]));
   }
   const firewalld = refusesAll(session, chains, bridge);
   const refusing = firewalld ? [nameOf(FIREWALLD)] : [];
@@ -128,18 +97,21 @@ function refusesAll(session: NftablesSession, chains: readonly Chain[], bridge: 
 }
 
 /** Takes back what `openForeign` has put into the places of others. Idempotent. True: there is firewalld. */
-export function closeForeign(table: string, bridge: string): boolean {
-  using session = new NftablesSession();
-  const chains = decodeChains(session.json('list chains'));
+export function closeForeign(opening: Opening): boolean {
+  const chains = listChains();
   for (const chain of chains.filter(isPlace)) {
-    const present = rulesIn(session, chain, `${table}: ${bridge}`);
-    if (present.length > 0) session.run(`leave "${nameOf(chain)}"`, deletion(chain, present));
+    const present = rulesIn(chain, opening);
+    if (present.length > 0) netfilterSocket().runBatch(batchOf(present.map((rule) => deleteRule(chain, rule))));
   }
   return chains.some(isFirewalld);
 }
 
-const rulesIn = (session: NftablesSession, chain: Chain, comment: string): Rule[] =>
-  decodeRules(session.json(`list chain ${nameOf(chain)}`)).filter((rule) => rule.comment === comment);
-
-const deletion = (chain: Chain, rules: readonly Rule[]): string =>
-  rules.map(({ handle }) => `delete rule ${nameOf(chain)} handle ${handle}\n`).join('');
+/** Ours; none where the chain has gone meanwhile. */
+function rulesIn(chain: Chain, opening: Opening): Rule[] {
+  try {
+    return listRules(chain).filter(({ comment }) => comment === commentOf(opening));
+  } catch (error) {
+    if (isNetlinkErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+}

@@ -5,7 +5,6 @@
  * on which ports. Without such a bridge there is nothing of it on the way of packets.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { addressBytes } from '#libcontainer/netlink/ip.ts';
 
 /** One container may open connections to a port of another. */
 export interface FirewallLinked {
@@ -22,9 +21,6 @@ export const linkedSets = {
 
 /** `closed`: links of containers that may not talk to others of their bridge. Not every kernel can ask for the bridge. */
 export const closedSets = { closed: 'type ifname;', ...linkedSets } as const;
-
-export const closedText = (table: string, verb: 'add' | 'delete', link: string): string =>
-  `${verb} element bridge ${table} closed { ${link} }\n`;
 
 const there = [
   'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept',
@@ -49,21 +45,6 @@ export const closedChains = `
     iifname @closed jump between
   }
 `;
-
-export function linkedElements(links: readonly FirewallLinked[]): { set: string; elements: string[] }[] {
-  const of = (bytes: number) => links.filter(({ to }) => addressBytes(to).length === bytes).map(elementOf);
-  return [
-    { set: 'linked4', elements: of(4) },
-    { set: 'linked6', elements: of(16) },
-  ];
-}
-
-function elementOf({ from, to, protocol, port }: FirewallLinked): string {
-  // Both are read, so that nothing but an address reaches the grammar.
-  addressBytes(from);
-  if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new RangeError(`port ${port}`);
-  return `${from} . ${to} . ${protocol} . ${port}`;
-}
 
 /** Packets from one port of a bridge to another pass our forward chain (br_netfilter). */
 export function passesRules(): boolean {

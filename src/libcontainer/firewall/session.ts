@@ -11,6 +11,8 @@ import { type Handle, loadNftables, type Nftables } from '#sys/libraries.ts';
 const OUTPUT = { text: 0, json: (1 << 4) | (1 << 3) } as const;
 
 const REST_MS = 2_000;
+/** A socket is not closed before nftables has destroyed what was taken out of it. */
+const DESTROYED_MS = 200;
 
 /**
  * The library waits by select(2), which knows descriptors below 1024 only, and the C library ends the process at the first
@@ -46,6 +48,7 @@ export class NftablesSession implements Disposable {
   readonly #library: Nftables;
   #context: Handle | undefined;
   #rest: NodeJS.Timeout | undefined;
+  #usedAt = 0;
 
   /** Errors: unavailable when libnftables is missing. */
   constructor() {
@@ -53,7 +56,8 @@ export class NftablesSession implements Disposable {
   }
 
   #made(): Handle {
-    this.#rest ??= setTimeout(() => this[Symbol.dispose](), REST_MS).unref();
+    this.#usedAt = performance.now();
+    this.#rest ??= setTimeout(() => this.#settle(), REST_MS).unref();
     if (this.#context !== undefined) return this.#context;
     const context = withLowDescriptor(() => this.#library.ctxNew(0));
     if (context === 0) throw systemError('Cannot make a context of libnftables');
@@ -82,6 +86,11 @@ export class NftablesSession implements Disposable {
     } finally {
       this.#library.outputSetFlags(context, OUTPUT.text);
     }
+  }
+
+  #settle(): void {
+    if (performance.now() - this.#usedAt > DESTROYED_MS) this[Symbol.dispose]();
+    else this.#rest = setTimeout(() => this.#settle(), DESTROYED_MS).unref();
   }
 
   /** Lets go; the next call makes a context anew. */

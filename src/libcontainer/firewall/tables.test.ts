@@ -1,7 +1,8 @@
 /** The text of the tables. That the kernel takes it and what packets meet is test/integration/network. */
 import { describe, expect, test } from 'bun:test';
-import { portBatch } from './elements.ts';
-import { deleteText, publishedText, wholeText } from './tables.ts';
+import { changeBatch } from './batch.ts';
+import { changesBetween, elementText, goneElements, portElements, publishedElements } from './elements.ts';
+import { deleteText, wholeText } from './tables.ts';
 
 const bridge = {
   name: 'berth0',
@@ -55,12 +56,51 @@ describe('the whole text', () => {
 });
 
 test('a port is one batch of elements, and is taken out by the same', () => {
-  const added = portBatch('berth', port, 'add');
-  const removed = portBatch('berth', port, 'delete');
+  const batchOf = (verb: 'add' | 'delete') =>
+    changeBatch(
+      'berth',
+      portElements(port).map((element) => ({ verb, element })),
+    );
+  const [added, removed] = [batchOf('add'), batchOf('delete')];
   expect(added.requests.map((r) => r.type)).toEqual([0xa0c, 0xa0c, 0xa0c, 0xa0c, 0xa0c]);
   expect(removed.requests.map((r) => r.type)).toEqual([0xa0e, 0xa0e, 0xa0e, 0xa0e, 0xa0e]);
   expect(removed.requests.map((r) => r.attributes)).toEqual(added.requests.map((r) => r.attributes));
   expect([added.begin.type, added.end.type, ...added.begin.header]).toEqual([0x10, 0x11, 0, 0, 0, 10]);
+});
+
+test('many elements of one set are few requests, in their order', () => {
+  const ports = Array.from({ length: 450 }, (_, i) => ({ ...published, hostPort: 1000 + i }));
+  const elements = publishedElements([...ports, { ...published, hostIp: '192.0.2.1' }]);
+  const { requests } = changeBatch(
+    'berth',
+    elements.map((element) => ({ verb: 'add', element })),
+  );
+  expect(requests.map(({ name }) => name)).toEqual([
+    ...Array.from({ length: 3 }, () => 'add elements of "pub4any"'),
+    'add elements of "pub4"',
+  ]);
+});
+
+test('what changes between two states goes before it comes', () => {
+  const [a, b] = [
+    { ...published, port: 80 },
+    { ...published, port: 81 },
+  ];
+  const other = { ...published, hostPort: 9090 };
+  const changes = changesBetween(publishedElements([a, other]), publishedElements([other, b]));
+  expect(changes.map(({ verb, element }) => `${verb} ${elementText(element)}`)).toEqual([
+    'delete tcp . 8080 : 172.17.0.2 . 80',
+    'add tcp . 8080 : 172.17.0.2 . 81',
+  ]);
+  expect(changesBetween(publishedElements([a]), publishedElements([a]))).toEqual([]);
+});
+
+test('what another port needs as well is not taken out', () => {
+  const [a, b] = [
+    { ...published, hostPort: 0, routed: true },
+    { ...published, hostPort: 0, port: 81, routed: true },
+  ];
+  expect(goneElements([a, b], [a]).map(elementText)).toEqual(['172.17.0.2 . tcp . 81']);
 });
 
 test('deleting is declared first', () => {
@@ -79,11 +119,11 @@ test('deleting is declared first', () => {
 
 test('a port that the firewall of the host judges is in the sets of those, of its family alone', () => {
   const judged = { ...published, hostIp: '192.0.2.1', judged: true };
-  const text = publishedText('berth', [judged], { verb: 'delete' });
-  expect(text.trim().split('\n')).toEqual([
-    'delete element inet berth pub4 { 192.0.2.1 . tcp . 8080 }',
-    'delete element inet berth judged4 { 192.0.2.1 . tcp . 8080 }',
-    'delete element ip berth judged4 { 192.0.2.1 . tcp . 8080 }',
+  const gone = goneElements([judged], []);
+  expect(gone.map((element) => `${element.family} ${element.set} ${elementText(element)}`)).toEqual([
+    'inet pub4 192.0.2.1 . tcp . 8080 : 172.17.0.2 . 80',
+    'inet judged4 192.0.2.1 . tcp . 8080',
+    'ip judged4 192.0.2.1 . tcp . 8080',
   ]);
   const state = { bridges: [bridge], ports: [], published: [judged], bounce: { out: 'b0', back: 'b1' } };
   const whole = wholeText('berth', state);

@@ -7,75 +7,18 @@
  * refused in an output hook.
  */
 
-import { addressBytes } from '#libcontainer/netlink/ip.ts';
-import { egressChains, egressMaps, egressText, type FirewallEgress, knownText } from './egress-text.ts';
 import {
-  closedChains,
-  closedSets,
-  type FirewallLinked,
+  bridgeElements,
+  closedElement,
+  fillText,
   linkedElements,
-  linkedRules,
-  linkedSets,
-} from './linked-text.ts';
+  portElements,
+  publishedElements,
+} from './elements.ts';
+import { egressChains, egressMaps, egressText, type FirewallEgress, knownText } from './egress-text.ts';
+import { closedChains, closedSets, type FirewallLinked, linkedRules, linkedSets } from './linked-text.ts';
+import type { FirewallBridge, FirewallPolicy, FirewallPort, FirewallPublished } from './state.ts';
 import { type Bounce, bounceText, judgedChain, judgedJump, judgedSets } from './host-firewall-text.ts';
-
-/** A bridge of ours and how it may talk. */
-export interface FirewallBridge {
-  readonly name: string;
-  /** '172.17.0.0/16', 'fd00:1::/64' */
-  readonly subnets: readonly string[];
-  /** Containers of this bridge may talk to each other. */
-  readonly interContainer: boolean;
-  /** Nothing goes in or out but among its containers and the host. */
-  readonly internal: boolean;
-  /** What leaves the host has the host's address. */
-  readonly masquerade: boolean;
-  /** The same of IPv6, where that is another. */
-  readonly masquerade6?: boolean;
-  /** Every port may be reached by its container's address, from everywhere but other networks of ours. */
-  readonly open?: readonly Family[];
-  /** Containers are reached by their own addresses: at published ports, and for a ping. */
-  readonly routed?: readonly Family[];
-  /** Instead of masquerading: what leaves the host has this address. */
-  readonly sourceAddresses?: readonly string[];
-  /** Links of the host from which every port may be reached. */
-  readonly trusted?: readonly string[];
-}
-
-export type Family = 'four' | 'six';
-
-/** A bridge port and the only addresses that may come out of it. */
-export interface FirewallPort {
-  /** Name of the host's end. */
-  readonly link: string;
-  readonly mac: string;
-  /** IPv4 and IPv6. */
-  readonly ips: readonly string[];
-}
-
-/** A port of the host that leads to a port of a container. */
-export interface FirewallPublished {
-  readonly protocol: 'tcp' | 'udp' | 'sctp';
-  /** '0.0.0.0' and '::' are all addresses of the host. */
-  readonly hostIp: string;
-  readonly hostPort: number;
-  readonly ip: string;
-  readonly port: number;
-  /** Packets from other machines must be what the host's input chains accept. */
-  readonly judged?: boolean;
-  /** No port of the host leads to it: it is reached by the container's own address. */
-  readonly routed?: boolean;
-}
-
-/** What holds for all bridges. */
-export interface FirewallPolicy {
-  /** False: IPv6 is left alone. Default true. */
-  readonly ip6?: boolean;
-  /** Published ports are reached by the containers' own addresses as well. */
-  readonly directRouting?: boolean;
-  /** Packets with this mark may come in: '0x1' or '0x1/0x3'. */
-  readonly acceptMark?: string;
-}
 
 export interface FirewallState {
   readonly bridges: readonly FirewallBridge[];
@@ -93,20 +36,7 @@ export interface FirewallState {
   readonly policy?: FirewallPolicy;
 }
 
-/** Names reach nft's grammar: nothing else may. */
-const NAME = /^[a-zA-Z0-9_.-]{1,15}$/;
 const TABLE = /^[a-z][a-z0-9-]{0,30}$/;
-
-/** A name of a link as nft reads it. Throws RangeError for what is none. */
-export function quoted(link: string): string {
-  if (!NAME.test(link)) throw new RangeError(`link name ${JSON.stringify(link)} cannot be written to a rule set`);
-  return `"${link}"`;
-}
-
-function address(text: string): string {
-  if (!/^[0-9a-f.:/]+$/.test(text)) throw new RangeError(`address ${JSON.stringify(text)} cannot be written`);
-  return text;
-}
 
 /** Declarations of sets: name and body. */
 const inetSets = {
@@ -251,116 +181,6 @@ const guardChains = `
   }
 `;
 
-export interface Elements {
-  readonly set: string;
-  readonly elements: readonly string[];
-}
-
-const isIpv6 = (text: string): boolean => text.includes(':');
-
-/** What the sets of `inet` have of all bridges. */
-export function bridgeElements(bridges: readonly FirewallBridge[]): Elements[] {
-  const names = (wanted: readonly FirewallBridge[]) => wanted.map((b) => quoted(b.name));
-  const hairpin = (v6: boolean) =>
-    bridges.flatMap((b) =>
-      b.subnets.filter((subnet) => isIpv6(subnet) === v6).map((subnet) => `${quoted(b.name)} . ${address(subnet)}`),
-    );
-  const source = (v6: boolean) =>
-    bridges.flatMap((b) =>
-      (b.sourceAddresses ?? []).filter((ip) => isIpv6(ip) === v6).map((ip) => `${quoted(b.name)} : ${address(ip)}`),
-    );
-  return [
-    { set: 'bridges', elements: names(bridges) },
-    { set: 'icc', elements: names(bridges.filter((b) => b.interContainer)).map((name) => `${name} . ${name}`) },
-    { set: 'internal', elements: names(bridges.filter((b) => b.internal)) },
-    { set: 'masq4', elements: names(bridges.filter((b) => b.masquerade && !b.internal)) },
-    { set: 'masq6', elements: names(bridges.filter((b) => (b.masquerade6 ?? b.masquerade) && !b.internal)) },
-    { set: 'open4', elements: names(bridges.filter((b) => b.open?.includes('four') === true)) },
-    { set: 'open6', elements: names(bridges.filter((b) => b.open?.includes('six') === true)) },
-    { set: 'ping4', elements: names(bridges.filter((b) => b.routed?.includes('four') === true)) },
-    { set: 'ping6', elements: names(bridges.filter((b) => b.routed?.includes('six') === true)) },
-    {
-      set: 'trusted',
-      elements: bridges.flatMap((b) => (b.trusted ?? []).map((link) => `${quoted(link)} . ${quoted(b.name)}`)),
-    },
-    { set: 'snat4', elements: source(false) },
-    { set: 'snat6', elements: source(true) },
-    { set: 'hairpin4', elements: hairpin(false) },
-    { set: 'hairpin6', elements: hairpin(true) },
-  ];
-}
-
-function portElements(ports: readonly FirewallPort[]): Elements[] {
-  const each = (v6: boolean, element: (port: FirewallPort, ip: string) => string) =>
-    ports.flatMap((port) => port.ips.filter((ip) => isIpv6(ip) === v6).map((ip) => element(port, ip)));
-  const own = (port: FirewallPort) => `${quoted(port.link)} . ${address(port.mac)}`;
-  return [
-    { set: 'okmac', elements: ports.map(own) },
-    { set: 'ok4', elements: each(false, (port, ip) => `${own(port)} . ${address(ip)}`) },
-    { set: 'ok6', elements: each(true, (port, ip) => `${own(port)} . ${address(ip)}`) },
-    { set: 'nd6', elements: each(true, (port, ip) => `${own(port)} . 0x${addressBytes(ip).toHex()}`) },
-    { set: 'guarded', elements: ports.map((p) => quoted(p.link)) },
-  ];
-}
-
-interface PublishedElement {
-  readonly table: 'inet' | 'ip' | 'ip6';
-  readonly set: string;
-  readonly key: string;
-  /** What the key of a map leads to. */
-  readonly value?: string;
-}
-
-/** What the tables have of a published port: where it leads, and what may come to the container itself. */
-function publishedElements(port: FirewallPublished, directRouting: boolean): PublishedElement[] {
-  const v6 = isIpv6(port.ip);
-  const own = `${address(port.ip)} . ${port.protocol} . ${wholePort(port.port)}`;
-  if (port.routed === true) return [{ table: 'inet', set: v6 ? 'routed6' : 'routed4', key: own }];
-  const any = port.hostIp === (v6 ? '::' : '0.0.0.0');
-  const service = `${port.protocol} . ${wholePort(port.hostPort)}`;
-  const key = any ? service : `${address(port.hostIp)} . ${service}`;
-  const name = `${v6 ? '6' : '4'}${any ? 'any' : ''}`;
-  const led: PublishedElement[] = [
-    { table: 'inet', set: `pub${name}`, key, value: `${address(port.ip)} . ${wholePort(port.port)}` },
-    ...(port.judged === true
-      ? (['inet', v6 ? 'ip6' : 'ip'] as const).map((table) => ({ table, set: `judged${name}`, key }))
-      : []),
-  ];
-  return directRouting ? [...led, { table: 'inet', set: v6 ? 'direct6' : 'direct4', key: own }] : led;
-}
-
-function wholePort(port: number): number {
-  if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new RangeError(`port ${port}`);
-  return port;
-}
-
-export interface PublishedChange {
-  readonly verb: 'add' | 'delete';
-  readonly policy?: FirewallPolicy;
-  /** All that are published after a deletion: several ports of the host may lead to one of a container. */
-  readonly remaining?: readonly FirewallPublished[];
-}
-
-/** One transaction that adds or takes away published ports. Preconditions for taking away: all are there. */
-export function publishedText(
-  tableName: string,
-  ports: readonly FirewallPublished[],
-  { verb, policy = {}, remaining = [] }: PublishedChange,
-): string {
-  const table = checked(tableName);
-  const direct = policy.directRouting === true;
-  const shared = direct || ports.some(({ routed }) => routed === true);
-  const elements = (some: readonly FirewallPublished[]) => some.flatMap((port) => publishedElements(port, direct));
-  const kept = new Set(shared ? elements(remaining).map(({ set, key }) => `${set} ${key}`) : []);
-  const lines = elements(ports)
-    .filter(({ set, key }) => !kept.has(`${set} ${key}`))
-    .map(({ table: family, set, key, value }) => {
-      const leading = verb === 'add' && value !== undefined ? ` : ${value}` : '';
-      return `${verb} element ${family} ${table} ${set} { ${key}${leading} }\n`;
-    });
-  return [...new Set(lines)].join('');
-}
-
 const declare = (family: string, table: string, kind: 'set' | 'map', sets: Readonly<Record<string, string>>): string =>
   Object.entries(sets)
     .map(
@@ -368,29 +188,6 @@ const declare = (family: string, table: string, kind: 'set' | 'map', sets: Reado
         `add ${kind} ${family} ${table} ${name} { ${body} }\nflush ${kind} ${family} ${table} ${name}\n`,
     )
     .join('');
-
-const fill = (family: string, table: string, all: readonly Elements[]): string =>
-  all
-    .filter(({ elements }) => elements.length > 0)
-    .map(({ set, elements }) => `add element ${family} ${table} ${set} { ${elements.join(', ')} }\n`)
-    .join('');
-
-/** One transaction that makes the sets of `before` those of `after`; '': nothing to do. Elements of maps have values. */
-export function elementsChange(tableName: string, before: readonly Elements[], after: readonly Elements[]): string {
-  const table = checked(tableName);
-  const of = (all: readonly Elements[], set: string) => all.find((one) => one.set === set)?.elements ?? [];
-  const without = (all: readonly string[], others: readonly string[]) => {
-    const known = new Set(others);
-    return [...new Set(all)].filter((element) => !known.has(element));
-  };
-  const lines = (verb: string, set: string, elements: readonly string[]) =>
-    elements.map((element) => `${verb} element inet ${table} ${set} { ${element} }\n`);
-  const sets = [...new Set([...before, ...after].map(({ set }) => set))];
-  return [
-    ...sets.flatMap((set) => lines('delete', set, without(of(before, set), of(after, set)))),
-    ...sets.flatMap((set) => lines('add', set, without(of(after, set), of(before, set)))),
-  ].join('');
-}
 
 function checked(table: string): string {
   if (!TABLE.test(table)) throw new RangeError(`table name ${JSON.stringify(table)}`);
@@ -402,7 +199,6 @@ export function wholeText(tableName: string, state: FirewallState): string {
   const table = checked(tableName);
   const { bounce, egress = [], logGroup = 0, linked = [], closed } = state;
   const isClosed = state.bridges.some(({ interContainer }) => !interContainer);
-  const allowed = isClosed ? linkedElements(linked) : [];
   return [
     `add table inet ${table}\nadd table bridge ${table}\n`,
     // Rules first: a set in use can be flushed, but not a chain that another rule jumps to be missing.
@@ -418,15 +214,14 @@ export function wholeText(tableName: string, state: FirewallState): string {
     bounce === undefined ? '' : bounceText(table, bounce),
     `table inet ${table} {${inetChains({ bounce, egress: egress.length > 0, closed: isClosed, logGroup, policy: state.policy ?? {} })}}\n`,
     `table bridge ${table} {${guardChains}${closed === undefined ? '' : closedChains}}\n`,
-    fill('inet', table, bridgeElements(state.bridges)),
-    publishedText(table, state.published, {
-      verb: 'add',
-      ...(state.policy === undefined ? {} : { policy: state.policy }),
-    }),
-    fill('bridge', table, portElements(state.ports)),
-    fill('inet', table, allowed),
-    fill('bridge', table, closed === undefined ? [] : [...allowed, { set: 'closed', elements: closed.map(quoted) }]),
-    ...egress.map((one) => egressText(table, one, quoted)),
+    fillText(table, [
+      ...bridgeElements(state.bridges),
+      ...publishedElements(state.published, state.policy?.directRouting),
+      ...state.ports.flatMap(portElements),
+      ...(isClosed ? linkedElements(linked, 'inet') : []),
+      ...(closed === undefined ? [] : [...linkedElements(linked, 'bridge'), ...closed.map(closedElement)]),
+    ]),
+    ...egress.map((one) => egressText(table, one)),
   ].join('');
 }
 

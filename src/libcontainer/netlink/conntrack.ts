@@ -5,7 +5,8 @@
  */
 import { attribute, decodeAttributes, nested, type Request, u32 } from './codec.ts';
 import { addressBytes, addressText } from './ip.ts';
-import { isNetlinkErrno, NETLINK_NETFILTER, NetlinkSocket } from './socket.ts';
+import { netfilterSocket } from './netfilter.ts';
+import { isNetlinkErrno } from './socket.ts';
 
 const SUBSYSTEM = 1;
 const MESSAGE = { get: 1, delete: 2 } as const;
@@ -104,7 +105,7 @@ function filterOf(side: 'from' | 'answers', ip: string): Uint8Array[] {
 export function forgetFlows(side: 'from' | 'answers', ip: string, isGone: (flow: Flow) => boolean): number {
   const family = ip.includes(':') ? AF_INET6 : AF_INET;
   const wanted = addressText(addressBytes(ip));
-  using socket = new NetlinkSocket(undefined, NETLINK_NETFILTER);
+  const socket = netfilterSocket();
   const entries = socket
     .dump(request('list connections', MESSAGE.get, family, filterOf(side, ip)), decodeEntry)
     .filter((entry): entry is Entry => entry?.[side] === wanted && isGone(entry));

@@ -13,7 +13,10 @@ import { concat, decodeMessages, encodeRequest, NLM, type Request } from './code
 const SOL_NETLINK = 270;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
+const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
+/** What every socket takes at once, by the kernel's default; a transaction may be longer. */
+const SEND_BYTES = 100_000;
 const RECEIVE_BUFFER_BYTES = 8 << 20;
 /** Less than 32 KB lost data silently. */
 const BUFFER_BYTES = 1 << 16;
@@ -42,6 +45,13 @@ export class NetlinkError extends Error {
 export const isNetlinkErrno = (error: unknown, ...codes: readonly string[]): error is NetlinkError =>
   error instanceof NetlinkError && codes.includes(error.code);
 
+/** Requests between two messages that make one transaction of them. */
+export interface RequestBatch {
+  readonly begin: Request;
+  readonly requests: readonly Request[];
+  readonly end: Request;
+}
+
 // Received datagrams are read out of it before the next is received.
 const buffer = new Uint8Array(BUFFER_BYTES);
 
@@ -66,7 +76,7 @@ export class NetlinkSocket implements Disposable {
   }
 
   /** As `run`, between the messages that make one transaction of them (nftables): all are done, or none. */
-  runBatch(begin: Request, requests: readonly Request[], end: Request): void {
+  runBatch({ begin, requests, end }: RequestBatch): void {
     this.#run(requests, begin, end);
   }
 
@@ -137,6 +147,7 @@ export class NetlinkSocket implements Disposable {
   }
 
   #send(bytes: Uint8Array): void {
+    if (bytes.length > SEND_BYTES) setsockopt(this.fd, SOCKET.SOL_SOCKET, SO_SNDBUFFORCE, 2 * bytes.length);
     if (send(this.fd, bytes) !== bytes.length) throw systemError('Cannot send to netlink: the socket is full');
   }
 

@@ -2,10 +2,10 @@
  * Names and egress policies, in the DNS Worker: what a container may ask for, and which addresses become reachable since a
  * name led to them. Nothing else opens an address, so an answer is passed on only after the kernel knows of it.
  */
-import { knownBatch, type KnownAddress } from '#libcontainer/firewall/elements.ts';
+import { knownBatch, type KnownAddress } from '#libcontainer/firewall/batch.ts';
 import { type EgressPolicy, type EgressProtocol, reachOfName } from '#libcontainer/firewall/egress-policy.ts';
 import type { LearnedName } from '#libcontainer/firewall/egress-flow.ts';
-import { NETLINK_NETFILTER, NetlinkSocket } from '#libcontainer/netlink/socket.ts';
+import { netfilterSocket } from '#libcontainer/netlink/netfilter.ts';
 import { addressText } from '#libcontainer/netlink/ip.ts';
 import { log } from '#pkg/log/log.ts';
 import { readAddresses } from './message.ts';
@@ -44,7 +44,6 @@ interface Learned {
 }
 
 export class EgressNames {
-  #netfilter: NetlinkSocket | undefined;
   /** Of each container, by name and address. */
   readonly #learned = new Map<string, Map<string, Learned>>();
 
@@ -108,9 +107,7 @@ export class EgressNames {
   #open(view: EgressView, learned: readonly Learned[]): void {
     const known = learned.flatMap((one) => knownAddresses(view, one));
     for (let at = 0; at < known.length; at += BATCH_MAX) {
-      const { begin, requests, end } = knownBatch(view.table, known.slice(at, at + BATCH_MAX));
-      this.#netfilter ??= new NetlinkSocket(undefined, NETLINK_NETFILTER);
-      this.#netfilter.runBatch(begin, requests, end);
+      netfilterSocket().runBatch(knownBatch(view.table, known.slice(at, at + BATCH_MAX)));
     }
   }
 }
