@@ -12,6 +12,7 @@ import { Engine } from '#engine/engine.ts';
 import { JobMetrics } from '#engine/job-metrics.ts';
 import { messageOf } from '#errdefs/errors.ts';
 import { validateLogConfig } from '#logger/log-target.ts';
+import { AuthorizationPlugins } from '#plugins/authorization.ts';
 import { reluctantJit } from '#pkg/jit/jit.ts';
 import { log, setLogFormat, setLogLevel } from '#pkg/log/log.ts';
 import { buildFacts } from './berthd-build.ts';
@@ -97,14 +98,19 @@ async function run(line: DaemonCommandLine, config: DaemonConfig): Promise<void>
   const daemon = await startDaemon({ config, engine, jobMetrics, build: buildFacts(VERSION) });
   const { minApiMinor, experimental, buildkit } = config.engine;
   const builder = buildkit ? '2' : '1';
-  const server = new ApiServer({ engine, version: VERSION, minApiMinor, experimental, builder });
+  const authority = new AuthorizationPlugins();
+  const server = new ApiServer({ engine, version: VERSION, minApiMinor, experimental, builder, authority });
   const metricsServer = new ApiServer({ engine, version: VERSION, metricsOf: server });
   try {
+    (await authority.prepare(config.authorizationPlugins))();
     await using _registry = await openRegistry(config);
     using _pidFile = writePidFile(config.pidfile);
     using listeners = await openListeners(config, server.accept, sockets);
     using _metrics = openMetricsListener(config, metricsServer.accept);
-    process.on('SIGHUP', () => reload(line, daemon));
+    let reloading = Promise.resolve();
+    process.on('SIGHUP', () => {
+      reloading = reloading.then(() => reload(line, daemon, authority));
+    });
     notify(process.env, 'READY=1');
     log.info('API listens', { addresses: listeners.addresses });
     using _watchdog = startWatchdog(process.env);
@@ -137,10 +143,12 @@ function endingSignal(): Promise<string> {
 }
 
 /** Reads the file again; a wrong one changes nothing. */
-function reload(line: DaemonCommandLine, daemon: Daemon): void {
+async function reload(line: DaemonCommandLine, daemon: Daemon, authority: AuthorizationPlugins): Promise<void> {
   try {
     const config = loadConfig(line);
+    const authorize = await authority.prepare(config.authorizationPlugins);
     daemon.reload(config);
+    authorize();
     setLogLevel(config.logLevel);
     log.info('configuration reloaded', { debug: config.debug, labels: config.labels });
   } catch (error) {

@@ -53,6 +53,8 @@ export interface DaemonConfig {
   readonly dns: readonly string[];
   readonly dnsSearch: readonly string[];
   readonly dnsOptions: readonly string[];
+  /** Names of plugins that are asked about each request, in this order. */
+  readonly authorizationPlugins: readonly string[];
   readonly containerDefaults: ContainerDefaults;
   readonly networkDefaults: NetworkDefaults;
   readonly engine: EngineSettings;
@@ -195,6 +197,7 @@ export function buildConfig(
     dns: values.texts('dns').map(addressOf),
     dnsSearch: values.texts('dns-search'),
     dnsOptions: values.texts('dns-opts'),
+    authorizationPlugins: [...new Set(values.texts('authorization-plugins'))],
     containerDefaults: engine.cdi ? containerDefaults : { ...containerDefaults, cdiSpecDirs: [] },
     engine,
     networkDefaults: networkDefaultsOf(merged),

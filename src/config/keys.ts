@@ -45,7 +45,7 @@ const OWN_RUNTIME = 'there is no containerd';
 
 export const keySpecs: readonly KeySpec[] = [
   both('allow-direct-routing', 'flag', honoured),
-  key('authorization-plugins', 'texts', notYet([]), { flag: 'authorization-plugin' }),
+  key('authorization-plugins', 'texts', honoured, { flag: 'authorization-plugin', reload: true }),
   both('bip', 'text', honoured),
   both('bip6', 'text', honoured),
   both('bridge', 'text', honoured, { short: 'b' }),

@@ -309,9 +309,10 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   return {
     reload: (next) => {
       runtimes.configure(next);
-      const { debug, labels, defaultRuntime, logArchive, images: imageSettings, registries } = settingsOf(next);
+      const { debug, labels, defaultRuntime, logArchive, registries } = next;
+      const { images: imageSettings, authorizationPlugins } = next;
       const reread = { debug, labels, defaultRuntime, logArchive, images: imageSettings, registries };
-      settings.current = { ...settings.current, ...reread };
+      settings.current = { ...settings.current, ...reread, authorizationPlugins };
       governor.reconfigure();
       reloaded(services);
     },
@@ -366,6 +367,7 @@ function settingsOf(config: DaemonConfig): DaemonSettings {
     dns: config.dns,
     dnsSearch: config.dnsSearch,
     dnsOptions: config.dnsOptions,
+    authorizationPlugins: config.authorizationPlugins,
     hostGateways: config.networkDefaults.hostGateways,
     networkOptions: config.networkDefaults.options,
     addressPools: config.networkDefaults.pools,

@@ -80,6 +80,8 @@ export interface DaemonSettings {
   readonly dnsSearch: readonly string[];
   readonly dnsOptions: readonly string[];
   /** Of new networks that do not say, by driver. */
+  /** Shown; asked by the API server. */
+  readonly authorizationPlugins: readonly string[];
   readonly hostGateways: readonly string[];
   readonly networkOptions: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** `default-address-pools`; empty: Docker's. */

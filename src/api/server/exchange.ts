@@ -5,6 +5,7 @@
  * Invariants: the head is sent once; nothing is written after `finish`; an answer that broke off in the middle closes
  * the connection without the last chunk, so that the client does not take it for whole.
  */
+import { log } from '#pkg/log/log.ts';
 import { ByteQueue, type Flow } from './byte-queue.ts';
 import { HttpError, type RequestHead } from './head.ts';
 import type { BodyInput, LentInput } from '#pkg/http-body/lent.ts';
@@ -34,6 +35,17 @@ export interface ExchangePort {
 
 export type Headers = Readonly<Record<string, string>>;
 
+/** A whole answer. */
+export interface Answer {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string | Uint8Array;
+  readonly headers: Headers;
+}
+
+/** Decides about a whole answer before it goes out; what it throws is answered instead. */
+export type AnswerJudge = (answer: Answer) => Promise<void>;
+
 const NO_HEADERS: Headers = {};
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
 
@@ -48,6 +60,7 @@ export class Exchange {
   #state: 'open' | 'streaming' | 'hijacked' | 'answered' = 'open';
   #abort: AbortController | undefined;
   #gone = false;
+  #judge: { readonly judge: AnswerJudge; readonly refused: (error: unknown) => Answer } | undefined;
 
   constructor(head: RequestHead, port: ExchangePort) {
     this.head = head;
@@ -109,8 +122,37 @@ export class Exchange {
     return Buffer.concat(parts);
   }
 
+  /** The whole body, which is still there to be read. Errors: HttpError 413 beyond `max` bytes. */
+  async peekBody(max: number): Promise<Buffer> {
+    const bytes = await this.readBody(max);
+    const again = new ByteQueue(this.#port.flow());
+    again.push(bytes);
+    again.end();
+    this.#bodyQueue = again;
+    return bytes;
+  }
+
+  /** From now on a whole answer waits for this. `refused` makes the answer of what the judge throws. */
+  judgeAnswer(judge: AnswerJudge, refused: (error: unknown) => Answer): void {
+    this.#judge = { judge, refused };
+  }
+
   respond(status: number, contentType: string, body: string | Uint8Array, headers: Headers = NO_HEADERS): void {
     this.#begin('answered');
+    const answer = { status, contentType, body, headers };
+    const waiting = this.#judge;
+    if (waiting === undefined) {
+      this.#send(answer);
+      return;
+    }
+    const sent = waiting.judge(answer).then(
+      () => this.#send(answer),
+      (error: unknown) => this.#send(waiting.refused(error)),
+    );
+    sent.catch((error: unknown) => log.error('an answer was not sent', { err: error }));
+  }
+
+  #send({ status, contentType, body, headers }: Answer): void {
     const bodyless = status === 204 || status === 304;
     const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
     let head = this.#headText(status, headers);

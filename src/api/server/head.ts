@@ -20,6 +20,8 @@ export interface RequestHead {
   readonly method: string;
   /** Decoded, without the query. */
   readonly path: string;
+  /** Path and query as they were sent. */
+  readonly target: string;
   /** Undecoded, without the question mark. */
   readonly query: string;
   readonly minor: 0 | 1;
@@ -60,6 +62,7 @@ export function parseHead(text: string): RequestHead {
   return {
     method,
     path,
+    target,
     query,
     minor,
     headers,

@@ -3,13 +3,21 @@ import { invalidParameter } from '#errdefs/errors.ts';
 import { parseJson } from './decode/go-json.ts';
 import type { Exchange } from './exchange.ts';
 
-const JSON_BODY_MAX = 4 * 1024 * 1024;
+export const JSON_BODY_MAX = 4 * 1024 * 1024;
 const MEDIA_TYPE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+\/[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+
+export function isJsonType(contentType: string): boolean {
+  return mediaTypeOf(contentType) === 'application/json';
+}
+
+function mediaTypeOf(contentType: string): string {
+  return (contentType.split(';')[0] ?? '').trim().toLowerCase();
+}
 
 function checkContentType(exchange: Exchange): void {
   const given = exchange.head.headers.get('content-type') ?? '';
   if (given === '' && exchange.head.framing.kind === 'none') return;
-  const type = (given.split(';')[0] ?? '').trim().toLowerCase();
+  const type = mediaTypeOf(given);
   if (type === 'application/json') return;
   if (type !== '' && !MEDIA_TYPE.test(type)) {
     throw invalidParameter(`malformed Content-Type header (${given}): mime: unexpected content after media type`);

@@ -7,7 +7,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { log } from '#pkg/log/log.ts';
 import { KEEP_ALIVE_MS, type Listening, type ListenOptions } from './bun-transport.ts';
-import type { Accept, PeerFacts, Transport } from './transport.ts';
+import type { Accept, PeerCertificate, PeerFacts, Transport } from './transport.ts';
 
 class NetTransport implements Transport {
   readonly #socket: net.Socket;
@@ -127,13 +127,36 @@ export async function listenTls(
       allowHalfOpen: true,
       ...(files.clientCa === undefined ? {} : { ca: files.clientCa, requestCert: true, rejectUnauthorized: true }),
     },
-    (socket) => connect(socket, options.accept, () => ({ remote: remoteOf(socket) })),
+    (socket) => {
+      const facts = { remote: remoteOf(socket), certificate: () => certificateOf(socket) };
+      connect(socket, options.accept, () => facts);
+    },
   );
   server.on('tlsClientError', (error: Error) => log.debug('TLS handshake failed', { err: error }));
   await listening(server, (done) => server.listen(port, hostname, done));
   const address = server.address();
   const actual = typeof address === 'object' && address !== null ? address.port : port;
   return { address: `tcp://${hostname}:${actual}`, stop: () => void server.close() };
+}
+
+const CHAIN_MAX = 16;
+
+/** Nothing for a client that showed none. */
+function certificateOf(socket: tls.TLSSocket): PeerCertificate | undefined {
+  const first = socket.getPeerCertificate(true);
+  if (!Buffer.isBuffer(first?.raw)) return undefined;
+  const chain: string[] = [];
+  const seen = new Set<string>();
+  // The last one's issuer is itself.
+  for (let one = first; one?.raw !== undefined && chain.length < CHAIN_MAX; one = one.issuerCertificate) {
+    const lines = one.raw.toString('base64').match(/.{1,64}/g) ?? [];
+    const pem = `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`;
+    if (seen.has(pem)) break;
+    seen.add(pem);
+    chain.push(pem);
+  }
+  const name: unknown = first.subject?.CN;
+  return { commonName: typeof name === 'string' ? name : '', chain };
 }
 
 function listening(server: net.Server, start: (done: () => void) => void): Promise<void> {

@@ -6,7 +6,8 @@ import type { ServerFacts } from '#api/jobs/metrics.ts';
 import type { Caller, Engine, JobToken } from '#engine/engine.ts';
 import { forbidden, kindOf, messageOf, notFound } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
-import type { Exchange } from './exchange.ts';
+import { type Authority, authorized } from './authority.ts';
+import type { Answer, Exchange } from './exchange.ts';
 import { HttpError } from './head.ts';
 import { HttpConnection } from './http-connection.ts';
 import { statusOfKind } from './httpstatus.ts';
@@ -30,6 +31,8 @@ export interface ApiServerOptions {
   readonly builder?: BuilderVersion;
   /** Second number of the oldest API version that is served; default 24. */
   readonly minApiMinor?: number;
+  /** Asked about each request; default: nobody. */
+  readonly authority?: Authority;
   /** Told in each answer; default false. */
   readonly experimental?: boolean;
 }
@@ -44,6 +47,7 @@ export class ApiServer {
   readonly #metricsOnly: boolean;
   readonly #fixedHeaders: string;
   readonly #minApiMinor: number | undefined;
+  readonly #authority: Authority | undefined;
   #dateHeader = '';
   #dateSecond = 0;
   #stopping = false;
@@ -56,6 +60,7 @@ export class ApiServer {
     const routes = metricsOf === undefined ? allRoutes(engine, facts, builder) : metricsRoutes(() => metricsOf.facts());
     this.#router = new Router(routes);
     this.#minApiMinor = options.minApiMinor;
+    this.#authority = options.authority;
     this.#fixedHeaders =
       `Api-Version: ${API_VERSION}\r\nDocker-Experimental: ${options.experimental ?? false}\r\nOstype: linux\r\n` +
       `Server: Berth/${options.version} (linux)\r\n`;
@@ -123,11 +128,13 @@ export class ApiServer {
     const key = `${match.route.method} ${match.route.path}`;
     this.#requests.set(key, (this.#requests.get(key) ?? 0) + 1);
     if (handler === undefined) throw refusal ?? notFound('page not found');
-    return handler(new Context(this.#engine, exchange, minor, match));
+    const context = new Context(this.#engine, exchange, minor, match);
+    if (this.#authority?.active !== true) return handler(context);
+    return authorized(this.#authority, exchange, { path, handler: () => handler(context), refused: answerOf });
   }
 
   #fail(exchange: Exchange, error: unknown): void {
-    const status = error instanceof HttpError ? error.status : statusOfKind[kindOf(error)];
+    const { status, contentType, body } = answerOf(error);
     if (status >= 500 && status !== 501 && status !== 503 && !exchange.closed.aborted) {
       log.error('request failed', { method: exchange.head.method, path: exchange.head.path, err: error });
     }
@@ -136,8 +143,7 @@ export class ApiServer {
       exchange.abandon();
       return;
     }
-    if (status === 304) exchange.respond(304, '', '');
-    else exchange.respond(status, JSON_TYPE, errorBody(messageOf(error)));
+    exchange.respond(status, contentType, body);
   }
 }
 
@@ -198,6 +204,12 @@ class Context implements RouteContext {
   sendEmpty(status: number): void {
     this.exchange.respond(status, '', '');
   }
+}
+
+function answerOf(error: unknown): Answer {
+  const status = error instanceof HttpError ? error.status : statusOfKind[kindOf(error)];
+  if (status === 304) return { status, contentType: '', body: '', headers: {} };
+  return { status, contentType: JSON_TYPE, body: errorBody(messageOf(error)), headers: {} };
 }
 
 function errorBody(message: string): string {

@@ -12,6 +12,14 @@ export interface PeerFacts {
   readonly remote: string;
   /** Came over TCP without TLS: it may be a web page in a browser of this host. */
   readonly plainTcp?: true;
+  /** Of a client that came with one over TLS; read when somebody asks. */
+  readonly certificate?: () => PeerCertificate | undefined;
+}
+
+export interface PeerCertificate {
+  readonly commonName: string;
+  /** PEM, the client's own first. */
+  readonly chain: readonly string[];
 }
 
 export interface Transport {

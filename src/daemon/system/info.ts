@@ -28,7 +28,7 @@ export function systemInfo(services: Services): SystemInfo {
     Plugins: {
       Volume: ['local', ...services.volumeDrivers.names()],
       Network: ['bridge', 'host', 'ipvlan', 'macvlan', 'null'],
-      Authorization: null,
+      Authorization: settings.authorizationPlugins.length === 0 ? null : [...settings.authorizationPlugins],
       // `none` is no driver: nothing is kept.
       Log: logDrivers.filter((name) => name !== 'none'),
     },
