@@ -37,6 +37,7 @@ export class CacheMounts {
   readonly #root: string;
   readonly #now: () => Date;
   readonly #uses = new Map<string, Use>();
+  readonly #sizes = new Map<string, { readonly state: string; readonly bytes: number }>();
 
   constructor(options: { readonly db: GraphDb; readonly root: string; readonly now: () => Date }) {
     this.#db = options.db;
@@ -65,6 +66,18 @@ export class CacheMounts {
 
   path(directory: string): string {
     return path.join(this.#root, directory);
+  }
+
+  /** Of its files; counted again after it was used. */
+  async bytes({ directory, lastUsedAt, usageCount }: CacheMount): Promise<number> {
+    const state = `${lastUsedAt} ${usageCount}`;
+    const known = this.#sizes.get(directory);
+    if (known?.state === state && !this.isUsed(directory)) return known.bytes;
+    const { treeBytes } = await import('./tree-bytes.ts');
+    const bytes = await treeBytes(this.path(directory));
+    if (this.isUsed(directory)) this.#sizes.delete(directory);
+    else this.#sizes.set(directory, { state, bytes });
+    return bytes;
   }
 
   /** Errors: the signal's reason while it waits for a locked one. */

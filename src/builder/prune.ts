@@ -38,7 +38,6 @@ export async function listCache(parts: BuilderParts): Promise<CacheEntry[]> {
       },
     ];
   });
-  const { treeBytes } = await import('./tree-bytes.ts');
   const mounts: CacheEntry[] = [];
   for (const mount of cacheMounts.list()) {
     mounts.push({
@@ -48,7 +47,7 @@ export async function listCache(parts: BuilderParts): Promise<CacheEntry[]> {
       parents: [],
       inUse: cacheMounts.isUsed(mount.directory),
       shared: false,
-      sizeBytes: await treeBytes(cacheMounts.path(mount.directory)),
+      sizeBytes: await cacheMounts.bytes(mount),
       createdAt: mount.createdAt,
       lastUsedAt: mount.lastUsedAt,
       usageCount: mount.usageCount,
@@ -89,8 +88,13 @@ export interface Pruned {
   readonly bytes: number;
 }
 
-export async function pruneCache(parts: BuilderParts, request: PruneRequest): Promise<Pruned> {
-  const entries = (await listCache(parts)).sort((a, b) => (a.lastUsedAt < b.lastUsedAt ? -1 : 1));
+/** `listed`: what the cache holds, when it is known already. */
+export async function pruneCache(
+  parts: BuilderParts,
+  request: PruneRequest,
+  listed?: readonly CacheEntry[],
+): Promise<Pruned> {
+  const entries = [...(listed ?? (await listCache(parts)))].sort((a, b) => (a.lastUsedAt < b.lastUsedAt ? -1 : 1));
   // What came from elsewhere takes no room of its own: it is only forgotten.
   parts.cache.forgetStacks(request.all);
   let used = entries.reduce((sum, entry) => sum + (entry.shared ? 0 : entry.sizeBytes), 0);

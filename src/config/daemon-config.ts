@@ -5,6 +5,7 @@
 import { invalidParameter } from '#errdefs/errors.ts';
 import { type LogLevel, logLevels } from '#pkg/log/log.ts';
 import { parseBytes } from '#pkg/units/size.ts';
+import { type BuilderSettings, builderSettingsOf } from './builder.ts';
 import { type ContainerDefaults, containerDefaultsOf, type RuntimeConfig, runtimesOf } from './container-defaults.ts';
 import { type EngineSettings, engineSettingsOf } from './engine-settings.ts';
 import { DEFAULT_SOCKET, type HostSpec, metricsAddressOf, parseHost, type TlsSettings } from './hosts.ts';
@@ -53,8 +54,11 @@ export interface DaemonConfig {
   readonly dns: readonly string[];
   readonly dnsSearch: readonly string[];
   readonly dnsOptions: readonly string[];
+  /** Where containers' name servers come from instead of the host's own file. */
+  readonly resolvConf: string | undefined;
   /** Names of plugins that are asked about each request, in this order. */
   readonly authorizationPlugins: readonly string[];
+  readonly builder: BuilderSettings;
   readonly containerDefaults: ContainerDefaults;
   readonly networkDefaults: NetworkDefaults;
   readonly engine: EngineSettings;
@@ -197,7 +201,9 @@ export function buildConfig(
     dns: values.texts('dns').map(addressOf),
     dnsSearch: values.texts('dns-search'),
     dnsOptions: values.texts('dns-opts'),
+    resolvConf: values.text('resolv-conf') === undefined ? undefined : values.path('resolv-conf', ''),
     authorizationPlugins: [...new Set(values.texts('authorization-plugins'))],
+    builder: builderSettingsOf(merged.get('builder')),
     containerDefaults: engine.cdi ? containerDefaults : { ...containerDefaults, cdiSpecDirs: [] },
     engine,
     networkDefaults: networkDefaultsOf(merged),

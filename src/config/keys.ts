@@ -50,7 +50,7 @@ export const keySpecs: readonly KeySpec[] = [
   both('bip6', 'text', honoured),
   both('bridge', 'text', honoured, { short: 'b' }),
   both('bridge-accept-fwmark', 'text', honoured),
-  key('builder', 'object', notYet({}, { gc: { enabled: false } })),
+  key('builder', 'object', honoured, { reload: true }),
   key('cdi-spec-dirs', 'texts', honoured, { flag: 'cdi-spec-dir' }),
   both('cgroup-parent', 'text', honoured),
   both('containerd', 'text', noEffect(OWN_RUNTIME)),
@@ -128,7 +128,7 @@ export const keySpecs: readonly KeySpec[] = [
   // Ours: where certs.d of registries lies, the first that has the registry decides.
   key('registry-certs-dirs', 'texts', honoured, { flag: 'registry-certs-dir', reload: true }),
   key('registry-mirrors', 'texts', honoured, { flag: 'registry-mirror', reload: true }),
-  key('resolv-conf', 'text', notYet('')),
+  key('resolv-conf', 'text', honoured),
   both('rootless', 'flag', notYet(false)),
   key('runtimes', 'object', honoured, { flag: 'add-runtime', reload: true }),
   both('seccomp-profile', 'text', honoured),

@@ -310,9 +310,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     reload: (next) => {
       runtimes.configure(next);
       const { debug, labels, defaultRuntime, logArchive, registries } = next;
-      const { images: imageSettings, authorizationPlugins } = next;
+      const { images: imageSettings, authorizationPlugins, builder: builderSettings } = next;
       const reread = { debug, labels, defaultRuntime, logArchive, images: imageSettings, registries };
-      settings.current = { ...settings.current, ...reread, authorizationPlugins };
+      settings.current = { ...settings.current, ...reread, authorizationPlugins, builder: builderSettings };
       governor.reconfigure();
       reloaded(services);
     },
@@ -367,7 +367,9 @@ function settingsOf(config: DaemonConfig): DaemonSettings {
     dns: config.dns,
     dnsSearch: config.dnsSearch,
     dnsOptions: config.dnsOptions,
+    resolvConf: config.resolvConf,
     authorizationPlugins: config.authorizationPlugins,
+    builder: config.builder,
     hostGateways: config.networkDefaults.hostGateways,
     networkOptions: config.networkDefaults.options,
     addressPools: config.networkDefaults.pools,

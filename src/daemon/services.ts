@@ -2,6 +2,7 @@
  * What the verbs of the daemon work with: one object that `startDaemon` wires and each verb takes the part of that it
  * needs. Interfaces of other parts are declared here as far as the daemon uses them.
  */
+import type { BuilderSettings } from '#config/builder.ts';
 import type { Builder } from '#builder/builder.ts';
 import type { ArtifactStore } from '#artifact/artifact-store.ts';
 import type { ContainerDefaults } from '#config/container-defaults.ts';
@@ -79,10 +80,13 @@ export interface DaemonSettings {
   readonly dns: readonly string[];
   readonly dnsSearch: readonly string[];
   readonly dnsOptions: readonly string[];
-  /** Of new networks that do not say, by driver. */
+  /** Instead of the host's /etc/resolv.conf. */
+  readonly resolvConf: string | undefined;
   /** Shown; asked by the API server. */
   readonly authorizationPlugins: readonly string[];
+  readonly builder: BuilderSettings;
   readonly hostGateways: readonly string[];
+  /** Of new networks that do not say, by driver. */
   readonly networkOptions: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** `default-address-pools`; empty: Docker's. */
   readonly addressPools: readonly { readonly base: string; readonly size: number }[];

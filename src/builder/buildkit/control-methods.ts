@@ -36,7 +36,21 @@ export const session = method(control('Session'), { data: bytes(1) }, { data: by
 
 const version = { package: text(1), version: text(2), revision: text(3) };
 const platform = { architecture: text(1), os: text(2), variant: text(3) };
-export const worker = { id: text(1), labels: map(2, text), platforms: many(3, platform), version: nested(5, version) };
+const gcPolicy = {
+  all: bool(1),
+  keepDuration: int64(2),
+  reservedSpace: int(3),
+  filters: texts(4),
+  maxUsedSpace: int(5),
+  minFreeSpace: int(6),
+};
+export const worker = {
+  id: text(1),
+  labels: map(2, text),
+  platforms: many(3, platform),
+  gcPolicies: many(4, gcPolicy),
+  version: nested(5, version),
+};
 export const listWorkers = method(control('ListWorkers'), { filter: texts(1) }, { record: many(1, worker) });
 export const info = method(control('Info'), { unused: bool(1) }, { version: nested(1, version) });
 

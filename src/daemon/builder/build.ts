@@ -5,7 +5,7 @@ import { ClassicTeller } from '#builder/print/classic.ts';
 import { OrderedProgress } from '#builder/print/ordered.ts';
 import type { BuildContext, BuildRequest, BuildResult, NamedContext } from '#builder/request.ts';
 import { ignoreFileNames, ignorePatterns } from '#builder/dockerfile/ignore.ts';
-import { invalidParameter, notFound } from '#errdefs/errors.ts';
+import { forbidden, invalidParameter, notFound } from '#errdefs/errors.ts';
 import { formatPlatform, parsePlatform } from '#image/platform.ts';
 import { close } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
@@ -174,6 +174,9 @@ export function requestOf(
   const allow = new Set<'network.host' | 'security.insecure'>();
   for (const name of input.allow) {
     if (name !== 'network.host' && name !== 'security.insecure') throw invalidParameter(`invalid entitlement: ${name}`);
+    if (services.settings.builder.refusedEntitlements.has(name)) {
+      throw forbidden(`granting entitlement ${name} is not allowed by build daemon configuration`);
+    }
     allow.add(name);
   }
   const { secrets } = input;

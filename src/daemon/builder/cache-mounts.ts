@@ -1,7 +1,6 @@
 /** Cache mounts out and in as tars, so that a machine that has never built begins with what another has gathered. */
 import type { CacheMountSummary } from '#api/types/build.ts';
 import type { OutputStream } from '#api/jobs/streams.ts';
-import { treeBytes } from '#builder/tree-bytes.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
 import { open, ownedFd } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
@@ -14,11 +13,12 @@ const ID_MAX = 4096;
 export async function listCacheMounts({ builder }: Services): Promise<CacheMountSummary[]> {
   const { cacheMounts } = builder.parts;
   const found: CacheMountSummary[] = [];
-  for (const { id, directory, createdAt, lastUsedAt, usageCount } of cacheMounts.list()) {
+  for (const mount of cacheMounts.list()) {
+    const { id, directory, createdAt, lastUsedAt, usageCount } = mount;
     if (!cacheMounts.isShared(id, directory)) continue;
     found.push({
       ID: id,
-      Size: await treeBytes(cacheMounts.path(directory)),
+      Size: await cacheMounts.bytes(mount),
       InUse: cacheMounts.isUsed(directory),
       CreatedAt: createdAt,
       LastUsedAt: lastUsedAt,

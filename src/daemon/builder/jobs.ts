@@ -2,13 +2,16 @@
 import * as build from '#api/jobs/build.ts';
 import { installBuildkitJobs } from '../buildkit/jobs.ts';
 import type { Services } from '../services.ts';
+import { CacheKeeper } from './cache-keeper.ts';
 import { buildCache } from './list.ts';
 import { keptKey } from './kept-key.ts';
 import { RunningBuilds } from './running.ts';
 
 export function installBuildJobs(services: Services): void {
   const { engine, builder } = services;
-  const running = new RunningBuilds();
+  const keeper = new CacheKeeper(services);
+  const running = new RunningBuilds(keeper);
+  if (builder.parts.cache.list().length > 0 || builder.parts.cacheMounts.list().length > 0) keeper.idle();
   engine.register(build.imageBuild, async (input, { signal }) => {
     const { buildImage } = await import('./build.ts');
     await buildImage(services, running, input, signal);

@@ -3,13 +3,12 @@ import type { BuildPruneInput } from '#api/jobs/build.ts';
 import type { BuildPruneResponse } from '#api/types/disk-usage.ts';
 import { type CacheEntry, pruneCache } from '#builder/prune.ts';
 import type { BuilderParts } from '#builder/session.ts';
+import { CACHE_FILTERS } from '#config/builder.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
 import { checkFilterKeys } from '#pkg/filters/filters.ts';
 import { parseTimestamp } from '#pkg/units/duration.ts';
 import { statfs } from '#sys/files.ts';
 import type { Services } from '../services.ts';
-
-const KEYS = ['until', 'unused-for', 'id', 'parent', 'type', 'description', 'inuse', 'shared', 'private'];
 
 export async function pruneBuilds(
   services: Services,
@@ -18,10 +17,10 @@ export async function pruneBuilds(
   signal: AbortSignal,
 ): Promise<BuildPruneResponse> {
   const { filters } = input;
-  checkFilterKeys(filters, KEYS);
+  checkFilterKeys(filters, CACHE_FILTERS);
   const { ids, bytes } = await pruneCache(parts, {
     all: input.all,
-    matches: matcherOf(input),
+    matches: cacheConditions(filters),
     reservedBytes: input.reservedSpace,
     maxUsedBytes: input.maxUsedSpace,
     minFreeBytes: input.minFreeSpace,
@@ -36,7 +35,8 @@ export async function pruneBuilds(
   return { CachesDeleted: ids.length === 0 ? null : [...ids], SpaceReclaimed: bytes };
 }
 
-function matcherOf({ filters }: BuildPruneInput): (entry: CacheEntry) => boolean {
+/** Errors: invalid-parameter. */
+export function cacheConditions(filters: BuildPruneInput['filters']): (entry: CacheEntry) => boolean {
   const untils = [...(filters.get('until') ?? []), ...(filters.get('unused-for') ?? [])];
   if (untils.length > 1) throw invalidParameter('filters expect only one value: until');
   const [until] = untils;

@@ -1,9 +1,12 @@
 /** What clients of BuildKit's control API ask about the daemon: workers, versions, the cache. */
 import type { BuildCache } from '#api/types/build.ts';
 import * as methods from '#builder/buildkit/control-methods.ts';
+import type { CachePolicy } from '#config/builder.ts';
 import { type Handler, streaming, unary } from '#pkg/grpc/server.ts';
 import { buildCache } from '../builder/list.ts';
 import { pruneBuilds } from '../builder/prune.ts';
+import { parseDuration } from '#pkg/units/duration.ts';
+import { boundsOf } from '../builder/cache-gc.ts';
 import type { Services } from '../services.ts';
 import { cacheMatcher } from './cache-filters.ts';
 
@@ -18,7 +21,25 @@ const LABELS = new Map([['org.mobyproject.buildkit.worker.snapshotter', 'overlay
 export function workersOf(services: Services) {
   const { platform } = services.builder.parts.backend;
   const version = versionOf(services);
-  return [{ id: services.daemonId, labels: LABELS, platforms: [platform], version }];
+  const gcPolicies = services.settings.builder.policies.map((policy) => policyOf(services, policy));
+  return [{ id: services.daemonId, labels: LABELS, platforms: [platform], gcPolicies, version }];
+}
+
+const AGE = 'unused-for';
+
+/** As BuildKit tells it: the age apart from the other filters, those as containerd writes them. */
+function policyOf(services: Services, policy: CachePolicy) {
+  const { reservedBytes = 0, maxUsedBytes = 0, minFreeBytes = 0 } = boundsOf(services, policy);
+  const others = [...policy.filters].filter(([name]) => name !== AGE && name !== 'until');
+  const [age = '0s'] = policy.filters.get(AGE) ?? policy.filters.get('until') ?? [];
+  return {
+    all: policy.all,
+    keepDuration: parseDuration(age),
+    reservedSpace: reservedBytes,
+    filters: others.map(([name, values]) => values.map((value) => `${name}==${value}`).join(',')),
+    maxUsedSpace: maxUsedBytes,
+    minFreeSpace: minFreeBytes,
+  };
 }
 
 export function factHandlers(services: Services): readonly Handler[] {

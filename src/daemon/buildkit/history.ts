@@ -1,9 +1,11 @@
 /**
  * Builds of the control API that have ended: what was asked, how it ended, and its progress, one file each. As in
- * BuildKit they are kept for two days, the newest fifty; pinned ones stay. Files hold build arguments, so only root reads them.
+ * BuildKit they are kept for two days, the newest fifty, unless `builder.history` says else; pinned ones stay. Files
+ * hold build arguments, so only root reads them.
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import type { BuilderSettings } from '#config/builder.ts';
 import { eventTypes, type historyRecord, keptBuild } from '#builder/buildkit/history-methods.ts';
 import { statusResponse } from '#builder/buildkit/status-messages.ts';
 import type { StatusMessage } from '#builder/buildkit/trace.ts';
@@ -19,8 +21,6 @@ export interface HistoryEvent {
   readonly record: BuildRecord;
 }
 
-const KEPT_MAX = 50;
-const KEPT_MS = 48 * 60 * 60 * 1000;
 /** Progress beyond it is not kept. */
 const PROGRESS_BYTES_MAX = 8 * 1024 * 1024;
 const SUFFIX = '.build';
@@ -30,8 +30,11 @@ export class History {
   readonly #listeners = new Set<(event: HistoryEvent) => void>();
   #loaded: Map<string, BuildRecord> | undefined;
 
-  constructor(directory: string) {
+  readonly #limits: () => BuilderSettings['history'];
+
+  constructor(directory: string, limits: () => BuilderSettings['history']) {
     this.#directory = directory;
+    this.#limits = limits;
   }
 
   /** A build has begun. */
@@ -141,8 +144,9 @@ export class History {
 
   #limit(): void {
     const free = [...this.#records().values()].filter(({ pinned }) => !pinned).sort((a, b) => startOf(b) - startOf(a));
-    const oldest = Date.now() - KEPT_MS;
-    for (const [at, record] of free.entries()) if (at >= KEPT_MAX || startOf(record) < oldest) this.#forget(record);
+    const { entriesMax, ageMsMax } = this.#limits();
+    const oldest = Date.now() - ageMsMax;
+    for (const [at, record] of free.entries()) if (at >= entriesMax || startOf(record) < oldest) this.#forget(record);
   }
 
   #forget({ ref }: BuildRecord): void {

@@ -26,7 +26,8 @@ export function installBuildkitJobs(services: Services, running: RunningBuilds):
   let kept: Promise<History> | undefined;
   const history = (): Promise<History> =>
     (kept ??= import('./history.ts').then(
-      (module) => new module.History(path.join(path.dirname(services.builder.parts.temporary), 'history')),
+      ({ History: Kept }) =>
+        new Kept(path.join(path.dirname(services.builder.parts.temporary), 'history'), () => services.settings.builder.history),
     ));
   const uploads = new Arrivals<Upload>();
   engine.register(buildUpload, ({ build, tar }, { signal }) => offerUpload(uploads, build, tar, signal));

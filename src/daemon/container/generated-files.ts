@@ -4,6 +4,7 @@
  */
 import * as fs from 'node:fs';
 import { DNS_ADDRESS } from '#networkdriver/dns/rewrite.ts';
+import { containerNameservers } from '#networkdriver/nameservers.ts';
 import { networkNameOf } from './event.ts';
 import { pathsOf } from './generated-paths.ts';
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
@@ -23,6 +24,8 @@ export interface FilesInput {
     readonly dns: readonly string[];
     readonly dnsSearch: readonly string[];
     readonly dnsOptions: readonly string[];
+    /** Instead of the host's own file. */
+    readonly resolvConf?: string | undefined;
     /** What `host-gateway` stands for; empty: the container's gateway. */
     readonly hostGateways?: readonly string[];
   };
@@ -38,7 +41,7 @@ export function rewriteFiles(input: FilesInput): GeneratedFiles {
   const files = pathsOf(input.directory);
   write(files.hosts, hostsText(input), input.owner);
   write(files.hostname, `${input.record.config.Hostname}\n`, input.owner);
-  write(files.resolvConf, resolvConfText(input, hostResolvConf()), input.owner);
+  write(files.resolvConf, resolvConfText(input, hostResolvConf(input.defaults.resolvConf)), input.owner);
   return files;
 }
 
@@ -115,7 +118,9 @@ export function parseResolvConf(text: string): ResolvConf {
   return { nameservers, search, options };
 }
 
-function hostResolvConf(): ResolvConf {
+/** `file`: what `resolv-conf` names. */
+function hostResolvConf(file: string | undefined): ResolvConf {
+  if (file !== undefined) return parseResolvConf(readOr(file, ''));
   const own = parseResolvConf(readOr('/etc/resolv.conf', ''));
   // systemd-resolved listens on the host's loopback only; its upstream servers are in a file of their own.
   if (own.nameservers.length === 1 && own.nameservers[0] === '127.0.0.53') {
@@ -128,8 +133,8 @@ const first = (...lists: (readonly string[] | null)[]): readonly string[] =>
   lists.find((list): list is readonly string[] => list !== null && list.length > 0) ?? [];
 
 /** Servers for what the names of its networks do not answer: asked from the host, whose loopback is in reach. */
-export function nameserversOf(record: ContainerRecord, defaults: { readonly dns: readonly string[] }): string[] {
-  const own = parseResolvConf(readOr('/etc/resolv.conf', '')).nameservers;
+export function nameserversOf(record: ContainerRecord, defaults: Pick<FilesInput['defaults'], 'dns' | 'resolvConf'>): string[] {
+  const own = parseResolvConf(readOr(defaults.resolvConf ?? '/etc/resolv.conf', '')).nameservers;
   return [...first(record.hostConfig.Dns, defaults.dns, own)];
 }
 
@@ -139,9 +144,11 @@ function resolvConfText(input: FilesInput, host: ResolvConf): string {
   const shared = networkNameOf(input.record) === 'host';
   // A server on the host's loopback is out of reach from a namespace of its own.
   const reachable = host.nameservers.filter((ip) => shared || !(ip.startsWith('127.') || ip === '::1'));
+  const configured = shared ? host.nameservers : containerNameservers(host.nameservers);
+  const ofNetwork = input.defaults.resolvConf === undefined ? (input.endpoints[0]?.nameservers ?? []) : configured;
   const servers = named
     ? [DNS_ADDRESS]
-    : first(hostConfig.Dns, input.defaults.dns, input.endpoints[0]?.nameservers ?? [], reachable);
+    : first(hostConfig.Dns, input.defaults.dns, ofNetwork, reachable);
   const search = first(hostConfig.DnsSearch, input.defaults.dnsSearch, host.search).filter((d) => d !== '.');
   const asked = first(hostConfig.DnsOptions, input.defaults.dnsOptions, host.options);
   // As with Docker: a name without a dot is first asked for as it is.
