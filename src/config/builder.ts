@@ -65,7 +65,8 @@ function policiesOf(value: unknown): readonly CachePolicy[] {
   const minFreeSpace = spaceOf(gc, 'defaultminfreespace') ?? { percent: 20 };
   const policy = gc.get('policy');
   if (policy !== undefined && !Array.isArray(policy)) throw refuse('gc.policy', policy, 'must be a list');
-  const rules = policy?.map((rule: unknown) => policyOf(rule)) ?? standard({ reservedSpace, maxUsedSpace, minFreeSpace });
+  const rules =
+    policy?.map((rule: unknown) => policyOf(rule)) ?? standard({ reservedSpace, maxUsedSpace, minFreeSpace });
   return enabled ? rules : [];
 }
 
@@ -189,7 +190,8 @@ function fieldsOf(member: string, value: unknown, known: readonly string[]): Fie
 }
 
 function objectOf(member: string, value: unknown): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw refuse(member, value, 'must be an object');
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw refuse(member, value, 'must be an object');
   return Object.fromEntries(Object.entries(value));
 }
 

@@ -16,13 +16,17 @@ export async function collectCache(services: Services, parts: BuilderParts, sign
   let bytes = 0;
   for (const policy of policies) {
     if (entries.length === 0 || signal.aborted) break;
-    const gone = await pruneCache(parts, {
-      ...boundsOf(services, policy),
-      all: policy.all,
-      matches: cacheConditions(policy.filters),
-      freeBytes: () => diskOf(services.settings.dataRoot).freeBytes,
-      signal,
-    }, entries);
+    const gone = await pruneCache(
+      parts,
+      {
+        ...boundsOf(services, policy),
+        all: policy.all,
+        matches: cacheConditions(policy.filters),
+        freeBytes: () => diskOf(services.settings.dataRoot).freeBytes,
+        signal,
+      },
+      entries,
+    );
     bytes += gone.bytes;
     const ids = new Set(gone.ids);
     entries = entries.filter(({ id }) => !ids.has(id));

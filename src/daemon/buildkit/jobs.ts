@@ -27,7 +27,10 @@ export function installBuildkitJobs(services: Services, running: RunningBuilds):
   const history = (): Promise<History> =>
     (kept ??= import('./history.ts').then(
       ({ History: Kept }) =>
-        new Kept(path.join(path.dirname(services.builder.parts.temporary), 'history'), () => services.settings.builder.history),
+        new Kept(
+          path.join(path.dirname(services.builder.parts.temporary), 'history'),
+          () => services.settings.builder.history,
+        ),
     ));
   const uploads = new Arrivals<Upload>();
   engine.register(buildUpload, ({ build, tar }, { signal }) => offerUpload(uploads, build, tar, signal));

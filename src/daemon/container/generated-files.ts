@@ -133,7 +133,10 @@ const first = (...lists: (readonly string[] | null)[]): readonly string[] =>
   lists.find((list): list is readonly string[] => list !== null && list.length > 0) ?? [];
 
 /** Servers for what the names of its networks do not answer: asked from the host, whose loopback is in reach. */
-export function nameserversOf(record: ContainerRecord, defaults: Pick<FilesInput['defaults'], 'dns' | 'resolvConf'>): string[] {
+export function nameserversOf(
+  record: ContainerRecord,
+  defaults: Pick<FilesInput['defaults'], 'dns' | 'resolvConf'>,
+): string[] {
   const own = parseResolvConf(readOr(defaults.resolvConf ?? '/etc/resolv.conf', '')).nameservers;
   return [...first(record.hostConfig.Dns, defaults.dns, own)];
 }
@@ -146,9 +149,7 @@ function resolvConfText(input: FilesInput, host: ResolvConf): string {
   const reachable = host.nameservers.filter((ip) => shared || !(ip.startsWith('127.') || ip === '::1'));
   const configured = shared ? host.nameservers : containerNameservers(host.nameservers);
   const ofNetwork = input.defaults.resolvConf === undefined ? (input.endpoints[0]?.nameservers ?? []) : configured;
-  const servers = named
-    ? [DNS_ADDRESS]
-    : first(hostConfig.Dns, input.defaults.dns, ofNetwork, reachable);
+  const servers = named ? [DNS_ADDRESS] : first(hostConfig.Dns, input.defaults.dns, ofNetwork, reachable);
   const search = first(hostConfig.DnsSearch, input.defaults.dnsSearch, host.search).filter((d) => d !== '.');
   const asked = first(hostConfig.DnsOptions, input.defaults.dnsOptions, host.options);
   // As with Docker: a name without a dot is first asked for as it is.

@@ -121,9 +121,21 @@ test('a denied answer is held back; what failed is told as it is', async () => {
 
 test('streams and hijacked connections pass once their request did', async () => {
   const direct = ['--network', 'none'];
-  const echo = await daemon.docker(['run', '-i', '--rm', ...direct, 'berth.test/busybox:1', 'cat'], { input: 'through' });
+  const echo = await daemon.docker(['run', '-i', '--rm', ...direct, 'berth.test/busybox:1', 'cat'], {
+    input: 'through',
+  });
   expect([echo.code, echo.stdout]).toEqual([0, 'through']);
-  await daemon.must(['run', '-d', '--name', 'long', ...direct, 'berth.test/busybox:1', 'sh', '-c', 'echo out; exec sleep 1000']);
+  await daemon.must([
+    'run',
+    '-d',
+    '--name',
+    'long',
+    ...direct,
+    'berth.test/busybox:1',
+    'sh',
+    '-c',
+    'echo out; exec sleep 1000',
+  ]);
   expect(await daemon.must(['exec', 'long', 'echo', 'inside'])).toBe('inside');
   await eventually('its output is there', async () => (await daemon.must(['logs', 'long'])) === 'out', 10_000);
   // At the end of a stream they are told, which nobody waits for.
@@ -153,8 +165,7 @@ test('a plugin that fails, dies or is not there lets nothing pass', async () => 
 }, 60_000);
 
 test('a plugin that hangs holds one request, not the others', async () => {
-  first.decide = (question) =>
-    isFor('AuthZPlugin.AuthZReq', /\/volumes$/)(question) ? 'hang' : { Allow: true };
+  first.decide = (question) => (isFor('AuthZPlugin.AuthZReq', /\/volumes$/)(question) ? 'hang' : { Allow: true });
   const waiting = new AbortController();
   const hung = fetch('http://berth/volumes', { unix: daemon.socket, signal: waiting.signal }).catch(() => 'aborted');
   await eventually('it is asked', () => first.questions.some(isFor('AuthZPlugin.AuthZReq', /volumes/)), 10_000);
