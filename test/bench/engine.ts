@@ -12,6 +12,12 @@ export interface EngineOptions {
   readonly socket?: string;
   /** Found in the command line of each of its processes. */
   readonly processes?: string;
+  /** Knows `build` only. */
+  readonly buildsOnly?: boolean;
+  /** In front of the operands of a build, instead of `build -q -t NAME`. */
+  readonly build?: (tag: string) => readonly string[];
+  /** After all images were removed. */
+  readonly renew?: () => Promise<void>;
   /** Kills the daemon and waits for the next one's first answer. */
   readonly restart?: () => Promise<void>;
 }
@@ -28,6 +34,9 @@ export class Engine {
   readonly command: readonly string[];
   readonly socket: string | undefined;
   readonly restart: (() => Promise<void>) | undefined;
+  readonly buildsOnly: boolean;
+  readonly #renew: (() => Promise<void>) | undefined;
+  readonly #build: (tag: string) => readonly string[];
   readonly #env: Record<string, string | undefined>;
   readonly #processes: string | undefined;
   readonly #containers = new Set<string>();
@@ -38,6 +47,9 @@ export class Engine {
     this.command = options.command;
     this.socket = options.socket;
     this.restart = options.restart;
+    this.buildsOnly = options.buildsOnly ?? false;
+    this.#renew = options.renew;
+    this.#build = options.build ?? ((tag) => ['build', '-q', '-t', tag]);
     this.#env = { ...process.env, DOCKER_CLI_HINTS: 'false', ...options.env };
     this.#processes = options.processes;
   }
@@ -52,6 +64,17 @@ export class Engine {
   /** Throws when the exit code is not 0. stdout goes to /dev/null unless it is kept. */
   async run(args: readonly string[], options: { keep?: boolean; stdin?: Bun.BunFile } = {}): Promise<Ran> {
     return this.#spawn([...this.command, ...args], options);
+  }
+
+  /** By the classic builder: docker's client has no other without a plugin. */
+  async build(directory: string, tag = 'bench-build'): Promise<Ran> {
+    return this.shell(`DOCKER_BUILDKIT=0 "$@" ${[...this.#build(tag), directory].join(' ')}`);
+  }
+
+  /** Nothing that was built before is of use. */
+  async forgetBuilds(): Promise<void> {
+    await this.run(this.buildsOnly ? ['rmi', '-a', '-f'] : ['builder', 'prune', '-af']);
+    await this.#renew?.();
   }
 
   /** A line for the shell, where "$@" is the engine's command. */

@@ -2,10 +2,11 @@
  * npm run bench: the same work by our CLI and the stock docker CLI against a private daemon of ours, and against Debian's
  * dockerd, in turns. Prints a table of medians with ratios and writes all samples as JSON to build/bench/.
  *
- *   npm run bench -- [--only run,life] [--rounds N] [--list] [--no-peer] [--executable]
- *                    [--engine NAME='docker -H unix:///path'] [--socket NAME=/path]
+ *   npm run bench -- [--only run,life] [--engines berth,docker,dockerd,buildah] [--rounds N] [--list] [--no-peer]
+ *                    [--executable] [--engine NAME='docker -H unix:///path'] [--socket NAME=/path]
  *
- * --only oci measures `berth oci` beside runc and crun instead, alone. --engine adds any engine that speaks docker's command line; --executable measures dist/berth instead of the sources.
+ * --engines takes the first words of their names: only these are measured. buildah is there when it is asked for, and
+ * builds only. --only oci measures `berth oci` beside runc and crun instead, alone. --engine adds any engine that speaks docker's command line; --executable measures dist/berth instead of the sources.
  */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
@@ -14,13 +15,15 @@ import { parseArgs } from 'node:util';
 import { run as command } from '../support/command.ts';
 import { TestDaemon } from '../support/daemon.ts';
 import { Dockerd, DOCKERD } from '../support/dockerd.ts';
+import { buildah } from './buildah.ts';
 import { Engine } from './engine.ts';
 import { SMALL, smallImage } from './images.ts';
 import { measureOci, rerunWithoutHybrid } from './oci.ts';
 import { Recorder, table } from './recorder.ts';
 import type { Scenario } from './scenario.ts';
 import { api } from './scenarios/api.ts';
-import { buildContext, buildSteps } from './scenarios/build.ts';
+import { buildIgnored, buildSteps, stages } from './scenarios/build.ts';
+import { contextChanged, contextNew, contextUnchanged } from './scenarios/context.ts';
 import { commit, cp } from './scenarios/files.ts';
 import { load } from './scenarios/images.ts';
 import { cli, life, many, run } from './scenarios/life.ts';
@@ -41,7 +44,11 @@ const scenarios: readonly Scenario[] = [
   cp,
   commit,
   buildSteps,
-  buildContext,
+  stages,
+  buildIgnored,
+  contextNew,
+  contextUnchanged,
+  contextChanged,
   stats,
   crowd,
   network,
@@ -54,6 +61,7 @@ const root = path.resolve(import.meta.dirname, '../..');
 const { values: options } = parseArgs({
   options: {
     only: { type: 'string' },
+    engines: { type: 'string' },
     rounds: { type: 'string' },
     list: { type: 'boolean', default: false },
     'no-peer': { type: 'boolean', default: false },
@@ -71,8 +79,14 @@ function pairs(texts: readonly string[]): Record<string, string> {
   return Object.fromEntries(texts.map((text) => [text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)]));
 }
 
+/** By the first word of an engine's name. */
+function isWanted(name: string): boolean {
+  const [first = ''] = name.split(' ');
+  return options.engines === undefined || options.engines.split(',').includes(first);
+}
+
 async function peerDaemon(cleanup: AsyncDisposableStack): Promise<Engine | undefined> {
-  if (options['no-peer'] || !fs.existsSync(DOCKERD)) return undefined;
+  if (options['no-peer'] || !isWanted(PEER) || !fs.existsSync(DOCKERD)) return undefined;
   await command('ip', ['link', 'add', PEER_BRIDGE, 'type', 'bridge']);
   await command('ip', ['addr', 'add', '172.29.77.1/24', 'dev', PEER_BRIDGE]);
   cleanup.defer(async () => {
@@ -110,8 +124,9 @@ async function ownEngines(cleanup: AsyncDisposableStack): Promise<Engine[]> {
 }
 
 /** One round of every engine; who goes first changes. A scenario that fails twice for an engine is left out for it. */
-async function measure(scenario: Scenario, engines: readonly Engine[], recorder: Recorder): Promise<void> {
+async function measure(scenario: Scenario, all: readonly Engine[], recorder: Recorder): Promise<void> {
   const rounds = options.rounds === undefined ? scenario.rounds : Number(options.rounds);
+  const engines = scenario.builds === true ? all : all.filter(({ buildsOnly }) => !buildsOnly);
   const failures = new Map<string, number>();
   const attempt = async (engine: Engine, work: () => Promise<void>) => {
     if ((failures.get(engine.name) ?? 0) >= 2) return;
@@ -128,11 +143,12 @@ async function measure(scenario: Scenario, engines: readonly Engine[], recorder:
     recorder.recording = number >= 0;
     const first = (((number % engines.length) + engines.length) % engines.length) | 0;
     for (const engine of [...engines.slice(first), ...engines.slice(0, first)]) {
+      if (engine.name === PEER && number >= (scenario.peerRounds ?? rounds)) continue;
       await attempt(engine, () => scenario.round({ engine, recorder, number }));
     }
   }
   recorder.recording = true;
-  for (const engine of engines) await attempt(engine, () => engine.cleanUp());
+  for (const engine of engines) if (!engine.buildsOnly) await attempt(engine, () => engine.cleanUp());
 }
 
 async function oci(): Promise<void> {
@@ -165,10 +181,13 @@ async function main(): Promise<void> {
     return new Engine({ name, command: text.split(' '), ...(socket === undefined ? {} : { socket }) });
   });
   const peer = await peerDaemon(cleanup);
-  const engines = [...(await ownEngines(cleanup)), ...others, ...(peer === undefined ? [] : [peer])];
+  const own = (await ownEngines(cleanup)).filter(({ name }) => isWanted(name));
+  const runners = [...own, ...others, ...(peer === undefined ? [] : [peer])];
   const image = await smallImage();
-  for (const engine of engines) await engine.run(['load', '-i', image]);
-  for (const engine of engines) await engine.run(['run', '--rm', '--network', 'none', SMALL, 'true']);
+  for (const engine of runners) await engine.run(['load', '-i', image]);
+  for (const engine of runners) await engine.run(['run', '--rm', '--network', 'none', SMALL, 'true']);
+  const builders = options.engines !== undefined && isWanted('buildah') ? [await buildah(cleanup, image)] : [];
+  const engines = [...runners, ...builders];
 
   const recorder = new Recorder();
   const date = new Date().toISOString();

@@ -16,6 +16,10 @@ export interface Scenario {
   readonly warmUps: number;
   /** Takes gigabytes or many minutes: not part of a run of everything. */
   readonly onlyByName?: boolean;
+  /** Asks engines for `build` and nothing else: those that only build take part. */
+  readonly builds?: boolean;
+  /** Rounds of dockerd, where one takes it a minute. Its row then has as many samples; the work is the same. */
+  readonly peerRounds?: number;
   readonly prepare?: (engine: Engine) => Promise<void>;
   readonly round: (round: Round) => Promise<void>;
   /** After the last round, also when one has failed. */
