@@ -11,7 +11,7 @@ import * as path from 'node:path';
 import type { GraphDb } from '#graphdb/graphdb.ts';
 import { conflict, messageOf } from '#errdefs/errors.ts';
 import type { ArchiveStreams } from '#pkg/archive/copy-streams.ts';
-import { KeptIndex } from '#pkg/archive/kept/kept-index.ts';
+import { type KeptDelta, KeptIndex } from '#pkg/archive/kept/kept-index.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import type { BodyInput } from '#pkg/http-body/lent.ts';
 import { log } from '#pkg/log/log.ts';
@@ -56,6 +56,8 @@ export interface KeptContext extends Disposable {
   readonly entries: number;
   /** Bytes that were written. */
   readonly written: number;
+  /** What makes it of an earlier generation. */
+  readonly delta: (KeptDelta & { readonly from: string }) | undefined;
 }
 
 export interface Receiving {
@@ -204,7 +206,7 @@ export class KeptContexts {
       const made = await this.#update(id, known, askFor(known), archives, signal);
       if (!isOwn) this.#db.put(KIND, id, made.record);
       failpoint('build.context-kept');
-      const opened = this.#open(made.record, made.written);
+      const opened = this.#open(made.record, made);
       if (isOwn) fs.rmSync(path.join(this.#root, id), { recursive: true, force: true });
       else this.#removeOthers(id);
       return opened;
@@ -220,7 +222,7 @@ export class KeptContexts {
     { tar, changes }: Archive,
     archives: ArchiveStreams,
     signal: AbortSignal,
-  ): Promise<{ record: KeptRecord; written: number }> {
+  ): Promise<{ record: KeptRecord } & Pick<KeptContext, 'written' | 'delta'>> {
     const directory = path.join(this.#root, id);
     const fresh = known === undefined;
     if (fresh) {
@@ -263,7 +265,12 @@ export class KeptContexts {
         lastUsedAt: now,
         usageCount: (known?.usageCount ?? 0) + 1,
       };
-      return { record, written };
+      const { delta } = summary;
+      return {
+        record,
+        written,
+        delta: delta === undefined || known === undefined ? undefined : { ...delta, from: known.generation },
+      };
     } catch (error) {
       if (fresh) fs.rmSync(directory, { recursive: true, force: true });
       throw error;
@@ -272,7 +279,10 @@ export class KeptContexts {
     }
   }
 
-  #open({ id, generation, contents, plain, seconds, entries }: KeptRecord, written: number): KeptContext {
+  #open(
+    { id, generation, contents, plain, seconds, entries }: KeptRecord,
+    { written, delta }: Pick<KeptContext, 'written' | 'delta'>,
+  ): KeptContext {
     const directory = path.join(this.#root, id);
     const index = open(path.join(directory, `index-${generation}`), O.RDONLY | O.NOFOLLOW);
     let file: number;
@@ -291,6 +301,7 @@ export class KeptContexts {
       index,
       entries,
       written,
+      delta,
       [Symbol.dispose]: () => {
         close(index);
         close(file);

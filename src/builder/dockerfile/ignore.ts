@@ -71,6 +71,11 @@ export class IgnoreMatcher {
     return this.#rules.some(({ pattern, exception }) => exception && pattern.canMatchBelow(directory.path));
   }
 
+  /** Whether all in a directory counts, whatever its names are. */
+  leaves(directory: IgnoreState): boolean {
+    return !directory.ignored && !this.#rules.some(({ pattern }) => pattern.canMatchBelow(directory.path));
+  }
+
   /** For a single path; a walk is faster with `child`. */
   ignores(path: string): boolean {
     return this.stateOf(path).ignored;

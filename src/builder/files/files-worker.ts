@@ -5,7 +5,7 @@ import { ordinaryJit } from '#pkg/jit/jit.ts';
 import { digest } from './digest.ts';
 import type { FilesAnswer, FilesJob, FilesMessage, FilesResults } from './jobs.ts';
 import { digestKept, filesOfKept, forgetKept, readKept } from './kept.ts';
-import { placeKept } from './place-kept.ts';
+import { forgetPlaced, placeKept } from './place-kept.ts';
 import { forgetLists } from './placed-list.ts';
 import { forgetTar, measureTar } from './placed-tar.ts';
 import { place } from './place.ts';
@@ -39,6 +39,7 @@ function resultOf(job: FilesJob, step: () => void): FilesResults[FilesJob['kind'
       job satisfies never;
   }
   forgetKept();
+  forgetPlaced();
   forgetLists();
   forgetTar();
   return undefined;

@@ -6,9 +6,11 @@ export interface Ignored {
   ignores(path: string): boolean;
   /** Whether something in a directory that is left out may be wanted. */
   enters(path: string): boolean;
+  /** Whether nothing in a directory is left out, whatever it is called. */
+  leaves(path: string): boolean;
 }
 
-const nothing: Ignored = { ignores: () => false, enters: () => true };
+const nothing: Ignored = { ignores: () => false, enters: () => true, leaves: () => true };
 
 /** Errors: invalid-parameter for a pattern that cannot be read. */
 export function ignoreRule(patterns: readonly string[]): Ignored {
@@ -35,6 +37,7 @@ export function ignoreRule(patterns: readonly string[]): Ignored {
       states.set(path, state);
       return matcher.enters(state);
     },
+    leaves: (path) => matcher.leaves(stateOf(path)),
   };
 }
 
@@ -43,6 +46,7 @@ export function both(a: Ignored, b: Ignored): Ignored {
   return {
     ignores: (path) => a.ignores(path) || b.ignores(path),
     enters: (path) => (!a.ignores(path) || a.enters(path)) && (!b.ignores(path) || b.enters(path)),
+    leaves: (path) => a.leaves(path) && b.leaves(path),
   };
 }
 
@@ -50,5 +54,9 @@ export function both(a: Ignored, b: Ignored): Ignored {
 export function below(base: string, rule: Ignored): Ignored {
   if (base === '') return rule;
   const relative = (path: string): string => (path.startsWith(`${base}/`) ? path.slice(base.length + 1) : '');
-  return { ignores: (path) => rule.ignores(relative(path)), enters: (path) => rule.enters(relative(path)) };
+  return {
+    ignores: (path) => rule.ignores(relative(path)),
+    enters: (path) => rule.enters(relative(path)),
+    leaves: (path) => rule.leaves(relative(path)),
+  };
 }

@@ -2,6 +2,7 @@
 import type { ErrorKind } from '#errdefs/errors.ts';
 import type { ByteString } from '#pkg/archive/entry.ts';
 import type { ArchiveResult } from '#pkg/archive/jobs.ts';
+import type { KeptDelta } from '#pkg/archive/kept/kept-index.ts';
 
 /** Files below a root that a COPY, an ADD or a mount names. */
 export interface Selection {
@@ -73,6 +74,8 @@ export interface KeptTree {
   readonly generation: string;
   /** Path of the index; its descriptor's. */
   readonly index: string;
+  /** What makes it of an index that may be known still. */
+  readonly delta: (KeptDelta & { readonly from: string }) | undefined;
   readonly contents: number;
   /** The directory in it that counts as the root; '' is all. */
   readonly subtree: ByteString;

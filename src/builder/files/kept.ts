@@ -31,8 +31,10 @@ export function forgetKept(): void {
   last = undefined;
 }
 
-function indexOf({ generation, index }: KeptTree): KeptIndex {
-  if (last?.generation !== generation) last = { generation, index: KeptIndex.read(index) };
+function indexOf({ generation, index, delta }: KeptTree): KeptIndex {
+  if (last?.generation === generation) return last.index;
+  const isNext = delta !== undefined && last?.generation === delta.from;
+  last = { generation, index: isNext && last !== undefined ? last.index.changed(delta) : KeptIndex.read(index) };
   return last.index;
 }
 
@@ -54,8 +56,13 @@ export class KeptView {
     return path === '' ? this.#root : this.#index.entries.get(this.#full(path));
   }
 
-  names(directory: ByteString): readonly ByteString[] {
+  children(directory: ByteString): readonly KeptEntry[] {
     return this.#index.children(this.#full(directory));
+  }
+
+  /** From the root of the view. */
+  pathOf({ path }: KeptEntry): ByteString {
+    return this.#prefix === '' ? path : path.slice(this.#prefix.length + 1);
   }
 
   #full(path: ByteString): ByteString {
@@ -122,8 +129,8 @@ function expand(view: KeptView, names: readonly string[]): KeptOutcome<readonly 
       const entry = lookUp(view, path);
       if (entry === 'tree') return 'tree';
       if (entry?.type !== 'directory') continue;
-      for (const child of view.names(byteString(path))) {
-        const text = textOf(child);
+      for (const child of view.children(byteString(path))) {
+        const text = textOf(splitLast(child.path)[1]);
         if (pattern.test(text)) next.push(path === '' ? text : `${path}/${text}`);
       }
     }
@@ -139,32 +146,24 @@ export interface KeptVisitor {
 
 /** All below a directory that is not ignored, in byte order, as `walkBelow` does with files. */
 export function walkKept(view: KeptView, source: string, ignored: Ignored, visitor: KeptVisitor): void {
-  contents(view, byteString(source), '', source, ignored, visitor);
+  const from = byteString(source);
+  contents(view, from, from === '' ? 0 : from.length + 1, ignored, visitor);
 }
 
-function contents(
-  view: KeptView,
-  directory: ByteString,
-  prefix: ByteString,
-  base: string,
-  ignored: Ignored,
-  visitor: KeptVisitor,
-): void {
-  for (const name of view.names(directory)) {
-    const full = directory === '' ? name : `${directory}/${name}`;
-    const entry = view.get(full);
-    if (entry === undefined) continue;
-    const path = prefix + name;
-    const text = base === '' ? textOf(path) : `${base}/${textOf(path)}`;
-    const out = ignored.ignores(text);
+/** `cut`: how much of a path is the source's. */
+function contents(view: KeptView, directory: ByteString, cut: number, ignored: Ignored, visitor: KeptVisitor): void {
+  const counts = ignored.leaves(textOf(directory));
+  for (const entry of view.children(directory)) {
+    const full = view.pathOf(entry);
+    const out = !counts && ignored.ignores(textOf(full));
     if (entry.type !== 'directory') {
-      if (!out) visitor.visit(path, entry);
+      if (!out) visitor.visit(full.slice(cut), entry);
       continue;
     }
-    if (out && !ignored.enters(text)) continue;
-    if (!out) ignored.enters(text);
+    if (!counts && !ignored.enters(textOf(full)) && out) continue;
+    const path = full.slice(cut);
     if (!out) visitor.visit(path, entry);
-    contents(view, full, `${path}/`, base, ignored, out ? lazily(path, entry, visitor) : visitor);
+    contents(view, full, cut, ignored, out ? lazily(path, entry, visitor) : visitor);
   }
 }
 

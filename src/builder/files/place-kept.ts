@@ -36,7 +36,7 @@ import type { KeptOutcome, KeptPlaceJob } from './jobs.ts';
 import { forPieces, type KeptMatched, KeptView, selectKept, walkKept } from './kept.ts';
 import { changedMode } from './mode.ts';
 import { createFile, makeRoom } from './place.ts';
-import { findList, isSamePlaced, type Placed, rememberList, writeList } from './placed-list.ts';
+import { findList, isSamePlaced, type Placed, type PlacedKind, rememberList, writeList } from './placed-list.ts';
 import { clean } from './select.ts';
 
 /** More than this share of the files in a layer of differences, and it is better a layer of its own. */
@@ -47,12 +47,15 @@ export function placeKept(job: KeptPlaceJob, step: () => void): KeptOutcome<'pla
   const matched = selectKept(view, job.selection, ignoreRule(job.selection.ignore));
   if (matched === 'tree') return 'tree';
   const wanted = new Wanted(job, view, matched).all();
-  if (wanted === 'tree' || ![...wanted.keys()].every(isText)) return 'tree';
+  if (wanted === 'tree') return 'tree';
   const before = job.over === '' ? [] : findList(job.over);
   if (before === undefined) return 'full';
-  const change = job.over === '' ? { put: [...wanted.values()], gone: [] } : changeOf(job, before, wanted);
+  const change =
+    job.over === ''
+      ? { put: [...wanted.values()], gone: [], replaced: new Set<ByteString>() }
+      : changeOf(job, before, wanted);
   if (change === 'full') return 'full';
-  new KeptPlacer(job, wanted, step).apply(change, new Set(before.map(({ path }) => path)));
+  new KeptPlacer(job, wanted, step).apply(change);
   const list = matched.length === 1 ? [...wanted.values()] : inTarOrder(wanted.values());
   rememberList(job.list, list);
   // Of one that lies over another it is wanted once, and soon.
@@ -69,17 +72,39 @@ function inTarOrder(placed: Iterable<Placed>): Placed[] {
   return keyed.sort((a, b) => (a.key < b.key ? -1 : 1)).map(({ one }) => one);
 }
 
+/** What a COPY makes of an entry: the next COPY of the same kind knows it by the entry. */
+interface Known {
+  readonly as: string;
+  readonly placed: WeakMap<KeptEntry, Placed>;
+}
+
+let known: Known | undefined;
+
+export function forgetPlaced(): void {
+  known = undefined;
+}
+
+function knownAs({ destination, owner, mode, timeNs, kept }: KeptPlaceJob): Known {
+  const times = timeNs === undefined ? '' : String(timeNs);
+  const as = JSON.stringify([kept.subtree, destination, owner.uid, owner.gid, mode, times]);
+  if (known?.as !== as) known = { as, placed: new WeakMap() };
+  return known;
+}
+
 /** What the layer is to have. */
 class Wanted {
   readonly #job: KeptPlaceJob;
   readonly #view: KeptView;
   readonly #matched: readonly KeptMatched[];
   readonly #placed = new Map<ByteString, Placed>();
+  readonly #known: Known;
+  #isText = true;
 
   constructor(job: KeptPlaceJob, view: KeptView, matched: readonly KeptMatched[]) {
     this.#job = job;
     this.#view = view;
     this.#matched = matched;
+    this.#known = knownAs(job);
   }
 
   all(): KeptOutcome<Map<ByteString, Placed>> {
@@ -102,7 +127,7 @@ class Wanted {
         this.#put(path.join('/'), source.entry);
       }
     }
-    return this.#placed;
+    return this.#isText ? this.#placed : 'tree';
   }
 
   #below(source: KeptMatched, directory: ByteString, ignored: ReturnType<typeof exceptions>): void {
@@ -119,18 +144,28 @@ class Wanted {
   }
 
   #put(path: ByteString, entry: KeptEntry): void {
-    const { owner, timeNs, mode } = this.#job;
     const { type } = entry;
     const kind = type === 'file' || type === 'directory' ? type : 'symlink';
-    const own = kind === 'symlink' ? 0o777 : entry.mode;
-    const typed = own | (kind === 'directory' ? S_IF.DIR : S_IF.REG);
-    const known = this.#placed.get(path);
-    if (known?.kind === 'parent' || known?.kind === 'directory') {
+    const there = this.#placed.get(path);
+    if (there?.kind === 'parent' || there?.kind === 'directory') {
       // The earlier source's directory stays what it is.
       if (kind !== 'directory') throw invalidParameter(`cannot copy a file over the directory /${textOf(path)}`);
       return;
     }
-    this.#placed.set(path, {
+    let placed = this.#known.placed.get(entry);
+    if (placed?.path !== path) {
+      placed = this.#make(path, kind, entry);
+      if (isText(path)) this.#known.placed.set(entry, placed);
+      else this.#isText = false;
+    }
+    this.#placed.set(path, placed);
+  }
+
+  #make(path: ByteString, kind: Exclude<PlacedKind, 'parent'>, entry: KeptEntry): Placed {
+    const { owner, timeNs, mode } = this.#job;
+    const own = kind === 'symlink' ? 0o777 : entry.mode;
+    const typed = own | (kind === 'directory' ? S_IF.DIR : S_IF.REG);
+    return {
       path,
       kind,
       mode: kind === 'symlink' || mode === undefined ? own : changedMode(mode, typed),
@@ -141,7 +176,7 @@ class Wanted {
       offset: entry.offset,
       hash: entry.hash,
       link: entry.linkPath,
-    });
+    };
   }
 }
 
@@ -177,13 +212,24 @@ interface Change {
   readonly put: readonly Placed[];
   /** Those deepest first. */
   readonly gone: readonly ByteString[];
+  /** Of what is put: there was something of that name. */
+  readonly replaced: ReadonlySet<ByteString>;
 }
 
 function changeOf(job: KeptPlaceJob, before: readonly Placed[], wanted: Map<ByteString, Placed>): Change | 'full' {
-  const known = new Map(before.map((one) => [one.path, one]));
+  // Mostly all but a few are the same objects.
+  const same = new Set<Placed>();
+  const known = new Map<ByteString, Placed>();
+  for (const one of before) {
+    if (wanted.get(one.path) === one) same.add(one);
+    else known.set(one.path, one);
+  }
   const put: Placed[] = [];
+  const replaced = new Set<ByteString>();
   for (const one of wanted.values()) {
+    if (same.has(one)) continue;
     const old = known.get(one.path);
+    if (old !== undefined) replaced.add(one.path);
     if (old === undefined) put.push(one);
     else if (old.kind === 'parent' && one.kind === 'directory') wanted.set(one.path, old);
     else if (old.kind !== one.kind && (old.kind === 'directory' || old.kind === 'parent')) return 'full';
@@ -193,7 +239,7 @@ function changeOf(job: KeptPlaceJob, before: readonly Placed[], wanted: Map<Byte
   const gone = before.filter(({ path }) => !wanted.has(path));
   if (put.length + gone.length > Math.max(16, before.length * DIFFERENT_SHARE_MAX)) return 'full';
   for (const { path, kind } of gone) if (kind === 'parent' || isBelow(job.below, path)) return 'full';
-  return { put, gone: gone.map(({ path }) => path).sort((a, b) => (a < b ? 1 : -1)) };
+  return { put, replaced, gone: gone.map(({ path }) => path).sort((a, b) => (a < b ? 1 : -1)) };
 }
 
 /** The layers below have something of that name, which a mark of removal would hide. */
@@ -222,13 +268,13 @@ class KeptPlacer {
     this.#windows = new Windows(job.kept.contents);
   }
 
-  apply({ put, gone }: Change, known: ReadonlySet<ByteString>): void {
+  apply({ put, gone, replaced }: Change): void {
     try {
       for (const path of gone) this.#remove(path);
       this.#destination();
       for (const one of put) {
         this.#step();
-        if (one.kind === 'directory') this.#directory(one, known.has(one.path));
+        if (one.kind === 'directory') this.#directory(one, replaced.has(one.path));
         else if (one.kind !== 'parent') this.#entry(one);
       }
       for (const path of [...this.#touched].sort((a, b) => (a < b ? 1 : -1))) this.#finish(path);

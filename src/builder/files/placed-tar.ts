@@ -27,6 +27,7 @@ interface Checkpoint {
 
 interface Measured {
   readonly rows: readonly Placed[];
+  /** Of directories. */
   readonly headers: ReadonlyMap<number, Buffer>;
   readonly checkpoints: readonly Checkpoint[];
 }
@@ -35,9 +36,12 @@ const CHECKPOINT_BYTES = 8 << 20;
 
 /** The next tar mostly begins as the last one did: what is equal is not hashed again. */
 let last: Measured | undefined;
+/** Headers of files and links, which are the same objects in the next list where they are as before. */
+let known = new WeakMap<Placed, Buffer>();
 
 export function forgetTar(): void {
   last = undefined;
+  known = new WeakMap();
 }
 
 /** 'tree': the list is not known any more. */
@@ -50,42 +54,32 @@ export function measureTar({ list, contents, root }: KeptTarJob, step: () => voi
   const checkpoints = last?.checkpoints.filter(({ row }) => row <= equal) ?? [];
   const from = checkpoints.at(-1);
   const hash = from?.hash.copy() ?? new Bun.CryptoHasher('sha256');
-  const memory = Buffer.allocUnsafeSlow(PIECE_BYTES);
   const windows = new Windows(contents);
-  let used = 0;
   let size = from?.size ?? 0;
   let next = size + CHECKPOINT_BYTES;
-  const flush = (): void => {
-    hash.update(memory.subarray(0, used));
-    size += used;
-    used = 0;
-    step();
-  };
+  let told = size;
   const add = (bytes: Uint8Array): void => {
-    for (let at = 0; at < bytes.length; ) {
-      const count = Math.min(bytes.length - at, PIECE_BYTES - used);
-      memory.set(at === 0 && count === bytes.length ? bytes : bytes.subarray(at, at + count), used);
-      used += count;
-      at += count;
-      if (used === PIECE_BYTES) flush();
-    }
+    hash.update(bytes);
+    size += bytes.length;
+    if (size - told < PIECE_BYTES) return;
+    told = size;
+    step();
   };
   let bytes = 0;
   for (const [index, one] of rows.entries()) {
     bytes += one.size;
     if (index < (from?.row ?? 0)) continue;
-    if (size + used >= next) {
-      flush();
+    if (size >= next) {
       checkpoints.push({ row: index, size, hash: hash.copy() });
       next = size + CHECKPOINT_BYTES;
     }
-    add(headers.get(index) ?? headerOf(one, root));
+    add(headers.get(index) ?? knownHeader(one, root));
     if (one.kind !== 'file') continue;
     forPieces(windows, one, add);
-    add(zeros.subarray(0, padding(one.size)));
+    const rest = padding(one.size);
+    if (rest > 0) add(zeros.subarray(0, rest));
   }
   add(endOfArchive);
-  flush();
   last = { rows, headers, checkpoints };
   const diffId = `sha256:${hash.digest('hex')}`;
   return {
@@ -107,12 +101,21 @@ function equalRows(before: Measured, rows: readonly Placed[], headers: ReadonlyM
     if (isDirectory(one)) {
       const header = headers.get(index);
       if (header === undefined || before.headers.get(index)?.equals(header) !== true) return index;
-    } else if (!isSamePlaced(old, one)) return index;
+    } else if (old !== one && !isSamePlaced(old, one)) return index;
   }
   return rows.length;
 }
 
 const zeros = Buffer.alloc(512);
+
+function knownHeader(one: Placed, root: number): Buffer {
+  let header = known.get(one);
+  if (header === undefined) {
+    header = headerOf(one, root);
+    known.set(one, header);
+  }
+  return header;
+}
 
 /** Directories are what the file system says: some were there before. */
 function headerOf(one: Placed, root: number): Buffer {

@@ -6,10 +6,11 @@
 import * as fs from 'node:fs';
 import { kernelName } from '#pkg/archive/directories.ts';
 import { byteString, type ByteString, bytesOf, type EntryType, textOf } from '#pkg/archive/entry.ts';
-import { type Listed, type ListFilter, listTree, statusOfPath } from '#pkg/archive/list-tree.ts';
+import { type ListFilter, listTree, statusOfPath } from '#pkg/archive/list-tree.ts';
 import { xattrsOf } from '#pkg/archive/pack.ts';
 import { endOfArchive, formatEntry, padding, plainEntry } from '#pkg/archive/writer.ts';
-import { type Account, HASH_DIGITS, type SentFile } from './sent-account.ts';
+import type { FileLooks } from '#sys/looks.ts';
+import { type Account, HASH_BYTES, metaOf, type SentFile } from './sent-account.ts';
 
 export interface ContextPart {
   readonly directory: string;
@@ -60,18 +61,35 @@ export class ContextSender {
       yield* this.#add(Buffer.alloc(padding(bytes.length)));
       this.sent.set(byteString(name), { looks: '', meta: '', hash: '' });
     }
-    const listed = this.#files.parts.flatMap((part) => list(part));
-    yield* this.#gone(new Set(listed.map(({ path }) => path)));
-    for (const file of listed) yield* this.#file(file);
+    const lists = this.#files.parts.map(list);
+    yield* this.#gone(lists);
+    for (const { files, prefix, base } of lists) {
+      for (const { path, looks } of files) {
+        const before = this.#before.get(prefix + path);
+        if (before !== undefined && isAsBefore(looks, before)) this.sent.set(prefix + path, before);
+        else yield* this.#file(prefix + path, base + path, looks, before);
+      }
+    }
     yield* this.#add(endOfArchive);
     if (this.#used > 0) yield this.#piece.subarray(0, this.#used);
   }
 
   /** What was not looked at stays as it was sent, unless it has become the larger part. */
-  *#gone(now: ReadonlySet<ByteString>): Generator<Uint8Array> {
+  *#gone(lists: readonly FileList[]): Generator<Uint8Array> {
+    if (this.#before.size === 0) return;
+    const now = new Set(this.sent.keys());
+    let known = 0;
+    for (const { files, prefix } of lists) {
+      for (const { path } of files) {
+        now.add(prefix + path);
+        if (this.#before.has(prefix + path)) known += 1;
+      }
+    }
+    // Mostly nothing is.
+    if (known + this.sent.size === this.#before.size) return;
     const elsewhere = new Map<ByteString, SentFile>();
     for (const [path, before] of this.#before) {
-      if (now.has(path) || this.sent.has(path)) continue;
+      if (now.has(path)) continue;
       if (this.#isLookedAt(path)) yield* this.#remove(path);
       else elsewhere.set(path, before);
     }
@@ -89,31 +107,25 @@ export class ContextSender {
     return own?.filter.wants(textOf(path.slice(own.prefix.length))) ?? true;
   }
 
-  *#file(file: ListedFile): Generator<Uint8Array> {
-    const { path, mode, nlink } = file;
-    const type = kinds[mode & fs.constants.S_IFMT];
+  /** `full`: where it lies. */
+  *#file(path: ByteString, full: ByteString, now: FileLooks, before: SentFile | undefined): Generator<Uint8Array> {
+    const type = kinds[now.mode & fs.constants.S_IFMT];
     // Sockets mean nothing elsewhere.
     if (type === undefined) return;
-    const meta = `${mode}:${file.mtimeSeconds}`;
-    const looks = type === 'directory' ? meta : file.looks;
-    const hasNames = nlink > 1 && type !== 'directory';
-    const before = this.#before.get(path);
-    if (before !== undefined && before.looks === looks && !hasNames) {
-      this.sent.set(path, before);
-      return;
-    }
-    const status = unlessGone(() => statusOfPath(kernelName(file.full)));
+    const looks = type === 'directory' ? metaOf(now) : now.looks;
+    const hasNames = now.nlink > 1 && type !== 'directory';
+    const status = unlessGone(() => statusOfPath(kernelName(full)));
     if (status === undefined) return;
     const entry = {
-      ...plainEntry('', { type, mode: mode & 0o7777, mtimeSeconds: file.mtimeSeconds }),
+      ...plainEntry('', { type, mode: now.mode & 0o7777, mtimeSeconds: now.mtimeSeconds }),
       path,
-      xattrs: xattrsOf(kernelName(file.full)),
+      xattrs: xattrsOf(kernelName(full)),
       deviceMajor: status.rdevMajor,
       deviceMinor: status.rdevMinor,
     };
     const isSure = status.ctimeNs + UNSURE_NS < this.#started;
     const inode = `${status.dev}:${status.ino}`;
-    const account = { looks: isSure || type === 'directory' ? looks : '', meta };
+    const account = { looks: isSure || type === 'directory' ? looks : '', meta: metaOf(now) };
     const first = hasNames ? this.#linked.get(inode) : undefined;
     if (hasNames && first === undefined) this.#linked.set(inode, path);
     if (before !== undefined && before.looks === looks) {
@@ -127,18 +139,16 @@ export class ContextSender {
     }
     if (type !== 'file') {
       yield* this.#add(
-        formatEntry(
-          type === 'symlink' ? { ...entry, linkPath: byteString(fs.readlinkSync(bytesOf(file.full))) } : entry,
-        ),
+        formatEntry(type === 'symlink' ? { ...entry, linkPath: byteString(fs.readlinkSync(bytesOf(full))) } : entry),
       );
       this.sent.set(path, { ...account, hash: '' });
       return;
     }
-    yield* this.#content(file, entry, account, before);
+    yield* this.#content({ path, full }, entry, account, before);
   }
 
   *#content(
-    file: ListedFile,
+    file: { readonly path: ByteString; readonly full: ByteString },
     entry: Parameters<typeof formatEntry>[0],
     account: Pick<SentFile, 'looks' | 'meta'>,
     before: SentFile | undefined,
@@ -175,7 +185,7 @@ export class ContextSender {
       const isSure = left === 0;
       for (; left > 0; left -= Math.min(left, PIECE_BYTES)) yield* this.#add(Buffer.alloc(Math.min(left, PIECE_BYTES)));
       yield* this.#add(Buffer.alloc(padding(size)));
-      const digest = isSure ? hash.digest('hex').slice(0, HASH_DIGITS) : '';
+      const digest = isSure ? hash.digest().toString('latin1', 0, HASH_BYTES) : '';
       this.sent.set(path, { ...account, looks: isSure ? account.looks : '', hash: digest });
     } finally {
       fs.closeSync(fd);
@@ -200,11 +210,17 @@ export class ContextSender {
   }
 }
 
+/** Of a directory other changes do not count; a file with several names is looked at again. */
+function isAsBefore(now: FileLooks, before: SentFile): boolean {
+  if ((now.mode & fs.constants.S_IFMT) === fs.constants.S_IFDIR) return before.looks === metaOf(now);
+  return now.nlink === 1 && before.looks === now.looks;
+}
+
 function hashOf(fd: number): string {
   const hash = new Bun.CryptoHasher('sha256');
   for (let at = 0; ; ) {
     const count = fs.readSync(fd, memory, 0, memory.length, at);
-    if (count === 0) return hash.digest('hex').slice(0, HASH_DIGITS);
+    if (count === 0) return hash.digest().toString('latin1', 0, HASH_BYTES);
     hash.update(memory.subarray(0, count));
     at += count;
   }
@@ -212,9 +228,11 @@ function hashOf(fd: number): string {
 
 const memory = Buffer.allocUnsafeSlow(256 << 10);
 
-interface ListedFile extends Listed {
-  /** Where it lies. */
-  readonly full: ByteString;
+/** Files of a part: its directory is `base`, with a slash. */
+interface FileList {
+  readonly files: { readonly path: ByteString; readonly looks: FileLooks }[];
+  readonly prefix: ByteString;
+  readonly base: ByteString;
 }
 
 function unlessGone<T>(look: () => T): T | undefined {
@@ -226,22 +244,17 @@ function unlessGone<T>(look: () => T): T | undefined {
   }
 }
 
-function list({ directory, prefix, filter }: ContextPart): ListedFile[] {
-  const files: ListedFile[] = [];
+function list({ directory, prefix, filter }: ContextPart): FileList {
+  const files: FileList['files'] = [];
   const root = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
-  const before = byteString(prefix);
-  const base = byteString(directory.endsWith('/') ? directory : `${directory}/`);
   const textFilter: ListFilter = {
     wants: (path) => filter.wants(textOf(path)),
     enters: (path) => filter.enters(textOf(path)),
   };
   try {
-    listTree(root, textFilter, (listed) => {
-      const { path, mode, nlink, mtimeSeconds, looks } = listed;
-      files.push({ path: before + path, mode, nlink, mtimeSeconds, looks, full: base + path });
-    });
+    listTree(root, textFilter, (path, looks) => files.push({ path, looks }));
   } finally {
     fs.closeSync(root);
   }
-  return files;
+  return { files, prefix: byteString(prefix), base: byteString(directory.endsWith('/') ? directory : `${directory}/`) };
 }

@@ -70,8 +70,8 @@ export class KeptBuildContext implements BuildContext {
     this.#services = services;
     this.#context = context;
     this.#stack = stack;
-    const { generation, contents, index, seconds } = context;
-    this.#tree = { generation, contents, index: `/proc/self/fd/${index}`, seconds, subtree };
+    const { generation, contents, index, seconds, delta } = context;
+    this.#tree = { generation, contents, index: `/proc/self/fd/${index}`, seconds, subtree, delta };
   }
 
   get generation(): string {

@@ -95,7 +95,12 @@ function statsOf(root: number, below: string): readonly Stat[] {
     const mode = goModeOf(status);
     if (mode !== undefined) stats.push(statOf(path, status, mode, linkname));
   };
-  walkBelow(root, '', { ignores: () => false, enters: () => true }, { visit, step: () => undefined });
+  walkBelow(
+    root,
+    '',
+    { ignores: () => false, enters: () => true, leaves: () => true },
+    { visit, step: () => undefined },
+  );
   return stats;
 }
 

@@ -1,15 +1,14 @@
 /** What is in a directory, in the order of archives, without opening a file. No link is followed. */
 import { isErrno } from '#sys/errno.ts';
-import { close, type FileLooks, type FileStatus, openat, statxAt, statxLooks } from '#sys/files.ts';
+import { close, type FileStatus, openat, statxAt } from '#sys/files.ts';
+import { type FileLooks, looksOf } from '#sys/looks.ts';
 import { AT, O, S_IF } from '#sys/numbers.ts';
 import { kernelName } from './directories.ts';
 import type { ByteString } from './entry.ts';
 import { readNames } from './remove-tree.ts';
 
-export interface Listed extends FileLooks {
-  /** From the root. */
-  readonly path: ByteString;
-}
+/** `path` is from the root. */
+export type VisitListed = (path: ByteString, looks: FileLooks) => void;
 
 export interface ListFilter {
   wants(path: ByteString): boolean;
@@ -23,7 +22,7 @@ export const statusOfPath = (path: Uint8Array): FileStatus => statxAt(AT.FDCWD, 
 const DT_DIRECTORY = 4;
 
 /** Directories come before what is in them; those that are only on the way to something are told, too. */
-export function listTree(root: number, filter: ListFilter, visit: (listed: Listed) => void): void {
+export function listTree(root: number, filter: ListFilter, visit: VisitListed): void {
   const fd = openat(root, '.', O.RDONLY | O.DIRECTORY);
   try {
     contents(fd, '', filter, visit);
@@ -32,7 +31,7 @@ export function listTree(root: number, filter: ListFilter, visit: (listed: Liste
   }
 }
 
-function contents(directory: number, prefix: ByteString, filter: ListFilter, visit: (listed: Listed) => void): void {
+function contents(directory: number, prefix: ByteString, filter: ListFilter, visit: VisitListed): void {
   const names = readNames(directory);
   names.sort((a, b) => (a.name < b.name ? -1 : 1));
   for (const { name, type } of names) {
@@ -40,29 +39,19 @@ function contents(directory: number, prefix: ByteString, filter: ListFilter, vis
     const wanted = filter.wants(path);
     if (!wanted && type !== DT_DIRECTORY && type !== 0) continue;
     if (!wanted && !filter.enters(path)) continue;
-    const bytes = kernelName(name);
-    const status = looksOf(directory, bytes);
+    const status = looksOf(directory, name);
     if (status === undefined) continue;
     const isDirectory = (status.mode & S_IF.MT) === S_IF.DIR;
     if (!wanted && !isDirectory) continue;
-    if (wanted) visit({ path, ...status });
+    if (wanted) visit(path, status);
     if (!isDirectory) continue;
-    const fd = openBelow(directory, bytes);
+    const fd = openBelow(directory, kernelName(name));
     if (fd === undefined) continue;
     try {
       contents(fd, `${path}/`, filter, visit);
     } finally {
       close(fd);
     }
-  }
-}
-
-function looksOf(directory: number, name: Uint8Array): FileLooks | undefined {
-  try {
-    return statxLooks(directory, name);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined;
-    throw error;
   }
 }
 

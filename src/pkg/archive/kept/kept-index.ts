@@ -59,9 +59,16 @@ type Row = readonly [
   extra: readonly [number, number, readonly (readonly [string, string])[]] | null,
 ];
 
+/** What makes one tree of another. */
+export interface KeptDelta {
+  readonly put: readonly KeptEntry[];
+  readonly gone: readonly ByteString[];
+}
+
+/** Entries that are equal in two trees of one line are one object: whoever knows one knows it in the next tree. */
 export class KeptIndex {
   readonly entries: ReadonlyMap<ByteString, KeptEntry>;
-  #children: Map<ByteString, ByteString[]> | undefined;
+  #children: Map<ByteString, readonly KeptEntry[]> | undefined;
 
   constructor(entries: ReadonlyMap<ByteString, KeptEntry>) {
     this.entries = entries;
@@ -115,23 +122,44 @@ export class KeptIndex {
     fs.writeFileSync(file, JSON.stringify(rows), { mode: 0o600 });
   }
 
-  /** Names in a directory ('' is the root), in byte order. */
-  children(directory: ByteString): readonly ByteString[] {
-    this.#children ??= childrenOf(this.entries.keys());
+  /** What is in a directory ('' is the root), in byte order. */
+  children(directory: ByteString): readonly KeptEntry[] {
+    this.#children ??= childrenOf(this.entries.values());
     return this.#children.get(directory) ?? [];
+  }
+
+  /** This index stays what it is. */
+  changed({ put, gone }: KeptDelta): KeptIndex {
+    const entries = new Map(this.entries);
+    for (const path of gone) entries.delete(path);
+    for (const entry of put) entries.set(entry.path, entry);
+    const next = new KeptIndex(entries);
+    if (this.#children === undefined) return next;
+    next.#children = new Map(this.#children);
+    const touched = new Set([...gone, ...put.map(({ path }) => path)].map((path) => splitLast(path)[0]));
+    const added = childrenOf(put);
+    for (const directory of touched) {
+      const own = new Map(this.children(directory).map((entry) => [entry.path, entry]));
+      for (const path of own.keys()) if (!entries.has(path)) own.delete(path);
+      for (const entry of added.get(directory) ?? []) own.set(entry.path, entry);
+      next.#children.set(directory, [...own.values()].sort(byPath));
+    }
+    return next;
   }
 }
 
-function childrenOf(paths: Iterable<ByteString>): Map<ByteString, ByteString[]> {
-  const found = new Map<ByteString, ByteString[]>();
-  for (const path of paths) {
-    if (path === '') continue;
-    const [directory, name] = splitLast(path);
-    const names = found.get(directory);
-    if (names === undefined) found.set(directory, [name]);
-    else names.push(name);
+const byPath = (a: KeptEntry, b: KeptEntry): number => (a.path < b.path ? -1 : 1);
+
+function childrenOf(entries: Iterable<KeptEntry>): Map<ByteString, KeptEntry[]> {
+  const found = new Map<ByteString, KeptEntry[]>();
+  for (const entry of entries) {
+    if (entry.path === '') continue;
+    const [directory] = splitLast(entry.path);
+    const children = found.get(directory);
+    if (children === undefined) found.set(directory, [entry]);
+    else children.push(entry);
   }
-  for (const names of found.values()) names.sort();
+  for (const children of found.values()) children.sort(byPath);
   return found;
 }
 

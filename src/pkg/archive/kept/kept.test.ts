@@ -78,7 +78,11 @@ const first: readonly Member[] = [
 test('the same again writes nothing; what differs late keeps its beginning; what is left out is gone', () => {
   const kept = receive(first, undefined, false);
   expect(kept.summary).toMatchObject({ entries: 6, files: 3, written: 3006, changed: true, plain: true });
-  expect(KeptIndex.read(kept.index).children('d')).toEqual(['big', 'small']);
+  expect(
+    KeptIndex.read(kept.index)
+      .children('d')
+      .map(({ path }) => path),
+  ).toEqual(['d/big', 'd/small']);
   expect(KeptIndex.read(kept.index).entries.get('implied')).toMatchObject({ type: 'directory', mtimeSeconds: 5 });
   const again = receive(first, kept, false);
   expect(again.summary).toMatchObject({ written: 0, changed: false, end: 3006 });
@@ -106,6 +110,17 @@ test('changes: new, gone with all that is in it, only attributes; none at all', 
   expect([...KeptIndex.read(next.index).entries.keys()].sort()).toEqual(['d', 'd/big', 'd/small', 'link']);
   expect(KeptIndex.read(next.index).entries.get('d/small')).toMatchObject({ mode: 0o755, mtimeSeconds: 9 });
   expect([textOf(next, 'd/small'), textOf(next, 'link'), next.summary.written]).toEqual(['small', 'no link now', 11]);
+  // What changed makes the same of the tree before as the index that was written says.
+  const before = KeptIndex.read(kept.index);
+  before.children('');
+  const { delta } = next.summary;
+  const made = before.changed(delta ?? { put: [], gone: [] });
+  const written = KeptIndex.read(next.index);
+  expect(made.entries.size).toBe(written.entries.size);
+  for (const [path, entry] of written.entries) expect(made.entries.get(path)).toEqual(entry);
+  for (const directory of ['', 'd', 'implied']) expect(made.children(directory)).toEqual(written.children(directory));
+  expect(made.entries.get('d/big')).toBe(before.entries.get('d/big'));
+  expect([kept.summary.delta, none.summary.delta]).toEqual([undefined, undefined]);
 });
 
 test('what nothing names any more is left behind when it is much', () => {

@@ -14,11 +14,13 @@ import { textOf } from '../entry.ts';
 import { reasonOfErrno } from '../explain.ts';
 import { cleanPath, splitLast } from '../names.ts';
 import type { TarSink } from '../parser.ts';
-import { isPlain, type KeptEntry, KeptIndex, plainDirectory } from './kept-index.ts';
+import { isPlain, type KeptDelta, type KeptEntry, KeptIndex, plainDirectory } from './kept-index.ts';
 
 const WINDOW_BYTES = 1 << 20;
 const ENTRIES_MAX = 2_000_000;
 const NAME_BYTES_MAX = 512 << 20;
+/** More changes than this are told by the index alone. */
+const DELTA_MAX = 2000;
 /** Contents that no entry names may be as large as those that one does, and this much. */
 const GARBAGE_BYTES = 64 << 20;
 
@@ -38,6 +40,8 @@ export interface KeptSummary {
   readonly plain: boolean;
   /** Contents without what nothing names; they are in the spare file. */
   readonly compacted: boolean;
+  /** What changed the tree that was there; undefined when it is much, or all came. */
+  readonly delta: KeptDelta | undefined;
 }
 
 export interface ReceiveOptions {
@@ -97,6 +101,8 @@ export class KeptReceiver implements TarSink, Disposable {
   #entries = new Map<ByteString, KeptEntry>();
   /** Of what is in a directory, from the first on that is removed. */
   #names: Map<ByteString, Set<ByteString>> | undefined;
+  /** Paths of changes. */
+  readonly #touched = new Set<ByteString>();
   #hasBegun = false;
   readonly #old: Windows;
   readonly #buffer = Buffer.allocUnsafeSlow(WINDOW_BYTES);
@@ -219,7 +225,15 @@ export class KeptReceiver implements TarSink, Disposable {
       untouched: false,
       plain,
       compacted,
+      delta: changed && !compacted ? this.#delta() : undefined,
     };
+  }
+
+  #delta(): KeptDelta | undefined {
+    if (!this.#options.changes || this.#base === undefined || this.#touched.size > DELTA_MAX) return undefined;
+    const paths = [...this.#touched];
+    const put = paths.flatMap((path) => this.#entries.get(path) ?? []);
+    return { put, gone: paths.filter((path) => !this.#entries.has(path)) };
   }
 
   /** What was appended by an archive that did not end well is given back. */
@@ -321,6 +335,7 @@ export class KeptReceiver implements TarSink, Disposable {
   }
 
   #set(entry: KeptEntry): void {
+    this.#touched.add(entry.path);
     this.#entries.set(entry.path, entry);
     if (this.#names !== undefined) addName(this.#names, entry.path);
   }
@@ -342,13 +357,18 @@ export class KeptReceiver implements TarSink, Disposable {
 
   #removeTree(path: ByteString): void {
     const known = this.#entries.get(path);
-    this.#entries.delete(path);
+    this.#remove(path);
     if (known?.type !== 'directory') return;
     const [directory, name] = splitLast(path);
     this.#names ??= namesOf(this.#entries.keys());
     this.#names.get(directory)?.delete(name);
     for (const below of this.#names.get(path) ?? []) this.#removeTree(`${path}/${below}`);
     this.#names.delete(path);
+  }
+
+  #remove(path: ByteString): void {
+    this.#touched.add(path);
+    this.#entries.delete(path);
   }
 
   #isUnchanged(): boolean {
@@ -374,6 +394,7 @@ const nothing = {
   untouched: true,
   plain: false,
   compacted: false,
+  delta: undefined,
 } as const;
 
 function namesOf(paths: Iterable<ByteString>): Map<ByteString, Set<ByteString>> {
