@@ -6,10 +6,9 @@
 import * as fs from 'node:fs';
 import { kernelName } from '#pkg/archive/directories.ts';
 import { byteString, type ByteString, bytesOf, type EntryType, textOf } from '#pkg/archive/entry.ts';
-import { type ListFilter, listTree, statusOfPath } from '#pkg/archive/list-tree.ts';
+import { type ListedLooks, type ListFilter, listTree, statusOfPath } from '#pkg/archive/list-tree.ts';
 import { xattrsOf } from '#pkg/archive/pack.ts';
 import { endOfArchive, formatEntry, padding, plainEntry } from '#pkg/archive/writer.ts';
-import type { FileLooks } from '#sys/looks.ts';
 import { type Account, HASH_BYTES, metaOf, type SentFile } from './sent-account.ts';
 
 export interface ContextPart {
@@ -108,7 +107,7 @@ export class ContextSender {
   }
 
   /** `full`: where it lies. */
-  *#file(path: ByteString, full: ByteString, now: FileLooks, before: SentFile | undefined): Generator<Uint8Array> {
+  *#file(path: ByteString, full: ByteString, now: ListedLooks, before: SentFile | undefined): Generator<Uint8Array> {
     const type = kinds[now.mode & fs.constants.S_IFMT];
     // Sockets mean nothing elsewhere.
     if (type === undefined) return;
@@ -211,7 +210,7 @@ export class ContextSender {
 }
 
 /** Of a directory other changes do not count; a file with several names is looked at again. */
-function isAsBefore(now: FileLooks, before: SentFile): boolean {
+function isAsBefore(now: ListedLooks, before: SentFile): boolean {
   if ((now.mode & fs.constants.S_IFMT) === fs.constants.S_IFDIR) return before.looks === metaOf(now);
   return now.nlink === 1 && before.looks === now.looks;
 }
@@ -230,7 +229,7 @@ const memory = Buffer.allocUnsafeSlow(256 << 10);
 
 /** Files of a part: its directory is `base`, with a slash. */
 interface FileList {
-  readonly files: { readonly path: ByteString; readonly looks: FileLooks }[];
+  readonly files: { readonly path: ByteString; readonly looks: ListedLooks }[];
   readonly prefix: ByteString;
   readonly base: ByteString;
 }

@@ -6,7 +6,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { ByteString } from '#pkg/archive/entry.ts';
-import type { FileLooks } from '#sys/looks.ts';
+import type { ListedLooks } from '#pkg/archive/list-tree.ts';
 
 /** Of a hash, by and for this client alone. */
 export const HASH_BYTES = 16;
@@ -100,7 +100,7 @@ export class Accounts {
 const metaBytes = Buffer.alloc(META_BYTES);
 
 /** What of a file's looks is sent, as bytes. */
-export function metaOf({ mode, mtimeSeconds }: Pick<FileLooks, 'mode' | 'mtimeSeconds'>): string {
+export function metaOf({ mode, mtimeSeconds }: Pick<ListedLooks, 'mode' | 'mtimeSeconds'>): string {
   metaBytes.writeUInt32LE(mode, 0);
   metaBytes.writeDoubleLE(mtimeSeconds, 4);
   return metaBytes.toString('latin1');

@@ -7,8 +7,11 @@ import { kernelName } from './directories.ts';
 import type { ByteString } from './entry.ts';
 import { readNames } from './remove-tree.ts';
 
+/** What a listed file looks like. */
+export type ListedLooks = FileLooks;
+
 /** `path` is from the root. */
-export type VisitListed = (path: ByteString, looks: FileLooks) => void;
+type VisitListed = (path: ByteString, looks: ListedLooks) => void;
 
 export interface ListFilter {
   wants(path: ByteString): boolean;
