@@ -18,6 +18,7 @@ import { log, setLogFormat, setLogLevel } from '#pkg/log/log.ts';
 import { buildFacts } from './berthd-build.ts';
 import { call } from '#sys/call.ts';
 import { NR } from '#sys/numbers.ts';
+import { takeShortTurns } from '#sys/scheduling.ts';
 import { openListeners, openMetricsListener } from './berthd-listeners.ts';
 import { collector } from './berthd-memory.ts';
 import { checkRegistry, openRegistry } from './berthd-registry.ts';
@@ -73,6 +74,7 @@ async function run(line: DaemonCommandLine, config: DaemonConfig): Promise<void>
   if (process.geteuid?.() !== 0) throw new Error('berthd needs to be run as root');
   process.umask(0o022);
   reluctantJit();
+  takeShortTurns();
   setLogLevel(config.logLevel);
   setLogFormat(config.engine.logFormat);
   for (const { key, reason } of config.withoutEffect) log.info('configuration without effect', { key, reason });

@@ -16,7 +16,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { dataLoss, messageOf, notFound } from '#errdefs/errors.ts';
-import { syncDirectory, syncDirectoryAside, writeFileAtomic, writeFileDurably } from '#pkg/atomicfile/atomicfile.ts';
+import { syncDirectory, syncDirectoryAside, writeFileAtomic, writeFileAside } from '#pkg/atomicfile/atomicfile.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { log } from '#pkg/log/log.ts';
 import { decodeManifest, type Index, type Manifest, MANIFEST_BYTES_MAX } from './descriptor.ts';
@@ -136,7 +136,7 @@ export class ContentStore {
   async put(bytes: Uint8Array, lease: ContentLease): Promise<StoredBlob> {
     const digest = digestOf(bytes);
     lease.add(digest);
-    if (!this.has(digest)) await writeFileDurably(this.path(digest), bytes, { mode: 0o600 });
+    if (!this.has(digest)) await writeFileAside(this.path(digest), bytes, { mode: 0o600 });
     return { digest, size: bytes.length };
   }
 

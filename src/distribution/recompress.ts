@@ -56,7 +56,7 @@ export async function compressBlob(
 ): Promise<LayerBlob> {
   await writeAbsent(means, blob, lease, options.signal);
   const compressed = await compress(means, blob, lease, options);
-  means.layers.replaceBlob(blob.digest, compressed);
+  await means.layers.replaceBlob(blob.digest, compressed);
   means.content.collectSoon();
   return compressed;
 }
@@ -78,7 +78,7 @@ export async function recompressBlob(
   const plain = blob.compression === 'plain' ? blob : await inflated(means, blob, wish.diffId, lease, signal);
   const options = { signal, progress: () => undefined, level };
   const made = type === 'uncompressed' ? plain : await compress(means, plain, lease, { ...options, type });
-  means.layers.replaceBlob(blob.digest, made);
+  await means.layers.replaceBlob(blob.digest, made);
   means.content.collectSoon();
   return made;
 }

@@ -232,8 +232,10 @@ export class OverlayDriver implements GraphDriver {
   async remove(id: string): Promise<void> {
     assertId(id);
     assert(!this.#mounts.has(id), `layer "${id}" is removed while a mount of it is open`);
-    this.#unlinkShort(id);
-    this.#trash.discard(this.#directory(id));
+    const short = this.#knownShort(id);
+    // A journal that is being written holds both up as long as an fsync.
+    if (short !== '') await fs.promises.rm(path.join(this.#home, LINKS, short), { force: true });
+    await this.#trash.discardAside(this.#directory(id));
   }
 
   async diffSize(id: string, signal?: AbortSignal): Promise<number> {

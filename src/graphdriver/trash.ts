@@ -26,14 +26,28 @@ export class Trash {
 
   /** Takes what is at `name`; nothing there is fine. Same file system. */
   discard(name: string): void {
-    const target = path.join(this.#directory, `${path.basename(name)}-${randomBytes(6).toString('hex')}`);
     try {
-      fs.renameSync(name, target);
+      fs.renameSync(name, this.#place(name));
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
+      if (isMissing(error)) return;
       throw error;
     }
     this.#schedule();
+  }
+
+  /** As `discard`; the disk is not waited for on this thread. */
+  async discardAside(name: string): Promise<void> {
+    try {
+      await fs.promises.rename(name, this.#place(name));
+    } catch (error) {
+      if (isMissing(error)) return;
+      throw error;
+    }
+    this.#schedule();
+  }
+
+  #place(name: string): string {
+    return path.join(this.#directory, `${path.basename(name)}-${randomBytes(6).toString('hex')}`);
   }
 
   /** Deletes nothing until disposed. */
@@ -99,4 +113,8 @@ export class Trash {
       log.warn('cannot delete a discarded layer', { name, err: messageOf(error) });
     }
   }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }

@@ -320,13 +320,18 @@ export class ImageStore {
 
   /**
    * Gives an image a further name; the name leaves the image that had it. `target`: what the name stands for where that
-   * is more than this image (an index). Errors: not-found.
+   * is more than this image (an index). On the disk after `settled`. Errors: not-found.
    */
   tag(id: string, reference: Reference, target?: string): void {
     if (!this.#images.has(id)) throw noSuchImage(id);
-    this.#options.db.transaction(() => this.#point(withDefaultTag(reference), id, target), { durable: true });
+    this.#options.db.transaction(() => this.#point(withDefaultTag(reference), id, target));
     this.#touch(id);
     this.#changed();
+  }
+
+  /** All that was recorded until now is on the disk; it is not waited for on this thread. */
+  settled(): Promise<void> {
+    return this.#options.db.flush();
   }
 
   /** Takes a name away. Errors: not-found. */

@@ -7,7 +7,7 @@ import * as path from 'node:path';
 import { digestOf } from '#content/content-store.ts';
 import { type Descriptor, MEDIA } from '#content/descriptor.ts';
 import { messageOf } from '#errdefs/errors.ts';
-import { writeFileAtomic } from '#pkg/atomicfile/atomicfile.ts';
+import { writeFileAside } from '#pkg/atomicfile/atomicfile.ts';
 import { log } from '#pkg/log/log.ts';
 import { canonicalString } from '#reference/reference.ts';
 import type { ImageStore } from './image-store.ts';
@@ -49,7 +49,7 @@ export class LayoutIndex implements Disposable {
     if (dropped) this.#store.content.collectSoon();
     const index = { schemaVersion: 2, mediaType: MEDIA.index, manifests };
     const file = path.join(this.#store.content.root, 'index.json');
-    writeFileAtomic(file, JSON.stringify(index), { mode: 0o644, durable: false });
+    await writeFileAside(file, Buffer.from(JSON.stringify(index)), { mode: 0o644, durable: false });
   }
 
   [Symbol.dispose](): void {

@@ -5,12 +5,18 @@ import type { ImageStore } from './image-store.ts';
 import { targetOf } from './variants.ts';
 
 /** Answers the familiar name and the image's id. Errors: not-found, invalid-parameter. */
-export function tagImage(store: ImageStore, image: string, repo: string, tag: string): { id: string; name: string } {
+export async function tagImage(
+  store: ImageStore,
+  image: string,
+  repo: string,
+  tag: string,
+): Promise<{ id: string; name: string }> {
   const source = store.resolve(image);
   const { id } = source;
   const named = parseReference(repo);
   if (named.digest !== undefined) throw invalidParameter('refusing to create a tag with a digest reference');
   const reference = tag === '' ? withDefaultTag(named) : withTag(named, tag);
   store.tag(id, reference, targetOf(store, image, source));
+  await store.settled();
   return { id, name: familiarString(reference) };
 }

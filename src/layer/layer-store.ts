@@ -164,17 +164,15 @@ export class LayerStore {
   }
 
   /** The tar of layers is kept in another form from now on. Preconditions: the new blob is in the content store. */
-  replaceBlob(digest: string, blob: LayerBlob): void {
+  async replaceBlob(digest: string, blob: LayerBlob): Promise<void> {
     const changed = this.list()
       .filter((layer) => layer.blob.digest === digest)
       .map((layer) => ({ ...layer, blob }));
-    this.#db.transaction(
-      () => {
-        for (const layer of changed) this.#db.put(LAYER_KIND, layer.chainId, encodeLayer(layer));
-      },
-      { durable: true },
-    );
+    this.#db.transaction(() => {
+      for (const layer of changed) this.#db.put(LAYER_KIND, layer.chainId, encodeLayer(layer));
+    });
     for (const layer of changed) this.#layers.set(layer.chainId, layer);
+    await this.#db.flush();
   }
 
   /** Read-only detached mount of an image's file system, with the maps of a user namespace where one is given. */

@@ -26,6 +26,7 @@ import { buildIgnored, buildSteps, stages } from './scenarios/build.ts';
 import { contextChanged, contextNew, contextUnchanged } from './scenarios/context.ts';
 import { commit, cp } from './scenarios/files.ts';
 import { load } from './scenarios/images.ts';
+import { latency } from './scenarios/latency.ts';
 import { cli, life, many, run } from './scenarios/life.ts';
 import { network, ports } from './scenarios/network.ts';
 import { crowd, stats } from './scenarios/observe.ts';
@@ -55,6 +56,7 @@ const scenarios: readonly Scenario[] = [
   ports,
   registry,
   registryMemory,
+  latency,
 ];
 const root = path.resolve(import.meta.dirname, '../..');
 

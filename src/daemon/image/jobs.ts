@@ -33,8 +33,8 @@ export function installImageJobs(services: Services): void {
     const { attestationsOf } = await import('#image/attestations.ts');
     return attestationsOf(images, input);
   });
-  engine.register(image.imageTag, ({ image: source, repo, tag }) => {
-    const { id, name } = tagImage(images, source, repo, tag);
+  engine.register(image.imageTag, async ({ image: source, repo, tag }) => {
+    const { id, name } = await tagImage(images, source, repo, tag);
     publishImageEvent(services, 'tag', id, name);
   });
   engine.register(image.imageRemove, (input) => removeNamed(services, input));

@@ -37,25 +37,26 @@ export function writeFileAtomic(
   if (durable) syncDirectory(path.dirname(file));
 }
 
-/** As `writeFileAtomic`, durable, off this thread. */
-export async function writeFileDurably(
+/** As `writeFileAtomic`, off this thread. */
+export async function writeFileAside(
   file: string,
   content: Uint8Array,
-  options: { mode?: number } = {},
+  options: { mode?: number; durable?: boolean } = {},
 ): Promise<void> {
+  const durable = options.durable ?? true;
   const temporary = temporaryOf(file);
   try {
     {
       await using handle = await fs.promises.open(temporary, FLAGS, options.mode ?? 0o600);
       await handle.writeFile(content);
-      await handle.sync();
+      if (durable) await handle.sync();
     }
     await fs.promises.rename(temporary, file);
   } catch (error) {
     await fs.promises.rm(temporary, { force: true });
     throw error;
   }
-  await syncDirectoryAside(path.dirname(file));
+  if (durable) await syncDirectoryAside(path.dirname(file));
 }
 
 /** As `syncDirectory`, off this thread. */

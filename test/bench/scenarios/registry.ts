@@ -3,18 +3,17 @@
  * layers, a push to an empty registry, and how long `_ping` takes meanwhile. The images are put there over HTTP, by no
  * engine.
  */
-import { createHash, randomFillSync } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { tar } from '../../support/base-images.ts';
 import { must } from '../../support/command.ts';
 import { TestRegistry } from '../../support/registry.ts';
-import type { Engine } from '../engine.ts';
 import { largeLayers } from '../images.ts';
-import { type Round, type Scenario, timed } from '../scenario.ts';
+import { pinged } from '../pinged.ts';
+import { digestOf, publish, putImage, upload } from '../publish.ts';
+import { type Scenario, timed } from '../scenario.ts';
 
 const VARIANT = 90;
-const PING_EVERY_MS = 2;
-const DOCKER = 'application/vnd.docker';
 
 let source: TestRegistry | undefined;
 
@@ -84,85 +83,6 @@ export const registryMemory: Scenario = {
     big = undefined;
   },
 };
-
-/** Records the p99 of a request every few milliseconds while `work` runs. */
-async function pinged({ engine, recorder }: Round, what: string, work: () => Promise<void>): Promise<void> {
-  if (engine.socket === undefined) return work();
-  const stop = new AbortController();
-  const latencies = ping(engine, stop.signal);
-  try {
-    await work();
-  } finally {
-    stop.abort();
-  }
-  const sorted = (await latencies).sort((a, b) => a - b);
-  const at = (share: number): number => sorted[Math.floor(sorted.length * share)] ?? 0;
-  recorder.add(`GET _ping during ${what}: p99`, engine.name, at(0.99), 'ms');
-}
-
-async function ping(engine: Engine, signal: AbortSignal): Promise<number[]> {
-  const latencies: number[] = [];
-  while (!signal.aborted) {
-    const started = performance.now();
-    const response = await fetch('http://bench/_ping', { unix: engine.socket ?? '' });
-    await response.text();
-    latencies.push(performance.now() - started);
-    await Bun.sleep(PING_EVERY_MS);
-  }
-  return latencies;
-}
-
-const digestOf = (bytes: Uint8Array): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
-
-async function publish(
-  host: string,
-  name: string,
-  layers: readonly Uint8Array[],
-  blobs: readonly Buffer[],
-): Promise<void> {
-  const repository = name.replace(/:.*/, '');
-  for (const blob of blobs) await upload(host, repository, blob);
-  const described = blobs.map((blob) => ({ digest: digestOf(blob), size: blob.length }));
-  await putImage(host, name, layers.map(digestOf), described);
-}
-
-async function putImage(
-  host: string,
-  name: string,
-  diffIds: readonly string[],
-  layers: readonly { readonly digest: string; readonly size: number }[],
-): Promise<void> {
-  const [repository = '', tag = ''] = name.split(':');
-  const architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
-  const rootfs = { type: 'layers', diff_ids: diffIds };
-  const config = Buffer.from(JSON.stringify({ architecture, os: 'linux', config: { Cmd: ['sh'] }, rootfs }));
-  await upload(host, repository, config);
-  const manifest = {
-    schemaVersion: 2,
-    mediaType: `${DOCKER}.distribution.manifest.v2+json`,
-    config: { mediaType: `${DOCKER}.container.image.v1+json`, digest: digestOf(config), size: config.length },
-    layers: layers.map((layer) => ({ mediaType: `${DOCKER}.image.rootfs.diff.tar.gzip`, ...layer })),
-  };
-  const response = await fetch(`http://${host}/v2/${repository}/manifests/${tag}`, {
-    method: 'PUT',
-    headers: { 'Content-Type': manifest.mediaType },
-    body: JSON.stringify(manifest),
-  });
-  if (response.status !== 201) throw new Error(`the manifest of ${name}: ${response.status} ${await response.text()}`);
-}
-
-async function upload(host: string, repository: string, blob: Buffer): Promise<void> {
-  const begun = await fetch(`http://${host}/v2/${repository}/blobs/uploads/`, { method: 'POST' });
-  const place = new URL(begun.headers.get('location') ?? '', `http://${host}`);
-  place.searchParams.set('digest', digestOf(blob));
-  const response = await fetch(place, {
-    method: 'PUT',
-    headers: { 'Content-Type': 'application/octet-stream' },
-    // as: `BodyInit` wants memory that is not shared, which this is not.
-    body: blob as Uint8Array<ArrayBuffer>,
-  });
-  if (response.status !== 201) throw new Error(`a blob of ${repository}: ${response.status} ${await response.text()}`);
-}
 
 /** One layer at a time is in memory. */
 async function publishBig(host: string): Promise<void> {

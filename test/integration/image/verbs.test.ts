@@ -187,13 +187,13 @@ test('history, newest first, with sizes of layers only', () => {
   ]);
 });
 
-test('tag: a name moves to its new image', () => {
-  expect(tagImage(stores.images, 'one:1', 'new/name', '')).toEqual({ id: idOf(one), name: 'new/name:latest' });
-  tagImage(stores.images, 'me/two', 'one', '1');
+test('tag: a name moves to its new image', async () => {
+  expect(await tagImage(stores.images, 'one:1', 'new/name', '')).toEqual({ id: idOf(one), name: 'new/name:latest' });
+  await tagImage(stores.images, 'me/two', 'one', '1');
   expect(stores.images.resolve('one:1').id).toBe(idOf(two));
   expect(stores.images.get(idOf(one)).tags).toEqual(['new/name:latest']);
-  expect(() => tagImage(stores.images, 'nobody', 'x', '')).toThrow('No such image: nobody:latest');
-  expect(() => tagImage(stores.images, 'new/name', 'X', '')).toThrow('must be lowercase');
+  await expect(tagImage(stores.images, 'nobody', 'x', '')).rejects.toThrow('No such image: nobody:latest');
+  await expect(tagImage(stores.images, 'new/name', 'X', '')).rejects.toThrow('must be lowercase');
 });
 
 describe('rmi', () => {
