@@ -38,6 +38,13 @@ const PACKAGES = [
 ];
 
 const asked = process.argv.slice(2);
+// `vm --inside[=WORDS]`: only the suites inside the machine, of them only files with one of these words.
+const inside = asked.findIndex((word) => word.startsWith('--inside'));
+if (inside >= 0) {
+  const [, words = ''] = asked.splice(inside, 1)[0].split('=');
+  if (words !== '') process.env.BERTH_VM_ONLY = words;
+  suites.vm.paths = ['test/vm/suite.test.ts'];
+}
 const chosen = asked.length > 0 ? asked : Object.keys(suites).filter((s) => !/^(vm|vm-smoke|soak)$/.test(s));
 for (const name of chosen) {
   if (suites[name] === undefined) {

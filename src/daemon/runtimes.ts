@@ -14,7 +14,7 @@ import type { CgroupLayout } from '#libcontainer/cgroups/layout.ts';
 import { spareMounts } from '#libcontainer/mounts/spare-mounts.ts';
 
 /** The name of our own runtime. */
-const NATIVE_RUNTIME = 'berth';
+export const NATIVE_RUNTIME = 'berth';
 /** Known by name when they are installed. */
 const OTHER_RUNTIMES = ['runc', 'crun'];
 const PROGRAM_DIRECTORIES = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];

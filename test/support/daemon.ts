@@ -13,6 +13,14 @@ import { type HostState, hostState, leaks } from './leakcheck.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
 
+/** The built executable instead of the sources: where every start of Bun on them takes long. */
+const BUILT = process.env['BERTH_TEST_EXECUTABLE'];
+/** Program and first arguments of a daemon that a test starts itself. */
+export const BERTHD: readonly string[] =
+  BUILT === undefined ? [process.execPath, path.join(root, 'src/cmd/berthd.ts')] : [BUILT, 'daemon'];
+/** In the command line of a monitor, of the sources and built. */
+const MONITOR = /monitor\.ts|\0monitor\0/;
+
 export interface DaemonOptions {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -85,7 +93,6 @@ export class TestDaemon implements AsyncDisposable {
       ? ['--bridge', 'none']
       : ['--bridge', this.bridge, '--bip', `${this.subnet}.1/24`];
     const args = [
-      path.join(root, 'src/cmd/berthd.ts'),
       ...['--data-root', this.dataRoot, '--exec-root', this.execRoot, '-H', `unix://${this.socket}`],
       ...[
         '--pidfile',
@@ -98,7 +105,7 @@ export class TestDaemon implements AsyncDisposable {
     ];
     const config = path.join(this.directory, 'daemon.json');
     if (!fs.existsSync(config)) fs.writeFileSync(config, '{}');
-    const [command, ...prefix] = [...(this.#options.ownNetwork ? ['unshare', '--net'] : []), process.execPath];
+    const [command, ...prefix] = [...(this.#options.ownNetwork ? ['unshare', '--net'] : []), ...BERTHD];
     const child = spawn(command ?? '', [...prefix, ...args], {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: { ...process.env, ...this.#options.env, ...env },
@@ -191,16 +198,16 @@ export class TestDaemon implements AsyncDisposable {
 
   /** Pids of this daemon's monitor. */
   monitors(): number[] {
-    return this.#processes('monitor.ts').filter((p) => p !== this.pid);
+    return this.#processes(MONITOR).filter((p) => p !== this.pid);
   }
 
-  #processes(word = ''): number[] {
+  #processes(word = /^/): number[] {
     const pids: number[] = [];
     for (const pid of fs.readdirSync('/proc')) {
       if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
       try {
         const command = fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-        if (command.includes(this.directory) && command.includes(word)) pids.push(Number(pid));
+        if (command.includes(this.directory) && word.test(command)) pids.push(Number(pid));
       } catch {
         // ended meanwhile
       }

@@ -16,13 +16,15 @@ export const IMG = 'berth.test/busybox:1';
 /** Of each test. */
 export const LIMIT_MS = 300_000;
 
-export async function bootInstalled(flavour: Flavour): Promise<Machine> {
+/** `older`: an executable that is installed first, instead of today's; that one stays at /berth/berth. */
+export async function bootInstalled(flavour: Flavour, older?: string): Promise<Machine> {
   await must('npm', ['run', 'build'], { cwd: root, limitMs: 180_000 });
   const image = await busyboxImage();
   const contrib = [...UNITS, 'berth-generator'].map((name) => [name, path.join(root, 'contrib', name)] as const);
   const vm = await Machine.boot({
     payload: {
       berth: path.join(root, 'dist/berth'),
+      older: older ?? path.join(root, 'contrib/berth-generator'),
       docker: dockerCli(),
       'busybox.tar': image.path,
       ...Object.fromEntries(contrib),

@@ -144,6 +144,46 @@ test(
 );
 
 test(
+  'sctp: a published port is held, led to its container from outside and from the host, and free again',
+  async () => {
+    const r = await sh(`${UNTIL}
+      modprobe sctp; cat >/tmp/sctp.py <<'X'
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)
+s.settimeout(8)
+try:
+  if sys.argv[1] == 'serve':
+    s.bind(('0.0.0.0', 77)); s.listen(5); s.settimeout(None); print('serves', flush=True)
+    while True:
+      c, peer = s.accept(); c.send(('sctp ' + peer[0]).encode()); c.close()
+  if sys.argv[1] == 'bind':
+    s.bind(('0.0.0.0', int(sys.argv[2]))); print('free')
+  if sys.argv[1] == 'ask':
+    s.connect((sys.argv[2], int(sys.argv[3]))); print(s.recv(100).decode())
+except OSError as e:
+  print(e.strerror or 'timed out')
+X
+      docker run -d --name st -p 7707:77/sctp -p 127.0.0.1:7708:77/sctp ${IMG} sleep 1000 >/dev/null; docker port st 77/sctp | sort
+      nsenter -t $(docker inspect -f '{{.State.Pid}}' st) -n python3 /tmp/sctp.py serve >/tmp/sctp.out & server=$!
+      until_ 'grep -q serves /tmp/sctp.out'
+      nsenter --net=/run/netns/outside python3 /tmp/sctp.py ask 192.168.50.1 7707
+      python3 /tmp/sctp.py ask 127.0.0.1 7708 | cut -d' ' -f1; python3 /tmp/sctp.py ask 192.168.50.1 7707 | cut -d' ' -f1
+      nsenter -t $(docker inspect -f '{{.State.Pid}}' ca) -n python3 /tmp/sctp.py ask 192.168.50.1 7707 | cut -d' ' -f1
+      python3 /tmp/sctp.py bind 7707
+      docker run --rm -p 7707:1/sctp ${IMG} true 2>&1 | grep -o 'port is already allocated'
+      systemctl kill -s KILL berth.service; until_ 'systemctl is-active -q berth.service'
+      nsenter --net=/run/netns/outside python3 /tmp/sctp.py ask 192.168.50.1 7707
+      docker rm -f st >/dev/null; kill $server 2>/dev/null; python3 /tmp/sctp.py bind 7707`);
+    expect(lines(r.output)).toEqual([
+      ...['0.0.0.0:7707', '127.0.0.1:7708', '[::]:7707'],
+      ...['sctp 192.168.50.2', 'sctp', 'sctp', 'sctp'],
+      ...['Address already in use', 'port is already allocated', 'sctp 192.168.50.2', 'free'],
+    ]);
+  },
+  LIMIT_MS,
+);
+
+test(
   'systemd-resolved asks for the names of containers, until it is told not to',
   async () => {
     const r = await sh(`${UNTIL}

@@ -60,6 +60,33 @@ test(
   LIMIT_MS,
 );
 
+test.each(['runc', 'crun'])(
+  'cgroup-parent: a slice with --runtime %s beside ours: limits, kill -9 of the daemon, its end, and nothing stays',
+  async (runtime) => {
+    const r = await sh(`${UNTIL}
+      pid() { docker inspect -f '{{.State.Pid}}' $1; }
+      docker run -d --name other --runtime ${runtime} --cgroup-parent web-front.slice --network none --memory 32m ${IMG} sleep 1000 >/dev/null
+      docker run -d --name ours --cgroup-parent web-front.slice --network none ${IMG} sleep 1000 >/dev/null
+      cut -d/ -f4 /proc/$(pid other)/cgroup /proc/$(pid ours)/cgroup; before=$(pid other)
+      systemctl daemon-reload; docker exec other cat /sys/fs/cgroup/memory.max
+      docker stats --no-stream --format '{{.PIDs}}' other; docker pause other >/dev/null; docker unpause other >/dev/null
+      systemctl kill -s KILL berth.service; until_ 'systemctl is-active -q berth.service'
+      [ "$(pid other)" = "$before" ] && docker exec other echo goes on
+      docker update --memory 48m --memory-swap 96m other >/dev/null; docker exec other cat /sys/fs/cgroup/memory.max
+      docker restart -t 0 other >/dev/null; cut -d/ -f4 /proc/$(pid other)/cgroup
+      docker rm -f other ours >/dev/null
+      docker run --name hog --runtime ${runtime} --cgroup-parent web-front.slice --network none --memory 16m ${IMG} sh -c 'x=a; while :; do x=$x$x; done'
+      echo "code $?"; docker inspect -f 'oom {{.State.OOMKilled}}' hog; docker rm hog >/dev/null
+      for scope in berth:${runtime}.web-front.scope berth.web-front.scope; do until_ "! systemctl is-active -q $scope" || echo $scope stays; done
+      find /sys/fs/cgroup/web.slice -mindepth 2 -type d; systemctl --failed --no-legend --no-pager --plain`);
+    const [other, ours] = [`berth:${runtime}.web-front.scope`, 'berth.web-front.scope'];
+    expect(lines(r.output)).toEqual([
+      ...[other, ours, '33554432', '1', 'goes on', '50331648', other, 'code 137', 'oom true'],
+    ]);
+  },
+  LIMIT_MS,
+);
+
 test(
   'quadlet: units are made by daemon-reload; start, reload, restart, stop, status and journal',
   async () => {

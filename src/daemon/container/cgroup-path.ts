@@ -5,6 +5,7 @@ import type { ContainerRecord } from '#container/record.ts';
 import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
 import { allowRealtime } from '#libcontainer/cgroups/realtime.ts';
 import { sliceParent, slicePath } from '#libcontainer/cgroups/slices.ts';
+import { NATIVE_RUNTIME } from '../runtimes.ts';
 import type { Services } from '../services.ts';
 
 type Wanted = Pick<Services, 'isolation' | 'settings'>;
@@ -23,12 +24,14 @@ export function checkCgroupParent(services: Wanted, asked: string): void {
 }
 
 /** Below the mount point of each hierarchy. A relative parent, or one with '..', begins at the root, as in dockerd. */
-function cgroupParentOf(services: Wanted, host: Pick<HostConfig, 'CgroupParent'>): string {
+function cgroupParentOf(services: Wanted, host: Pick<HostConfig, 'CgroupParent' | 'Runtime'>): string {
   const asked = host.CgroupParent === '' ? services.settings.containerDefaults.cgroupParent : host.CgroupParent;
   const { cgroupParent, cgroups } = services.isolation;
   if (asked === '') return cgroupParent;
   // A directory in a slice that systemd does not know of loses its controllers at the next daemon-reload.
-  return cgroups.systemd && asked.endsWith('.slice') ? sliceParent(cgroupParent, asked) : path.resolve('/', asked);
+  if (!cgroups.systemd || !asked.endsWith('.slice')) return path.resolve('/', asked);
+  const runtime = host.Runtime ?? services.settings.defaultRuntime;
+  return sliceParent(cgroupParent, asked, runtime === NATIVE_RUNTIME ? '' : runtime);
 }
 
 export function cgroupPathOf(services: Wanted, record: Pick<ContainerRecord, 'id' | 'hostConfig'>): string {

@@ -7,19 +7,10 @@
  * container is lost when the daemon restarts, since the runtime hands it out after the monitor was told what to hold.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import {
-  cancelled,
-  conflict,
-  deadlineExceeded,
-  messageOf,
-  notFound,
-  notImplemented,
-  systemError,
-} from '#errdefs/errors.ts';
+import { cancelled, conflict, deadlineExceeded, messageOf, notFound, systemError } from '#errdefs/errors.ts';
 import type { Cgroup } from '#libcontainer/cgroups/cgroup.ts';
 import { openCgroup } from '#libcontainer/cgroups/cgroups.ts';
 import { type CgroupLayout, containerPath, prepareLayout } from '#libcontainer/cgroups/layout.ts';
-import { scopeOfGroup } from '#libcontainer/cgroups/slices.ts';
 import { resizeTerminal } from '#libcontainer/terminal.ts';
 import { START_DEADLINE_MS } from '#libcontainer/start.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
@@ -45,6 +36,7 @@ import type { MonitorClient } from '../native/monitor/client.ts';
 import type { ExitRecord } from '../native/monitor/protocol.ts';
 import { NativeProcess } from '../native/native-process.ts';
 import { ProcessFiles } from '../native/process-files.ts';
+import { SliceScopes } from '../native/slice-scopes.ts';
 import { connectOrStart, monitorListens } from '../native/start-monitor.ts';
 import { StdioPipes } from '../native/stdio-pipes.ts';
 import { Bundle, plainProcess } from './bundle.ts';
@@ -78,6 +70,7 @@ export class OciDriver implements ExecDriver {
   readonly #processes = new Map<string, NativeProcess>();
   /** Ends of commands that are no process of a container. */
   readonly #commands = new Map<string, (exit: ExitRecord) => void>();
+  readonly #scopes: SliceScopes;
   #client: Promise<MonitorClient> | undefined;
   #closed = false;
   #count = 0;
@@ -87,6 +80,7 @@ export class OciDriver implements ExecDriver {
     this.#options = options;
     mkdirSync(this.#bundles, { recursive: true, mode: 0o700 });
     this.#files = new ProcessFiles(options.execRoot);
+    this.#scopes = new SliceScopes(options.cgroups);
   }
 
   /** The runtime of later calls; containers that run stay as they are. */
@@ -114,12 +108,10 @@ export class OciDriver implements ExecDriver {
     const { id, spec } = request;
     const client = await this.#connected();
     const path = spec.linux?.cgroupsPath ?? containerPath(this.#options.cgroups, id);
-    if (this.#options.cgroups.host.systemd && scopeOfGroup(this.#options.cgroups.parent, path) !== undefined) {
-      throw notImplemented(`CgroupParent is not supported with runtime "${this.name}": a slice of systemd`);
-    }
     const bundle = this.#bundle(id);
     const process = this.#newProcess(id, openCgroup(this.#options.cgroups.host, path));
     try {
+      await this.#scopes.enter(client, id, path);
       bundle.create({ ...spec, linux: { ...spec.linux, cgroupsPath: path } }, rootfs.fd);
       using pipes = new StdioPipes(request.stdio);
       const args = ['create', '--bundle', bundle.path, '--pid-file', bundle.pidFile];
@@ -189,7 +181,7 @@ export class OciDriver implements ExecDriver {
   #newProcess(id: string, cgroup: Cgroup | undefined): NativeProcess {
     const known = this.#processes.get(id);
     if (known !== undefined && !known.ended) throw conflict(`process ${id} is running`);
-    const closeStdin = () => void this.#client?.then((client) => client.drop(id, 'stdin')).catch(() => undefined);
+    const closeStdin = () => this.#tell((client) => client.drop(id, 'stdin'));
     const process = new NativeProcess({ id, cgroup, closeStdin });
     this.#processes.set(id, process);
     return process;
@@ -326,6 +318,7 @@ export class OciDriver implements ExecDriver {
       );
     }
     await cgroup?.remove();
+    this.#scopes.leave(id, (what) => this.#tell(what));
     bundle.remove();
     client.forget(id);
     this.#files.remove(id);
@@ -336,7 +329,8 @@ export class OciDriver implements ExecDriver {
     if (facts.size === 0 && !monitorListens(this.#options.execRoot)) return [];
     const client = await this.#connected();
     const restored: RunningProcess[] = [];
-    const listed = new Map(client.processes.map((p) => [p.id, p]));
+    const others = client.processes.filter((p) => !this.#scopes.found(p, (what) => this.#tell(what)));
+    const listed = new Map(others.map((p) => [p.id, p]));
     for (const known of facts.values()) {
       const { host } = this.#options.cgroups;
       const process = this.#newProcess(
@@ -351,7 +345,9 @@ export class OciDriver implements ExecDriver {
       if (held?.exit !== undefined) process.end(exitOf(held.exit, process.cgroup));
       else if (!alive) await this.#endLost(process);
       restored.push(process);
+      this.#scopes.restored(known.id, known.cgroup);
     }
+    this.#scopes.settle((what) => this.#tell(what));
     // Starts that had not got through: the runtime's commands end by themselves, a container of nobody is ended.
     for (const { id, exit } of listed.values()) {
       const stranger = this.#newProcess(id, undefined);
@@ -404,7 +400,13 @@ export class OciDriver implements ExecDriver {
     return client;
   }
 
+  /** If it is there: nothing is started for that, and its death is told elsewhere. */
+  #tell(what: (client: MonitorClient) => void): void {
+    this.#client?.then(what).catch(() => undefined);
+  }
+
   #exited(exit: ExitRecord): void {
+    if (this.#scopes.exited(exit, (what) => this.#tell(what))) return;
     const command = this.#commands.get(exit.id);
     if (command !== undefined) return command(exit);
     const process = this.#processes.get(exit.id);
@@ -416,6 +418,7 @@ export class OciDriver implements ExecDriver {
     if (this.#closed) return;
     const lost = [...this.#processes.values()].filter((process) => !process.ended);
     log.error('the monitor died', { runtime: this.name, processes: lost.length });
+    this.#scopes.monitorDied();
     await Promise.all(lost.map((process) => this.#endLost(process)));
   }
 

@@ -20,9 +20,11 @@ test.each([
   expect(() => slicePath(name)).toThrow('not the name of a slice');
 });
 
-test('containers of a slice share one scope, which names its daemon', () => {
+test('containers of a slice and runtime share one scope, which names its daemon', () => {
   expect(sliceParent('/berth.slice/berth.scope', 'web.slice')).toBe('/web.slice/berth.web.scope');
   expect(sliceParent('/berth.slice/berth-00ff00.scope', 'a-b.slice')).toBe('/a.slice/a-b.slice/berth-00ff00.a-b.scope');
+  expect(sliceParent('/berth.slice/berth.scope', 'web.slice', 'runc')).toBe('/web.slice/berth:runc.web.scope');
+  expect(sliceParent('/berth.slice/berth.scope', '-.slice', 'a/b')).toBe('/berth:a:47b.-.scope');
 });
 
 test('a group tells its scope', () => {

@@ -1,7 +1,7 @@
 /**
  * Names of systemd's slices as places for containers. Nothing but systemd may make groups in a slice, so containers of a
  * slice are in a scope of ours there, which systemd has delegated to us: `/foo.slice/berth.foo.scope/ID`. One scope for
- * all containers of a slice. Pure.
+ * all containers of a slice and runtime. Pure.
  */
 import * as path from 'node:path/posix';
 import { invalidParameter } from '#errdefs/errors.ts';
@@ -22,9 +22,14 @@ export function slicePath(slice: string): string {
   return parts.map((_, i) => `/${parts.slice(0, i + 1).join('-')}${SUFFIX}`).join('');
 }
 
-/** Parent of the containers of a slice. `own`: parent of all others, `/berth.slice/NAME.scope`. */
-export function sliceParent(own: string, slice: string): string {
-  return path.join(slicePath(slice), `${path.basename(own, '.scope')}.${slice.slice(0, -SUFFIX.length)}.scope`);
+/**
+ * Parent of the containers of a slice. `own`: parent of all others, `/berth.slice/NAME.scope`. `runtime`: another than
+ * ours, whose containers have a monitor and so a scope of their own: `/foo.slice/berth:runc.foo.scope/ID`.
+ */
+export function sliceParent(own: string, slice: string, runtime = ''): string {
+  const whose = runtime === '' ? '' : `:${runtime.replaceAll(/[^A-Za-z0-9_.]/g, (c) => `:${c.codePointAt(0)}`)}`;
+  const name = `${path.basename(own, '.scope')}${whose}.${slice.slice(0, -SUFFIX.length)}.scope`;
+  return path.join(slicePath(slice), name);
 }
 
 export interface SliceScope {

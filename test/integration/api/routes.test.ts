@@ -4,7 +4,7 @@ import * as fs from 'node:fs';
 import net from 'node:net';
 import * as path from 'node:path';
 import { eventually, run } from '../../support/command.ts';
-import { TestDaemon } from '../../support/daemon.ts';
+import { BERTHD, TestDaemon } from '../../support/daemon.ts';
 import { infoSchema, problemsOf } from './info-schema.ts';
 
 const IMAGE = 'berth.test/busybox:1';
@@ -222,8 +222,8 @@ test('images: history, old sizes, what needs a registry', async () => {
 });
 
 describe('configuration', () => {
-  const berthd = (...args: string[]) =>
-    run(process.execPath, [path.resolve(import.meta.dirname, '../../../src/cmd/berthd.ts'), ...args]);
+  const [program = '', ...first] = BERTHD;
+  const berthd = (...args: string[]) => run(program, [...first, ...args]);
 
   test('--validate says OK or what is wrong', async () => {
     const file = path.join(daemon.directory, 'validate.json');

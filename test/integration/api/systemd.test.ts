@@ -8,8 +8,7 @@ import { close, setNonBlocking } from '#sys/files.ts';
 import { NR, SOCKET } from '#sys/numbers.ts';
 import { recv, socket, unixListen } from '#sys/sockets.ts';
 import { eventually } from '../../support/command.ts';
-
-const berthd = path.resolve(import.meta.dirname, '../../../src/cmd/berthd.ts');
+import { BERTHD } from '../../support/daemon.ts';
 
 /** A datagram socket that collects what is sent to it. */
 function notifySocket(file: string): { readonly messages: () => string[]; readonly [Symbol.dispose]: () => void } {
@@ -38,7 +37,7 @@ test('notifies, feeds the watchdog, serves the socket it was given, says that it
     using notified = notifySocket(path.join(folder, 'notify'));
     fs.writeFileSync(path.join(folder, 'daemon.json'), '{}');
     const flags = ['--data-root', `${folder}/data`, '--exec-root', `${folder}/exec`, '--bridge', 'none', '-H', 'fd://'];
-    const command = [process.execPath, berthd, ...flags, '--config-file', `${folder}/daemon.json`];
+    const command = [...BERTHD, ...flags, '--config-file', `${folder}/daemon.json`];
     // LISTEN_PID has to be the daemon's own: the shell becomes it.
     const child = Bun.spawn(['sh', '-c', 'LISTEN_PID=$$ exec "$@"', 'sh', ...command], {
       env: { ...process.env, NOTIFY_SOCKET: `${folder}/notify`, WATCHDOG_USEC: '200000', LISTEN_FDS: '1' },

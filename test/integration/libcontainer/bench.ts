@@ -71,8 +71,11 @@ export interface Running extends AsyncDisposable {
   end(): Ran;
 }
 
+/** Other files run beside this one. */
+const PREFIX = `berth-libcontainer-${process.pid}-`;
+
 export class Bench implements AsyncDisposable {
-  readonly directory = fs.mkdtempSync(path.join(os.tmpdir(), 'berth-libcontainer-'));
+  readonly directory = fs.mkdtempSync(path.join(os.tmpdir(), PREFIX));
   readonly rootfs = path.join(this.directory, 'rootfs');
   readonly launcher = new OciLauncher();
   readonly #cgroupHost = detectCgroups();
@@ -263,7 +266,7 @@ export function hostFacts(): HostFacts {
     mounts: fs
       .readFileSync('/proc/self/mountinfo', 'utf8')
       .split('\n')
-      .filter((line) => line.includes('berth-libcontainer-'))
+      .filter((line) => line.includes(PREFIX))
       .join('\n'),
   };
 }

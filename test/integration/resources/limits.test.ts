@@ -1,10 +1,9 @@
 /** Limits given at create are what the process inside sees and gets; what the kernel has not is told. cgroup v1 host. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import * as fs from 'node:fs';
-import * as path from 'node:path';
 import { busyboxImage } from '../../support/base-images.ts';
 import { eventually, run } from '../../support/command.ts';
-import { TestDaemon } from '../../support/daemon.ts';
+import { BERTHD, TestDaemon } from '../../support/daemon.ts';
 
 const IMG = 'berth.test/busybox:1';
 const none = ['--network', 'none'];
@@ -19,8 +18,10 @@ const inside = (flags: readonly string[], script: string) =>
 const v1 = fs.existsSync('/sys/fs/cgroup/memory/memory.limit_in_bytes');
 /** The container's own group is what it sees below /sys/fs/cgroup on v1. */
 const file = (controller: string, name: string) => `cat /sys/fs/cgroup/${controller}/${name}`;
+const group = (name: string) => `cat /sys/fs/cgroup/${name}`;
+type Row = readonly [flags: readonly string[], script: string, expected: string];
 
-test.if(v1).each([
+const ofV1: readonly Row[] = [
   [['-m', '20m'], file('memory', 'memory.limit_in_bytes'), String(20 << 20)],
   [['-m', '20m'], file('memory', 'memory.memsw.limit_in_bytes'), String(40 << 20)],
   [['-m', '20m', '--memory-swap', '-1'], file('memory', 'memory.memsw.limit_in_bytes'), '9223372036854771712'],
@@ -30,17 +31,38 @@ test.if(v1).each([
   [['-c', '300'], file('cpu', 'cpu.shares'), '300'],
   [['--cpus', '0.25'], file('cpu', 'cpu.cfs_quota_us'), '25000'],
   [['--cpu-period', '50000', '--cpu-quota', '10000'], file('cpu', 'cpu.cfs_period_us'), '50000'],
-  [['--cpuset-cpus', '1'], 'grep Cpus_allowed_list /proc/self/status | tr -d "\\t"', 'Cpus_allowed_list:1'],
   [['--cpuset-mems', '0'], file('cpuset', 'cpuset.mems'), '0'],
   [['--pids-limit', '9'], file('pids', 'pids.max'), '9'],
   [['--pids-limit', '-5'], file('pids', 'pids.max'), 'max'],
+];
+const ofV2: readonly Row[] = [
+  [['-m', '20m'], group('memory.max'), String(20 << 20)],
+  [['-m', '20m'], group('memory.swap.max'), String(20 << 20)],
+  [['-m', '20m', '--memory-swap', '20m'], group('memory.swap.max'), '0'],
+  [['-m', '20m', '--memory-swap', '-1'], group('memory.swap.max'), 'max'],
+  [['--memory-reservation', '16m'], group('memory.low'), String(16 << 20)],
+  [['-c', '300'], group('cpu.weight'), '39'],
+  [['--cpus', '0.25'], group('cpu.max'), '25000 100000'],
+  [['--cpu-period', '50000', '--cpu-quota', '10000'], group('cpu.max'), '10000 50000'],
+  [['--cpuset-cpus', '1'], group('cpuset.cpus.effective'), '1'],
+  [['--cpuset-mems', '0'], group('cpuset.mems'), '0'],
+  [['--pids-limit', '9'], group('pids.max'), '9'],
+  [['--pids-limit', '-5'], group('pids.max'), 'max'],
+  // The container's own group is the root of what it sees, and it cannot write there.
+  [[], 'cat /proc/self/cgroup; mkdir /sys/fs/cgroup/x 2>/dev/null || echo refused', '0::/\nrefused'],
+  [['--cgroupns', 'host'], 'grep -c "^0::/berth.*/[0-9a-f]*$" /proc/self/cgroup', '1'],
+];
+const ofBoth: readonly Row[] = [
+  [['--cpuset-cpus', '1'], 'grep Cpus_allowed_list /proc/self/status | tr -d "\\t"', 'Cpus_allowed_list:1'],
   [['--shm-size', '1m'], 'df -k /dev/shm | tail -1 | tr -s " " | cut -d" " -f2', '1024'],
   [['--ulimit', 'nofile=100:200'], 'ulimit -Sn; ulimit -Hn', '100\n200'],
   [['--oom-score-adj', '500'], 'cat /proc/self/oom_score_adj', '500'],
   [['--group-add', 'crew', '--group-add', '4242'], 'id -G | cut -d" " -f2-', '2000 4242'],
   [['--sysctl', 'kernel.shmmni=77'], 'cat /proc/sys/kernel/shmmni', '77'],
   [['--cgroupns', 'private'], 'cut -d: -f3 /proc/self/cgroup | sort -u', '/'],
-])('%j', async (flags, script, expected) => {
+];
+
+test.each([...(v1 ? ofV1 : ofV2), ...ofBoth])('%j: %s', async (flags, script, expected) => {
   const r = await inside(flags, script);
   expect({ code: r.code, stdout: r.stdout.trim() }).toEqual({ code: 0, stdout: expected });
 });
@@ -260,7 +282,7 @@ test('keys of the daemon are what containers get that do not say', async () => {
 
 test('a wrong default ends the start of the daemon, by its name', async () => {
   const directory = fs.mkdtempSync('/tmp/berth-wrong-');
-  const program = path.resolve(import.meta.dirname, '../../../src/cmd/berthd.ts');
+  const [program = '', ...first] = BERTHD;
   const roots = ['--data-root', `${directory}/data`, '--exec-root', `${directory}/exec`, '--bridge', 'none'];
   const files = ['-H', `unix://${directory}/sock`, '--pidfile', `${directory}/pid`];
   try {
@@ -269,7 +291,7 @@ test('a wrong default ends the start of the daemon, by its name', async () => {
       [['--seccomp-profile', '/nosuch'], 'opening seccomp profile (/nosuch) failed'],
       [['--default-ipc-mode', 'host'], 'IPC mode "host" is not supported as default value'],
     ] as const) {
-      const r = await run(process.execPath, [program, ...roots, ...files, ...args], { limitMs: 20_000 });
+      const r = await run(program, [...first, ...roots, ...files, ...args], { limitMs: 20_000 });
       expect(r.code).toBe(1);
       expect(r.stderr).toContain(message);
     }

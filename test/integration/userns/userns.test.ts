@@ -4,7 +4,7 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { run } from '../../support/command.ts';
-import { TestDaemon } from '../../support/daemon.ts';
+import { BERTHD, TestDaemon } from '../../support/daemon.ts';
 
 const IMG = 'berth.test/busybox:1';
 const AUTO = ['--security-opt', 'userns=auto'];
@@ -293,7 +293,7 @@ describe('userns-remap', () => {
 test('a user without subordinate ids keeps the daemon from starting', async () => {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'berth-test-'));
   const at = (name: string) => path.join(directory, name);
-  const berthd = path.resolve(import.meta.dirname, '../../../src/cmd/berthd.ts');
+  const [program = '', ...first] = BERTHD;
   const roots = [
     '--data-root',
     at('data'),
@@ -304,7 +304,7 @@ test('a user without subordinate ids keeps the daemon from starting', async () =
     '--bridge',
     'none',
   ];
-  const r = await run(process.execPath, [berthd, ...roots, '--userns-remap', 'mail']);
+  const r = await run(program, [...first, ...roots, '--userns-remap', 'mail']);
   fs.rmSync(directory, { recursive: true });
   expect(r.code).not.toBe(0);
   expect(r.stderr).toContain('no subuid ranges found for user');
