@@ -7,6 +7,7 @@ import { invalidParameter, kindOf, messageOf, notFound } from '#errdefs/errors.t
 import { chainIdOf } from '#layer/chain-id.ts';
 import { log } from '#pkg/log/log.ts';
 import { BaseImages, type UsedImage } from './base-images.ts';
+import { UnusableLayers } from './cache/imported-cache.ts';
 import { withPath } from './config.ts';
 import { parseTrigger } from './dockerfile/parse.ts';
 import { findStage, globalScope, platformArgs, resolveFrom, StageScope } from './dockerfile/scope.ts';
@@ -301,6 +302,8 @@ export class BuildRun {
       progress.ended(vertex, 'done', {});
       return result;
     } catch (error) {
+      // The build begins again without it.
+      if (error instanceof UnusableLayers || this.session.signal.reason instanceof UnusableLayers) throw error;
       const outcome = this.session.signal.aborted && kindOf(error) === 'cancelled' ? 'cancelled' : 'failed';
       progress.ended(vertex, outcome, {
         error: error instanceof Error ? error.message : String(error),

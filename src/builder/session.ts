@@ -5,6 +5,7 @@ import type { ImageStore } from '#image/image-store.ts';
 import type { LayerStore } from '#layer/layer-store.ts';
 import type { Standing } from '#layer/snapshots.ts';
 import type { ArchiveStreams } from '#pkg/archive/copy-streams.ts';
+import type { KeyedQueue } from '#pkg/keyed-queue/keyed-queue.ts';
 import { close, open } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
 import type { Backend } from './backend.ts';
@@ -36,6 +37,8 @@ export interface BuilderParts {
   readonly flights: Flights;
   /** Steps that run at once. */
   readonly slots: Semaphore;
+  /** Builds that write into one directory of a cache do so one after the other. */
+  readonly cacheWriters: KeyedQueue;
   /** Below it temporary directories are made; emptied at start-up. */
   readonly temporary: string;
   readonly now: () => Date;

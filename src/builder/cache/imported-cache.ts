@@ -5,6 +5,7 @@
  */
 import { type ChainId, chainIds, type DiffId, isDiffId } from '#layer/chain-id.ts';
 import { BerthError, kindOf, messageOf } from '#errdefs/errors.ts';
+import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { log } from '#pkg/log/log.ts';
 import type { CacheSource, CachedLayer } from '../request.ts';
 import { decodeCacheConfig } from './cache-config.ts';
@@ -74,7 +75,7 @@ export class ImportedCache {
         // One that cannot be had is none.
         if (layers.length !== indexes.length || layers.length === 0) continue;
         const diffIds = layers.map(({ diffId }) => diffId);
-        const bring = (signal: AbortSignal): Promise<void> => named(source, cache.bring(layers, signal));
+        const bring = (signal: AbortSignal): Promise<void> => named(source, diffIds, cache.bring(layers, signal));
         const result = { diffIds, layers, createdAt, source, bring };
         const others = this.#results.get(digest);
         if (others === undefined) this.#results.set(digest, [result]);
@@ -114,6 +115,24 @@ export class ImportedCache {
     return found;
   }
 
+  /**
+   * Forgets what stands on these layers, or all that came from there. False: nothing did. A layer below may be the bad
+   * one; then what stands on that is next.
+   */
+  drop({ source, diffIds }: UnusableLayers, all: boolean): boolean {
+    let dropped = false;
+    for (const [digest, results] of this.#results) {
+      const left = results.filter(
+        (result) => result.source !== source || !(all || diffIds.every((diffId, at) => result.diffIds[at] === diffId)),
+      );
+      dropped ||= left.length < results.length;
+      if (left.length > 0) this.#results.set(digest, left);
+      else this.#results.delete(digest);
+    }
+    this.#byChain.clear();
+    return dropped;
+  }
+
   layerOf(chainId: ChainId): { readonly layer: CachedLayer; readonly bring: ImportedResult['bring'] } | undefined {
     return this.#byChain.get(chainId);
   }
@@ -124,13 +143,24 @@ export class ImportedCache {
   }
 }
 
-/** Whoever reads it knows what to leave out. */
-async function named(source: string, bringing: Promise<void>): Promise<void> {
+/** Layers of a cache cannot be had, or are not what they should be: the build can do without them. */
+export class UnusableLayers extends BerthError {
+  readonly source: string;
+  readonly diffIds: readonly DiffId[];
+
+  constructor(source: string, diffIds: readonly DiffId[], cause: unknown) {
+    super(kindOf(cause), `a layer of the cache ${source} cannot be used: ${messageOf(cause)}`, { cause });
+    this.source = source;
+    this.diffIds = diffIds;
+  }
+}
+
+async function named(source: string, diffIds: readonly DiffId[], bringing: Promise<void>): Promise<void> {
   try {
     await bringing;
+    failpoint('build.cache-brought');
   } catch (error) {
     if (kindOf(error) === 'cancelled') throw error;
-    const why = `a layer of the cache ${source} cannot be used: ${messageOf(error)}. Build without it`;
-    throw new BerthError(kindOf(error), why, { cause: error });
+    throw new UnusableLayers(source, diffIds, error);
   }
 }

@@ -30,7 +30,7 @@ export async function planKeptCopy(
   workdir: string | undefined,
 ): Promise<KeptCopy | undefined> {
   const unpack = instruction.keyword === 'ADD' && instruction.unpack !== false;
-  if (instruction.contents.length > 0 || session.layers.driverName !== 'overlay') return undefined;
+  if (instruction.contents.length > 0) return undefined;
   if (instruction.keyword === 'COPY' && instruction.parents) return undefined;
   const { exclude, sources } = instruction;
   const selection = { sources, wildcards: true, ignore, exclude, parents: false };
@@ -58,6 +58,11 @@ export async function makeKeptCopy(
   using index = ownedFd(open(copy.kept.index, O.RDONLY));
   const kept = { ...copy.kept, contents: contents.fd, index: `/proc/self/fd/${index.fd}` };
   const own = { ...copy, kept, opened: copy.kept.contents };
+  // Copies that lie over each other are overlay's: elsewhere each is a full one, of the contents all the same.
+  if (session.layers.driverName !== 'overlay') {
+    const made = await placeOn(session, on, own, signal);
+    return typeof made === 'string' ? 'tree' : made.snapshot;
+  }
   const place = placeOf(key, copy);
   const full = trees.find(place);
   if (full !== undefined) {
@@ -122,7 +127,8 @@ async function placeOn(
       return outcome;
     }
     layers.sealReadWrite(id);
-    if (session.held.disposed) trees.drop(id);
+    // Elsewhere the tar is what the driver finds to be different.
+    if (session.held.disposed || layers.driverName !== 'overlay') trees.drop(id);
     else {
       session.placed.set(id, { list, contents: opened });
       if (over !== undefined) session.held.defer(() => trees.drop(id));

@@ -289,3 +289,37 @@ test(
   },
   LIMIT_MS,
 );
+
+test(
+  'without overlay each copy is a full one of what is kept',
+  async () => {
+    await using vfs = await TestDaemon.start({ noBridge: true, args: ['--storage-driver', 'vfs'] });
+    using directory = new BuildDirectory(`FROM ${BASE}\nRUN mkdir /app && echo old > /app/old\nCOPY . /app\n`, many());
+    const made = async (tag: string): Promise<string> => {
+      const { code, stderr } = await vfs.berth(['build', '--network=none', '-t', tag, directory.path]);
+      expect([code, code === 0 ? '' : stderr]).toEqual([0, '']);
+      return vfs.must([
+        'run',
+        '--rm',
+        '--network',
+        'none',
+        tag,
+        'sh',
+        '-c',
+        'cd /app && cat old $(find d* -type f | sort) | sha256sum',
+      ]);
+    };
+    const first = await made('vfs:1');
+    directory.write('d1/sub/f1', 'changed');
+    const second = await made('vfs:2');
+    expect(second).not.toBe(first);
+    // The image is what it says: its layers come back from an archive.
+    const saved = path.join(vfs.directory, 'saved.tar');
+    await vfs.must(['save', '-o', saved, 'vfs:2']);
+    await vfs.must(['rmi', 'vfs:2']);
+    await vfs.must(['load', '-q', '-i', saved]);
+    directory.write('d1/sub/f1', 'content of 1\n'.repeat(2));
+    expect(await made('vfs:1')).toBe(first);
+  },
+  LIMIT_MS,
+);

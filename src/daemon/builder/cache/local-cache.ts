@@ -9,10 +9,19 @@ import { pipeline } from 'node:stream/promises';
 import { CACHE_CONFIG_BYTES_MAX, CACHE_CONFIG_TYPE } from '#builder/cache/cache-config.ts';
 import type { CachedLayer, LoadedCache } from '#builder/request.ts';
 import { digestOf } from '#content/content-store.ts';
-import { decodeManifest, type Descriptor, MANIFEST_BYTES_MAX, MEDIA } from '#content/descriptor.ts';
-import { dataLoss, invalidParameter, notFound } from '#errdefs/errors.ts';
+import {
+  decodeManifest,
+  type Descriptor,
+  isIndexType,
+  isManifestType,
+  MANIFEST_BYTES_MAX,
+  MEDIA,
+} from '#content/descriptor.ts';
+import { dataLoss, invalidParameter, messageOf, notFound } from '#errdefs/errors.ts';
 import { cacheManifest, type CachePush } from '#distribution/build-cache.ts';
 import { chainIds } from '#layer/chain-id.ts';
+import { failpoint } from '#pkg/failpoint/failpoint.ts';
+import { log } from '#pkg/log/log.ts';
 import { close, fstat, open, ownedFd, readAll } from '#sys/files.ts';
 import { O, S_IF } from '#sys/numbers.ts';
 import { mkdirAllInRoot, tryOpenInRoot } from '#sys/safe-path.ts';
@@ -104,6 +113,7 @@ async function bringLocal(
     await copyDescriptor(fd, scratch.path, signal);
     sources.push({ diffId, blobDigest: descriptor.digest, file: scratch.path });
   }
+  failpoint('build.cache-fetched');
   using contentLease = content.lease({ purpose: 'build cache' });
   await layers.register(sources, { lease, signal, keep: (files) => content.keep(files, contentLease) });
 }
@@ -120,9 +130,9 @@ async function copyDescriptor(fd: number, to: string, signal: AbortSignal): Prom
   await pipeline(from, fs.createWriteStream(to, { flags: 'wx', mode: 0o600 }), { signal });
 }
 
-/** What the directory has of other tags stays. */
+/** What the directory has of other tags stays; what no index names any more goes. */
 export async function storeLocalCache(
-  { images: { content } }: Services,
+  services: Services,
   directory: string,
   tag: string,
   push: CachePush,
@@ -130,16 +140,26 @@ export async function storeLocalCache(
   if (!path.isAbsolute(directory)) throw invalidParameter(`the directory of a cache is absolute: ${directory}`);
   fs.mkdirSync(directory, { recursive: true, mode: 0o755 });
   using root = openDirectory(directory);
-  const { uid, gid } = fstat(root.fd);
-  using blobs = ownedFd(mkdirAllInRoot(root.fd, 'blobs/sha256', { made: (fd) => giveTo(fd, uid, gid) }));
+  const { dev, ino } = fstat(root.fd);
+  await services.builder.parts.cacheWriters.run(`${dev}:${ino}`, () => store(services, root.fd, tag, push));
+}
+
+async function store({ images: { content } }: Services, root: number, tag: string, push: CachePush): Promise<void> {
+  const { uid, gid } = fstat(root);
+  using blobs = ownedFd(mkdirAllInRoot(root, 'blobs/sha256', { made: (fd) => giveTo(fd, uid, gid) }));
   const owner = { uid, gid };
   for (const { descriptor, ready } of push.layers) {
     const name = descriptor.digest.slice('sha256:'.length);
-    if (hasSize(blobs.fd, name, descriptor.size)) continue;
+    if (hasSize(blobs.fd, name, descriptor.size)) {
+      // It is new again for whoever looks for what is old.
+      fs.lutimesSync(`/proc/self/fd/${blobs.fd}/${name}`, new Date(), new Date());
+      continue;
+    }
     await ready();
     await put(blobs.fd, name, owner, (fd) =>
       fs.promises.copyFile(content.path(descriptor.digest), `/proc/self/fd/${fd}`),
     );
+    failpoint('build.cache-blob');
   }
   const putBytes = async (directoryFd: number, name: string, bytes: Uint8Array): Promise<void> =>
     put(directoryFd, name, owner, async (fd) => fs.writeSync(fd, bytes));
@@ -152,12 +172,52 @@ export async function storeLocalCache(
   const manifest = cacheManifest(push, config);
   const mediaType = push.imageManifest ? MEDIA.manifest : push.ociTypes ? MEDIA.index : MEDIA.dockerIndex;
   const top = { mediaType, ...(await putBlob(manifest)), annotations: { [REF_NAME]: tag } };
-  const before = readIn(root.fd, 'index.json', MANIFEST_BYTES_MAX);
+  const before = readIn(root, 'index.json', MANIFEST_BYTES_MAX);
   const others =
     before === undefined ? [] : decodeIndex(before).filter(({ annotations }) => annotations?.[REF_NAME] !== tag);
-  await putBytes(root.fd, 'oci-layout', Buffer.from('{"imageLayoutVersion":"1.0.0"}'));
+  await putBytes(root, 'oci-layout', Buffer.from('{"imageLayoutVersion":"1.0.0"}'));
   const index = { schemaVersion: 2, mediaType: MEDIA.index, manifests: [...others, top] };
-  await putBytes(root.fd, 'index.json', Buffer.from(JSON.stringify(index)));
+  failpoint('build.cache-index');
+  await putBytes(root, 'index.json', Buffer.from(JSON.stringify(index)));
+  removeUnnamed(root, blobs.fd, index.manifests);
+}
+
+/** Others that write into the directory name what they have written at their end. */
+const UNNAMED_MS_MAX = 10 * 60_000;
+const TEMPORARY = /^\.tmp-[0-9a-f]{16}$/;
+
+/** Blobs that no index names, and what writers that died have left. Where a document cannot be read, nothing goes. */
+function removeUnnamed(root: number, blobs: number, tops: readonly Descriptor[]): void {
+  const named = new Set<string>();
+  try {
+    for (const top of tops) nameAll(root, top, named, 0);
+  } catch (error) {
+    log.info('a directory of a cache is not tidied up', { err: messageOf(error) });
+    return;
+  }
+  const oldest = Date.now() - UNNAMED_MS_MAX;
+  const tidy = (directory: number, isOurs: (name: string) => boolean): void => {
+    const at = `/proc/self/fd/${directory}`;
+    for (const name of fs.readdirSync(at)) {
+      if (!isOurs(name)) continue;
+      const status = fs.lstatSync(`${at}/${name}`, { throwIfNoEntry: false });
+      if (status?.isFile() === true && status.mtimeMs < oldest) fs.rmSync(`${at}/${name}`, { force: true });
+    }
+  };
+  tidy(root, (name) => TEMPORARY.test(name));
+  tidy(blobs, (name) => TEMPORARY.test(name) || (/^[0-9a-f]{64}$/.test(name) && !named.has(`sha256:${name}`)));
+}
+
+const DEPTH_MAX = 4;
+
+/** Errors: not-found, data-loss. */
+function nameAll(root: number, descriptor: Descriptor, named: Set<string>, depth: number): void {
+  named.add(descriptor.digest);
+  if (!isIndexType(descriptor.mediaType) && !isManifestType(descriptor.mediaType)) return;
+  if (depth > DEPTH_MAX) throw dataLoss('an index in an index in an index');
+  const document = decodeManifest(readBlobIn(root, descriptor, MANIFEST_BYTES_MAX));
+  const parts = document.kind === 'index' ? document.manifests : [document.config, ...document.layers];
+  for (const part of parts) nameAll(root, part, named, depth + 1);
 }
 
 function giveTo(fd: number, uid: number, gid: number): void {
