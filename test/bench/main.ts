@@ -28,7 +28,7 @@ import { commit, cp } from './scenarios/files.ts';
 import { load } from './scenarios/images.ts';
 import { latency } from './scenarios/latency.ts';
 import { cli, life, many, run } from './scenarios/life.ts';
-import { network, ports } from './scenarios/network.ts';
+import { network, networkPinned, ports } from './scenarios/network.ts';
 import { crowd, stats } from './scenarios/observe.ts';
 import { registry, registryMemory } from './scenarios/registry.ts';
 import { attach, logs } from './scenarios/streams.ts';
@@ -53,6 +53,7 @@ const scenarios: readonly Scenario[] = [
   stats,
   crowd,
   network,
+  networkPinned,
   ports,
   registry,
   registryMemory,

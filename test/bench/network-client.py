@@ -4,6 +4,8 @@ dns NAME COUNT          p50 of a look-up in microseconds, and look-ups a second
 echo PORT               answers each byte with one; prints "ready"
 trip HOST PORT COUNT    p50 of a round trip of one byte, in microseconds
 connect HOST PORT COUNT p50 of connect and close, in microseconds
+udp-echo PORT           returns each datagram; prints "ready"
+udp-trip PORT COUNT     p50 of a round trip of 64 bytes to 127.0.0.1, in microseconds
 sink PORT               takes bytes until the end; prints "ready", then megabytes a second
 source HOST PORT BYTES  sends
 """
@@ -79,6 +81,28 @@ def connect(host, port, count):
     print(median(times))
 
 
+def udp_echo(port):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(('127.0.0.1', int(port)))
+    print('ready', flush=True)
+    while True:
+        b, peer = s.recvfrom(512)
+        s.sendto(b, peer)
+
+
+def udp_trip(port, count):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.connect(('127.0.0.1', int(port)))
+    s.settimeout(5)
+    times = []
+    for _ in range(int(count)):
+        t = time.perf_counter()
+        s.send(bytes(64))
+        s.recv(512)
+        times.append(time.perf_counter() - t)
+    print(median(times))
+
+
 def sink(port):
     s = listener(port)
     c, _ = s.accept()
@@ -100,4 +124,4 @@ def source(host, port, size):
         s.sendall(block)
 
 
-{'dns': dns, 'echo': echo, 'trip': trip, 'connect': connect, 'sink': sink, 'source': source}[sys.argv[1]](*sys.argv[2:])
+{'dns': dns, 'udp-echo': udp_echo, 'udp-trip': udp_trip, 'echo': echo, 'trip': trip, 'connect': connect, 'sink': sink, 'source': source}[sys.argv[1]](*sys.argv[2:])

@@ -11,10 +11,19 @@ const CONNECTS = '500';
 const BYTES = String(1 << 30);
 const [ECHO, SINK] = ['7000', '7001'];
 const LIMIT_MS = 60_000;
+/** Of the figures without wake-ups of another one. */
+const CPU = 0;
 
-const client = (pid: string, ...args: readonly string[]) =>
+/** Where clients and servers run: in whose network namespace (''; the host's), and on which processor alone. */
+interface Place {
+  readonly pid?: string;
+  readonly cpu?: number;
+}
+
+const client = ({ pid = '', cpu }: Place, ...args: readonly string[]) =>
   Bun.spawn(
     [
+      ...(cpu === undefined ? [] : ['taskset', '-c', String(cpu)]),
       ...(pid === '' ? [] : ['nsenter', '-t', pid, '-n']),
       'timeout',
       String(LIMIT_MS / 1000),
@@ -25,8 +34,8 @@ const client = (pid: string, ...args: readonly string[]) =>
     { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' },
   );
 
-async function numbers(pid: string, ...args: readonly string[]): Promise<number[]> {
-  const child = client(pid, ...args);
+async function numbers(place: Place, ...args: readonly string[]): Promise<number[]> {
+  const child = client(place, ...args);
   const [out, errors] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
   if ((await child.exited) !== 0) throw new Error(`${args.join(' ')}: ${errors.slice(-300)}`);
   return out.trim().split(/\s+/).map(Number);
@@ -37,8 +46,8 @@ interface Server extends AsyncDisposable {
   line(): Promise<string>;
 }
 
-async function server(pid: string, ...args: readonly string[]): Promise<Server> {
-  const child = client(pid, ...args);
+async function server(place: Place, ...args: readonly string[]): Promise<Server> {
+  const child = client(place, ...args);
   const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   let text = '';
   const line = async (): Promise<string> => {
@@ -71,27 +80,41 @@ async function startedOn(engine: Engine, network: string, ...flags: readonly str
   return { name, pid, ip, port };
 }
 
-async function traffic({ engine, recorder }: Round, network: string): Promise<void> {
+/** With a processor: client, server and engine share it, and there are no wake-ups of another one in the figures. */
+async function traffic({ engine, recorder }: Round, network: string, cpu?: number): Promise<void> {
+  using _pinned = cpu === undefined ? undefined : engine.pin(cpu);
+  const place = cpu === undefined ? {} : { cpu };
   const near = await startedOn(engine, network, '-p', `127.0.0.1::${ECHO}`);
   const far = await startedOn(engine, network);
+  const [inNear, inFar] = [near, far].map(({ pid }) => ({ ...place, pid }));
   const add = (metric: string, value: number | undefined, unit: 'µs' | '/s' | 'MB/s') =>
-    recorder.add(metric, engine.name, value ?? Number.NaN, unit);
+    recorder.add(`${metric}${cpu === undefined ? '' : ', one CPU'}`, engine.name, value ?? Number.NaN, unit);
   {
-    await using _ = await server(near.pid, 'echo', ECHO);
-    const [direct] = await numbers('', 'trip', near.ip, ECHO, TRIPS);
-    const [published] = await numbers('', 'trip', '127.0.0.1', near.port, TRIPS);
-    const [connected] = await numbers('', 'connect', '127.0.0.1', near.port, CONNECTS);
+    await using _ = await server(inNear ?? {}, 'echo', ECHO);
+    const [direct] = await numbers(place, 'trip', near.ip, ECHO, TRIPS);
+    const [published] = await numbers(place, 'trip', '127.0.0.1', near.port, TRIPS);
+    const [connected] = await numbers(place, 'connect', near.ip, ECHO, CONNECTS);
+    const [byPort] = await numbers(place, 'connect', '127.0.0.1', near.port, CONNECTS);
     add("round trip to the container's address, p50", direct, 'µs');
     add('round trip by a port of 127.0.0.1, p50', published, 'µs');
-    add('connect and close by a port of 127.0.0.1, p50', connected, 'µs');
+    add("connect and close to the container's address, p50", connected, 'µs');
+    add('connect and close by a port of 127.0.0.1, p50', byPort, 'µs');
   }
-  await using sink = await server(near.pid, 'sink', SINK);
-  const source = client(far.pid, 'source', near.ip, SINK, BYTES);
-  add('1 GiB from container to container', Number(await sink.line()), 'MB/s');
-  await source.exited;
-  const [lookup, rate] = await numbers(far.pid, 'dns', near.name, LOOKUPS);
+  if (cpu === undefined) {
+    await using sink = await server(inNear ?? {}, 'sink', SINK);
+    const source = client(inFar ?? {}, 'source', near.ip, SINK, BYTES);
+    add('1 GiB from container to container', Number(await sink.line()), 'MB/s');
+    await source.exited;
+  }
+  const [lookup, rate] = await numbers(inFar ?? {}, 'dns', near.name, LOOKUPS);
   add('look-up of a name by 127.0.0.11, p50', lookup, 'µs');
   add('look-ups by one client', rate, '/s');
+  {
+    // What a datagram there and back costs with a server that does nothing.
+    await using _ = await server(inFar ?? {}, 'udp-echo', ECHO);
+    const [echoed] = await numbers(inFar ?? {}, 'udp-trip', ECHO, LOOKUPS);
+    add('(a datagram to a server that only returns it, p50)', echoed, 'µs');
+  }
   await engine.run(['rm', '-f', near.name, far.name]);
 }
 
@@ -108,6 +131,23 @@ export const network: Scenario = {
       await traffic(round, name);
     } finally {
       await timed(round, 'network rm', ['network', 'rm', name]);
+    }
+  },
+};
+
+/** `traffic` where no figure has the wake-up of another processor in it, which costs more than the work. */
+export const networkPinned: Scenario = {
+  name: 'network-pinned',
+  what: 'published ports and names with clients, servers and engine on one processor',
+  rounds: 3,
+  warmUps: 1,
+  round: async (round) => {
+    const name = `bench-pin-${process.pid}`;
+    await round.engine.run(['network', 'create', name]);
+    try {
+      await traffic(round, name, CPU);
+    } finally {
+      await round.engine.run(['network', 'rm', name]);
     }
   },
 };
@@ -129,9 +169,9 @@ export const ports: Scenario = {
       recorder.add(metric, engine.name, value ?? Number.NaN, 'µs');
     const one = await startedOn(engine, 'bridge', '-p', `127.0.0.1::${ECHO}`);
     {
-      await using _ = await server(one.pid, 'echo', ECHO);
-      const [trip] = await numbers('', 'trip', '127.0.0.1', one.port, TRIPS);
-      const [connected] = await numbers('', 'connect', '127.0.0.1', one.port, CONNECTS);
+      await using _ = await server({ pid: one.pid }, 'echo', ECHO);
+      const [trip] = await numbers({}, 'trip', '127.0.0.1', one.port, TRIPS);
+      const [connected] = await numbers({}, 'connect', '127.0.0.1', one.port, CONNECTS);
       add('round trip, 1 port published, p50', trip);
       add('connect and close, 1 port published, p50', connected);
     }
@@ -140,9 +180,9 @@ export const ports: Scenario = {
     const { stdout } = await engine.run(['inspect', '-f', '{{.State.Pid}}', name], { keep: true });
     const last = MANY.inside + MANY.last - MANY.first;
     {
-      await using _ = await server(stdout.trim(), 'echo', String(last));
-      const [trip] = await numbers('', 'trip', '127.0.0.1', String(MANY.last), TRIPS);
-      const [connected] = await numbers('', 'connect', '127.0.0.1', String(MANY.last), CONNECTS);
+      await using _ = await server({ pid: stdout.trim() }, 'echo', String(last));
+      const [trip] = await numbers({}, 'trip', '127.0.0.1', String(MANY.last), TRIPS);
+      const [connected] = await numbers({}, 'connect', '127.0.0.1', String(MANY.last), CONNECTS);
       add('round trip, 1,000 ports published, p50', trip);
       add('connect and close, 1,000 ports published, p50', connected);
     }
