@@ -166,7 +166,11 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   undo.defer(() => closeAll(new Set(runtimes.drivers.values())));
   const startedAt = rfc3339(nowNs());
   const names = new NameService();
-  const networks = openNetworks({ config, suffix, db, startedAt, repaired: () => names.repaired() });
+  const networks = openNetworks({
+    ...{ config, suffix, db, startedAt },
+    repaired: () => names.repaired(),
+    remade: () => tasks.spawn('host-names', () => restoreHostNames(services)),
+  });
   undo.defer(() => networks.close());
   const egress = new Egress(networks.firewall);
   undo.defer(() => egress.close());
@@ -277,6 +281,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     egress,
     firewall: networks.firewall,
     bridge: networks.bridge,
+    carryBridge: networks.carryBridge,
     startedAt,
     randomInt: (bound) => randomInt(bound),
   };

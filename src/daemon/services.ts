@@ -130,7 +130,7 @@ export interface Names {
   end(container: string): void;
   /** Errors: SysError when port 53 of the address is taken. */
   serveHost(services: Services, address: string): void;
-  endHost(): void;
+  endHost(): Promise<void>;
   /** Somebody has come, gone or been renamed. */
   changed(services: Services): void;
 }
@@ -226,6 +226,8 @@ export interface Services {
   readonly firewall: () => Rules;
   /** The default bridge as it is now; undefined with `--bridge none`. */
   readonly bridge: () => BridgeFacts | undefined;
+  /** Whether it has a carrier also while no container is on it. Idempotent. */
+  readonly carryBridge: (wanted: boolean) => Promise<void>;
   /** When the daemon started, RFC 3339. */
   readonly startedAt: string;
   readonly randomInt: (bound: number) => number;

@@ -12,6 +12,8 @@ export interface BridgeOptions extends BridgeConfig {
   readonly host?: BridgeHost;
   /** For a host of its own. */
   readonly suffix?: string;
+  /** Somebody had deleted the bridge, and it is there again: another one of the same name. */
+  readonly remade?: () => void;
   /** Instead of pools of the driver's own. */
   readonly addresses?: Addresses;
   /** Parts of the IPv4 network: addresses that are given unasked, and addresses that never are. */

@@ -316,6 +316,7 @@ export class BridgeDriver implements NetworkDriver {
     const { index } = this.#state();
     this.#reattach(index);
     this.#ports.reopen(index, ipv6 !== undefined);
+    this.#options.remade?.();
     return true;
   }
 

@@ -10,7 +10,7 @@ import { commandOutcome } from '#pkg/command/command.ts';
 import { log } from '#pkg/log/log.ts';
 import type { Services } from '../services.ts';
 
-type Wanted = Pick<Services, 'db' | 'bridge' | 'names' | 'containers' | 'networks'>;
+type Wanted = Pick<Services, 'db' | 'bridge' | 'carryBridge' | 'names' | 'containers' | 'networks'>;
 
 const KIND = 'daemon';
 const DOCUMENT = 'host-names';
@@ -54,12 +54,17 @@ export async function setHostNames(services: Services, request: HostNamesRequest
   const before = stored(services);
   serve(services, bridge.gateway);
   try {
-    if (program !== undefined) await pointResolver(program, bridge);
+    if (program !== undefined) {
+      await services.carryBridge(true);
+      await pointResolver(program, bridge);
+    }
   } catch (error) {
-    if (!before.enabled) services.names.endHost();
+    if (!before.enabled) await services.names.endHost();
+    if (!before.resolver) await services.carryBridge(false);
     throw error;
   }
   services.db.put(KIND, DOCUMENT, { enabled: true, resolver: program !== undefined });
+  if (program === undefined) await services.carryBridge(false);
   return hostNames(services);
 }
 
@@ -67,21 +72,25 @@ async function switchOff(services: Services): Promise<HostNames> {
   const before = stored(services);
   const warnings: string[] = [];
   services.db.put(KIND, DOCUMENT, { enabled: false, resolver: false });
-  services.names.endHost();
+  await services.names.endHost();
   const [program, bridge] = [findResolvectl(), services.bridge()];
   if (before.resolver && program !== undefined && bridge !== undefined) {
     const { code, message } = await resolvectl(program, 'revert', bridge.name);
     if (code !== 0) warnings.push(`systemd-resolved may still ask ${bridge.gateway}: ${message.trim()}`);
   }
+  await services.carryBridge(false);
   return hostNames(services, warnings);
 }
 
-/** At the start of the daemon. A port that somebody has taken meanwhile must not keep it from starting. */
+/** At the start of the daemon, and when the bridge is another one than it was. A port that somebody has taken meanwhile must not keep it from starting. */
 export async function restoreHostNames(services: Services): Promise<void> {
   const { enabled, resolver } = stored(services);
   const bridge = services.bridge();
-  if (!enabled || bridge === undefined) return;
+  if (bridge === undefined) return;
   try {
+    // Of a removal that was cut off, too.
+    await services.carryBridge(enabled && resolver);
+    if (!enabled) return;
     serve(services, bridge.gateway);
     const program = findResolvectl();
     if (resolver && program !== undefined) await pointResolver(program, bridge);
@@ -114,7 +123,7 @@ function findResolvectl(): string | undefined {
 const resolvectl = (program: string, ...args: readonly string[]) =>
   commandOutcome({ program, args, timeoutMs: LIMIT_MS });
 
-/** For names of our domain only, as long as the bridge is there. */
+/** For names of our domain only, as long as the bridge is there. It is asked for nothing that has no carrier. */
 async function pointResolver(program: string, bridge: { readonly name: string; readonly gateway: string }) {
   for (const args of [
     ['dns', bridge.name, bridge.gateway],

@@ -81,9 +81,9 @@ export class NameService implements Names {
     this.changed(services);
   }
 
-  endHost(): void {
+  async endHost(): Promise<void> {
     this.#servesHost = false;
-    this.#dns.endHost();
+    await this.#dns.endHost();
   }
 
   /** Soon, and once for all that changes at the same time. */

@@ -6,6 +6,7 @@ import { holdLowDescriptors } from '#libcontainer/firewall/session.ts';
 import { BridgeDriver } from '#networkdriver/bridge.ts';
 import type { BridgeFacts } from '#networkdriver/bridge-options.ts';
 import { BridgeHost } from '#networkdriver/bridge-host.ts';
+import { giveCarrier, takeCarrier } from '#networkdriver/carrier.ts';
 import { PlainDriver } from '#networkdriver/plain.ts';
 import { defaultBridgeOptions } from './default-bridge.ts';
 import { makeDriver } from './drivers.ts';
@@ -17,6 +18,8 @@ export interface OpenNetworks {
   readonly networks: Networks;
   /** The default bridge as it is now; undefined with `--bridge none`. */
   readonly bridge: () => BridgeFacts | undefined;
+  /** Whether the default bridge has a carrier also while no container is on it. Idempotent. */
+  readonly carryBridge: (wanted: boolean) => Promise<void>;
   /** Of all bridges; made when it is first asked for. */
   readonly firewall: () => Rules;
   close(): Promise<void>;
@@ -29,6 +32,8 @@ export function openNetworks(options: {
   readonly startedAt: string;
   /** Others had emptied the firewall's tables, and they are there again. */
   readonly repaired: () => void;
+  /** Others had deleted the default bridge, and it is there again. */
+  readonly remade: () => void;
 }): OpenNetworks {
   const { config, suffix, db, startedAt } = options;
   holdLowDescriptors();
@@ -55,6 +60,7 @@ export function openNetworks(options: {
       host: host(),
       bridge: name,
       given: config.bridge !== undefined,
+      remade: options.remade,
       ...(config.bip === undefined ? {} : { bip: config.bip }),
       ...defaultBridgeOptions(defaults, name),
     });
@@ -79,6 +85,11 @@ export function openNetworks(options: {
   return {
     networks,
     bridge: () => bridge?.facts(),
+    carryBridge: async (wanted) => {
+      if (bridge === undefined) return;
+      if (wanted) giveCarrier(host().netlink, bridge.facts().name, suffix);
+      else await takeCarrier(host().netlink, suffix);
+    },
     firewall: () => host().firewall,
     close: async () => {
       await networks.close();

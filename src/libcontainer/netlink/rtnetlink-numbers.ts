@@ -3,6 +3,7 @@ export const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, NEWADDR: 20, DELADDR
 export const RTM_ROUTE = { NEW: 24, DEL: 25, GET: 26 } as const;
 export const RTM_NEIGHBOUR = { NEW: 28 } as const;
 export const IFF_UP = 1;
+export const IFF_NOARP = 0x80;
 export const AF = { INET: 2, BRIDGE: 7, INET6: 10 } as const;
 export const IFLA = {
   ADDRESS: 1,
@@ -18,7 +19,14 @@ export const IFLA = {
 } as const;
 export const IFLA_QUEUES = { TX: 31, RX: 32 } as const;
 export const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_KIND: 4, SLAVE_DATA: 5 } as const;
-export const IFLA_BRPORT = { MODE: 4, ISOLATED: 33 } as const;
+export const IFLA_BRPORT = {
+  MODE: 4,
+  LEARNING: 8,
+  UNICAST_FLOOD: 9,
+  MCAST_FLOOD: 27,
+  BCAST_FLOOD: 30,
+  ISOLATED: 33,
+} as const;
 export const VETH_INFO_PEER = 1;
 export const IFLA_INET6_ADDR_GEN_MODE = 8;
 export const ADDR_GEN_NONE = 1;

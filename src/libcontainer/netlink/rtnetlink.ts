@@ -19,6 +19,7 @@ import {
   RTM,
   RTM_ROUTE,
   RTM_NEIGHBOUR,
+  IFF_NOARP,
   IFF_UP,
   AF,
   IFLA,
@@ -121,6 +122,15 @@ export const setLinkUp = (index: number, up = true): Request => ({
   header: linkHeader(index, up),
   attributes: [],
 });
+
+/** Up, but it answers nobody who asks for an address. */
+export function setLinkUpUnasked(index: number): Request {
+  const header = linkHeader(index);
+  const view = new DataView(header.buffer);
+  view.setUint32(8, IFF_UP | IFF_NOARP, true);
+  view.setUint32(12, IFF_UP | IFF_NOARP, true);
+  return { name: `set link ${index} up`, type: RTM.NEWLINK, flags: 0, header, attributes: [] };
+}
 
 /** No IPv6 link-local address of the kernel's making: an interface without addresses speaks no IPv6. */
 export const withoutLinkLocal = (index: number): Request => ({
@@ -229,12 +239,21 @@ export const setMaster = (index: number, master: number): Request => ({
  * A port of a bridge may be sent back what came from it: a container that reaches itself by a port of the host, where
  * packets of bridges pass the rules (br_netfilter).
  */
-export const setHairpin = (name: string): Request => bridgePort(name, 'set hairpin mode of', IFLA_BRPORT.MODE);
+export const setHairpin = (name: string): Request => bridgePort(name, 'set hairpin mode of', [IFLA_BRPORT.MODE]);
 
 /** A port of a bridge that reaches no other isolated one, only the bridge itself. */
-export const isolatePort = (name: string): Request => bridgePort(name, 'isolate', IFLA_BRPORT.ISOLATED);
+export const isolatePort = (name: string): Request => bridgePort(name, 'isolate', [IFLA_BRPORT.ISOLATED]);
 
-const bridgePort = (name: string, verb: string, flag: number): Request => ({
+/** A port of a bridge out of which goes nothing that came by another; but what the host sends to many does. */
+export const mutePort = (name: string): Request =>
+  bridgePort(
+    name,
+    'mute',
+    [IFLA_BRPORT.LEARNING, IFLA_BRPORT.UNICAST_FLOOD, IFLA_BRPORT.MCAST_FLOOD, IFLA_BRPORT.BCAST_FLOOD],
+    0,
+  );
+
+const bridgePort = (name: string, verb: string, flags: readonly number[], value = 1): Request => ({
   name: `${verb} link "${name}"`,
   type: RTM.NEWLINK,
   flags: 0,
@@ -243,7 +262,10 @@ const bridgePort = (name: string, verb: string, flag: number): Request => ({
     textAttribute(IFLA.IFNAME, name),
     nested(IFLA.LINKINFO, [
       textAttribute(IFLA_INFO.SLAVE_KIND, 'bridge'),
-      nested(IFLA_INFO.SLAVE_DATA, [u8Attribute(flag, 1)]),
+      nested(
+        IFLA_INFO.SLAVE_DATA,
+        flags.map((flag) => u8Attribute(flag, value)),
+      ),
     ]),
   ],
 });

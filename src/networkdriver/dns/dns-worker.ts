@@ -159,7 +159,8 @@ self.onmessage = ({ data }: MessageEvent<DnsCommand>) => {
       hostAddress = data.address;
       return serve(HOST, data.udp, data.tcp);
     case 'end-host':
-      return end(HOST);
+      end(HOST);
+      return tell({ kind: 'learned', ticket: data.ticket, learned: [] });
     case 'repaired':
       for (const container of serving.keys()) egress.again(container, tables.egressOf(container));
       return;

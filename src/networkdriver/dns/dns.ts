@@ -29,6 +29,8 @@ export class DnsServer {
   readonly #served = new Set<string>();
   readonly #asked = new Map<number, (learned: readonly LearnedName[]) => void>();
   #tickets = 0;
+  /** Where the host is served. */
+  #hostAddress: string | undefined;
   #worker: Worker | undefined;
 
   /**
@@ -58,19 +60,23 @@ export class DnsServer {
   /** What names have led a container to, of those that its latest view allows. */
   learned(container: string): Promise<readonly LearnedName[]> {
     if (!this.#served.has(container)) return Promise.resolve([]);
+    return this.#ask((ticket) => ({ op: 'learned', container, ticket }));
+  }
+
+  #ask(command: (ticket: number) => DnsCommand): Promise<readonly LearnedName[]> {
     const { promise, resolve } = Promise.withResolvers<readonly LearnedName[]>();
     const ticket = ++this.#tickets;
     this.#asked.set(ticket, resolve);
-    this.#send({ op: 'learned', container, ticket });
+    this.#send(command(ticket));
     return promise;
   }
 
   /**
-   * Serves names to the host at port 53 of one of its addresses. Replaces what served it before. Errors: SysError when the
-   * port is taken.
+   * Serves names to the host at port 53 of one of its addresses; no longer at another. Errors: SysError when the port is
+   * taken.
    */
   serveHost(address: string): void {
-    this.endHost();
+    if (this.#hostAddress === address) return;
     const udp = socket(UDP.family, UDP.type);
     let tcp = -1;
     try {
@@ -84,12 +90,15 @@ export class DnsServer {
       for (const fd of [udp, tcp]) if (fd >= 0) close(fd);
       throw error;
     }
+    this.#hostAddress = address;
     this.#send({ op: 'serve-host', udp, tcp, address });
   }
 
-  /** Idempotent. */
-  endHost(): void {
-    if (this.#worker !== undefined) this.#send({ op: 'end-host' });
+  /** The port is free when it resolves. Idempotent. */
+  async endHost(): Promise<void> {
+    if (this.#hostAddress === undefined) return;
+    this.#hostAddress = undefined;
+    await this.#ask((ticket) => ({ op: 'end-host', ticket }));
   }
 
   /** All networks, whenever one of them changes. */

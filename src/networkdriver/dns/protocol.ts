@@ -18,13 +18,14 @@ export type DnsCommand =
   | { readonly op: 'end'; readonly container: string }
   /** Names for the host; the descriptors are the Worker's. Only questions from `address` itself are the host's. */
   | { readonly op: 'serve-host'; readonly udp: number; readonly tcp: number; readonly address: string }
-  | { readonly op: 'end-host' }
+  | { readonly op: 'end-host'; readonly ticket: number }
   /** Others had emptied the firewall tables: what names led to is opened again. */
   | { readonly op: 'repaired' };
 
 /** What the Worker tells the main thread. */
 export type DnsReport =
   | DnsDenial
+  /** The answer to what has a ticket; nothing learned where nothing was asked for. */
   | { readonly kind: 'learned'; readonly ticket: number; readonly learned: readonly LearnedName[] };
 
 /** A name that the container's egress policies do not allow. */

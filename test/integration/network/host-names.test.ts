@@ -88,6 +88,39 @@ if (isInside(import.meta.path)) {
     expect((await d.berth(['network', 'graph', 'x'])).stderr).toContain('network x not found');
   });
 
+  test('without a container the bridge has a carrier for systemd-resolved, while it is to be asked', async () => {
+    using tool = fakeTool();
+    const PATH = `${tool.directory}:${process.env['PATH'] ?? ''}`;
+    await using d = await TestDaemon.start({ env: { PATH } });
+    const flags = async () => / <(\S*)>/.exec(await must('ip', ['-o', 'link', 'show', 'dev', d.bridge]))?.[1] ?? '';
+    const links = async () => (await must('ip', ['-br', 'link'])).match(/^berth-[uv]-/gm)?.length ?? 0;
+    expect(await flags()).toContain('NO-CARRIER');
+    expect((await d.berth(['network', 'resolve', '--install', '--manual'])).code).toBe(0);
+    expect(await flags()).toContain('NO-CARRIER');
+    expect((await d.berth(['network', 'resolve', '--install'])).stderr).toBe('');
+    expect(await flags()).toContain('LOWER_UP');
+    await d.restart();
+    expect(await flags()).toContain('LOWER_UP');
+
+    // Nothing that containers send goes there, and it answers nobody.
+    const [port = '', end = ''] =
+      (await must('ip', ['-br', 'link'])).match(/^berth-[uv]-[0-9a-f]{6}/gm)?.toSorted() ?? [];
+    const mute = JSON.parse(await must('bridge', ['-d', '-j', 'link', 'show', 'dev', port]));
+    expect(mute[0]).toMatchObject({ learning: false, flood: false, mcast_flood: false, bcast_flood: false });
+    expect(await must('ip', ['-o', 'link', 'show', 'dev', end])).toContain('NOARP');
+
+    // The bridge that somebody has deleted is another one when it is there again: resolved is told anew.
+    await must('ip', ['link', 'del', d.bridge]);
+    const before = tool.said().length;
+    await d.must(['run', '--rm', IMG, 'true']);
+    await eventually('resolved is told of it', () => tool.said().slice(before).includes(`domain ${d.bridge} `));
+    expect(await flags()).toContain('LOWER_UP');
+
+    expect((await d.berth(['network', 'resolve', '--remove'])).code).toBe(0);
+    await eventually('no carrier', async () => (await flags()).includes('NO-CARRIER'));
+    expect(await links()).toBe(0);
+  });
+
   test('without systemd-resolved it is said; by hand it is served; a port that is taken is told', async () => {
     await using d = await TestDaemon.start({ env: { PATH: '/nowhere' } });
     const none = await d.berth(['network', 'resolve', '--install']);
