@@ -105,8 +105,8 @@ if (isInside(import.meta.path)) {
     // Nothing that containers send goes there, and it answers nobody.
     const [port = '', end = ''] =
       (await must('ip', ['-br', 'link'])).match(/^berth-[uv]-[0-9a-f]{6}/gm)?.toSorted() ?? [];
-    const mute = JSON.parse(await must('bridge', ['-d', '-j', 'link', 'show', 'dev', port]));
-    expect(mute[0]).toMatchObject({ learning: false, flood: false, mcast_flood: false, bcast_flood: false });
+    const mute: unknown = JSON.parse(await must('bridge', ['-d', '-j', 'link', 'show', 'dev', port]));
+    expect(mute).toMatchObject([{ learning: false, flood: false, mcast_flood: false, bcast_flood: false }]);
     expect(await must('ip', ['-o', 'link', 'show', 'dev', end])).toContain('NOARP');
 
     // The bridge that somebody has deleted is another one when it is there again: resolved is told anew.
