@@ -72,6 +72,11 @@ export interface LaunchRequest {
   /** Called when a new network namespace exists, before any of the container's program runs. */
   readonly network?: (gate: NetworkGate) => Promise<void>;
   /**
+   * What only has to be done before the container can see it: called once, when the driver waits for its new child
+   * anyway, before anything of the container runs. If it throws, the start fails.
+   */
+  readonly meanwhile?: () => void;
+  /**
    * Called directly before execve: record that the container runs. If it rejects, or the daemon dies, the child ends.
    */
   readonly beforeExec: (process: { pid: number; startTicks: bigint }) => Promise<void>;

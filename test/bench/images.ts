@@ -4,6 +4,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { busyboxEntries, tar, writeArchive } from '../support/base-images.ts';
 import { must } from '../support/command.ts';
+import { clockProgram } from './clock-program.ts';
 
 export const SMALL = 'bench.test/small:1';
 /** Lines of 100 bytes in /lines of the small image. */
@@ -13,7 +14,11 @@ export async function smallImage(): Promise<string> {
   const applets = (await must('/bin/busybox', ['--list'])).split('\n');
   const line = `${'the quick brown fox jumps over the lazy dog; '.repeat(3).slice(0, 99)}\n`;
   const lines = Buffer.from(line.repeat(LINES_BYTES / line.length));
-  const layer = tar([...busyboxEntries(applets), { name: 'lines', type: '0', mode: 0o644, content: lines }]);
+  const layer = tar([
+    ...busyboxEntries(applets),
+    { name: 'lines', type: '0', mode: 0o644, content: lines },
+    { name: 'clock', type: '0', mode: 0o755, content: clockProgram() },
+  ]);
   return writeArchive('bench-small.tar', { reference: SMALL, layers: [layer] }).path;
 }
 

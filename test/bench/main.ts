@@ -6,7 +6,10 @@
  *                    [--executable] [--engine NAME='docker -H unix:///path'] [--socket NAME=/path]
  *
  * --engines takes the first words of their names: only these are measured. buildah is there when it is asked for, and
- * builds only. --only oci measures `berth oci` beside runc and crun instead, alone. --engine adds any engine that speaks docker's command line; --executable measures dist/berth instead of the sources.
+ * builds only. `oci` measures `berth oci` beside runc and crun, by itself and after the others. --engine adds any engine
+ * that speaks docker's command line; --executable measures dist/berth instead of the sources. A scenario begins no round
+ * after its second minute. Above the table stands what a start costs this machine at this hour without any engine
+ * (floor.ts): it makes figures of different hours comparable.
  */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
@@ -17,13 +20,15 @@ import { TestDaemon } from '../support/daemon.ts';
 import { Dockerd, DOCKERD } from '../support/dockerd.ts';
 import { buildah } from './buildah.ts';
 import { Engine } from './engine.ts';
+import { measureFloor } from './floor.ts';
 import { SMALL, smallImage } from './images.ts';
 import { measureOci, rerunWithoutHybrid } from './oci.ts';
-import { Recorder, table } from './recorder.ts';
+import { median, Recorder, table } from './recorder.ts';
 import type { Scenario } from './scenario.ts';
 import { api } from './scenarios/api.ts';
 import { buildIgnored, buildSteps, stages } from './scenarios/build.ts';
 import { contextChanged, contextNew, contextUnchanged } from './scenarios/context.ts';
+import { busy, startLatency } from './scenarios/busy.ts';
 import { commit, cp } from './scenarios/files.ts';
 import { load } from './scenarios/images.ts';
 import { latency } from './scenarios/latency.ts';
@@ -38,6 +43,8 @@ const scenarios: readonly Scenario[] = [
   run,
   life,
   many,
+  startLatency,
+  busy,
   logs,
   attach,
   api,
@@ -74,7 +81,10 @@ const { values: options } = parseArgs({
   },
 });
 
+const OCI = 'oci';
 const OCI_ROUNDS = 41;
+const FLOOR_STARTS = 200;
+const SCENARIO_MS_MAX = 120_000;
 const PEER = 'dockerd';
 const PEER_BRIDGE = 'bench0';
 
@@ -105,7 +115,8 @@ async function peerDaemon(cleanup: AsyncDisposableStack): Promise<Engine | undef
 }
 
 async function ownEngines(cleanup: AsyncDisposableStack): Promise<Engine[]> {
-  const daemon = await TestDaemon.start({ image: false });
+  const own = path.join(root, options.executable ? 'dist/berth' : 'berth');
+  const daemon = await TestDaemon.start({ image: false, ...(options.executable ? { executable: own } : {}) });
   // On a machine that others use as well the leak check sees their things too: told, not a failure of the figures.
   cleanup.defer(() =>
     daemon[Symbol.asyncDispose]().catch((error: unknown) => {
@@ -113,7 +124,6 @@ async function ownEngines(cleanup: AsyncDisposableStack): Promise<Engine[]> {
     }),
   );
   const host = `unix://${daemon.socket}`;
-  const own = path.join(root, options.executable ? 'dist/berth' : 'berth');
   return [
     new Engine({ name: 'berth', command: [own], env: { BERTH_HOST: host } }),
     new Engine({
@@ -142,7 +152,12 @@ async function measure(scenario: Scenario, all: readonly Engine[], recorder: Rec
   };
   await using _finish = { [Symbol.asyncDispose]: async () => scenario.finish?.() };
   for (const engine of engines) await attempt(engine, async () => scenario.prepare?.(engine));
+  const began = performance.now();
   for (let number = -scenario.warmUps; number < rounds; number++) {
+    if (number > 0 && performance.now() - began > SCENARIO_MS_MAX) {
+      console.error(`${scenario.name}: ${number} of ${rounds} rounds in two minutes`);
+      break;
+    }
     recorder.recording = number >= 0;
     const first = (((number % engines.length) + engines.length) % engines.length) | 0;
     for (const engine of [...engines.slice(first), ...engines.slice(0, first)]) {
@@ -155,9 +170,10 @@ async function measure(scenario: Scenario, all: readonly Engine[], recorder: Rec
 }
 
 async function oci(): Promise<void> {
-  const code = await rerunWithoutHybrid();
+  const rounds = options.rounds === undefined ? [] : ['--rounds', options.rounds];
+  const code = await rerunWithoutHybrid(['--only', OCI, ...rounds, ...(options.executable ? ['--executable'] : [])]);
   if (code !== undefined) {
-    process.exitCode = code;
+    if (code !== 0) process.exitCode = code;
     return;
   }
   const own = path.join(root, options.executable ? 'dist/berth' : 'berth');
@@ -168,15 +184,30 @@ async function oci(): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  if (options.only === 'oci' && !options.list) return oci();
   if (options.list) {
     for (const { name, rounds, what } of scenarios) console.log(`${name.padEnd(15)} ${rounds} rounds  ${what}`);
-    console.log(`oci             ${OCI_ROUNDS} rounds  run of a bundle, beside runc and crun; alone`);
+    console.log(`${OCI.padEnd(15)} ${OCI_ROUNDS} rounds  run of a bundle, beside runc and crun; by its name only`);
     return;
   }
-  const wanted = options.only?.split(',');
-  const unknown = wanted?.filter((name) => !scenarios.some((s) => s.name === name)) ?? [];
-  if (unknown.length > 0) throw new Error(`unknown scenario: ${unknown.join(', ')}`);
+  const names = options.only?.split(',').filter((name) => name !== '');
+  const unknown = names?.filter((name) => name !== OCI && !scenarios.some((s) => s.name === name)) ?? [];
+  if (unknown.length > 0) {
+    console.error(`there is no scenario ${unknown.join(', ')}; --list tells which there are`);
+    process.exitCode = 1;
+  }
+  const wanted = names?.filter((name) => scenarios.some((s) => s.name === name));
+  if (wanted === undefined || wanted.length > 0) await engines(wanted);
+  if (names?.includes(OCI)) await oci();
+}
+
+/** The floor of this machine at this hour: told above the table, and kept with the samples. */
+async function floor(): Promise<readonly number[]> {
+  const samples = (await measureFloor(FLOOR_STARTS)) ?? [];
+  return samples.toSorted((a, b) => a - b);
+}
+
+async function engines(wanted: readonly string[] | undefined): Promise<void> {
+  const floorSamples = await floor();
   await using cleanup = new AsyncDisposableStack();
   const sockets = pairs(options.socket);
   const others = Object.entries(pairs(options.engine)).map(([name, text]) => {
@@ -208,11 +239,16 @@ async function main(): Promise<void> {
   const machine = { cpus: os.cpus().length, model: os.cpus()[0]?.model, kernel: os.release(), load: os.loadavg() };
   fs.writeFileSync(
     target,
-    JSON.stringify({ date, machine, engines: names, rows, failures: recorder.failures }, null, 1),
+    JSON.stringify({ date, machine, floor: floorSamples, engines: names, rows, failures: recorder.failures }, null, 1),
   );
   console.log(
-    `${date}, ${machine.cpus} × ${machine.model}, Linux ${machine.kernel}; median (min–max), ×better than ${PEER}\n`,
+    `${date}, ${machine.cpus} × ${machine.model}, Linux ${machine.kernel}; median (min–max), ×better than ${PEER}`,
   );
+  if (floorSamples.length > 0) {
+    const [least = 0, last = 0] = [floorSamples[0], floorSamples.at(-1)];
+    const shown = [median(floorSamples), least, last].map((ms) => ms.toFixed(1));
+    console.log(`floor: ${shown[0]} ms (${shown[1]}–${shown[2]}) a container by libcontainer and the kernel alone\n`);
+  }
   console.log(table(rows, names));
   for (const failure of recorder.failures) console.log(`! ${failure}`);
   console.log(`\n${path.relative(root, target)}`);

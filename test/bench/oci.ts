@@ -18,11 +18,11 @@ interface Runtime {
   readonly command: readonly string[];
 }
 
-/** Runs this program again without the hybrid mount; its exit code, or undefined when that is not needed. */
-export async function rerunWithoutHybrid(): Promise<number | undefined> {
+/** Runs this program again without the hybrid mount, with `args`; its exit code, or undefined when that is not needed. */
+export async function rerunWithoutHybrid(args: readonly string[]): Promise<number | undefined> {
   if (process.env[INSIDE] !== undefined || !fs.existsSync(`${HYBRID}/cgroup.procs`)) return undefined;
   const script = `umount ${HYBRID} && exec "$@"`;
-  const again = Bun.spawn(['unshare', '-m', 'sh', '-c', script, 'sh', process.execPath, ...process.argv.slice(1)], {
+  const again = Bun.spawn(['unshare', '-m', 'sh', '-c', script, 'sh', process.execPath, Bun.main, ...args], {
     stdio: ['inherit', 'inherit', 'inherit'],
     env: { ...process.env, [INSIDE]: '1' },
   });

@@ -26,6 +26,8 @@ export interface DaemonOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** In a network namespace of its own: what others change in the host's links and rules does not wake it. */
   readonly ownNetwork?: boolean;
+  /** `npm run build`'s executable instead of the sources. */
+  readonly executable?: string;
   /** Load busybox at the start; default true. */
   readonly image?: boolean;
   /** Instead of a bridge of its own: `--bridge none`. */
@@ -105,7 +107,9 @@ export class TestDaemon implements AsyncDisposable {
     ];
     const config = path.join(this.directory, 'daemon.json');
     if (!fs.existsSync(config)) fs.writeFileSync(config, '{}');
-    const [command, ...prefix] = [...(this.#options.ownNetwork ? ['unshare', '--net'] : []), ...BERTHD];
+    const { executable } = this.#options;
+    const program = executable === undefined ? BERTHD : [executable, 'daemon'];
+    const [command, ...prefix] = [...(this.#options.ownNetwork ? ['unshare', '--net'] : []), ...program];
     const child = spawn(command ?? '', [...prefix, ...args], {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: { ...process.env, ...this.#options.env, ...env },

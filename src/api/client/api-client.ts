@@ -7,6 +7,7 @@ import { ApiError, messageOfBody } from './api-error.ts';
 import type { HostAddress, ReachableAddress } from './address.ts';
 import { connectionFailure } from './connection-failure.ts';
 import { HijackedConnection } from './hijack.ts';
+import { type Answer, Wire } from './wire.ts';
 
 /** The newest version whose answers this client knows. */
 export const API_VERSION_MAX = '1.51';
@@ -33,6 +34,7 @@ export class ApiClient {
   readonly address: HostAddress;
   readonly #headers: Readonly<Record<string, string>>;
   #version: Promise<string> | undefined;
+  #wire: Wire | undefined;
 
   /** `version`: no negotiation, exactly this one (DOCKER_API_VERSION); `headers`: sent with every request. */
   constructor(options: {
@@ -55,14 +57,37 @@ export class ApiClient {
   }
 
   /** Any answer below 400; others are thrown as ApiError. The body is unread. */
-  async request(method: Method, path: string, options: RequestOptions = {}): Promise<Response> {
+  request(method: Method, path: string, options: RequestOptions = {}): Promise<Response> {
+    return this.#accepted(path, options, (target) => this.#fetch(method, target, options));
+  }
+
+  /** As `request`, for answers that are read whole: without the runtime's HTTP thread where that is possible. */
+  async answer(method: Method, path: string, options: RequestOptions = {}): Promise<Answer> {
+    const address = await reachable(this.address);
+    if (address.kind !== 'unix' || options.body !== undefined || options.signal !== undefined) {
+      return this.request(method, path, options);
+    }
+    const wire = (this.#wire ??= new Wire(address));
+    const headers: Record<string, string> = { ...this.#headers, ...options.headers };
+    if (options.json !== undefined) headers['Content-Type'] = 'application/json';
+    // A POST without a body says so: proxies ask for its length.
+    const empty = method === 'POST' || method === 'PUT' ? '' : undefined;
+    const body = options.json === undefined ? empty : JSON.stringify(options.json);
+    return this.#accepted(path, options, (target) => wire.exchange({ method, target, headers, body }));
+  }
+
+  async #accepted<A extends Answer>(
+    path: string,
+    options: RequestOptions,
+    send: (target: string) => Promise<A>,
+  ): Promise<A> {
     const guessed = this.#version === undefined && !(options.body instanceof ReadableStream);
     const version = guessed ? API_VERSION_MAX : await this.version();
     const target = `/v${version}${path}${encodeQuery(options.query)}`;
-    const response = await this.#fetch(method, target, options);
+    const response = await send(target);
     // An older daemon refuses our newest version before it looks at anything else.
     if (guessed && response.status === 400 && (await this.version()) !== API_VERSION_MAX) {
-      return this.request(method, path, options);
+      return this.#accepted(path, options, send);
     }
     if (response.status >= 400 || response.status === 304) {
       throw new ApiError(response.status, messageOfBody(response.status, target, await response.text()));
@@ -73,15 +98,14 @@ export class ApiClient {
 
   /** The decoded body. */
   async json<T>(method: Method, path: string, options: RequestOptions = {}): Promise<T> {
-    const response = await this.request(method, path, options);
+    const answer = await this.answer(method, path, options);
     // as: the wire type that the API documents for this path; readers treat absent fields as absent.
-    return (await response.json()) as T;
+    return JSON.parse(await answer.text()) as T;
   }
 
   /** A request without an answer body of interest. */
   async call(method: Method, path: string, options: RequestOptions = {}): Promise<void> {
-    const response = await this.request(method, path, options);
-    await response.arrayBuffer();
+    await (await this.answer(method, path, options)).text();
   }
 
   /** A POST whose connection becomes a raw stream. */

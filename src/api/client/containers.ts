@@ -92,9 +92,9 @@ export async function waitContainer(
   signal?: AbortSignal,
 ): Promise<{ readonly exit: Promise<ContainerWaitResponse> }> {
   const options = { query: { condition }, ...(signal === undefined ? {} : { signal }) };
-  const response = await client.request('POST', at(container, '/wait'), options);
+  const answer = await client.answer('POST', at(container, '/wait'), options);
   // as: the documented body of this endpoint.
-  const exit = response.json() as Promise<ContainerWaitResponse>;
+  const exit = answer.text().then((text) => JSON.parse(text) as ContainerWaitResponse);
   // Nobody may be listening yet when it fails; whoever awaits it later still sees the failure.
   exit.catch(() => undefined);
   return { exit };

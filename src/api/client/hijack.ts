@@ -5,7 +5,8 @@
  */
 import { ApiError, messageOfBody } from './api-error.ts';
 import type { ReachableAddress } from './address.ts';
-import { connectionFailure } from './connection-failure.ts';
+import { encodeRequest, readHead, type ResponseHead } from './message-head.ts';
+import { RawConnection } from './raw-connection.ts';
 
 export interface HijackRequest {
   readonly path: string;
@@ -13,191 +14,66 @@ export interface HijackRequest {
   readonly body: string;
 }
 
-const HEAD_BYTES_MAX = 64 * 1024;
-/** Beyond this much unread output the socket is no longer read, so that a slow terminal slows the process. */
-const UNREAD_BYTES_MAX = 4 * 1024 * 1024;
+const REFUSAL_BYTES_MAX = 64 * 1024;
 
 export class HijackedConnection {
   /** Media type of the answer: tells multiplexed from raw, when the daemon says so (dockerd ≥ 23). */
-  mediaType = '';
-  readonly #chunks: Uint8Array[] = [];
-  #unread = 0;
-  #paused = false;
-  #ended = false;
-  #failure: Error | undefined;
-  #wakeReader: (() => void) | undefined;
-  #wakeWriter: (() => void) | undefined;
-  #socket: Bun.Socket | undefined;
+  readonly mediaType: string;
+  readonly #connection: RawConnection;
+
+  constructor(connection: RawConnection, mediaType: string) {
+    this.#connection = connection;
+    this.mediaType = mediaType;
+  }
 
   static async open(address: ReachableAddress, request: HijackRequest): Promise<HijackedConnection> {
-    const connection = new HijackedConnection();
-    await connection.#connect(address);
-    await connection.write(encodeHead(request));
+    const connection = await RawConnection.open(address);
     try {
-      await connection.#readHead(request.path);
+      const { path: target, headers, body } = request;
+      const extra = ['Connection: Upgrade', 'Upgrade: tcp'];
+      await connection.write(encodeRequest({ method: 'POST', target, headers, body, extra }));
+      const head = await readHead(connection);
+      if (head.status !== 101 && head.status !== 200) throw await refusal(connection, head, target);
+      return new HijackedConnection(connection, head.headers.get('content-type') ?? '');
     } catch (error) {
       connection[Symbol.dispose]();
       throw error;
     }
-    return connection;
   }
 
   /** What the daemon sends, until its end. One reader. */
   async *read(): AsyncGenerator<Uint8Array, void, undefined> {
-    for (;;) {
-      const chunk = this.#chunks.shift();
-      if (chunk !== undefined) {
-        this.#unread -= chunk.length;
-        if (this.#paused && this.#unread < UNREAD_BYTES_MAX / 2) {
-          this.#paused = false;
-          this.#socket?.resume();
-        }
-        yield chunk;
-        continue;
-      }
-      if (this.#failure !== undefined) throw this.#failure;
-      if (this.#ended) return;
-      await new Promise<void>((resolve) => (this.#wakeReader = resolve));
+    for (let chunk = await this.#connection.next(); chunk !== undefined; chunk = await this.#connection.next()) {
+      yield chunk;
     }
   }
 
   /** Resolves when the bytes are with the kernel. After the connection has ended it does nothing. */
-  async write(bytes: Uint8Array): Promise<void> {
-    let rest = bytes;
-    while (rest.length > 0 && !this.#ended && this.#socket !== undefined) {
-      const written = this.#socket.write(rest);
-      if (written < 0) return;
-      rest = rest.subarray(written);
-      if (rest.length > 0) await new Promise<void>((resolve) => (this.#wakeWriter = resolve));
-    }
+  write(bytes: Uint8Array): Promise<void> {
+    return this.#connection.write(bytes);
   }
 
   /** Ends our direction; the daemon's goes on. */
   closeWrite(): void {
-    if (!this.#ended) this.#socket?.shutdown();
+    this.#connection.closeWrite();
   }
 
   [Symbol.dispose](): void {
-    this.#end();
-    this.#socket?.terminate();
-  }
-
-  async #connect(address: ReachableAddress): Promise<void> {
-    const socket: Bun.SocketHandler<undefined, 'uint8array'> = {
-      binaryType: 'uint8array',
-      data: (s, bytes) => {
-        this.#chunks.push(bytes);
-        this.#unread += bytes.length;
-        if (this.#unread > UNREAD_BYTES_MAX && !this.#paused) {
-          this.#paused = true;
-          s.pause();
-        }
-        this.#wakeReader?.();
-      },
-      drain: () => this.#wakeWriter?.(),
-      end: () => this.#end(),
-      close: () => this.#end(),
-      error: (_s, error) => {
-        this.#failure = error;
-        this.#end();
-      },
-    };
-    try {
-      this.#socket =
-        address.kind === 'unix'
-          ? await Bun.connect({ unix: address.path, allowHalfOpen: true, socket: asDefaultHandler(socket) })
-          : await Bun.connect({
-              hostname: address.hostname.replace(/^\[|\]$/g, ''),
-              port: address.port,
-              allowHalfOpen: true,
-              socket: asDefaultHandler(socket),
-              ...(address.tls === undefined ? {} : { tls: socketTls(address) }),
-            });
-    } catch (error) {
-      throw connectionFailure(address, error);
-    }
-  }
-
-  #end(): void {
-    this.#ended = true;
-    this.#wakeReader?.();
-    this.#wakeWriter?.();
-  }
-
-  async #readHead(path: string): Promise<void> {
-    let head: Uint8Array = new Uint8Array(0);
-    let end = -1;
-    const input = this.read();
-    while (end < 0) {
-      const { value } = await input.next();
-      if (value === undefined) throw new ApiError(500, 'unexpected EOF');
-      head = Buffer.concat([head, value]);
-      end = Buffer.from(head.buffer, head.byteOffset, head.length).indexOf('\r\n\r\n');
-      if (end < 0 && head.length > HEAD_BYTES_MAX) throw new ApiError(500, 'the answer has no head');
-    }
-    const [statusLine = '', ...lines] = new TextDecoder().decode(head.subarray(0, end)).split('\r\n');
-    const status = Number(statusLine.split(' ')[1]);
-    const headers = new Map(lines.map((line) => headerOf(line)));
-    const rest = head.subarray(end + 4);
-    if (status === 101 || status === 200) {
-      this.mediaType = headers.get('content-type') ?? '';
-      if (rest.length > 0) {
-        this.#chunks.unshift(rest);
-        this.#unread += rest.length;
-      }
-      return;
-    }
-    const body = await this.#readBody(rest, Number(headers.get('content-length') ?? -1));
-    throw new ApiError(status, messageOfBody(status, path, body));
-  }
-
-  /** The body of a refusal: short; chunked ones are found between their braces. */
-  async #readBody(first: Uint8Array, length: number): Promise<string> {
-    let body: Uint8Array = first;
-    const input = this.read();
-    while (length < 0 ? !new TextDecoder().decode(body).includes('\r\n0\r\n') : body.length < length) {
-      const { value } = await input.next();
-      if (value === undefined || body.length > HEAD_BYTES_MAX) break;
-      body = Buffer.concat([body, value]);
-    }
-    const text = new TextDecoder().decode(body);
-    return length < 0 ? text.slice(text.indexOf('{'), text.lastIndexOf('}') + 1) : text;
+    this.#connection[Symbol.dispose]();
   }
 }
 
-function headerOf(line: string): readonly [string, string] {
-  const colon = line.indexOf(':');
-  return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
-}
-
-function encodeHead(request: HijackRequest): Uint8Array {
-  const body = new TextEncoder().encode(request.body);
-  const lines = [
-    `POST ${request.path} HTTP/1.1`,
-    'Host: docker',
-    ...Object.entries(request.headers).map(([name, value]) => `${name}: ${value}`),
-    'Connection: Upgrade',
-    'Upgrade: tcp',
-    `Content-Length: ${body.length}`,
-    '',
-    '',
-  ];
-  return Buffer.concat([new TextEncoder().encode(lines.join('\r\n')), body]);
-}
-
-function socketTls(address: Extract<ReachableAddress, { kind: 'tcp' }>): Bun.TLSOptions {
-  const { tls } = address;
-  return {
-    ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
-    ...(tls?.cert === undefined ? {} : { cert: tls.cert }),
-    ...(tls?.key === undefined ? {} : { key: tls.key }),
-    rejectUnauthorized: tls?.verify ?? true,
-    serverName: address.hostname.replace(/^\[|\]$/g, ''),
-  };
-}
-
-/** Bun.connect's types know only the default binary type, although it honours `binaryType`. */
-function asDefaultHandler(handler: Bun.SocketHandler<undefined, 'uint8array'>): Bun.SocketHandler<undefined> {
-  // as: a Buffer, which the default type promises, is a Uint8Array, and nothing here uses more than that.
-  return handler as unknown as Bun.SocketHandler<undefined>;
+/** The body of a refusal is short; chunked ones are found between their braces. */
+async function refusal(connection: RawConnection, head: ResponseHead, path: string): Promise<ApiError> {
+  const length = Number(head.headers.get('content-length') ?? -1);
+  const decoder = new TextDecoder();
+  let body: Uint8Array = new Uint8Array(0);
+  while (length < 0 ? !decoder.decode(body).includes('\r\n0\r\n') : body.length < length) {
+    const chunk = await connection.next();
+    if (chunk === undefined || body.length > REFUSAL_BYTES_MAX) break;
+    body = Buffer.concat([body, chunk]);
+  }
+  const text = decoder.decode(body);
+  const said = length < 0 ? text.slice(text.indexOf('{'), text.lastIndexOf('}') + 1) : text;
+  return new ApiError(head.status, messageOfBody(head.status, path, said));
 }

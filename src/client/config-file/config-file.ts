@@ -37,7 +37,10 @@ export function readConfigFile(directory: string): ConfigFile {
 /** As readConfigFile, for a cold process: by the runtime's own reading. */
 export async function loadConfigFile(directory: string): Promise<ConfigFile> {
   try {
-    return decoded(directory, await Bun.file(configFileOf(directory)).text());
+    const file = Bun.file(configFileOf(directory));
+    // Asked at once: reading starts two threads, and many have no such file.
+    if (file.size === 0) return { directory, json: {} };
+    return decoded(directory, await file.text());
   } catch (error) {
     return unreadable(directory, error);
   }

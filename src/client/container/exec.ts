@@ -1,5 +1,4 @@
 /** `exec`. */
-import { inspectContainer } from '#api/client/containers.ts';
 import { createExec, inspectExec, resizeExec, startExecAttached, startExecDetached } from '#api/client/execs.ts';
 import { defineCommand, ExitError } from '../command.ts';
 import { detachKeysFlag, detachKeysOf } from '../common-flags.ts';
@@ -27,7 +26,6 @@ export const exec = defineCommand({
   examples: ['berth exec -it web sh', 'berth exec -e DEBUG=1 web ./check'],
   async run(context, { values, positionals: [container = '', ...command] }) {
     const client = context.client();
-    await inspectContainer(client, container);
     const { detach, tty } = values;
     if (!detach) checkTerminal(context, values.interactive, tty);
     const stdin = values.interactive && !detach;

@@ -31,6 +31,18 @@ export interface FilesInput {
   };
 }
 
+/**
+ * For a start: where they are, and what writes them. Files that are there already need not be written before the
+ * container can see them.
+ */
+export function generatedFilesOf(input: FilesInput): { readonly files: GeneratedFiles; readonly write: () => void } {
+  const files = pathsOf(input.directory);
+  const there = [files.hosts, files.hostname, files.resolvConf].every((file) => fs.existsSync(file));
+  if (there) return { files, write: () => void rewriteFiles(input) };
+  writeGeneratedFiles(input);
+  return { files, write: () => undefined };
+}
+
 export function writeGeneratedFiles(input: FilesInput): GeneratedFiles {
   fs.mkdirSync(input.directory, { recursive: true, mode: 0o710 });
   return rewriteFiles(input);

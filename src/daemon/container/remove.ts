@@ -4,7 +4,7 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { ContainerRecord } from '#container/record.ts';
 import { can, isRunning, moveTo } from '#container/state.ts';
 import { conflict, kindOf, messageOf, systemError } from '#errdefs/errors.ts';
@@ -39,6 +39,8 @@ export interface RemoveInput {
 }
 
 const SIGKILL = 9;
+/** What a client that has waited needs to end: it may have to share a processor with us. */
+const CLIENT_ENDS_MS = 4;
 
 export async function removeContainer(services: Services, input: RemoveInput): Promise<void> {
   if (input.link) {
@@ -115,8 +117,9 @@ export async function removeHeld(
   const outcome = { exitCode: record.state.exitCode, error: '' };
   if (options.release === undefined) services.waiters.removed(id, outcome);
   else services.waiters.removedItself(id, outcome);
-  // What waited is told before the rest is taken down; a crash here is repaired as one in a start or in a removal.
-  await nextTurn();
+  // What waited is told, and may end, before the rest is taken down; a crash here is repaired as one in a start or in a
+  // removal. Nobody can wait for the rest of one that removes itself.
+  await (options.release === undefined ? nextTurn() : sleep(CLIENT_ENDS_MS));
   await options.release?.();
   await finishRemoval(services, removal);
 }

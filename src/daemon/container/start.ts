@@ -5,7 +5,7 @@
 import type { StartFailure } from '#execdriver/driver.ts';
 import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import { type ContainerState, isRunning, moveTo } from '#container/state.ts';
-import type { MountSources } from '#container/spec/mounts.ts';
+import type { GeneratedFiles, MountSources } from '#container/spec/mounts.ts';
 import { buildSpec } from '#container/spec/spec.ts';
 import { parseSecurityOptions } from '#container/security-opt.ts';
 import { containerOfMode } from '#container/validate.ts';
@@ -30,7 +30,7 @@ import { cgroupPathOf, giveRealtime } from './cgroup-path.ts';
 import { blockDevice, devicesOf } from './devices.ts';
 import { publishContainerEvent, publishNetworkEvent, publishVolumeEvent, volumeOf } from './event.ts';
 import { adopt } from './exit.ts';
-import { writeGeneratedFiles } from './generated-files.ts';
+import { generatedFilesOf } from './generated-files.ts';
 import { pathsOf } from './generated-paths.ts';
 import { openMounts } from './mounts.ts';
 import { containerDirectory } from './paths.ts';
@@ -110,7 +110,9 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
   const joined = joinedNamespaces(services, held.record);
   const sharedShm = sharedMemory(services, held.record, undo);
   giveRealtime(services, held.record);
-  const plain = specOf(services, held.record, { endpoints, sources: mounts.sources, joined, sharedShm, secrets });
+  const generated = generatedFor(services, held.record, endpoints);
+  const { sources } = mounts;
+  const plain = specOf(services, held.record, { files: generated.files, sources, joined, sharedShm, secrets });
   const requests = hostConfig.DeviceRequests ?? [];
   const spec =
     requests.length === 0 ? plain : (await import('./cdi.ts')).withRequestedDevices(services, plain, requests);
@@ -142,6 +144,7 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
             endpoints = await joinEndpoints(services, held.record, endpoints, gate, undo);
           },
         }),
+    meanwhile: generated.write,
     beforeExec: async ({ pid, startTicks }) => {
       failpoint('start.at-gate');
       // The container has it now. Of a program that ends at once ours would be the last reference, and unmounting takes
@@ -204,34 +207,38 @@ function publishStarted(services: Services, record: ContainerRecord): void {
   publishContainerEvent(services.events, record, 'start');
 }
 
+/** Who shares a network shares what is known of it, as one and the same files. */
+function generatedFor(services: Services, record: ContainerRecord, endpoints: readonly StoredEndpoint[]) {
+  const other = containerOfMode(record.hostConfig.NetworkMode);
+  if (other !== undefined) {
+    const files = pathsOf(containerDirectory(services, services.containers.resolve(other).id));
+    return { files, write: () => undefined };
+  }
+  return generatedFilesOf({
+    directory: containerDirectory(services, record.id),
+    record,
+    endpoints,
+    links: linkedHosts(services, record),
+    named: isServed(services, record, endpoints),
+    ...(record.userns === undefined ? {} : { owner: rootOf(record.userns) }),
+    defaults: services.settings,
+  });
+}
+
 function specOf(
   services: Services,
   record: ContainerRecord,
   made: {
-    readonly endpoints: readonly StoredEndpoint[];
+    readonly files: GeneratedFiles;
     readonly sources: MountSources;
     readonly joined: JoinedNamespaces;
     readonly sharedShm: string | undefined;
     readonly secrets: OpenedSecrets | undefined;
   },
 ): Spec {
-  const { endpoints, sources, joined, sharedShm, secrets } = made;
+  const { files, sources, joined, sharedShm, secrets } = made;
   const { settings, isolation, host } = services;
   const { hostConfig } = record;
-  // Who shares a network shares what is known of it, as one and the same files.
-  const other = containerOfMode(hostConfig.NetworkMode);
-  const files =
-    other === undefined
-      ? writeGeneratedFiles({
-          directory: containerDirectory(services, record.id),
-          record,
-          endpoints,
-          links: linkedHosts(services, record),
-          named: isServed(services, record, endpoints),
-          ...(record.userns === undefined ? {} : { owner: rootOf(record.userns) }),
-          defaults: settings,
-        })
-      : pathsOf(containerDirectory(services, services.containers.resolve(other).id));
   const { apparmor } = parseSecurityOptions(hostConfig.SecurityOpt ?? []);
   const defaultProfile = hostConfig.Privileged ? '' : isolation.apparmorProfile;
   const wantsInit = hostConfig.Init ?? settings.init;

@@ -245,6 +245,7 @@ export class NativeDriver implements ExecDriver {
       gates,
       explain: (outcome) => prepared.explain(outcome),
       signal: request.signal,
+      meanwhile: 'meanwhile' in request ? request.meanwhile : undefined,
       limitMs: START_DEADLINE_MS,
     });
     process.stdio = pipes.take();

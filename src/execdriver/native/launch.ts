@@ -27,6 +27,8 @@ export interface Launch {
   readonly gates: readonly Gated[];
   readonly explain: (outcome: Outcome) => Error;
   readonly signal: AbortSignal;
+  /** Done when the monitor has been asked for the child. */
+  readonly meanwhile?: (() => void) | undefined;
   /** From launch to execve, time at gates included. */
   readonly limitMs: number;
 }
@@ -91,7 +93,7 @@ export async function launchThroughGates(client: MonitorClient, launch: Launch):
 
   signal.addEventListener('abort', onAbort, { once: true });
   try {
-    const started = await client.start({
+    const starting = client.start({
       id: process.id,
       program,
       cloneFlags,
@@ -99,10 +101,18 @@ export async function launchThroughGates(client: MonitorClient, launch: Launch):
       second,
       onReport,
     });
+    // It has been sent by now: the child is made by others while we do this.
+    try {
+      launch.meanwhile?.();
+    } catch (error) {
+      giveUp(error);
+    }
+    const started = await starting;
     pipes.sent();
     // One that died at once is told by its outcome.
     process.identify(started.pid, client.pid);
     if (signal.aborted) onAbort();
+    if (failure !== undefined) process.kill();
     born.resolve();
     const outcome = await started.outcome;
     await tail;

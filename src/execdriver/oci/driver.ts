@@ -112,6 +112,7 @@ export class OciDriver implements ExecDriver {
     const process = this.#newProcess(id, openCgroup(this.#options.cgroups.host, path));
     try {
       await this.#scopes.enter(client, id, path);
+      request.meanwhile?.();
       bundle.create({ ...spec, linux: { ...spec.linux, cgroupsPath: path } }, rootfs.fd);
       using pipes = new StdioPipes(request.stdio);
       const args = ['create', '--bundle', bundle.path, '--pid-file', bundle.pidFile];

@@ -103,9 +103,13 @@ export class Launches implements Disposable {
       const launch = this.#unanswered.get(answer.request);
       ok(launch !== undefined, 'an answer to a request of ours');
       this.#unanswered.delete(answer.request);
-      for (const fd of [answer.request, ...launch.sources]) close(fd);
-      if (answer.pid < 0) this.#events.onRefused(launch, -answer.pid, 'clone3');
-      else this.#events.onBorn(launch, answer.pid, answer.pidfd);
+      try {
+        if (answer.pid < 0) this.#events.onRefused(launch, -answer.pid, 'clone3');
+        else this.#events.onBorn(launch, answer.pid, answer.pidfd);
+      } finally {
+        // After the answer, on which somebody waits.
+        for (const fd of [answer.request, ...launch.sources]) close(fd);
+      }
     }
     this.#sendQueued();
   }
