@@ -156,17 +156,18 @@ class Removal {
     if (reference.digest !== undefined) return left;
     const sameRepository = (other: Reference): boolean => canonicalName(other) === canonicalName(reference);
     if (left.some((other) => other.digest === undefined && sameRepository(other))) return left;
-    for (const other of left) if (sameRepository(other)) this.#untag(id, other);
+    for (const other of left) if (sameRepository(other)) this.#untag(id, other, { tell: false });
     return this.#store.references(id);
   }
 
-  #untag(id: string, reference: Reference): void {
+  /** `tell` false: it goes along with another name, of which is told. */
+  #untag(id: string, reference: Reference, { tell }: { readonly tell: boolean } = { tell: true }): void {
     const discarded = { name: canonicalString(reference), target: this.#store.target(reference) ?? null };
     this.#names.set(id, [...(this.#names.get(id) ?? []), discarded]);
     this.#store.untag(reference);
     const name = familiarString(reference);
     this.#rows.push({ Untagged: name });
-    this.#input.onUntag?.(id, name);
+    if (tell) this.#input.onUntag?.(id, name);
   }
 
   async #delete(id: string, options: { force: boolean; prune: boolean; quiet: boolean }): Promise<void> {

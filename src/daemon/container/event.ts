@@ -46,6 +46,30 @@ export function publishVolumeEvent(
 }
 
 /** The volume of a container's mount, for its events. */
-export function volumeOf(mount: ContainerRecord['mounts'][number]): { readonly name: string; readonly driver: string } {
+function volumeOf(mount: ContainerRecord['mounts'][number]): { readonly name: string; readonly driver: string } {
   return { name: mount.volume, driver: mount.driver === '' ? 'local' : mount.driver };
+}
+
+/** Its volumes are mounted, for itself or for who reads its files. */
+export function publishVolumesMounted(events: Events, record: ContainerRecord): void {
+  for (const mount of record.mounts) {
+    if (mount.volume === '') continue;
+    publishVolumeEvent(events, 'mount', volumeOf(mount), {
+      container: record.id,
+      destination: mount.destination,
+      propagation: mount.propagation,
+      'read/write': String(!mount.readOnly),
+    });
+  }
+}
+
+export function publishVolumesUnmounted(events: Events, record: ContainerRecord): void {
+  for (const mount of record.mounts) {
+    if (mount.volume !== '') publishVolumeEvent(events, 'unmount', volumeOf(mount), { container: record.id });
+  }
+}
+
+/** As dockerd writes a command: a blank follows the program also when nothing else does. */
+export function commandText([program = '', ...args]: readonly string[]): string {
+  return `${program} ${args.join(' ')}`;
 }

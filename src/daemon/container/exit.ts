@@ -16,7 +16,7 @@ import { releaseEndpoints } from '../network/endpoints.ts';
 import { refreshLinkRules } from '../network/link-rules.ts';
 import type { Services } from '../services.ts';
 import type { Held } from './containers.ts';
-import { publishContainerEvent, publishNetworkEvent, publishVolumeEvent, volumeOf } from './event.ts';
+import { publishContainerEvent, publishNetworkEvent, publishVolumesUnmounted } from './event.ts';
 import { tellOom, watchOom } from '../why/oom.ts';
 import { keepEnding } from '../why/why.ts';
 import type { LiveContainer } from './live.ts';
@@ -149,14 +149,12 @@ export function exitedState(
 }
 
 export function publishExit(services: Services, record: ContainerRecord, exit: ProcessExit, ranMs: number): void {
+  for (const endpoint of record.endpoints) publishNetworkEvent(services, record, endpoint, 'disconnect');
+  publishVolumesUnmounted(services.events, record);
   publishContainerEvent(services.events, record, 'die', {
     exitCode: String(exit.exitCode),
     execDuration: String(Math.max(0, Math.trunc(ranMs / 1000))),
   });
-  for (const endpoint of record.endpoints) publishNetworkEvent(services, record, endpoint, 'disconnect');
-  for (const mount of record.mounts) {
-    if (mount.volume !== '') publishVolumeEvent(services.events, 'unmount', volumeOf(mount), { container: record.id });
-  }
 }
 
 export interface RestartTurn {

@@ -61,6 +61,8 @@ export async function removeContainer(services: Services, input: RemoveInput): P
       return services.live.get(id);
     });
     if (live === undefined) break;
+    const record = services.containers.get(id);
+    if (record !== undefined) publishContainerEvent(services.events, record, 'kill', { signal: String(SIGKILL) });
     await signalQuietly(live.process, SIGKILL);
     await thawForSignal(services, id);
     // Who commits it may hold it frozen.

@@ -28,7 +28,7 @@ import type { Services } from '../services.ts';
 import type { Held } from './containers.ts';
 import { cgroupPathOf, giveRealtime } from './cgroup-path.ts';
 import { blockDevice, devicesOf } from './devices.ts';
-import { publishContainerEvent, publishNetworkEvent, publishVolumeEvent, volumeOf } from './event.ts';
+import { publishContainerEvent, publishNetworkEvent, publishVolumesMounted } from './event.ts';
 import { adopt } from './exit.ts';
 import { generatedFilesOf } from './generated-files.ts';
 import { pathsOf } from './generated-paths.ts';
@@ -103,6 +103,10 @@ async function launch(services: Services, held: Held, signal: AbortSignal): Prom
   checkLogDriver(hostConfig.LogConfig);
   checkLinks(services, held.record);
   let endpoints = await allocateEndpoints(services, held.record, undo);
+  // As dockerd tells of a start that came to nothing.
+  undo.defer('tell that it left its networks', () => {
+    for (const endpoint of endpoints) publishNetworkEvent(services, held.record, endpoint, 'disconnect');
+  });
   failpoint('start.network-made');
   using ids = mountNamespaceOf(held.record.userns);
   using mounts = await openMounts(services, held.record, undo, ids?.fd);
@@ -194,15 +198,7 @@ async function secretsOf(services: Services, record: ContainerRecord): Promise<O
 }
 
 function publishStarted(services: Services, record: ContainerRecord): void {
-  for (const mount of record.mounts) {
-    if (mount.volume === '') continue;
-    publishVolumeEvent(services.events, 'mount', volumeOf(mount), {
-      container: record.id,
-      destination: mount.destination,
-      propagation: mount.propagation,
-      'read/write': String(!mount.readOnly),
-    });
-  }
+  publishVolumesMounted(services.events, record);
   for (const endpoint of record.endpoints) publishNetworkEvent(services, record, endpoint, 'connect');
   publishContainerEvent(services.events, record, 'start');
 }

@@ -9,7 +9,7 @@ import { isErrno } from '#sys/errno.ts';
 import { open, ownedFd } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
 import type { ContainerRecord } from '#container/record.ts';
-import { publishContainerEvent } from '../container/event.ts';
+import { commandText, publishContainerEvent } from '../container/event.ts';
 import type { Services } from '../services.ts';
 
 /** Errors: conflict when the container is paused or does not run. */
@@ -33,7 +33,7 @@ export function createExec(services: Services, reference: string, request: ExecC
   checkUser(record, request.User);
   const id = randomBytes(32).toString('hex');
   services.execs.save({ id, containerId: record.id, request, status: 'created', pid: 0, exitCode: null });
-  publishContainerEvent(services.events, record, `exec_create: ${command.join(' ')}`, { execID: id });
+  publishContainerEvent(services.events, record, `exec_create: ${commandText(command)}`, { execID: id });
   return { Id: id };
 }
 

@@ -15,7 +15,7 @@ import { frame } from '#pkg/stdcopy/stdcopy.ts';
 import type { ProcessOutput } from '#stdio/pump.ts';
 import { RunOutput } from '../container/console.ts';
 import type { LiveContainer } from '../container/live.ts';
-import { publishContainerEvent } from '../container/event.ts';
+import { commandText, publishContainerEvent } from '../container/event.ts';
 import { serveSession } from '../container/session.ts';
 import { type Stdin, stdinOf } from '../container/stdin.ts';
 import type { Services } from '../services.ts';
@@ -112,6 +112,8 @@ async function launchExec(
   const consoleSize = input.request.ConsoleSize ?? request.ConsoleSize;
   const { promise: launched, resolve: settled } = Promise.withResolvers<void>();
   live.launches.add(launched);
+  const action = `exec_start: ${commandText(request.Cmd ?? [])}`;
+  publishContainerEvent(services.events, container, action, { execID: exec.id });
   try {
     const process = await live.driver.exec({
       id: exec.id,
@@ -128,9 +130,6 @@ async function launchExec(
       signal,
     });
     failpoint('exec.launched');
-    publishContainerEvent(services.events, container, `exec_start: ${(request.Cmd ?? []).join(' ')}`, {
-      execID: exec.id,
-    });
     return { ok: true, process };
   } catch (error) {
     services.execs.save({ ...exec, status: 'ended', exitCode: exitCodeOf(error) });

@@ -42,8 +42,8 @@ export async function getArchive(services: Services, input: ArchiveGetInput, sig
     located.name === ''
       ? ({ kind: 'pack-tree', root: directory, prefix, ...common } as const)
       : ({ kind: 'pack-one', directory, name: byteString(located.name), as, ...common } as const);
-  await services.archives.pack(job, output, { signal: view.signal });
   publishContainerEvent(services.events, view.record, 'archive-path');
+  await services.archives.pack(job, output, { signal: view.signal });
 }
 
 /** What the engine mounts is left out below, but not where it was asked for itself. */

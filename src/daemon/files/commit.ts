@@ -12,6 +12,7 @@ import { referenceOf } from '#image/import.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { familiarString } from '#reference/reference.ts';
 import { publishContainerEvent } from '../container/event.ts';
+import { publishImageEvent } from '../image/remove.ts';
 import type { LiveContainer } from '../container/live.ts';
 import type { Services } from '../services.ts';
 import { engineMade } from './engine-made.ts';
@@ -44,7 +45,8 @@ export async function commitContainer(services: Services, input: CommitInput, si
     signal: both,
   });
   const imageRef = reference === undefined ? '' : familiarString(reference);
-  if (imageRef !== '') services.events.publish({ type: 'image', action: 'tag', id, attributes: { name: imageRef } });
+  publishImageEvent(services, 'create', id, id);
+  if (imageRef !== '') publishImageEvent(services, 'tag', id, imageRef);
   publishContainerEvent(services.events, record, 'commit', { comment: input.comment, imageID: id, imageRef });
   return id;
 }
@@ -62,7 +64,7 @@ interface Still extends AsyncDisposable {
 }
 
 async function holdStill(services: Services, id: string, pause: boolean): Promise<Still> {
-  return services.containers.run(id, async ({ record }) => {
+  return services.containers.run(id, async ({ record }): Promise<Still> => {
     const { status } = record.state;
     if (status === 'dead') throw conflict(`You cannot commit container ${id} which is Dead`);
     if (status === 'removing') throw conflict(`You cannot commit container ${id} which is being removed`);
@@ -70,7 +72,10 @@ async function holdStill(services: Services, id: string, pause: boolean): Promis
     const live = services.live.get(id);
     try {
       const frozen = pause && status === 'running' && live !== undefined ? live : undefined;
-      if (frozen !== undefined) await freeze(frozen, id);
+      if (frozen !== undefined) {
+        await freeze(frozen, id);
+        publishContainerEvent(services.events, record, 'pause');
+      }
       let over = false;
       return {
         lease,
@@ -109,4 +114,6 @@ async function thaw(services: Services, live: LiveContainer, id: string): Promis
   // The user may have paused it meanwhile: then it stays so. Another one of this name may live by now.
   if (services.live.get(id) !== live || services.containers.get(id)?.state.status === 'paused') return;
   await live.driver.cgroupOf(id).thaw();
+  const record = services.containers.get(id);
+  if (record !== undefined) publishContainerEvent(services.events, record, 'unpause');
 }

@@ -16,6 +16,7 @@ import { pidfdOpen, startTicks } from '#sys/processes.ts';
 import { tryOpenInRoot } from '#sys/safe-path.ts';
 import { rootMountOf } from '#sys/trees.ts';
 import type { Services } from '../services.ts';
+import { publishVolumesMounted, publishVolumesUnmounted } from '../container/event.ts';
 import { composeWhole } from './compose.ts';
 import type { Root, ViewKind } from './stopped-trees.ts';
 
@@ -70,6 +71,7 @@ async function tryOpen(
       return undefined;
     }
     let open = true;
+    if (kind === 'whole') publishVolumesMounted(services.events, record);
     return {
       record,
       root: root.fd,
@@ -79,6 +81,7 @@ async function tryOpen(
       [Symbol.asyncDispose]: async () => {
         if (!open) return;
         open = false;
+        if (kind === 'whole') publishVolumesUnmounted(services.events, record);
         try {
           await root[Symbol.asyncDispose]();
         } finally {

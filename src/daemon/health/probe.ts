@@ -1,7 +1,7 @@
 /** One probe of one container: a command in it, or a question of the engine's own in its network. */
 import { randomBytes } from 'node:crypto';
 import { OUTPUT_BYTES_MAX, outputText, type ProbeTest } from '#container/health.ts';
-import { publishContainerEvent } from '../container/event.ts';
+import { commandText, publishContainerEvent } from '../container/event.ts';
 import { execSpecOf } from '../exec/spec.ts';
 import { type ProbeInput, type ProbeOutcome, timedOut } from './probe-input.ts';
 
@@ -28,14 +28,14 @@ async function runExec(input: ProbeInput, test: ExecTest): Promise<ProbeOutcome>
   const id = randomBytes(32).toString('hex');
   const tell = (action: string, attributes: Readonly<Record<string, string>> = {}): void =>
     publishContainerEvent(services.events, record, action, { ...attributes, execID: id }, { transient: true });
-  tell(`exec_create: ${words.join(' ')}`);
+  tell(`exec_create: ${commandText(words)}`);
   const probe = await live.driver.probe({
     id,
     container: live.process,
     spec: () => execSpecOf(services, record, requestOf(words), null),
     outputBytesMax: OUTPUT_BYTES_MAX,
   });
-  tell(`exec_start: ${words.join(' ')}`);
+  tell(`exec_start: ${commandText(words)}`);
   let late = false;
   const kill = (): void => probe.kill();
   const limit = deadlines.in(plan.timeoutMs, () => {

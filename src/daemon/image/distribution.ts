@@ -6,6 +6,7 @@ import { parsePlatform } from '#image/platform.ts';
 import { progressTo } from '#image/progress.ts';
 import {
   familiarName,
+  familiarString,
   parseReference,
   type Reference,
   withTag,
@@ -55,7 +56,7 @@ export function installDistributionJobs(services: Services): void {
       signal,
     });
     if (!services.settings.images.keepBlobs) services.images.content.collectSoon();
-    publishImageEvent(services, 'push', familiarName(reference), familiarName(reference));
+    publishImageEvent(services, 'push', familiarString(reference), familiarName(reference));
   });
   engine.register(image.imageCopy, async (input, { signal }) => {
     const { copyImage } = await import('#distribution/copy.ts');

@@ -3,7 +3,7 @@ import * as image from '#api/jobs/image.ts';
 import type { ContentLease } from '#content/leases.ts';
 import { imageHistory } from '#image/history.ts';
 import type { ImageStore } from '#image/image-store.ts';
-import { importImage } from '#image/import.ts';
+import { importImage, referenceOf } from '#image/import.ts';
 import { inspectImage } from '#image/inspect.ts';
 import { listImages } from '#image/list.ts';
 import { loadImages } from '#image/load.ts';
@@ -12,6 +12,7 @@ import { savedLayers, saveImages } from '#image/save.ts';
 import { selectImages } from '#image/save-selection.ts';
 import { tagImage } from '#image/tag.ts';
 import { imagesOf, targetOf } from '#image/variants.ts';
+import { familiarString } from '#reference/reference.ts';
 import type { Services } from '../services.ts';
 import { installDistributionJobs } from './distribution.ts';
 import { publishImageEvent, removeNamed, usersOf } from './remove.ts';
@@ -46,13 +47,14 @@ function installTransfers(services: Services, images: ImageStore): void {
   const { engine } = services;
   engine.register(image.imageLoad, async ({ progress, ...input }, { signal }) => {
     const loaded = await loadImages(images, { ...input, tell: progressTo(progress), signal });
-    for (const { id, names } of loaded) publishImageEvent(services, 'load', id, names[0] ?? id);
+    for (const { id } of loaded) publishImageEvent(services, 'load', id, id);
   });
   engine.register(image.imageSave, async ({ names, platforms, without, from, output }, { signal }) => {
     const write = (bytes: Uint8Array): Promise<void> => output.write(bytes);
     using _dropped = await bringDropped(services, names, signal);
     await saveImages(images, { names, platforms, without: new Set(without), from, write, signal });
-    for (const name of names) publishImageEvent(services, 'save', images.resolve(name).id, name);
+    const saved = new Set(names.map((name) => images.resolve(name).id));
+    for (const id of saved) publishImageEvent(services, 'save', id, id);
   });
   engine.register(image.imageLayers, async (input, { signal }) => {
     using _dropped = await bringDropped(services, input.names, signal);
@@ -61,6 +63,8 @@ function installTransfers(services: Services, images: ImageStore): void {
   engine.register(image.imageMissing, ({ digests }) => missingBlobs(images, digests));
   engine.register(image.imageImport, async (input, { signal }) => {
     const id = await importImage(images, { ...input, tell: progressTo(input.progress), signal });
+    const reference = referenceOf(input.repo, input.tag);
+    if (reference !== undefined) publishImageEvent(services, 'tag', id, familiarString(reference));
     publishImageEvent(services, 'import', id, id);
   });
 }

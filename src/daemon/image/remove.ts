@@ -4,6 +4,7 @@ import type { Platform } from '#content/descriptor.ts';
 import { isRunningOrRestarting } from '#container/state.ts';
 import { kindOf, messageOf } from '#errdefs/errors.ts';
 import type { ImageTrash } from '#graph/trash.ts';
+import type { ImageStore } from '#image/image-store.ts';
 import { type ImageUser, removeImage } from '#image/remove.ts';
 import { log } from '#pkg/log/log.ts';
 import type { Services } from '../services.ts';
@@ -58,6 +59,23 @@ export function usersOf(services: Pick<Services, 'containers'>, imageId: string)
     .map((record) => ({ id: record.id, running: isRunningOrRestarting(record.state) }));
 }
 
-export function publishImageEvent(services: Pick<Services, 'events'>, action: string, id: string, name: string): void {
-  services.events.publish({ type: 'image', action, id, attributes: { name } });
+/** The attributes are the image's labels, while it is here, and the name. */
+export function publishImageEvent(
+  services: Pick<Services, 'events' | 'images'>,
+  action: string,
+  id: string,
+  name: string,
+): void {
+  services.events.publish({ type: 'image', action, id, attributes: { ...labelsOf(services.images, id), name } });
+}
+
+/** By a name: of what was pulled or pushed. */
+function labelsOf(images: ImageStore, nameOrId: string): Readonly<Record<string, string>> {
+  try {
+    const { config } = images.has(nameOrId) ? images.get(nameOrId) : images.resolve(nameOrId);
+    return config.config?.Labels ?? {};
+  } catch (error) {
+    if (kindOf(error) === 'not-found') return {};
+    throw error;
+  }
 }
