@@ -108,7 +108,20 @@ test('push, pull, and the name that goes', async () => {
 test('a container that does not run: create, cp, commit, export', async () => {
   const file = path.join(daemon.directory, 'file');
   fs.writeFileSync(file, 'x');
-  const create = ['create', '--name', 'cc', '--label', 'role=x', '-v', 'vol:/v', '--network', 'none', IMG, 'sleep', '1000'];
+  const create = [
+    'create',
+    '--name',
+    'cc',
+    '--label',
+    'role=x',
+    '-v',
+    'vol:/v',
+    '--network',
+    'none',
+    IMG,
+    'sleep',
+    '1000',
+  ];
   await tells(create, ['volume create vol {driver=local}', 'container create {C}']);
   // First the target is looked at.
   await tells(['cp', file, 'cc:/v/f'], [MOUNT, UNMOUNT, MOUNT, 'container extract-to-dir {C}', UNMOUNT]);
@@ -150,16 +163,10 @@ test('a container that runs: start, exec, commit, kill, rm -f', async () => {
   await eventually('the pause is told', () => ofCommit().length === 2, 20_000);
   await tells(['top', 'cc'], ['container top {C}']);
   await tells(['update', '--cpu-shares', '512', 'cc'], ['container update {C}']);
-  await tells(['kill', '-s', 'HUP', 'cc'], ["container kill {C signal=1}"]);
+  await tells(['kill', '-s', 'HUP', 'cc'], ['container kill {C signal=1}']);
   await tells(
     ['rm', '-f', 'cc'],
-    [
-      "container kill {C signal=9}",
-      DISCONNECT,
-      UNMOUNT,
-      `container die {exitCode=137 C}`,
-      'container destroy {C}',
-    ],
+    ['container kill {C signal=9}', DISCONNECT, UNMOUNT, `container die {exitCode=137 C}`, 'container destroy {C}'],
   );
 }, 120_000);
 
