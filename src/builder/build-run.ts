@@ -3,7 +3,7 @@
  * pass tells the keys of all steps first, without any work: stages whose results nobody needs the files of are not run.
  */
 import { randomUUID } from 'node:crypto';
-import { invalidParameter, kindOf, messageOf, notFound } from '#errdefs/errors.ts';
+import { invalidParameter, messageOf, notFound } from '#errdefs/errors.ts';
 import { chainIdOf } from '#layer/chain-id.ts';
 import { log } from '#pkg/log/log.ts';
 import { BaseImages, type UsedImage } from './base-images.ts';
@@ -11,6 +11,7 @@ import { UnusableLayers } from './cache/imported-cache.ts';
 import { withPath } from './config.ts';
 import { parseTrigger } from './dockerfile/parse.ts';
 import { findStage, globalScope, platformArgs, resolveFrom, StageScope } from './dockerfile/scope.ts';
+import { shownText } from './dockerfile/expand.ts';
 import type { Dockerfile, Stage } from './dockerfile/instructions.ts';
 import { Captures } from './image.ts';
 import { nameOf, type Plan } from './dockerfile/plan.ts';
@@ -197,6 +198,7 @@ export class BuildRun {
     const steps: TracedStep[] = [];
     for (const { vertex, instruction, run } of this.#stepsOf(stage, triggers, false)) {
       const before = state;
+      if (vertex !== first) control.progress.expanded?.(vertex, shownText(this.#file, instruction.text, before.scope));
       state = await this.#told(vertex, () => step(run, before, instruction));
       if (state.origin !== before.origin || state.key !== before.key) steps.push({ state, parent: before.origin });
       const made = state.layers.at(-1);
@@ -304,7 +306,8 @@ export class BuildRun {
     } catch (error) {
       // The build begins again without it.
       if (error instanceof UnusableLayers || this.session.signal.reason instanceof UnusableLayers) throw error;
-      const outcome = this.session.signal.aborted && kindOf(error) === 'cancelled' ? 'cancelled' : 'failed';
+      // Whatever it says then: the step that the build failed at has told so before.
+      const outcome = this.session.signal.aborted ? 'cancelled' : 'failed';
       progress.ended(vertex, outcome, {
         error: error instanceof Error ? error.message : String(error),
         failure: error,

@@ -35,6 +35,8 @@ export interface Progress {
   /** A step is known of; they come in the order of the Dockerfile, before anything begins. */
   vertex(vertex: Vertex): void;
   started(id: string): void;
+  /** The instruction with the values of its variables, for people. */
+  expanded?(id: string, instruction: string): void;
   /** It runs in this container. */
   container(id: string, container: string): void;
   /** The container is gone again. */

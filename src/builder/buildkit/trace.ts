@@ -8,7 +8,7 @@ import type { Dockerfile } from '../dockerfile/instructions.ts';
 import type { SourceFile, SourceRange } from '../dockerfile/source.ts';
 import { CommandFailed } from '../errors.ts';
 import type { EndDetail, Progress, StepOutcome, Vertex } from '../progress.ts';
-import { StepNames } from './step-names.ts';
+import { type Base, type Described, StepNames } from './step-names.ts';
 import type { statusResponse, vertexWarning } from './status-messages.ts';
 
 export type StatusMessage = Partial<MessageOf<typeof statusResponse>>;
@@ -36,6 +36,9 @@ const timeOrNone = (date: Date | undefined): Time | undefined => (date === undef
 const wordsOf = ({ error, failure }: EndDetail): string =>
   failure instanceof CommandFailed ? failure.asProcess : (error ?? 'failed');
 
+const metadataName = ({ image, context }: Base, platform: string | undefined): string =>
+  `[${platform === undefined ? '' : `${platform} `}${context === '' ? 'internal' : `context ${context}`}] load metadata for ${image}`;
+
 export class Trace implements Progress {
   readonly #send: (message: StatusMessage) => void;
   readonly #now: () => Date;
@@ -52,9 +55,23 @@ export class Trace implements Progress {
     this.#now = now;
   }
 
-  /** The file is known from now on. */
-  describe(file: Dockerfile): void {
-    this.#names = new StepNames(file);
+  /** The file is known from now on; it begins with asking what its images are. `platforms`: when there are several. */
+  describe(
+    file: Dockerfile,
+    described: Described,
+    platforms: readonly string[],
+    isHere: (image: string) => boolean,
+  ): void {
+    this.#names = new StepNames(file, described);
+    for (const platform of platforms.length > 1 ? platforms : [undefined]) {
+      for (const base of described.bases.values()) {
+        const name = metadataName(base, platform);
+        if (base.image === '' || this.#known.has(name)) continue;
+        this.vertex({ id: name, name, instruction: '', number: 0, total: 0, stage: '', inputs: [] });
+        this.started(name);
+        if (isHere(base.image)) this.ended(name, 'done', {});
+      }
+    }
   }
 
   /** Where the file says what failed. */
@@ -70,9 +87,15 @@ export class Trace implements Progress {
     this.#tell(known, {});
   }
 
+  expanded(id: string, instruction: string): void {
+    const known = this.#known.get(id);
+    if (known?.name !== undefined) known.name = this.#names?.nameOf(known.vertex, instruction) ?? known.name;
+  }
+
   started(id: string): void {
     const known = this.#known.get(id);
-    if (known === undefined) return;
+    // What an image is comes before its files.
+    if (known === undefined || this.#metadataOf(id) !== undefined) return;
     known.started = this.#now();
     this.#tell(known, {});
   }
@@ -84,6 +107,7 @@ export class Trace implements Progress {
   log(id: string, stream: 1 | 2, bytes: Uint8Array): void {
     const known = this.#known.get(id);
     if (known === undefined) return;
+    this.#begun(id, known);
     // The caller may use its memory again.
     const msg = Uint8Array.from(bytes);
     this.#send({ logs: [{ vertex: known.digest, timestamp: timeOf(this.#now()), stream, msg }] });
@@ -105,6 +129,14 @@ export class Trace implements Progress {
     const known = this.#known.get(id);
     // A step that has told its own end may be told of again by what it was part of.
     if (known === undefined || known.ended) return;
+    const metadata = this.#metadataOf(id);
+    if (metadata !== undefined && this.#known.get(metadata)?.ended === false && outcome !== 'cached') {
+      this.ended(metadata, outcome, detail);
+      if (outcome !== 'done') {
+        if (outcome === 'failed') this.#failed = id;
+        return;
+      }
+    }
     known.ended = true;
     const now = this.#now();
     known.started ??= now;
@@ -136,6 +168,20 @@ export class Trace implements Progress {
     const short = warning.short ?? new Uint8Array(0);
     const { url = '', info, ranges = [] } = warning;
     this.#send({ warnings: [{ vertex, level: 1, short, url, info, ranges }] });
+  }
+
+  /** Of a FROM: its image is known, and its files come. */
+  #begun(id: string, known: Known): void {
+    const metadata = this.#metadataOf(id);
+    if (metadata === undefined || known.started !== undefined) return;
+    this.ended(metadata, 'done', {});
+    known.started = this.#now();
+    this.#tell(known, {});
+  }
+
+  #metadataOf(id: string): string | undefined {
+    const found = this.#names?.baseOf(id);
+    return found === undefined ? undefined : metadataName(found.base, found.platform);
   }
 
   #digestOf(id: string): string {

@@ -57,6 +57,17 @@ export function expandInstruction<T extends Instruction>(
   return { value: { ...instruction, ...(expanded as Partial<T>) }, unset: expander.unset };
 }
 
+/** A line as people see it: with the values of the variables that are set. */
+export function shownText({ escape }: Dockerfile, text: string, { environment }: { environment: Environment }): string {
+  try {
+    return new Lexer({ escape, rawQuotes: true, keepUnset: true }).word(text, environment);
+  } catch (error) {
+    // What a shell may well understand.
+    if (error instanceof Fault) return text;
+    throw error;
+  }
+}
+
 /** The mounts of a RUN. Throws a DockerfileError. */
 export function mountsOf(file: Dockerfile, run: RunInstruction, env: Environment): Expanded<readonly RunMount[]> {
   const expander = new Expander(file.escape, env);

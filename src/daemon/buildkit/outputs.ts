@@ -39,7 +39,7 @@ export function outputsOf(parts: OutputParts, outputs: readonly SessionBuildOutp
   const later: ((result: BuildResult, signal: AbortSignal) => Promise<void>)[] = [];
   for (const [index, { type, attributes }] of outputs.entries()) {
     const id = String(index);
-    if (type === 'local') exporters.push(treeExporter(parts.session, id, attributes['platform-split']));
+    if (type === 'local') exporters.push(treeExporter(parts, id, attributes['platform-split']));
     else if (type === 'tar') exporters.push(tarExporter(parts, id));
     else if (type === 'oci' || type === 'docker') {
       if (attributes['tar'] === 'false') throw notImplemented(`the ${type} output into a directory is not there`);
@@ -57,6 +57,7 @@ export function outputsOf(parts: OutputParts, outputs: readonly SessionBuildOutp
     deliver: async (result, signal) => {
       if (result.imageId === '') return new Map();
       await told(parts, 'exporting to image', async (say) => {
+        say('exporting layers');
         say(
           result.descriptor === undefined
             ? `writing image ${result.imageId}`
@@ -73,12 +74,15 @@ export function outputsOf(parts: OutputParts, outputs: readonly SessionBuildOutp
 async function told(
   { trace }: OutputParts,
   title: string,
-  work: (say: (text: string) => void) => Promise<void>,
+  work: (say: (text: string) => void, transferred: (text: string, bytes: number) => void) => Promise<void>,
 ): Promise<void> {
   trace.vertex({ id: title, name: title, instruction: '', number: 0, total: 0, stage: '', inputs: [] });
   trace.started(title);
   try {
-    await work((text) => trace.status(title, text, 0, 0));
+    await work(
+      (text) => trace.status(title, text, 0, 0),
+      (text, bytes) => trace.status(title, text, bytes, bytes),
+    );
     trace.ended(title, 'done', {});
   } catch (error) {
     trace.ended(title, 'failed', { error: error instanceof Error ? error.message : String(error) });
@@ -98,21 +102,28 @@ function responseOf({ imageId, descriptor, images }: BuildResult, references: re
   return response;
 }
 
-function treeExporter(session: Session, id: string, split: string | undefined): Exporter {
+function treeExporter(parts: OutputParts, id: string, split: string | undefined): Exporter {
   return {
     export: (root, _, signal, { platform, isOneOfMany }) => {
       const below = (split === undefined ? isOneOfMany : isTrue(split)) ? platform.replaceAll('/', '_') : '';
-      return sendTree(session, { root, below, id }, signal);
+      return told(parts, 'exporting to client directory', async (_say, transferred) => {
+        const bytes = await sendTree(parts.session, { root, below, id }, signal);
+        transferred(`copying files${isOneOfMany ? ` ${platform}` : ''}`, bytes);
+      });
     },
   };
 }
 
-function tarExporter({ services, session }: OutputParts, id: string): Exporter {
+function tarExporter(parts: OutputParts, id: string): Exporter {
+  const { services, session } = parts;
   return {
     export: (root, _, signal, { isOneOfMany }) => {
       if (isOneOfMany) throw notImplemented('one tar of several platforms is not there: use type=local or type=oci');
       const job = { kind: 'pack-tree', root, prefix: '', leaveOut: [] } as const;
-      return sendStream(session, id, (write) => services.archives.pack(job, { write }, { signal }), signal);
+      return told(parts, 'exporting to client tarball', async (say) => {
+        await sendStream(session, id, (write) => services.archives.pack(job, { write }, { signal }), signal);
+        say('sending tarball');
+      });
     },
   };
 }

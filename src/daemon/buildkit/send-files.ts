@@ -2,20 +2,13 @@
  * Results of a build to the client of its session: a directory (fsutil's DiffCopy, the client asks for each content) or
  * the bytes of one file.
  */
-import {
-  goMode,
-  packetTypes,
-  sendBytes,
-  sendDirectory,
-  type packet,
-  type stat,
-} from '#builder/buildkit/session-methods.ts';
+import { goMode, packetTypes, sendBytes, sendDirectory, packet, type stat } from '#builder/buildkit/session-methods.ts';
 import type { Session } from '#builder/buildkit/session.ts';
 import { walkBelow, linkTarget, type Visited } from '#builder/files/walk.ts';
 import { dataLoss, invalidParameter } from '#errdefs/errors.ts';
 import { textOf } from '#pkg/archive/entry.ts';
-import type { Call, Metadata } from '#pkg/grpc/client.ts';
-import type { MessageOf } from '#pkg/protobuf/protobuf.ts';
+import type { Metadata } from '#pkg/grpc/client.ts';
+import { encode, type MessageOf } from '#pkg/protobuf/protobuf.ts';
 import { type FileStatus, ownedFd, pread } from '#sys/files.ts';
 import { O, S_IF } from '#sys/numbers.ts';
 import { openInRoot } from '#sys/safe-path.ts';
@@ -34,13 +27,18 @@ export interface SentTree {
 
 const metadataOf = (id: string): Metadata => [['buildkit-attachable-exporter-id', id]];
 
-/** All below `root`. Errors: unavailable; what the client says. */
-export async function sendTree(session: Session, { root, below, id }: SentTree, signal: AbortSignal): Promise<void> {
+/** All below `root`; bytes of what was sent. Errors: unavailable; what the client says. */
+export async function sendTree(session: Session, { root, below, id }: SentTree, signal: AbortSignal): Promise<number> {
   const stats = statsOf(root, below);
   using call = await session.call(sendDirectory, { metadata: metadataOf(id), signal });
+  let bytes = 0;
+  const send = async (message: Partial<MessageOf<typeof packet>>): Promise<void> => {
+    bytes += encode(packet, { ...message, data: nothing }).length + (message.data?.length ?? 0);
+    await call.send(message);
+  };
   const listing = (async () => {
-    for (const one of stats) await call.send({ type: packetTypes.stat, stat: one });
-    await call.send({ type: packetTypes.stat });
+    for (const one of stats) await send({ type: packetTypes.stat, stat: one });
+    await send({ type: packetTypes.stat });
   })();
   // A failure of it ends the answers too, with the better reason.
   listing.catch(() => undefined);
@@ -48,16 +46,17 @@ export async function sendTree(session: Session, { root, below, id }: SentTree, 
     if (message.type === packetTypes.error) {
       throw invalidParameter(`the client cannot take the files: ${Buffer.from(message.data).toString()}`);
     }
-    if (message.type === packetTypes.request) await sendContent(call, { root, below }, stats, message.id);
+    if (message.type === packetTypes.request) await sendContent(send, { root, below }, stats, message.id);
     if (message.type !== packetTypes.end) continue;
     await listing;
     await call.send({ type: packetTypes.end });
     await call.end();
   }
+  return bytes;
 }
 
 async function sendContent(
-  call: Call<typeof packet, typeof packet>,
+  send: (message: Partial<MessageOf<typeof packet>>) => Promise<void>,
   { root, below }: Pick<SentTree, 'root' | 'below'>,
   stats: readonly Stat[],
   id: number,
@@ -72,11 +71,13 @@ async function sendContent(
     const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
     const count = pread(file.fd, buffer, at);
     if (count === 0) break;
-    await call.send({ type: packetTypes.data, id, data: buffer.subarray(0, count) });
+    await send({ type: packetTypes.data, id, data: buffer.subarray(0, count) });
     at += count;
   }
-  await call.send({ type: packetTypes.data, id });
+  await send({ type: packetTypes.data, id });
 }
+
+const nothing = new Uint8Array(0);
 
 function statsOf(root: number, below: string): readonly Stat[] {
   const stats: Stat[] = [];

@@ -27,6 +27,7 @@ import { O } from '#sys/numbers.ts';
 import { tryOpenInRoot } from '#sys/safe-path.ts';
 import { type Checked, checkDockerfile } from './check.ts';
 import { buildFailure, withExcerpt } from './failures.ts';
+import { describeSteps } from './describe-steps.ts';
 import { outputsOf } from './outputs.ts';
 import { readFiles, sessionContext, type Transfer, withIgnoreFile } from './session-context.ts';
 import { sessionAgent } from './ssh-agent.ts';
@@ -88,9 +89,9 @@ export async function runSessionBuild(
     const { source, context, dockerfile, ignore } = await readSources(
       { services, sessions, session, stack, trace, uploads, input },
       signal,
+      (found) => describeSteps(trace, services, found, input),
     );
     const checked = checkDockerfile(services, dockerfile, { args: input.args, ignore });
-    trace.describe(checked.file);
     tellWarnings(trace, checked);
     failOnWarnings(checked.options, checked.warnings);
     const named = new Map<string, NamedContext>();
@@ -165,10 +166,15 @@ interface Reading {
   readonly input: Omit<SessionBuildInput, 'progress'>;
 }
 
-async function readSources(reading: Reading, signal: AbortSignal) {
+async function readSources(
+  reading: Reading,
+  signal: AbortSignal,
+  found: (dockerfile: BuildRequest['dockerfile']) => void = () => undefined,
+) {
   const source = new Source(reading);
   const context = await source.context(signal);
   const dockerfile = await source.dockerfile(context, reading.input.dockerfile, signal);
+  found(dockerfile);
   const ignore = await source.ignore(context, dockerfile.name, signal);
   return { source, context, dockerfile, ignore };
 }
