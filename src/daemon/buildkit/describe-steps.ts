@@ -34,6 +34,10 @@ export function describeSteps(
     const { base } = resolveFrom(file, stage, scope);
     const image = named.get(base.toLowerCase());
     if (image === undefined && (base === 'scratch' || findStage(file, base, stage.index) !== undefined)) continue;
+    if (image?.startsWith('oci-layout://') === true) {
+      bases.set(stage.index, { image: '', context: base });
+      continue;
+    }
     const isImage = image?.startsWith('docker-image://') === true;
     const name = isImage ? image.slice('docker-image://'.length) : base;
     bases.set(stage.index, { image: name.startsWith('sha256:') ? '' : shown(name), context: isImage ? base : '' });

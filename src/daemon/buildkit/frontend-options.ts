@@ -119,12 +119,8 @@ function attestOf(name: string, value: string): readonly string[] {
   return [`type=${name}${value === '' ? '' : `,${value}`}`];
 }
 
-/** As it is written on a command line. Errors: not-implemented for directories, which are the client's and not ours. */
+/** As it is written on a command line. */
 function specOf({ type, attrs }: FrontendBuild['cacheImports'][number]): string {
-  if (type === 'local')
-    throw notImplemented(
-      'a cache of type=local in a directory of the client is not there: use type=registry or type=inline',
-    );
   const fields = [...attrs].map(([key, value]) => `"${`${key}=${value}`.replaceAll('"', '""')}"`);
   return [`type=${type}`, ...fields].join(',');
 }

@@ -16,7 +16,7 @@ import { credentials } from '#builder/buildkit/session-methods.ts';
 import { nameOf, requestOf } from '../builder/build.ts';
 import { cacheSourcesOf } from '../builder/cache/cache-sources.ts';
 import { parseCacheSpec } from '../builder/cache/cache-spec.ts';
-import { cacheTargetsOf } from '../builder/cache/cache-targets.ts';
+import { cacheTargetsOf, type StoreLocal } from '../builder/cache/cache-targets.ts';
 import { directoryContext, remoteContext, tarContext, temporaryDirectory } from '../builder/contexts.ts';
 import { familiarName } from '#reference/reference.ts';
 import { encodeLogin } from '../builder/logins.ts';
@@ -28,6 +28,7 @@ import { tryOpenInRoot } from '#sys/safe-path.ts';
 import { type Checked, checkDockerfile } from './check.ts';
 import { buildFailure, withExcerpt } from './failures.ts';
 import { describeSteps } from './describe-steps.ts';
+import { isOciLayout, loadOciLayout } from './oci-layout.ts';
 import { outputsOf } from './outputs.ts';
 import { readFiles, sessionContext, type Transfer, withIgnoreFile } from './session-context.ts';
 import { sessionAgent } from './ssh-agent.ts';
@@ -96,7 +97,7 @@ export async function runSessionBuild(
     failOnWarnings(checked.options, checked.warnings);
     const named = new Map<string, NamedContext>();
     for (const [name, value] of Object.entries(input.contexts))
-      named.set(name.toLowerCase(), source.named(name, value));
+      named.set(name.toLowerCase(), await source.named(name, value, signal));
     const plain = {
       quiet: false,
       remove: true,
@@ -109,22 +110,49 @@ export async function runSessionBuild(
     const logins: LoginSource = { login: (registry, ended) => sessionLogin(session, registry, ended) };
     const outputs = outputsOf({ services, session, trace, logins, references }, input.outputs);
     const { exporters, image } = outputs;
-    const caches = cacheTargetsOf(services, (input.cacheTo ?? []).map(parseCacheSpec), logins);
+    const caches = sessionCaches(services, session, input, logins);
     const request: BuildRequest = {
       ...requestOf(services, { ...input, ...plain, context: nothing(), progress: nowhere }, found),
       logins,
-      cacheSources: cacheSourcesOf(services, input.cacheFrom.map(parseCacheSpec), { logins, hereFirst: 'yes' }),
-      cacheTargets: caches.targets,
+      ...caches.parts,
       secrets: session,
       ssh: sessionAgent(session, () => temporaryDirectory(services, stack)),
       image,
       exporters,
     };
     const result = await services.builder.buildImage(request, { progress: trace, signal });
-    return { imageId: result.imageId, response: await outputs.deliver(result, signal) };
+    const response = new Map([...(await outputs.deliver(result, signal)), ...caches.response]);
+    return { imageId: result.imageId, response };
   } catch (error) {
     throw buildFailure(error, trace.failedAt);
   }
+}
+
+/** Caches of registries, and of the client's directories; `response`: what it is to know of those that were written. */
+function sessionCaches(
+  services: Services,
+  session: Session,
+  input: Pick<SessionBuildInput, 'cacheFrom' | 'cacheTo'>,
+  logins: LoginSource,
+) {
+  const response = new Map<string, string>();
+  const storeLocal: StoreLocal = async (directory, push, signal) => {
+    const { storeSessionCache } = await import('./session-cache.ts');
+    response.set('cache.manifest', await storeSessionCache(services, session, directory, push, signal));
+  };
+  const loadLocal = async (directory: string, digest: string, signal: AbortSignal) => {
+    const { loadSessionCache } = await import('./session-cache.ts');
+    return loadSessionCache(services, session, directory, digest, signal);
+  };
+  const options = { logins, hereFirst: 'yes', loadLocal } as const;
+  const { targets: cacheTargets } = cacheTargetsOf(
+    services,
+    (input.cacheTo ?? []).map(parseCacheSpec),
+    logins,
+    storeLocal,
+  );
+  const cacheSources = cacheSourcesOf(services, input.cacheFrom.map(parseCacheSpec), options);
+  return { parts: { cacheSources, cacheTargets }, response };
 }
 
 /** What the client is logged in with. The hub has its API's name there; a secret without a name is a refresh token. */
@@ -229,8 +257,16 @@ class Source {
     });
   }
 
-  named(name: string, value: string): NamedContext {
+  /** Errors: not-implemented naming the context; those of images. */
+  async named(name: string, value: string, ended: AbortSignal): Promise<NamedContext> {
     if (value.startsWith('docker-image://')) return { kind: 'image', reference: value.slice('docker-image://'.length) };
+    if (isOciLayout(value)) {
+      const { services, session, input } = this.#reading;
+      const { platform } = input;
+      if (platform.includes(',')) throw notImplemented(`${value} of several platforms is not there: build one by one`);
+      const load = () => loadOciLayout(services, session, { context: value, platform }, ended);
+      return { kind: 'image', reference: await this.#step(`[context ${name}] load from client`, load) };
+    }
     if (!value.startsWith('local:')) throw notImplemented(`unsupported context ${JSON.stringify(value)} for ${name}`);
     const directory = value.slice('local:'.length);
     const context = this.#directory(directory, `[context ${name}] load from client`);

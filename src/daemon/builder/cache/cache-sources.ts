@@ -13,6 +13,8 @@ export interface CacheSourceOptions {
   readonly logins: LoginSource;
   /** Names are looked up in the image store first; `only`: nowhere else, as the classic builder does. */
   readonly hereFirst: 'only' | 'yes' | 'no';
+  /** Of a client whose directories are not this host's. */
+  readonly loadLocal?: (directory: string, digest: string, signal: AbortSignal) => Promise<readonly LoadedCache[]>;
 }
 
 /** Errors: invalid-parameter, not-implemented for types that are not there. */
@@ -29,7 +31,8 @@ export function cacheSourcesOf(
       const wanted = { tag: attributes.get('tag') ?? 'latest', digest: attributes.get('digest') };
       return {
         name: `local directory ${directory}`,
-        load: async () => {
+        load: async (signal) => {
+          if (options.loadLocal !== undefined) return options.loadLocal(directory, wanted.digest ?? '', signal);
           const { loadLocalCache } = await import('./local-cache.ts');
           return loadLocalCache(services, directory, wanted);
         },

@@ -1,6 +1,7 @@
 /** Caches that a build writes: into registries and directories of this host. */
 import { DEFAULT_COMPRESSION } from '#builder/finishing.ts';
 import type { CacheTarget, LoginSource } from '#builder/request.ts';
+import type { CachePush } from '#distribution/build-cache.ts';
 import { invalidParameter } from '#errdefs/errors.ts';
 import { familiarString, parseReference, withDefaultTag } from '#reference/reference.ts';
 import { decodeCredentials } from '#registry/credentials.ts';
@@ -14,16 +15,29 @@ export interface CacheTargets {
   readonly inline: boolean;
 }
 
+/** Of a client whose directories are not this host's. */
+export type StoreLocal = (directory: string, push: CachePush, signal: AbortSignal) => Promise<void>;
+
 /** Errors: invalid-parameter, not-implemented for types that are not there; forbidden for blocked registries. */
-export function cacheTargetsOf(services: Services, specs: readonly CacheSpec[], logins: LoginSource): CacheTargets {
+export function cacheTargetsOf(
+  services: Services,
+  specs: readonly CacheSpec[],
+  logins: LoginSource,
+  storeLocal?: StoreLocal,
+): CacheTargets {
   for (const spec of specs) checkTargetSpec(spec);
   return {
-    targets: specs.filter(({ type }) => type !== 'inline').map((spec) => targetOf(services, spec, logins)),
+    targets: specs.filter(({ type }) => type !== 'inline').map((spec) => targetOf(services, spec, logins, storeLocal)),
     inline: specs.some(({ type }) => type === 'inline'),
   };
 }
 
-function targetOf(services: Services, { type, attributes }: CacheSpec, logins: LoginSource): CacheTarget {
+function targetOf(
+  services: Services,
+  { type, attributes }: CacheSpec,
+  logins: LoginSource,
+  storeLocal: StoreLocal | undefined,
+): CacheTarget {
   const common = {
     mode: modeOf(attributes),
     compression: compressionOf(attributes) ?? DEFAULT_COMPRESSION,
@@ -41,7 +55,8 @@ function targetOf(services: Services, { type, attributes }: CacheSpec, logins: L
     return {
       ...common,
       name: `local directory ${directory}`,
-      store: async (config, layers) => {
+      store: async (config, layers, signal) => {
+        if (storeLocal !== undefined) return storeLocal(directory, { config, layers, ...form }, signal);
         const { storeLocalCache } = await import('./local-cache.ts');
         await storeLocalCache(services, directory, tag, { config, layers, ...form });
       },

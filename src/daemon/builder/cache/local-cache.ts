@@ -70,17 +70,22 @@ export function loadLocalCache(
         entries.find(({ annotations }) => annotations?.[REF_NAME] === undefined))
       : entries.find(({ digest }) => digest === wanted.digest);
   if (top === undefined) throw notFound(`no cache ${wanted.digest ?? wanted.tag} in ${directory}`);
-  const document = decodeManifest(readBlobIn(root.fd, top, MANIFEST_BYTES_MAX));
-  const parts = document.kind === 'index' ? document.manifests : [document.config, ...document.layers];
-  const own = parts.find(({ mediaType }) => mediaType === CACHE_CONFIG_TYPE);
-  if (own === undefined) throw dataLoss(`${top.digest} in ${directory} is no cache`);
-  const layers = new Map(
-    parts.flatMap((descriptor) =>
-      descriptor === own ? [] : [[descriptor.digest, { descriptor, diffId: undefined }] as const],
-    ),
-  );
+  const { own, layers } = partsOf(readBlobIn(root.fd, top, MANIFEST_BYTES_MAX), top.digest);
   const config = readBlobIn(root.fd, own, CACHE_CONFIG_BYTES_MAX);
   return [{ config, layers, bring: (stack, signal) => bringLocal(services, directory, stack, signal) }];
+}
+
+/** What a cache's manifest names: its configuration, and its layers. Errors: data-loss. */
+export function partsOf(
+  manifest: Uint8Array,
+  digest: string,
+): { readonly own: Descriptor; readonly layers: LoadedCache['layers'] } {
+  const document = decodeManifest(manifest);
+  const parts = document.kind === 'index' ? document.manifests : [document.config, ...document.layers];
+  const own = parts.find(({ mediaType }) => mediaType === CACHE_CONFIG_TYPE);
+  if (own === undefined) throw dataLoss(`${digest} is no cache`);
+  const layers = parts.filter((descriptor) => descriptor !== own);
+  return { own, layers: new Map(layers.map((descriptor) => [descriptor.digest, { descriptor, diffId: undefined }])) };
 }
 
 function decodeIndex(bytes: Uint8Array): readonly Descriptor[] {
@@ -90,12 +95,27 @@ function decodeIndex(bytes: Uint8Array): readonly Descriptor[] {
 }
 
 async function bringLocal(
-  { images: { layers, content } }: Services,
+  services: Services,
   directory: string,
   stack: readonly CachedLayer[],
   signal: AbortSignal,
 ): Promise<void> {
   using root = openDirectory(directory);
+  const fetch = async ({ digest }: Descriptor, to: string): Promise<void> => {
+    const fd = tryOpenInRoot(root.fd, blobName(digest), O.RDONLY | O.NONBLOCK);
+    if (fd === undefined) throw notFound(`cache layer ${digest} is not in ${directory}`);
+    await copyDescriptor(fd, to, signal);
+  };
+  await bringStack(services, stack, fetch, signal);
+}
+
+/** Puts a stack of layers into the store; those that are missing are fetched, each into a file, and checked. */
+export async function bringStack(
+  { images: { layers, content } }: Services,
+  stack: readonly CachedLayer[],
+  fetch: (descriptor: Descriptor, to: string) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
   using lease = layers.lease();
   using scratches = new DisposableStack();
   const chain = chainIds(stack.map(({ diffId }) => diffId));
@@ -107,10 +127,8 @@ async function bringLocal(
       sources.push({ diffId, file: '' });
       continue;
     }
-    const fd = tryOpenInRoot(root.fd, blobName(descriptor.digest), O.RDONLY | O.NONBLOCK);
-    if (fd === undefined) throw notFound(`cache layer ${descriptor.digest} is not in ${directory}`);
     const scratch = scratches.use(content.scratch());
-    await copyDescriptor(fd, scratch.path, signal);
+    await fetch(descriptor, scratch.path);
     sources.push({ diffId, blobDigest: descriptor.digest, file: scratch.path });
   }
   failpoint('build.cache-fetched');
