@@ -3,7 +3,7 @@
  * that they were pulled from or pushed to. Whoever needs one again (push elsewhere, save) has it fetched from there.
  */
 import type { ContentLease } from '#content/leases.ts';
-import { messageOf, systemError } from '#errdefs/errors.ts';
+import { kindOf, messageOf, systemError } from '#errdefs/errors.ts';
 import { packAbsent } from '#image/absent-blobs.ts';
 import type { ImageStore } from '#image/image-store.ts';
 import type { Layer } from '#layer/records.ts';
@@ -67,6 +67,8 @@ async function bringOne(
       return await transfers.bring({ key: '', blob: { path, digest, size }, repository, sessions }, lease, signal);
     } catch (error) {
       if (signal?.aborted === true) throw error;
+      // Without a password a registry may only not want to say that it has it.
+      if (kindOf(error) === 'not-found' && credentials !== anonymous) sources.forget(name, digest);
       reasons.push(`${name}: ${messageOf(error)}`);
     }
   }

@@ -56,7 +56,10 @@ export class Distribution {
       downloadsMax: () => Math.max(1, settings().downloadsMax),
     });
     const admit = options.admit ?? (async () => undefined);
-    this.means = { registry: this.registry, images, content, transfers, sources: new BlobSources(db), admit };
+    const isMissed = (digest: string): boolean =>
+      !content.has(digest) && images.layers.list().some(({ blob }) => blob.digest === digest);
+    const sources = new BlobSources(db, { isMissed });
+    this.means = { registry: this.registry, images, content, transfers, sources, admit };
   }
 
   /** Of a name without tag `latest`, or all its tags. Errors: see pull.ts; of several tags the first that fails ends it. */

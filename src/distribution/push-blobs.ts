@@ -78,7 +78,7 @@ export class BlobPusher {
 
   /** From another repository; else where an upload may begin, if one did. */
   async #mount(digest: string, id?: string): Promise<'mounted' | { readonly location: string | undefined }> {
-    const { repository, session, sources } = this.#options;
+    const { repository, session, sources, content } = this.#options;
     const others = sources.of(repository.domain, digest).filter((path) => path !== repository.path);
     for (const from of others.slice(0, MOUNTS_MAX)) {
       const { mounted, location } = await mountBlob(repository, session, digest, from);
@@ -86,6 +86,8 @@ export class BlobPusher {
         await this.#status(id, `Mounted from ${from}`);
         return 'mounted';
       }
+      // Where nothing else is known of it, the hint is worth more than this refusal.
+      if (content.has(digest)) sources.forget(`${repository.domain}/${from}`, digest);
       if (location !== undefined) return { location };
     }
     return { location: undefined };
