@@ -133,6 +133,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     pool,
     lostAndFound: path.join(dataRoot, 'lost+found'),
     projects,
+    recordsTars: () => !settings.current.images.keepBlobs,
     bootId: host.bootId,
   });
   if (config.rootSizeBytes !== undefined) layers.assertLimitPossible();

@@ -1,7 +1,9 @@
 /**
  * Layers whose archives were dropped (`images: keep-blobs`): they are unpacked here, and their archives lie in a registry
- * that they were pulled from or pushed to. Whoever needs one again (push elsewhere, save) has it fetched from there.
+ * that they were pulled from or pushed to. Whoever needs one again (push elsewhere, save) has it fetched from there, or
+ * made of the layer's files where no registry gives it.
  */
+import * as fs from 'node:fs';
 import type { ContentLease } from '#content/leases.ts';
 import { kindOf, messageOf, systemError } from '#errdefs/errors.ts';
 import { packAbsent } from '#image/absent-blobs.ts';
@@ -72,6 +74,36 @@ async function bringOne(
       reasons.push(`${name}: ${messageOf(error)}`);
     }
   }
+  if (await assembleOne(images, layer, lease, signal)) return;
   const why = reasons.length === 0 ? 'no registry is known to have it' : reasons.join('; ');
   throw systemError(`the archive of layer ${diffId} is not kept here and cannot be fetched again: ${why}`);
+}
+
+/** No registry gives it: the tar itself is made of the layer's files, under the digest that it has uncompressed. */
+async function assembleOne(
+  { content, layers }: ImageStore,
+  layer: Layer,
+  lease: ContentLease,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  lease.add(layer.diffId);
+  if (content.has(layer.diffId)) return true;
+  using scratch = content.scratch();
+  if (!(await layers.assemble(layer, scratch.path, signal))) return false;
+  const handle = await fs.promises.open(scratch.path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await content.keep([{ file: scratch.path, digest: layer.diffId }], lease);
+  return true;
+}
+
+/** For what is to be sent compressed: layers whose tar was made again have it as their archive from now on. */
+export async function recordAssembled({ content, layers }: ImageStore, stack: readonly Layer[]): Promise<void> {
+  for (const { blob, diffId, tarSize } of stack) {
+    if (content.has(blob.digest) || !content.has(diffId)) continue;
+    await layers.replaceBlob(blob.digest, { digest: diffId, size: tarSize, compression: 'plain' });
+  }
 }

@@ -14,6 +14,7 @@ import {
 } from '#pkg/archive/compression.ts';
 import type { ArchiveResult } from '#pkg/archive/jobs.ts';
 import { TarParser } from '#pkg/archive/parser.ts';
+import { TarRecorder } from '#pkg/archive/tar-record.ts';
 import { Unpacker } from '#pkg/archive/unpack.ts';
 import { close, open, statfs } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
@@ -36,6 +37,7 @@ export class LayerStream implements Disposable {
   readonly #root: number;
   readonly #unpacker: Unpacker | undefined;
   readonly #parser: TarParser | undefined;
+  readonly #recorder: TarRecorder | undefined;
   readonly #blobHash = new Bun.CryptoHasher('sha256');
   readonly #diffHash = new Bun.CryptoHasher('sha256');
   #compression: Compression | undefined;
@@ -62,7 +64,8 @@ export class LayerStream implements Disposable {
     }
     if (target !== undefined) {
       this.#unpacker = new Unpacker({ root: this.#root, whiteouts: target.whiteouts });
-      this.#parser = new TarParser(this.#unpacker);
+      this.#recorder = target.record === undefined ? undefined : new TarRecorder(this.#unpacker, target.record);
+      this.#parser = new TarParser(this.#recorder ?? this.#unpacker);
     }
   }
 
@@ -109,6 +112,7 @@ export class LayerStream implements Disposable {
     this.#inflater?.finish();
     this.#parser?.finish();
     this.#unpacker?.finish();
+    this.#recorder?.finish();
     return {
       compression: this.#compression ?? 'plain',
       blobDigest,
@@ -120,6 +124,7 @@ export class LayerStream implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#recorder?.[Symbol.dispose]();
     this.#unpacker?.[Symbol.dispose]();
     if (this.#root >= 0) close(this.#root);
     fs.closeSync(this.#fd);
@@ -168,6 +173,7 @@ export class LayerStream implements Disposable {
       this.#lookAtDisk();
     }
     this.#parser?.push(piece);
+    this.#recorder?.pushed(piece);
   }
 
   #lookAtDisk(): void {

@@ -24,7 +24,7 @@ import type { Credentials } from '#registry/credentials.ts';
 import { RegistryError } from '#registry/failures.ts';
 import type { Repository, Session } from '#registry/registry-client.ts';
 import { putManifest } from '#registry/uploads.ts';
-import { bringBlobs, type BringMeans, droppedLayers } from './bring-blobs.ts';
+import { bringBlobs, type BringMeans, droppedLayers, recordAssembled } from './bring-blobs.ts';
 import { BlobPusher } from './push-blobs.ts';
 import { keptManifests, makeManifest, type PushManifest } from './push-manifest.ts';
 import { shortDigest } from './pull-progress.ts';
@@ -170,7 +170,8 @@ class Push {
       [kept] = keptManifests(images, image, target).filter(({ missing }) => missing.length === 0);
     }
     if (kept === undefined) {
-      for (const [i, { blob }] of stack.entries()) {
+      await recordAssembled(images, stack);
+      for (const [i, { blob }] of images.layers.chain(image.chainId).reverse().entries()) {
         if (blob.compression !== 'plain') continue;
         const id = shown[i] ?? '';
         await compressBlob({ content, layers: images.layers }, blob, lease, {

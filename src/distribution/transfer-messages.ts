@@ -24,7 +24,9 @@ export interface TransferJob {
   readonly file: string;
   readonly have: number;
   /** Existing directory for the layer's files; undefined: they are unpacked later. */
-  readonly target: { readonly path: string; readonly whiteouts: WhiteoutMode } | undefined;
+  readonly target:
+    | { readonly path: string; readonly whiteouts: WhiteoutMode; readonly record?: string | undefined }
+    | undefined;
 }
 
 /** Words of the memory shared with a job: a Float64Array. */

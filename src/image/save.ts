@@ -245,7 +245,10 @@ function single(
 }
 
 function savedLayer(store: ImageStore, layer: Layer): SavedBlob {
-  const { blob } = layer;
+  const { blob, diffId, tarSize } = layer;
+  if (!store.content.has(blob.digest) && store.content.has(diffId)) {
+    return { digest: diffId, size: tarSize, mediaType: MEDIA.layer, file: store.content.path(diffId), inflate: false };
+  }
   const file = store.content.path(blob.digest);
   if (blob.compression === 'zstd') {
     return { digest: layer.diffId, size: layer.tarSize, mediaType: MEDIA.layer, file, inflate: true };

@@ -41,6 +41,7 @@ import {
   type FillLayer,
   prepareLayer,
   prepareLayerBy,
+  tarRecordOf,
   type RegisterOptions,
   registerLayers,
 } from './register.ts';
@@ -83,6 +84,8 @@ export interface LayerStoreOptions {
   /** Where read-write layers without a record go. */
   readonly lostAndFound: string;
   readonly projects: ProjectIds;
+  /** See `assemble`. */
+  readonly recordsTars?: () => boolean;
   /** Of the running kernel: what builds have made and not synced is not trusted after a reboot. */
   readonly bootId?: string;
 }
@@ -97,6 +100,7 @@ export class LayerStore {
   readonly #leases = new Set<Set<ChainId>>();
   readonly #registering = new KeyedQueue();
   readonly #limits: LayerLimits;
+  readonly #recordsTars: () => boolean;
   /** What builds have made. */
   readonly snapshots: Snapshots;
 
@@ -105,6 +109,7 @@ export class LayerStore {
     this.#db = options.db;
     this.#pool = options.pool;
     this.#lostAndFound = options.lostAndFound;
+    this.#recordsTars = options.recordsTars ?? (() => false);
     this.#limits = new LayerLimits(options.driver.home, options.projects);
     this.snapshots = new Snapshots({ db: options.db, driver: options.driver, bootId: options.bootId ?? '' });
   }
@@ -193,7 +198,7 @@ export class LayerStore {
 
   /** Begins to unpack a layer whose place in a stack is not known yet; see register.ts. */
   async prepare(file: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<PreparedLayer> {
-    const means = { driver: this.#driver, pool: this.#pool };
+    const means = { driver: this.#driver, pool: this.#pool, recordsTars: this.#recordsTars() };
     const { size } = await fs.promises.stat(file);
     // Perhaps it is here already: hashing costs a tenth of unpacking.
     if (this.list().some((layer) => layer.blob.size === size)) {
@@ -208,7 +213,7 @@ export class LayerStore {
    * driver needs the parent first, then it only measures and the file is read when the layer is registered.
    */
   async prepareBy(fill: FillLayer): Promise<PreparedLayer> {
-    return prepareLayerBy(this.#driver, fill);
+    return prepareLayerBy({ driver: this.#driver, recordsTars: this.#recordsTars() }, fill);
   }
 
   /**
@@ -220,6 +225,7 @@ export class LayerStore {
       {
         driver: this.#driver,
         pool: this.#pool,
+        recordsTars: this.#recordsTars(),
         existing: (chainId) => this.#layers.get(chainId),
         record: (layers) => this.#record(layers),
         exclusive: (work) => this.#registering.run('register', work),
@@ -323,6 +329,19 @@ export class LayerStore {
     const over = this.snapshots.get(layer.cacheId)?.over;
     const { diffId } = await packFiles(means, { id: layer.cacheId, over }, { file, signal });
     if (diffId !== layer.diffId) throw dataLoss(`the files of layer ${layer.diffId} have changed: they are ${diffId}`);
+  }
+
+  /**
+   * Makes the tar of a layer again of its files and what was recorded when they were unpacked (`recordsTars`). False when
+   * nothing was. Errors: data-loss when the files are not what they were. Preconditions: the layer is leased.
+   */
+  async assemble({ cacheId, diffId }: Layer, file: string, signal: AbortSignal | undefined): Promise<boolean> {
+    const from = this.#driver.directory(cacheId);
+    const record = tarRecordOf(from);
+    if (!fs.existsSync(record)) return false;
+    const made = await this.#pool.run({ kind: 'assemble', record, from, file }, { signal });
+    if (made.diffId !== diffId) throw dataLoss(`the files of layer ${diffId} have changed: they are ${made.diffId}`);
+    return true;
   }
 
   /** The tar of what several layers or snapshots bring together. Preconditions: they stay until this is over. */

@@ -8,6 +8,7 @@
 import * as fs from 'node:fs';
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import * as path from 'node:path';
 import { dataLoss } from '#errdefs/errors.ts';
 import type { DiffTarget, GraphDriver } from '#graphdriver/driver.ts';
 import type { Compression } from '#pkg/archive/compression.ts';
@@ -41,7 +42,18 @@ export interface PreparedTarget {
 interface Means {
   readonly driver: GraphDriver;
   readonly pool: ArchivePool;
+  /** Whether the archives of layers may go: then what their files do not say of them is recorded. */
+  readonly recordsTars?: boolean | undefined;
 }
+
+/** Beside a layer's files; see pkg/archive/tar-record.ts. */
+const TAR_RECORD = 'tar-record';
+
+export const tarRecordOf = (directory: string): string => path.join(path.dirname(directory), TAR_RECORD);
+
+/** Only where a layer's directory has the layer's files alone. */
+const recordFor = ({ recordsTars }: Pick<Means, 'recordsTars'>, diff: DiffTarget): string | undefined =>
+  recordsTars === true && diff.whiteouts === 'overlay' ? tarRecordOf(diff.path) : undefined;
 
 interface RegisterMeans extends Means {
   existing(chainId: ChainId): Layer | undefined;
@@ -90,7 +102,8 @@ export async function prepareLayer(
   const cacheId = newCacheId();
   const diff = await means.driver.diffTarget(cacheId, undefined);
   try {
-    const job = { kind: 'unpack', file, target: diff.path, whiteouts: diff.whiteouts } as const;
+    const record = recordFor(means, diff);
+    const job = { kind: 'unpack', file, target: diff.path, whiteouts: diff.whiteouts, record } as const;
     const result = await keepable(means, file, await means.pool.run(job, { signal }), signal);
     failpoint('load.layer-unpacked');
     return { result, target: { cacheId, diff }, [Symbol.asyncDispose]: () => diff[Symbol.asyncDispose]() };
@@ -121,17 +134,22 @@ async function keepable(
   return { ...result, compression: 'plain', blobDigest: result.diffId, blobSize: result.tarSize };
 }
 
-export type FillLayer = (target: Pick<DiffTarget, 'path' | 'whiteouts'> | undefined) => Promise<ArchiveResult>;
+export type FillLayer = (
+  target: (Pick<DiffTarget, 'path' | 'whiteouts'> & { readonly record: string | undefined }) | undefined,
+) => Promise<ArchiveResult>;
 
 /** See LayerStore.prepareBy. */
-export async function prepareLayerBy(driver: GraphDriver, fill: FillLayer): Promise<PreparedLayer> {
+export async function prepareLayerBy(
+  { driver, recordsTars }: Pick<Means, 'driver' | 'recordsTars'>,
+  fill: FillLayer,
+): Promise<PreparedLayer> {
   if (driver.needsParentFirst) {
     return { result: await fill(undefined), target: undefined, [Symbol.asyncDispose]: async () => undefined };
   }
   const cacheId = newCacheId();
   const diff = await driver.diffTarget(cacheId, undefined);
   try {
-    const result = await fill({ path: diff.path, whiteouts: diff.whiteouts });
+    const result = await fill({ path: diff.path, whiteouts: diff.whiteouts, record: recordFor({ recordsTars }, diff) });
     return { result, target: { cacheId, diff }, [Symbol.asyncDispose]: () => diff[Symbol.asyncDispose]() };
   } catch (error) {
     await diff[Symbol.asyncDispose]();

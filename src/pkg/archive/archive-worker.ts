@@ -23,6 +23,7 @@ import {
   type UnpackJob,
 } from './jobs.ts';
 import { TarParser } from './parser.ts';
+import { assembleTar, TarRecorder } from './tar-record.ts';
 import { isolateUmask, Unpacker, type UnpackCounts } from './unpack.ts';
 
 const INPUT_BYTES = 1 << 20;
@@ -57,6 +58,8 @@ function run(job: ArchiveJob, shared: Int32Array): ArchiveResult | undefined {
       return read(job, shared);
     case 'capture':
       return capture(job, () => step(shared));
+    case 'assemble':
+      return assembleTar(job, () => step(shared));
     case 'inflate':
       inflateFile(job, shared);
       return undefined;
@@ -96,10 +99,16 @@ function read(job: UnpackJob | MeasureJob, shared: Int32Array): ArchiveResult {
     const root = open(job.target, O.PATH | O.DIRECTORY | O.NOFOLLOW);
     try {
       using unpacker = new Unpacker({ root, whiteouts: job.whiteouts });
-      const parser = new TarParser(unpacker);
-      const result = pump(fd, shared, parser, unpacker.counts);
+      using recorder = job.record === undefined ? undefined : new TarRecorder(unpacker, job.record);
+      const parser = new TarParser(recorder ?? unpacker);
+      const push = (piece: Buffer): void => {
+        parser.push(piece);
+        recorder?.pushed(piece);
+      };
+      const result = pump(fd, shared, push, unpacker.counts);
       parser.finish();
       unpacker.finish();
+      recorder?.finish();
       return result;
     } finally {
       close(root);
@@ -109,7 +118,12 @@ function read(job: UnpackJob | MeasureJob, shared: Int32Array): ArchiveResult {
   }
 }
 
-function pump(fd: number, shared: Int32Array, parser: TarParser | undefined, counts: UnpackCounts): ArchiveResult {
+function pump(
+  fd: number,
+  shared: Int32Array,
+  push: ((piece: Buffer) => void) | undefined,
+  counts: UnpackCounts,
+): ArchiveResult {
   const blobHash = new Bun.CryptoHasher('sha256');
   const diffHash = new Bun.CryptoHasher('sha256');
   let blobSize = 0;
@@ -117,7 +131,7 @@ function pump(fd: number, shared: Int32Array, parser: TarParser | undefined, cou
   const take = (piece: Buffer): void => {
     diffHash.update(piece);
     tarSize += piece.length;
-    parser?.push(piece);
+    push?.(piece);
   };
   let length = fill(fd, input.subarray(0, COMPRESSED_INPUT_BYTES));
   const compression: Compression = detectCompression(input.subarray(0, length));

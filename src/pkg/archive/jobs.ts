@@ -12,6 +12,8 @@ export interface UnpackJob {
   /** Existing directory that the files go to. */
   readonly target: string;
   readonly whiteouts: WhiteoutMode;
+  /** Where the tar's record goes (tar-record.ts); does not exist yet. */
+  readonly record?: string | undefined;
 }
 
 /** As unpack, without files: what is a blob, and what does it inflate to. */
@@ -56,6 +58,16 @@ export interface CaptureJob {
   readonly deleted: readonly ByteString[];
 }
 
+/** Makes a layer's tar again of its files and the record of it. */
+export interface AssembleJob {
+  readonly kind: 'assemble';
+  readonly record: string;
+  /** Directory of the files. */
+  readonly from: string;
+  /** Does not exist yet. */
+  readonly file: string;
+}
+
 /** syncfs of the file system that holds `path`. */
 export interface SyncJob {
   readonly kind: 'sync';
@@ -70,7 +82,7 @@ export interface ChownJob {
   readonly gid: number;
 }
 
-export type ArchiveJob = CaptureJob | InflateJob | UnpackJob | MeasureJob | CopyJob | SyncJob | ChownJob;
+export type ArchiveJob = AssembleJob | CaptureJob | InflateJob | UnpackJob | MeasureJob | CopyJob | SyncJob | ChownJob;
 
 /** Of unpack and measure; the others have none. */
 export interface ArchiveResult {

@@ -10,6 +10,7 @@ import assert from 'node:assert/strict';
 import { BerthError, cancelled, deadlineExceeded, systemError } from '#errdefs/errors.ts';
 import {
   type ArchiveJob,
+  type AssembleJob,
   type MeasureJob,
   type UnpackJob,
   type ArchiveResult,
@@ -48,7 +49,7 @@ export class ArchivePool {
   #closed = false;
 
   /** Reads a layer when a Worker is free, in the order asked for. Errors: the job's; cancelled by `signal`. */
-  async run(job: UnpackJob | MeasureJob | CaptureJob, options: PoolOptions = {}): Promise<ArchiveResult> {
+  async run(job: UnpackJob | MeasureJob | CaptureJob | AssembleJob, options: PoolOptions = {}): Promise<ArchiveResult> {
     const result = await this.#ask(job, options);
     assert(result !== undefined, 'reading a layer has a result');
     return result;

@@ -79,21 +79,60 @@ test('archives go and come again; images stay', async () => {
   expect(await d.must(run)).toBe('8');
 }, 120_000);
 
-test('an archive that nobody has any more is told; one that no registry ever had is kept', async () => {
-  await d.must(['save', '-o', path.join(d.directory, 'kept.tar'), 'berth.test/busybox:1']);
-  const lonely = await TestRegistry.start();
-  const name = `${lonely.host}/app:1`;
+test('what only a registry with a password has, or none any more, is made of the files again', async () => {
+  const user = { name: 'ann', password: 'secret' };
+  const own = await TestRegistry.start({ user });
+  const name = `${own.host}/team/own:1`;
   const archive = writeArchive(`keep-blobs-${process.pid}.tar`, {
     reference: name,
     layers: [
-      tar([...busyboxEntries(['echo']), { name: 'own', type: '0', mode: 0o644, content: Buffer.alloc(100_000, name) }]),
+      tar(busyboxEntries(['sh', 'echo', 'wc'])),
+      tar([{ name: 'own', type: '0', mode: 0o644, content: Buffer.alloc(200_000, name) }]),
     ],
   });
-  await d.must(['load', '-q', '-i', archive.path]);
+  const push = ['copy', '-q', '--insecure-policy', '--dest-tls-verify=false', '--dest-creds', 'ann:secret'];
+  await must('skopeo', [...push, `docker-archive:${archive.path}`, `docker://${name}`]);
   fs.rmSync(archive.path);
-  const before = archives().length;
+  const before = new Set(archives());
+  await d.must(['login', '-u', user.name, '-p', user.password, own.host]);
+  await d.must(['pull', '-q', name]);
+  const gone = (): Promise<unknown> =>
+    eventually('its archives are gone', () => archives().every((file) => before.has(file)), 20_000);
+  await gone();
+  // `save` has no password to ask the registry with.
+  const file = path.join(d.directory, 'own.tar');
+  await d.must(['save', '-o', file, name]);
+  await gone();
+  await own[Symbol.asyncDispose]();
+  await d.must(['save', '-o', file, name]);
+  const listed = await must('tar', ['-xOf', file, 'manifest.json']);
+  // as: what docker-archive says of its first image, and an image's configuration.
+  const [{ Config, Layers }] = JSON.parse(listed) as [{ Config: string; Layers: string[] }];
+  expect(Config).toBe(`blobs/sha256/${archive.id.slice('sha256:'.length)}`);
+  const { rootfs } = JSON.parse(await must('tar', ['-xOf', file, Config])) as { rootfs: { diff_ids: string[] } };
+  expect(Layers).toEqual(rootfs.diff_ids.map((id) => `blobs/sha256/${id.slice('sha256:'.length)}`));
+  expect((await must('skopeo', ['inspect', '--config', `docker-archive:${file}`])).length).toBeGreaterThan(0);
+  await using other = await TestRegistry.start();
+  await d.must(['tag', name, `${other.host}/own:1`]);
+  await d.must(['push', '-q', `${other.host}/own:1`]);
+  await gone();
+  await d.must(['rmi', name, `${other.host}/own:1`]);
+  await d.must(['load', '-q', '-i', file]);
+  expect(await d.must(['image', 'inspect', '-f', '{{.Id}}', name])).toBe(archive.id);
+  await d.must(['rmi', name]);
+  await d.must(['pull', '-q', `${other.host}/own:1`]);
+  expect(await d.must(['image', 'inspect', '-f', '{{.Id}}', `${other.host}/own:1`])).toBe(archive.id);
+}, 120_000);
+
+test('an archive that nobody has any more is told; one that no registry ever had is kept', async () => {
+  // Unpacked before archives were let go: nothing but its files is known of it.
+  const known = 'berth.test/busybox:1';
+  await d.must(['save', '-o', path.join(d.directory, 'kept.tar'), known]);
+  const lonely = await TestRegistry.start();
+  const name = `${lonely.host}/app:1`;
+  await d.must(['tag', known, name]);
   await d.must(['push', '-q', name]);
-  await eventually('its archive is gone', () => archives().length < before, 20_000);
+  await eventually('its archive is gone', () => archives().length === 0, 20_000);
   await lonely[Symbol.asyncDispose]();
   const { code, stderr } = await d.docker(['save', '-o', path.join(d.directory, 'lost.tar'), name]);
   expect(code).toBe(1);
