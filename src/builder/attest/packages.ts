@@ -1,9 +1,11 @@
 /** Databases of package managers, read as text. They are an image's: hostile, bounded, and never followed. Pure. */
 
 export interface FoundPackage {
-  readonly kind: 'deb' | 'apk' | 'npm';
+  readonly kind: 'deb' | 'apk' | 'npm' | 'rpm';
   readonly name: string;
   readonly version: string;
+  /** Of rpm: what orders versions before they are looked at. */
+  readonly epoch?: string | undefined;
   readonly architecture: string | undefined;
   /** As the package says it; undefined: it does not. */
   readonly license: string | undefined;

@@ -1,10 +1,10 @@
 /**
- * What an image is made of, as SPDX: packages of dpkg, apk and npm by their databases. An image with a database that is
- * not read here (rpm) is refused: a list that leaves out what it has is worse than none.
+ * What an image is made of, as SPDX: packages of dpkg, apk, rpm and npm by their databases. An image with a database that
+ * is not read here (rpm's older forms) is refused: a list that leaves out what it has is worse than none.
  */
 import { createHash } from 'node:crypto';
 import type { Platform } from '#content/descriptor.ts';
-import { invalidParameter } from '#errdefs/errors.ts';
+import { invalidParameter, messageOf } from '#errdefs/errors.ts';
 import { formatPlatform } from '#image/platform.ts';
 import { type ByteString, textOf } from '#pkg/archive/entry.ts';
 import { kernelName } from '#pkg/archive/directories.ts';
@@ -17,13 +17,18 @@ import { tryOpenInRoot } from '#sys/safe-path.ts';
 import type { FinishedRun, Finishing } from '../finishing.ts';
 import { rootOf } from '../session.ts';
 import { apkPackages, dpkgPackages, type FoundPackage, npmPackage } from './packages.ts';
+import { rpmPackages } from './rpm.ts';
 
 const DATABASE_BYTES_MAX = 64 << 20;
+const RPM_BYTES_MAX = 512 << 20;
 const FILE_BYTES_MAX = 1 << 20;
 const DIRECTORIES_MAX = 200_000;
 const PACKAGES_MAX = 100_000;
 const YIELD_EVERY = 200;
-const RPM = ['/var/lib/rpm/rpmdb.sqlite', '/var/lib/rpm/Packages', '/var/lib/rpm/Packages.db', '/usr/lib/sysimage/rpm'];
+const RPM_DIRECTORIES = ['/usr/lib/sysimage/rpm', '/var/lib/rpm'];
+const RPM_DATABASE = 'rpmdb.sqlite';
+/** Berkeley DB, and SUSE's own form. */
+const RPM_OTHERS = ['Packages', 'Packages.db'];
 /** Where no program keeps its packages, and where there are endless files. */
 const NOT_ENTERED: ReadonlySet<string> = new Set(['proc', 'sys', 'dev']);
 
@@ -36,14 +41,6 @@ export async function sbomOf(means: Finishing, { run, state }: FinishedRun, plat
 
 /** Errors: invalid-parameter naming a database that is not read. */
 export async function packagesIn(root: number): Promise<FoundPackage[]> {
-  for (const path of RPM) {
-    const fd = tryOpenInRoot(root, path, O.PATH);
-    if (fd === undefined) continue;
-    close(fd);
-    throw invalidParameter(
-      `an SBOM of this image cannot be made: packages of rpm (${path}) are not read. Build with --sbom=false`,
-    );
-  }
   const found: FoundPackage[] = [];
   const status = fileIn(root, '/var/lib/dpkg/status', DATABASE_BYTES_MAX);
   if (status !== undefined) found.push(...dpkgPackages(status, '/var/lib/dpkg/status'));
@@ -60,19 +57,51 @@ export async function packagesIn(root: number): Promise<FoundPackage[]> {
     // The second is often a link to the first.
     break;
   }
+  found.push(...rpmIn(root));
   await npmIn(root, found);
   if (found.length > PACKAGES_MAX) throw invalidParameter(`an SBOM of more than ${PACKAGES_MAX} packages is not made`);
   return found;
 }
 
+/** Errors: invalid-parameter naming a database that is not read. */
+function rpmIn(root: number): FoundPackage[] {
+  for (const directory of RPM_DIRECTORIES) {
+    const path = `${directory}/${RPM_DATABASE}`;
+    const database = bytesIn(root, path, RPM_BYTES_MAX);
+    const other = RPM_OTHERS.map((name) => `${directory}/${name}`).find((name) => isIn(root, name));
+    if (database === undefined && other === undefined) continue;
+    const journal = bytesIn(root, `${path}-wal`, RPM_BYTES_MAX);
+    const isRead = database !== undefined && (journal === undefined || journal.length === 0);
+    try {
+      // The second directory is often a link to the first.
+      if (isRead) return rpmPackages(database, path);
+    } catch (error) {
+      throw invalidParameter(`an SBOM of this image cannot be made: ${path}: ${messageOf(error)}`, { cause: error });
+    }
+    const why = database === undefined ? `packages of rpm (${other})` : `changes in ${path}-wal`;
+    throw invalidParameter(`an SBOM of this image cannot be made: ${why} are not read. Build with --sbom=false`);
+  }
+  return [];
+}
+
+function isIn(root: number, path: string): boolean {
+  const fd = tryOpenInRoot(root, path, O.PATH);
+  if (fd !== undefined) close(fd);
+  return fd !== undefined;
+}
+
 function fileIn(root: number, path: string, bytesMax: number): string | undefined {
+  return bytesIn(root, path, bytesMax)?.toString();
+}
+
+function bytesIn(root: number, path: string, bytesMax: number): Buffer | undefined {
   const fd = tryOpenInRoot(root, path, O.RDONLY | O.NONBLOCK);
   if (fd === undefined) return undefined;
   using file = ownedFd(fd);
   const { mode, size } = fstat(file.fd);
   if ((mode & S_IF.MT) !== S_IF.REG) return undefined;
   if (size > bytesMax) throw invalidParameter(`an SBOM of this image cannot be made: ${path} is too large`);
-  return Buffer.from(readAll(file.fd, bytesMax)).toString();
+  return Buffer.from(readAll(file.fd, bytesMax));
 }
 
 function namesIn(root: number, path: string): string[] {
@@ -128,14 +157,17 @@ function directoryAt(parent: number, name: ByteString): number | undefined {
   }
 }
 
-const purlKinds: Readonly<Record<FoundPackage['kind'], string>> = { deb: 'deb', apk: 'apk', npm: 'npm' };
+const purlKinds: Readonly<Record<FoundPackage['kind'], string>> = { deb: 'deb', apk: 'apk', npm: 'npm', rpm: 'rpm' };
 
-function purlOf({ kind, name, version, architecture }: FoundPackage): string {
+function purlOf({ kind, name, version, architecture, epoch }: FoundPackage): string {
   const encoded = name
     .split('/')
     .map((part) => encodeURIComponent(part))
     .join('/');
-  const query = architecture === undefined ? '' : `?arch=${encodeURIComponent(architecture)}`;
+  const qualifiers = Object.entries({ arch: architecture, epoch }).flatMap(([key, value]) =>
+    value === undefined ? [] : [`${key}=${encodeURIComponent(value)}`],
+  );
+  const query = qualifiers.length === 0 ? '' : `?${qualifiers.join('&')}`;
   return `pkg:${purlKinds[kind]}/${encoded}@${encodeURIComponent(version)}${query}`;
 }
 

@@ -247,6 +247,7 @@ describe('the image', () => {
           'COPY status /var/lib/dpkg/status',
           'COPY installed /lib/apk/db/installed',
           'COPY package.json /app/node_modules/@a/b/package.json',
+          'COPY rpmdb.sqlite /usr/lib/sysimage/rpm/',
         ].join('\n'),
         {
           status:
@@ -255,6 +256,8 @@ describe('the image', () => {
           'package.json': '{"name":"@a/b","version":"3.0.0","license":"ISC"}',
         },
       );
+      const rpm = path.join(import.meta.dirname, '../../../src/builder/attest/testdata/rpmdb.sqlite.gz');
+      fs.writeFileSync(path.join(directory.path, 'rpmdb.sqlite'), Bun.gunzipSync(fs.readFileSync(rpm)));
       const name = `${registry.host}/attested:1`;
       const args = ['--sbom=true', '--attest', 'type=provenance,mode=max', '--build-arg', 'TOKEN=t'];
       await built(directory, '-t', name, '--push', ...args);
@@ -277,6 +280,7 @@ describe('the image', () => {
         'pkg:deb/libc6@2.36-9?arch=amd64',
         'pkg:apk/musl@1.2.4-r2?arch=x86_64',
         'pkg:npm/%40a/b@3.0.0',
+        'pkg:rpm/pkg-2@1.2-2?arch=noarch&epoch=7',
       ]) {
         expect(sbom).toContain(purl);
       }
@@ -290,6 +294,9 @@ describe('the image', () => {
       const min = (await fetched('attested', '1')).manifests[1];
       const [layer] = (await fetched('attested', min?.digest ?? '')).layers;
       expect(layer && JSON.stringify(await blob('attested', layer))).not.toContain('TOKEN');
+      directory.write('Dockerfile', `FROM ${BASE}\nCOPY status /var/lib/rpm/Packages\n`);
+      const old = await daemon.berth(['build', '--sbom=true', '-t', name, directory.path]);
+      expect([old.code, old.stderr]).toEqual([1, expect.stringContaining('packages of rpm (/var/lib/rpm/Packages)')]);
     },
     LIMIT_MS,
   );
