@@ -3,6 +3,27 @@ import { invalidParameter } from '#errdefs/errors.ts';
 
 export const hasWildcards = (text: string): boolean => /[*?[\\]/.test(text);
 
+export const unescape = (name: string): string => name.replace(/\\(.)/g, '$1');
+
+/** Paths that match, in byte order, component by component. `list` says what is in a directory; undefined ends it. */
+export function expandPaths(
+  names: readonly string[],
+  list: (directory: string) => readonly string[] | undefined,
+): readonly string[] | undefined {
+  let paths = [''];
+  for (const name of names) {
+    const pattern = hasWildcards(name) ? globPattern(name) : undefined;
+    const next: string[] = [];
+    for (const path of paths) {
+      const found = pattern === undefined ? [unescape(name)] : list(path)?.filter((entry) => pattern.test(entry));
+      if (found === undefined) return undefined;
+      next.push(...found.map((entry) => (path === '' ? entry : `${path}/${entry}`)));
+    }
+    paths = next;
+  }
+  return paths;
+}
+
 /** Errors: invalid-parameter `syntax error in pattern`. */
 export function globPattern(pattern: string): RegExp {
   let source = '';

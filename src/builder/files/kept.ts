@@ -10,7 +10,7 @@ import { splitLast } from '#pkg/archive/names.ts';
 import { Unpacker } from '#pkg/archive/unpack.ts';
 import { S_IF } from '#sys/numbers.ts';
 import { exceptions } from './digest.ts';
-import { globPattern, hasWildcards } from './glob.ts';
+import { expandPaths, hasWildcards } from './glob.ts';
 import { type Ignored, ignoreRule } from './ignore.ts';
 import {
   type DigestResult,
@@ -22,7 +22,7 @@ import {
   type KeptTree,
   pivoted,
 } from './jobs.ts';
-import { clean, missing, unescape } from './select.ts';
+import { clean, missing } from './select.ts';
 
 /** The index that was read last: steps of one build ask for the same. */
 let last: { readonly generation: string; readonly index: KeptIndex } | undefined;
@@ -88,8 +88,8 @@ export function selectKept(
     const names = clean(source);
     if (source.includes('\0')) throw invalidParameter(`invalid source path ${JSON.stringify(source)}`);
     const isPattern = selection.wildcards && hasWildcards(source);
-    const paths = isPattern ? expand(view, names) : [names.join('/')];
-    if (paths === 'tree') return 'tree';
+    const paths = isPattern ? expandPaths(names, (at) => namesIn(view, at)) : [names.join('/')];
+    if (paths === undefined) return 'tree';
     for (const path of paths) {
       const entry = lookUp(view, path);
       if (entry === 'tree') return 'tree';
@@ -115,28 +115,12 @@ function lookUp(view: KeptView, path: string): KeptOutcome<KeptEntry | undefined
   return view.get('');
 }
 
-/** Paths that match, in byte order. */
-function expand(view: KeptView, names: readonly string[]): KeptOutcome<readonly string[]> {
-  let paths = [''];
-  for (const name of names) {
-    if (!hasWildcards(name)) {
-      paths = paths.map((path) => (path === '' ? unescape(name) : `${path}/${unescape(name)}`));
-      continue;
-    }
-    const pattern = globPattern(name);
-    const next: string[] = [];
-    for (const path of paths) {
-      const entry = lookUp(view, path);
-      if (entry === 'tree') return 'tree';
-      if (entry?.type !== 'directory') continue;
-      for (const child of view.children(byteString(path))) {
-        const text = textOf(splitLast(child.path)[1]);
-        if (pattern.test(text)) next.push(path === '' ? text : `${path}/${text}`);
-      }
-    }
-    paths = next;
-  }
-  return paths;
+/** Undefined where a link has to be followed. */
+function namesIn(view: KeptView, path: string): readonly string[] | undefined {
+  const entry = lookUp(view, path);
+  if (entry === 'tree') return undefined;
+  if (entry?.type !== 'directory') return [];
+  return view.children(byteString(path)).map((child) => textOf(splitLast(child.path)[1]));
 }
 
 export interface KeptVisitor {

@@ -9,7 +9,7 @@ import { close, fstat, openat, type OwnedFd, ownedFd } from '#sys/files.ts';
 import { O, S_IF } from '#sys/numbers.ts';
 import { tryOpenInRoot } from '#sys/safe-path.ts';
 import type { Ignored } from './ignore.ts';
-import { globPattern, hasWildcards } from './glob.ts';
+import { expandPaths, hasWildcards } from './glob.ts';
 import type { Selection } from './jobs.ts';
 
 export interface Matched {
@@ -30,7 +30,9 @@ export function select(selection: Selection, ignored: Ignored): Matched[] {
       const before = found.length;
       const names = clean(source);
       if (!selection.wildcards || !hasWildcards(source)) addOne(selection, source, names.join('/'), found, ignored);
-      else for (const path of expand(selection.root, names)) addOne(selection, source, path, found, ignored, true);
+      else
+        for (const path of expandPaths(names, (at) => listNames(selection.root, at)) ?? [])
+          addOne(selection, source, path, found, ignored, true);
       if (found.length === before && selection.wildcards && hasWildcards(source)) continue;
       if (found.length === before) throw missing(source);
     }
@@ -78,26 +80,6 @@ function addOne(
   }
   found.push({ source, path, fd: owned, directory });
 }
-
-/** Paths that match, in byte order. */
-function expand(root: number, names: readonly string[]): string[] {
-  let paths = [''];
-  for (const name of names) {
-    if (!hasWildcards(name)) {
-      paths = paths.map((path) => (path === '' ? unescape(name) : `${path}/${unescape(name)}`));
-      continue;
-    }
-    const pattern = globPattern(name);
-    paths = paths.flatMap((path) =>
-      listNames(root, path)
-        .filter((entry) => pattern.test(entry))
-        .map((entry) => (path === '' ? entry : `${path}/${entry}`)),
-    );
-  }
-  return paths;
-}
-
-export const unescape = (name: string): string => name.replace(/\\(.)/g, '$1');
 
 function listNames(root: number, path: string): string[] {
   const directory = tryOpenInRoot(root, path === '' ? '.' : path, O.PATH | O.DIRECTORY);

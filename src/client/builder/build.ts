@@ -24,7 +24,7 @@ export const build = defineCommand({
       const { callDockerfile } = await import('./call.ts');
       const { packed } = await contextOf(values, place);
       if (packed === undefined) throw new UsageError(`--call=${method} needs a context of this host`);
-      return callDockerfile(context, values, packed.source, method);
+      return callDockerfile(context, values, packed, method);
     }
     return runBuild(context, values, place);
   },

@@ -1,17 +1,21 @@
 /** `build --call`: the Dockerfile is read and judged or described; nothing is built. */
-import { failOnWarnings, formatWarnings, type LintWarning, lint } from '#builder/dockerfile/lint.ts';
-import { lintOptionsOf } from '#builder/dockerfile/lint-options.ts';
+import { judge, wireOf } from '#builder/dockerfile/judge.ts';
+import { failOnWarnings, formatWarnings } from '#builder/dockerfile/lint.ts';
 import { formatOutline, formatTargets, outlineOf, targetsOf } from '#builder/dockerfile/outline.ts';
 import { requireDockerfile } from '#builder/dockerfile/parse.ts';
-import type { Dockerfile } from '#builder/dockerfile/instructions.ts';
-import { globalScope, platformArgs } from '#builder/dockerfile/scope.ts';
-import type { SourceFile } from '#builder/dockerfile/source.ts';
+import { platformArgs } from '#builder/dockerfile/scope.ts';
 import { csvFields } from '#pkg/csv/csv.ts';
 import { type CommandContext, UsageError } from '../command.ts';
 import type { BuildValues } from './build-flags.ts';
+import type { PackedContext } from './context.ts';
 
 /** `check`, `outline,format=json`. Errors: UsageError for others. */
-export function callDockerfile({ io }: CommandContext, values: BuildValues, source: SourceFile, call: string): number {
+export function callDockerfile(
+  { io }: CommandContext,
+  values: BuildValues,
+  { source, ignore }: Pick<PackedContext, 'source' | 'ignore'>,
+  call: string,
+): number {
   const { method, isJson } = methodOf(call);
   const file = requireDockerfile(source);
   const given = values['build-arg'].map((option): [string, string] => {
@@ -34,15 +38,9 @@ export function callDockerfile({ io }: CommandContext, values: BuildValues, sour
     else io.out(formatTargets(targets));
     return 0;
   }
-  const options = lintOptionsOf(file, buildArgs.get('BUILDKIT_DOCKERFILE_CHECK'));
-  const warnings = lint({
-    file,
-    options,
-    scope: globalScope(file, buildArgs, predefined),
-    defaults: globalScope(file, new Map(), predefined),
-    buildArgs,
-  });
-  if (isJson) json(wireOf(file, warnings));
+  const judged = judge(source, { buildArgs, ignore, platform: host });
+  const { options, warnings } = judged;
+  if (isJson) json(wireOf(judged));
   else io.out(formatWarnings(file, warnings));
   failOnWarnings(options, warnings);
   return warnings.length === 0 ? 0 : 1;
@@ -59,18 +57,4 @@ function methodOf(call: string): { readonly method: string; readonly isJson: boo
     else if (field !== 'format=text') throw new UsageError(`invalid option ${JSON.stringify(field)} for --call`);
   }
   return { method: known, isJson };
-}
-
-/** As BuildKit's frontend answers. */
-function wireOf({ source }: Dockerfile, warnings: readonly LintWarning[]): unknown {
-  return {
-    warnings: warnings.map(({ rule, description, url, detail, range: { start, end } }) => ({
-      ruleName: rule,
-      description,
-      url,
-      detail,
-      location: { ranges: [{ start: { line: start.line }, end: { line: end.line } }] },
-    })),
-    sources: [{ filename: source.name, language: 'Dockerfile', data: Buffer.from(source.text).toString('base64') }],
-  };
 }

@@ -31,6 +31,8 @@ export interface PackedContext {
   /** For the `dockerfile` of the request. */
   readonly dockerfile: string;
   readonly source: { readonly name: string; readonly text: string };
+  /** Lines of its ignore file. */
+  readonly ignore: readonly string[];
   /** Where it comes from, which is what an account of what was sent goes by. */
   readonly directories: readonly string[];
   /** What `account` has not, or all of it. `sent`: the account afterwards, once all has been read. */
@@ -56,6 +58,7 @@ export function packContext(request: ContextRequest): PackedContext {
   return {
     dockerfile: found.inside ?? DOCKERFILE,
     source: { name: found.shown, text: found.text },
+    ignore,
     directories: [directory, ...request.named.values()].map((name) => (name === '' ? '' : path.resolve(name))),
     stream: (account, count) => {
       const sender = new ContextSender(filesOf(request, found, new IgnoreMatcher(ignore), ignore, sources), account);

@@ -81,6 +81,9 @@ describe('berth build', () => {
       const judged = await build(directory, '--check');
       expect(judged.code).toBe(1);
       expect(judged.stdout).toContain('MaintainerDeprecated');
+      directory.write('Dockerfile', `FROM ${BASE}\nCOPY kept/secret /\n`);
+      directory.write('.dockerignore', 'kept/sec*\n');
+      expect((await build(directory, '--check')).stdout).toContain('CopyIgnoredFile');
     },
     LIMIT_MS,
   );
