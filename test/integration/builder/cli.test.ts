@@ -81,7 +81,7 @@ describe('berth build', () => {
       const judged = await build(directory, '--check');
       expect(judged.code).toBe(1);
       expect(judged.stdout).toContain('MaintainerDeprecated');
-      directory.write('Dockerfile', `FROM ${BASE}\nCOPY kept/secret /\n`);
+      directory.write('Dockerfile', `# check=experimental=all\nFROM ${BASE}\nCOPY kept/secret /\n`);
       directory.write('.dockerignore', 'kept/sec*\n');
       expect((await build(directory, '--check')).stdout).toContain('CopyIgnoredFile');
     },
