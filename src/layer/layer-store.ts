@@ -9,10 +9,10 @@
 import assert from 'node:assert/strict';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { conflict, dataLoss, notFound } from '#errdefs/errors.ts';
+import { conflict, notFound } from '#errdefs/errors.ts';
 import type { GraphDb } from '#graphdb/graphdb.ts';
 import type { ProjectIds } from '#graphdb/project-ids.ts';
-import type { Change, GraphDriver, LayerMount, MountOptions } from '#graphdriver/driver.ts';
+import type { GraphDriver, LayerMount, MountOptions } from '#graphdriver/driver.ts';
 import type { ArchivePool } from '#pkg/archive/pool.ts';
 import { KeyedQueue } from '#pkg/keyed-queue/keyed-queue.ts';
 import { log } from '#pkg/log/log.ts';
@@ -31,8 +31,10 @@ import {
   type ReadWriteRecord,
 } from './records.ts';
 import { adoptSnapshots, type CapturedSnapshot } from './adopt.ts';
-import { captureLayer, captureMerged, captureSnapshot, type Merging, packFiles } from './capture.ts';
+import { captureLayer, captureMerged, captureSnapshot, type Merging } from './capture.ts';
 import { isOfPair, removeRetired } from './pairs.ts';
+import { type ReadWriteLayer, readWriteLayer, type ReadWriteOptions } from './read-write.ts';
+import { assembleLayer, packAgain } from './tars-again.ts';
 import { type Snapshot, Snapshots } from './snapshots.ts';
 import {
   type LayerSource,
@@ -41,40 +43,13 @@ import {
   type FillLayer,
   prepareLayer,
   prepareLayerBy,
-  tarRecordOf,
   type RegisterOptions,
   registerLayers,
 } from './register.ts';
 
-export interface ReadWriteLayer {
-  readonly containerId: string;
-  readonly chainId: ChainId | undefined;
-  /** Detached mount of the container's whole file system; with the maps of a user namespace where one is given. */
-  mount(options?: MountOptions): LayerMount;
-  /** Bytes that the container added. */
-  size(signal?: AbortSignal): Promise<number>;
-  /** Bytes of the image below. */
-  virtualSize(): number;
-  changes(): Promise<Change[]>;
-  /** Where its own files lie; with vfs also those of the image. */
-  directory(): string;
-  /** For inspect's GraphDriver.Data. */
-  metadata(): Record<string, string>;
-}
-
 /** Keeps layers that no image names yet from being collected. */
 export interface LayerLease extends Disposable {
   add(chainId: ChainId): void;
-}
-
-export interface ReadWriteOptions {
-  /** Of what is written. */
-  readonly sizeBytes?: number | undefined;
-  /** Stands on it instead of the layer, which is the snapshot's base. */
-  readonly snapshot?: string | undefined;
-  /** Shows this snapshot's files, which stands on the same, where it has none of its own. */
-  readonly over?: string | undefined;
-  readonly ofBuild?: boolean;
 }
 
 export interface LayerStoreOptions {
@@ -326,22 +301,15 @@ export class LayerStore {
    */
   async packAgain(layer: Layer, file: string, signal: AbortSignal | undefined): Promise<void> {
     const means = { driver: this.#driver, pool: this.#pool };
-    const over = this.snapshots.get(layer.cacheId)?.over;
-    const { diffId } = await packFiles(means, { id: layer.cacheId, over }, { file, signal });
-    if (diffId !== layer.diffId) throw dataLoss(`the files of layer ${layer.diffId} have changed: they are ${diffId}`);
+    await packAgain(means, layer, { file, over: this.snapshots.get(layer.cacheId)?.over, signal });
   }
 
   /**
    * Makes the tar of a layer again of its files and what was recorded when they were unpacked (`recordsTars`). False when
    * nothing was. Errors: data-loss when the files are not what they were. Preconditions: the layer is leased.
    */
-  async assemble({ cacheId, diffId }: Layer, file: string, signal: AbortSignal | undefined): Promise<boolean> {
-    const from = this.#driver.directory(cacheId);
-    const record = tarRecordOf(from);
-    if (!fs.existsSync(record)) return false;
-    const made = await this.#pool.run({ kind: 'assemble', record, from, file }, { signal });
-    if (made.diffId !== diffId) throw dataLoss(`the files of layer ${diffId} have changed: they are ${made.diffId}`);
-    return true;
+  assemble(layer: Layer, file: string, signal: AbortSignal | undefined): Promise<boolean> {
+    return assembleLayer({ driver: this.#driver, pool: this.#pool }, layer, file, signal);
   }
 
   /** The tar of what several layers or snapshots bring together. Preconditions: they stay until this is over. */
@@ -500,16 +468,6 @@ export class LayerStore {
   }
 
   #readWriteOf(containerId: string, chainId: ChainId | undefined): ReadWriteLayer {
-    const driver = this.#driver;
-    return {
-      containerId,
-      chainId,
-      mount: (options) => driver.mount(containerId, options),
-      size: (signal) => driver.diffSize(containerId, signal),
-      virtualSize: () => this.chainSize(chainId),
-      changes: () => driver.changes(containerId),
-      directory: () => driver.directory(containerId),
-      metadata: () => driver.metadata(containerId),
-    };
+    return readWriteLayer(this.#driver, { containerId, chainId }, () => this.chainSize(chainId));
   }
 }
