@@ -34,14 +34,16 @@ export interface PoolOptions<T> {
   readonly reserved: readonly string[];
 }
 
-export class LocalAddresses implements Addresses {
-  readonly #four: AddressPool | undefined;
-  readonly #six: AddressPool6 | undefined;
+type Pool = AddressPool | AddressPool6;
 
-  /** `shown`: what messages call the network; by default its subnet. */
-  constructor(four: PoolOptions<Subnet> | undefined, six: PoolOptions<Subnet6> | undefined, shown?: string) {
-    this.#four = four === undefined ? undefined : new AddressPool(four.subnet, four.reserved, four.range, shown);
-    this.#six = six === undefined ? undefined : new AddressPool6(six.subnet, six.reserved, six.range, shown);
+export class LocalAddresses implements Addresses {
+  readonly #four: readonly AddressPool[];
+  readonly #six: readonly AddressPool6[];
+
+  /** Of one family the earlier pools are used up first. `shown`: what messages call the network; by default its subnet. */
+  constructor(four: readonly PoolOptions<Subnet>[], six: readonly PoolOptions<Subnet6>[], shown?: string) {
+    this.#four = four.map((pool) => new AddressPool(pool.subnet, pool.reserved, pool.range, shown));
+    this.#six = six.map((pool) => new AddressPool6(pool.subnet, pool.reserved, pool.range, shown));
   }
 
   async allocate(request: EndpointRequest): Promise<GivenAddresses> {
@@ -50,21 +52,31 @@ export class LocalAddresses implements Addresses {
       const six = give(this.#six, request.ip6);
       return { ...(four === undefined ? {} : { four }), ...(six === undefined ? {} : { six }) };
     } catch (error) {
-      if (four !== undefined) this.#four?.release(four.ip);
+      if (four !== undefined) await this.release([four.ip]);
       throw error;
     }
   }
 
   async reserve(ip: string): Promise<void> {
-    (ip.includes(':') ? this.#six : this.#four)?.reserve(ip);
+    const pools = this.#poolsFor(ip);
+    poolOf(pools, ip)?.reserve(ip);
   }
 
   async release(ips: readonly string[]): Promise<void> {
-    for (const ip of ips) (ip.includes(':') ? this.#six : this.#four)?.release(ip);
+    for (const ip of ips) for (const pool of this.#poolsFor(ip)) if (pool.contains(ip)) pool.release(ip);
+  }
+
+  #poolsFor(ip: string): readonly Pool[] {
+    return ip.includes(':') ? this.#six : this.#four;
   }
 }
 
-function give(pool: AddressPool | AddressPool6 | undefined, wanted: string | undefined): Given | undefined {
+/** Whose address it is; one of none is refused by the first. */
+const poolOf = <T extends Pool>(pools: readonly T[], ip: string): T | undefined =>
+  pools.find((pool) => pool.contains(ip)) ?? pools[0];
+
+function give(pools: readonly Pool[], wanted: string | undefined): Given | undefined {
+  const pool = wanted === undefined ? (pools.find(({ isFull }) => !isFull) ?? pools[0]) : poolOf(pools, wanted);
   if (pool === undefined) return undefined;
   if (wanted !== undefined) pool.reserve(wanted);
   return { ip: wanted ?? pool.allocate(), prefixLength: pool.subnet.prefixLength };

@@ -160,19 +160,13 @@ export class BridgeDriver implements NetworkDriver {
     const { addresses, range, reserved = [], ipv6, gateway4, gateway6 } = this.#options;
     if (addresses !== undefined) return addresses;
     const given = (ip: string | undefined): string[] => (ip === undefined ? [] : [ip]);
-    return new LocalAddresses(
-      address === undefined
-        ? undefined
-        : {
-            subnet: address.subnet,
-            reserved: [address.gateway, ...others, ...reserved, ...given(gateway4)],
-            ...(range === undefined ? {} : { range }),
-          },
-      ipv6 === undefined
-        ? undefined
-        : { ...ipv6, reserved: [ipv6.gateway, ...(ipv6.reserved ?? []), ...given(gateway6)] },
-      this.#options.shown,
-    );
+    const four = address && {
+      subnet: address.subnet,
+      reserved: [address.gateway, ...others, ...reserved, ...given(gateway4)],
+      ...(range === undefined ? {} : { range }),
+    };
+    const six = ipv6 && { ...ipv6, reserved: [ipv6.gateway, ...(ipv6.reserved ?? []), ...given(gateway6)] };
+    return new LocalAddresses(four === undefined ? [] : [four], six === undefined ? [] : [six], this.#options.shown);
   }
 
   readonly #look = (): void => void this.#openForeign();

@@ -39,9 +39,18 @@ export class AddressPool {
     return this.#taken.size;
   }
 
+  /** No address is left that is given unasked. */
+  get isFull(): boolean {
+    return this.#free === 0;
+  }
+
+  contains(ip: string): boolean {
+    return contains(this.subnet, ipv4Number(ip));
+  }
+
   /** Errors: unavailable when all are in use. */
   allocate(): string {
-    if (this.#free === 0) {
+    if (this.isFull) {
       throw unavailable(`no available IPv4 addresses on this network's address pools: ${this.#shown}`);
     }
     while (this.#taken.has(this.#next)) this.#advance();

@@ -9,8 +9,7 @@ export class AddressPool6 {
   readonly #taken = new Set<bigint>();
   #next: bigint;
 
-  /** `reserved`: the gateway and other addresses of the bridge itself. */
-  /** `shown`: what a message calls it. */
+  /** `reserved`: the gateway and other addresses of the bridge itself. `shown`: what a message calls it. */
   constructor(
     subnet: Subnet6,
     reserved: readonly string[],
@@ -26,22 +25,27 @@ export class AddressPool6 {
     for (const ip of reserved) this.#taken.add(ipv6Number(ip));
   }
 
+  /** No address is left that is given unasked. */
+  get isFull(): boolean {
+    const size = subnet6Size(this.#range);
+    if (BigInt(this.#taken.size) < size) return false;
+    let inRange = 0n;
+    for (const address of this.#taken) if (contains6(this.#range, address)) inRange++;
+    return inRange === size;
+  }
+
+  contains(ip: string): boolean {
+    return contains6(this.subnet, ipv6Number(ip));
+  }
+
   /** Errors: unavailable when all are in use. */
   allocate(): string {
-    const size = subnet6Size(this.#range);
-    if (BigInt(this.#taken.size) >= size) this.#exhausted(size);
+    if (this.isFull) throw unavailable(`no available IPv6 addresses on this network's address pools: ${this.#shown}`);
     while (this.#taken.has(this.#next)) this.#advance();
     const address = this.#next;
     this.#taken.add(address);
     this.#advance();
     return ipv6Text(address);
-  }
-
-  #exhausted(size: bigint): void {
-    let inRange = 0n;
-    for (const address of this.#taken) if (contains6(this.#range, address)) inRange++;
-    if (inRange < size) return;
-    throw unavailable(`no available IPv6 addresses on this network's address pools: ${this.#shown}`);
   }
 
   #advance(): void {

@@ -12,7 +12,7 @@ import { Rollback } from '#pkg/rollback/rollback.ts';
 import type { Services } from '../services.ts';
 import { isDirect } from './drivers.ts';
 import { checkConfiguration, CONFIGURATION_DRIVER, configured, storedIpam } from './config-only.ts';
-import { checkPools, completeIpam, type IpamContext } from './ipam.ts';
+import { checkOnePoolEach, checkPools, completeIpam, type IpamContext } from './ipam.ts';
 import { isPredefined } from './names.ts';
 import { bridgeNameOf, checkBridgeOptions, checkCommonOptions, flagOption, OPTION } from './options.ts';
 import type { NetworkRecord } from './record.ts';
@@ -32,9 +32,12 @@ export async function createNetwork(services: Services, asked: NetworkCreateRequ
   const defaults = configFrom === '' ? services.settings.networkOptions[driver] : {};
   const options = { ...defaults, ...request.Options };
   checkCommonOptions(options);
-  if (driver === 'bridge') checkBridgeOptions(options, request.Internal);
-  else if (isDirect(driver)) directOptionsOf(driver, options);
-  else await findPlugin(driver, 'NetworkDriver');
+  if (driver === 'bridge') {
+    checkBridgeOptions(options, request.Internal);
+    checkOnePoolEach(request.IPAM.Config ?? []);
+  }
+  if (isDirect(driver)) directOptionsOf(driver, options);
+  else if (driver !== 'bridge') await findPlugin(driver, 'NetworkDriver');
   const enableIPv4 = request.EnableIPv4 && flagOption(options, OPTION.enableIpv4, true);
   const enableIPv6 = request.EnableIPv6 || flagOption(options, OPTION.enableIpv6, false);
   if (!enableIPv4 && !enableIPv6) throw invalidParameter('IPv4 or IPv6 must be enabled');

@@ -1,7 +1,7 @@
 /** The driver of a network from its record: what its options mean, and who gives its addresses. */
 import type { IpamPool } from '#api/types/network.ts';
 import type { NetworkDefaults } from '#config/network-defaults.ts';
-import { type Subnet6, subnet6Of, subnetOf } from '#libcontainer/netlink/ip.ts';
+import { subnet6Of, subnetOf } from '#libcontainer/netlink/ip.ts';
 import { type Addresses, LocalAddresses, NoAddresses, type PoolOptions } from '#networkdriver/addresses.ts';
 import { BridgeDriver } from '#networkdriver/bridge.ts';
 import type { BridgeHost } from '#networkdriver/bridge-host.ts';
@@ -55,8 +55,7 @@ function directDriverOf(record: NetworkRecord, kind: DirectKind, { owner, driver
     ...directOptionsOf(kind, record.options),
     networkId: record.id,
     addresses: addressesOf(record),
-    gateway4: fourOf(record)?.Gateway ?? '',
-    gateway6: sixOf(record)?.Gateway ?? '',
+    gateways: (record.ipam.Config ?? []).map(({ Subnet = '', Gateway = '' }) => ({ subnet: Subnet, gateway: Gateway })),
     internal: record.internal,
     owner,
     otherParents: (): DirectParent[] =>
@@ -69,16 +68,11 @@ function addressesOf(record: NetworkRecord): Addresses {
   const { ipam, pools } = record;
   if (pools !== undefined) return new PluginAddresses(new IpamPlugin(ipam.Driver), pools);
   if (ipam.Driver === 'null') return new NoAddresses();
-  const [four, six] = [fourOf(record), sixOf(record)];
+  const config = ipam.Config ?? [];
+  const sixes = config.filter(isSix).map((pool) => poolOf(pool, subnet6Of));
   return new LocalAddresses(
-    four?.Subnet === undefined
-      ? undefined
-      : {
-          subnet: subnetOf(four.Subnet),
-          reserved: [four.Gateway ?? '', ...reservedOf(four)].filter((ip) => ip !== ''),
-          ...(four.IPRange === undefined ? {} : { range: subnetOf(four.IPRange) }),
-        },
-    six === undefined ? undefined : poolOfSix(six),
+    config.filter((pool) => !isSix(pool)).map((pool) => poolOf(pool, subnetOf)),
+    sixes,
     shownOf(record),
   );
 }
@@ -86,11 +80,11 @@ function addressesOf(record: NetworkRecord): Addresses {
 /** As dockerd calls a network in its messages. */
 const shownOf = ({ name, id }: NetworkRecord): string => `${name} (${id})`;
 
-function poolOfSix(pool: IpamPool): PoolOptions<Subnet6> {
+function poolOf<T>(pool: IpamPool, read: (network: string) => T): PoolOptions<T> {
   return {
-    subnet: subnet6Of(pool.Subnet ?? ''),
+    subnet: read(pool.Subnet ?? ''),
     reserved: [pool.Gateway ?? '', ...reservedOf(pool)].filter((ip) => ip !== ''),
-    ...(pool.IPRange === undefined ? {} : { range: subnet6Of(pool.IPRange) }),
+    ...(pool.IPRange === undefined ? {} : { range: read(pool.IPRange) }),
   };
 }
 
@@ -119,7 +113,7 @@ function bridgeOptionsOf(record: NetworkRecord): BridgeOptions {
     ...(trusted === undefined ? {} : { trusted: trusted.split(':') }),
     ...(mtu === undefined ? {} : { mtu: Number(mtu) }),
     ...(four?.IPRange === undefined ? {} : { range: subnetOf(four.IPRange) }),
-    ...(six === undefined ? {} : { ipv6: { ...poolOfSix(six), gateway: six.Gateway ?? '' } }),
+    ...(six === undefined ? {} : { ipv6: { ...poolOf(six, subnet6Of), gateway: six.Gateway ?? '' } }),
     ...(record.pools === undefined ? {} : { addresses: addressesOf(record) }),
   };
 }

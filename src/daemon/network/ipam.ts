@@ -28,39 +28,43 @@ export interface IpamContext {
   readonly choose6: (taken: readonly Subnet6[]) => Subnet6;
 }
 
+/** Errors: forbidden. */
+export function checkOnePoolEach(config: readonly IpamPool[]): void {
+  if (config.filter(isFour).length > 1 || config.filter((pool) => !isFour(pool)).length > 1) {
+    throw forbidden("bridge driver doesn't support multiple subnets");
+  }
+}
+
 /** Whether what the user wrote can be. Errors: invalid-parameter. */
 export function checkPools(ipam: Ipam, context: Pick<IpamContext, 'ipv4' | 'ipv6'>): void {
   askedPools(ipam, { ...context, taken: [] });
 }
 
 interface AskedPools {
-  readonly four: IpamPool | undefined;
-  readonly six: IpamPool | undefined;
+  readonly four: readonly IpamPool[];
+  readonly six: readonly IpamPool[];
 }
 
 function askedPools(ipam: Ipam, context: Pick<IpamContext, 'ipv4' | 'ipv6' | 'taken'>): AskedPools {
-  const asked = (ipam.Config ?? []).map((pool) => checkedPool(pool, context.taken));
+  const config = ipam.Config ?? [];
+  const asked = config.map((pool, at) => checkedPool(pool, [...context.taken, ...config.slice(0, at)]));
   const fours = asked.filter((pool) => isFour(pool));
   const sixes = asked.filter((pool) => !isFour(pool));
-  if (fours.length > 1) throw invalidParameter('invalid IPAM configuration: more than one IPv4 subnet');
-  if (sixes.length > 1) throw invalidParameter('invalid IPAM configuration: more than one IPv6 subnet');
   if (sixes.length > 0 && !context.ipv6) {
     throw invalidParameter('invalid network config:\ninvalid subnet: IPv6 has not been enabled for this network');
   }
   if (fours.length > 0 && !context.ipv4) {
     throw invalidParameter('invalid network config:\ninvalid subnet: IPv4 has not been enabled for this network');
   }
-  return { four: fours[0], six: sixes[0] };
+  return { four: fours, six: sixes };
 }
 
 export function completeIpam(ipam: Ipam, context: IpamContext): Ipam {
   const asked = askedPools(ipam, context);
-  const four = context.ipv4
-    ? (asked.four ?? { Subnet: subnetText(context.choose(takenFours(context.taken))) })
-    : undefined;
-  const six =
-    asked.six ?? (context.ipv6 ? { Subnet: subnet6Text(context.choose6(takenSixes(context.taken))) } : undefined);
-  return { ...ipam, Config: [four, six].filter((pool) => pool !== undefined).map(withGateway) };
+  const four = context.ipv4 && asked.four.length === 0 ? [subnetText(context.choose(takenFours(context.taken)))] : [];
+  const six = context.ipv6 && asked.six.length === 0 ? [subnet6Text(context.choose6(takenSixes(context.taken)))] : [];
+  const chosen = (networks: readonly string[]): IpamPool[] => networks.map((Subnet) => ({ Subnet }));
+  return { ...ipam, Config: [...asked.four, ...chosen(four), ...asked.six, ...chosen(six)].map(withGateway) };
 }
 
 const isFour = (pool: IpamPool): boolean => !(pool.Subnet ?? '').includes(':');

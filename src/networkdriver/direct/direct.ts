@@ -6,12 +6,13 @@
 import { randomBytes } from 'node:crypto';
 import { conflict, invalidParameter, messageOf, systemError } from '#errdefs/errors.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
+import { contains, contains6, ipv4Number, ipv6Number, subnet6Of, subnetOf } from '#libcontainer/netlink/ip.ts';
 import { createLink, renameLink } from '#libcontainer/netlink/links.ts';
 import { deleteLink, getLink, setLinkUp, withoutLinkLocal } from '#libcontainer/netlink/rtnetlink.ts';
 import { decodeLink, type Link } from '#libcontainer/netlink/rtnetlink-decode.ts';
 import { isNetlinkErrno, NetlinkSocket } from '#libcontainer/netlink/socket.ts';
 import { log } from '#pkg/log/log.ts';
-import type { Addresses } from '../addresses.ts';
+import type { Addresses, Given } from '../addresses.ts';
 import { hasIpv6 } from '../bridge-link.ts';
 import {
   BOTH,
@@ -30,9 +31,8 @@ import { checkKernelHas, ensureParent, ownParentName, removeParent } from './par
 export interface DirectNetwork extends DirectOptions {
   readonly networkId: string;
   readonly addresses: Addresses;
-  /** '' for none. */
-  readonly gateway4: string;
-  readonly gateway6: string;
+  /** The way out of each subnet; '' for none. */
+  readonly gateways: readonly { readonly subnet: string; readonly gateway: string }[];
   readonly internal: boolean;
   /** Who makes parents here: of the data root. */
   readonly owner: string;
@@ -84,7 +84,7 @@ export class DirectDriver implements NetworkDriver {
   }
 
   async allocate(containerId: string, request: EndpointRequest = {}): Promise<Endpoint> {
-    const { networkId, addresses, internal, gateway4, gateway6, link } = this.#network;
+    const { networkId, addresses, internal, link } = this.#network;
     if (link.kind === 'ipvlan' && request.mac !== undefined) {
       throw invalidParameter('ipvlan interfaces do not support custom mac address assignment');
     }
@@ -92,7 +92,7 @@ export class DirectDriver implements NetworkDriver {
     // Routing goes by addresses alone on layer 3: there is nobody to ask for the way.
     const layer3 = link.kind === 'ipvlan' && link.mode !== 'l2';
     const silent = internal || layer3;
-    const gateways = { four: silent ? '' : gateway4, six: silent ? '' : gateway6 };
+    const gateways = { four: silent ? '' : this.#gatewayOf(given.four), six: silent ? '' : this.#gatewayOf(given.six) };
     return {
       id: randomBytes(32).toString('hex'),
       networkId,
@@ -104,6 +104,18 @@ export class DirectDriver implements NetworkDriver {
       nameservers: containerNameservers(hostNameservers()),
       interface: INSIDE,
     };
+  }
+
+  #gatewayOf(given: Given | undefined): string {
+    if (given === undefined) return '';
+    const six = given.ip.includes(':');
+    const own = this.#network.gateways.find(({ subnet }) => {
+      if (subnet === '' || subnet.includes(':') !== six) return false;
+      return six
+        ? contains6(subnet6Of(subnet), ipv6Number(given.ip))
+        : contains(subnetOf(subnet), ipv4Number(given.ip));
+    });
+    return own?.gateway ?? '';
   }
 
   async join(endpoint: Endpoint, gate: NetworkGate, options: JoinOptions = FIRST): Promise<undefined> {

@@ -8,7 +8,10 @@ import { setLogLevel } from '#pkg/log/log.ts';
 import { interpose } from '#sys/call.ts';
 import { NR } from '#sys/numbers.ts';
 import { Launcher } from '#sys/zygote/launch.ts';
+import { TestDaemon } from '../../support/daemon.ts';
 import { isInside, run, TestContainer } from './namespace.ts';
+
+const IMG = 'berth.test/busybox:1';
 
 const NETWORK = 'a'.repeat(64);
 const CONTAINER = 'c'.repeat(64);
@@ -34,9 +37,8 @@ if (isInside(import.meta.path)) {
       parent: 'uplink',
       mtu: undefined,
       networkId: NETWORK,
-      addresses: new LocalAddresses({ subnet: subnetOf('10.5.0.0/24'), reserved: ['10.5.0.1'] }, undefined),
-      gateway4: '10.5.0.1',
-      gateway6: '',
+      addresses: new LocalAddresses([{ subnet: subnetOf('10.5.0.0/24'), reserved: ['10.5.0.1'] }], []),
+      gateways: [{ subnet: '10.5.0.0/24', gateway: '10.5.0.1' }],
       internal: false,
       owner: 'berth-test',
       otherParents: () => [],
@@ -176,5 +178,37 @@ if (isInside(import.meta.path)) {
       expect(mac).toContain('custom mac address');
       await driver.close();
     });
+  });
+
+  test('several subnets: the first is used up first, an address of another has its gateway, over a kill -9', async () => {
+    await using d = await TestDaemon.start();
+    const pools = ['10.6.1.0/30', '10.6.2.0/24', '10.6.3.0/24'].flatMap((subnet) => ['--subnet', subnet]);
+    const gateways = ['--gateway', '10.6.2.9', '--ip-range', '10.6.3.128/25'];
+    await d.must(['network', 'create', '-d', 'macvlan', ...pools, ...gateways, 'lan']);
+    const config = '{{range .IPAM.Config}}{{.Subnet}} {{.IPRange}} {{.Gateway}};{{end}}';
+    expect(await d.must(['network', 'inspect', '-f', config, 'lan'])).toBe(
+      '10.6.1.0/30  10.6.1.1;10.6.2.0/24  10.6.2.9;10.6.3.0/24 10.6.3.128/25 10.6.3.128;',
+    );
+    const of = async (name: string, ...flags: string[]) => {
+      await d.must(['run', '-d', '--name', name, '--network', 'lan', ...flags, IMG, 'sleep', '1000']);
+      const { stdout } = await d.docker(['exec', name, 'sh', '-c', 'ip -4 -o addr show eth0; ip route']);
+      return [/inet (\S+)/.exec(stdout)?.[1], /default via (\S+)/.exec(stdout)?.[1]];
+    };
+    expect(await of('ca')).toEqual(['10.6.1.2/30', '10.6.1.1']);
+    expect(await of('cb')).toEqual(['10.6.2.1/24', '10.6.2.9']);
+    expect(await of('cc', '--ip', '10.6.3.7')).toEqual(['10.6.3.7/24', '10.6.3.128']);
+    const shown = '{{range .NetworkSettings.Networks}}{{.IPAddress}}/{{.IPPrefixLen}} {{.Gateway}}{{end}}';
+    expect(await d.must(['inspect', '-f', shown, 'cc'])).toBe('10.6.3.7/24 10.6.3.128');
+    await d.restart();
+    expect(await of('ce')).toEqual(['10.6.2.2/24', '10.6.2.9']);
+    const taken = await d.docker(['run', '--rm', '--network', 'lan', '--ip', '10.6.3.7', IMG, 'true']);
+    expect(taken.stderr).toContain('Address already in use');
+    await d.must(['rm', '-f', 'ca']);
+    expect(await of('cf')).toEqual(['10.6.1.2/30', '10.6.1.1']);
+    const beside = (...args: string[]) => d.docker(['network', 'create', ...args]);
+    const overlapping = await beside('-d', 'macvlan', '--subnet', '10.6.3.0/25', 'x');
+    expect(overlapping.stderr).toContain('Pool overlaps with other one on this address space');
+    const bridged = await beside('--subnet', '10.7.1.0/24', '--subnet', '10.7.2.0/24', 'x');
+    expect(bridged.stderr).toContain("bridge driver doesn't support multiple subnets");
   });
 }
