@@ -119,11 +119,10 @@ export interface AskedPort {
   readonly hostPort: number;
   readonly hostPortEnd: number;
   readonly port: number;
-  readonly judged?: boolean;
 }
 
 /** Which ports stay as they are, which go, and which requests are new. Requests for certain ports come first. */
-export function portChanges<A extends AskedPort, P extends InForce & { readonly judged?: boolean }>(
+export function portChanges<A extends AskedPort, P extends InForce>(
   asked: readonly A[],
   inForce: readonly P[],
 ): { readonly kept: P[]; readonly gone: P[]; readonly added: A[] } {
@@ -143,11 +142,10 @@ export function portChanges<A extends AskedPort, P extends InForce & { readonly 
   return { kept: [...kept], gone: inForce.filter((port) => !kept.has(port)), added };
 }
 
-function answers(port: InForce & { readonly judged?: boolean }, request: AskedPort): boolean {
+function answers(port: InForce, request: AskedPort): boolean {
   return (
     port.port === request.port &&
     port.protocol === request.protocol &&
-    (port.judged === true) === (request.judged === true) &&
     (request.hostIp === '' || request.hostIp === port.hostIp) &&
     (request.hostPort === 0 || (port.hostPort >= request.hostPort && port.hostPort <= request.hostPortEnd))
   );

@@ -92,6 +92,12 @@ export class BridgePorts {
     }
   }
 
+  rejudge(endpoint: Endpoint, before: readonly PublishedPort[], after: readonly PublishedPort[]): void {
+    if (after.some((port) => port.judged === true && this.#isLed(port))) this.#host.judge();
+    const [was, is] = [before, after].map((ports) => toFirewall(endpoint, this.ruled(ports)));
+    this.#host.firewall.republish(was ?? [], is ?? []);
+  }
+
   #release(port: PublishedPort): void {
     this.#host.proxy.close(proxyKey(port));
     this.#host.ports.release(port);

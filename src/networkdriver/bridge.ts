@@ -360,6 +360,15 @@ export class BridgeDriver implements NetworkDriver {
     this.#ports.unpublish(endpoint, ports);
   }
 
+  rejudge(endpoint: Endpoint, before: readonly PublishedPort[], after: readonly PublishedPort[]): void {
+    this.#ports.rejudge(endpoint, before, after);
+  }
+
+  guard(endpoint: Endpoint): void {
+    if (endpoint.unguarded === true) this.#host.firewall.removePort(this.#link(endpoint));
+    else this.#host.firewall.addPort(this.#guarded(endpoint));
+  }
+
   /** The link goes from the bridge at once; deleting it takes the kernel tens of milliseconds, beside us. */
   async leave(endpoint: Endpoint): Promise<void> {
     const link = this.#link(endpoint);

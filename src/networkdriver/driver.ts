@@ -99,6 +99,10 @@ export interface NetworkDriver {
   /** Leads ports of the host to the endpoint's addresses of these families (default both): all or none. Errors: conflict, system. */
   publish(endpoint: Endpoint, ports: readonly PortRequest[], families?: Families): readonly PublishedPort[];
   unpublish(endpoint: Endpoint, ports: readonly PublishedPort[]): void;
+  /** From now on the firewall of the host has its say in these ports, or no longer: `after` are the same ones. */
+  rejudge?(endpoint: Endpoint, before: readonly PublishedPort[], after: readonly PublishedPort[]): void;
+  /** Holds what a joined endpoint sends to its addresses, or no longer when it is `unguarded`. Idempotent. */
+  guard?(endpoint: Endpoint): void;
   /** `leave` needs the gate: nothing of the link is on the host. */
   readonly leavesFromInside?: boolean;
   /** Takes the link out of a namespace that lives on. */

@@ -29,6 +29,7 @@ export class NoFirewall implements Rules {
   removePort(): void {}
   publish(): void {}
   unpublish(): void {}
+  republish(): void {}
   /** What comes by the proxy has passed the host's input chains. */
   setBounce(): void {}
   setEgress(policies: readonly FirewallEgress[]): void {

@@ -21,22 +21,18 @@ export const HEALTH_FLAGS = {
 };
 
 /** What may be reached: labels of containers, options of networks. */
-export const EGRESS_FLAGS = {
+const EGRESS_FLAGS = {
   egress: text('What no --egress-allow allows: "allow" or "deny"', { typeName: 'default' }),
   'egress-allow': list('Reachable outside: NAME, *.NAME, ADDRESS, NETWORK or host, with [:PORT[-PORT]][/PROTOCOL]'),
   'egress-deny': list('Not reachable outside, before what is allowed'),
 };
 
 /** And by whom. They can be changed at any time. */
-export const LIVE_POLICY_FLAGS = {
+export const POLICY_FLAGS = {
   ...EGRESS_FLAGS,
   'publish-policy': text('Published ports are reachable ("docker"), or where the host lets them in ("host-firewall")', {
     typeName: 'policy',
   }),
-};
-
-export const POLICY_FLAGS = {
-  ...LIVE_POLICY_FLAGS,
   'spoof-protection': flag('Drop packets with addresses of others', { initial: true }),
 };
 
@@ -99,19 +95,18 @@ export function healthOf(values: Values): HealthConfig | undefined {
   };
 }
 
-/** Only what was asked for. */
+/** Only what was asked for. `given`, of an update: what is the default may have been another before. */
 export function policyWords(
-  values: FlagValues<typeof EGRESS_FLAGS> & {
-    readonly 'publish-policy'?: string;
-    readonly 'spoof-protection'?: boolean;
-  },
+  values: FlagValues<typeof POLICY_FLAGS>,
+  given?: { has(flag: string): boolean },
 ): Record<string, string> {
+  const guarded = given?.has('spoof-protection') === true ? 'true' : '';
   const words = {
     'berth.egress': values.egress,
     'berth.egress.allow': values['egress-allow'].join(','),
     'berth.egress.deny': values['egress-deny'].join(','),
-    'berth.publish-policy': values['publish-policy'] ?? '',
-    'berth.spoof-protection': values['spoof-protection'] === false ? 'false' : '',
+    'berth.publish-policy': values['publish-policy'],
+    'berth.spoof-protection': values['spoof-protection'] ? guarded : 'false',
   };
   return Object.fromEntries(Object.entries(words).filter(([, word]) => word !== ''));
 }

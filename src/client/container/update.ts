@@ -7,7 +7,7 @@ import { forEachName } from '../each.ts';
 import { bytes, duration, integer, list, nanoDecimal, text, unsigned } from '../flags/flag-spec.ts';
 import type { ParsedFlags } from '../flags/parse-flags.ts';
 import { restartOf } from './create-body.ts';
-import { HEALTH_FLAGS, healthOf, LIVE_POLICY_FLAGS, policyWords } from './health-options.ts';
+import { HEALTH_FLAGS, healthOf, POLICY_FLAGS, policyWords } from './health-options.ts';
 import { parsePublished } from './port-option.ts';
 import { changes, checkVariable } from './variables.ts';
 
@@ -37,7 +37,7 @@ const flags = {
   'restart-steady-after': duration('The waits begin anew after so long a run'),
   'publish-add': list("Publish a container's port(s) to the host while it runs"),
   'publish-rm': list('Take published ports back: [IP:][HOSTPORT:]PORT[/PROTOCOL]'),
-  ...LIVE_POLICY_FLAGS,
+  ...POLICY_FLAGS,
   revision: integer('Refuse the change when the container has another revision'),
   ...HEALTH_FLAGS,
 };
@@ -97,7 +97,7 @@ function ownOf({ values, given }: Input, environment: Readonly<Record<string, st
     // A bare NAME takes the value that it has here.
     ...values.env.map((entry) => (entry.includes('=') ? entry : `${entry}=${environment[entry] ?? ''}`)),
   ];
-  const policy = Object.entries(policyWords(values)).map(([key, word]) => `${key}=${word}`);
+  const policy = Object.entries(policyWords(values, given)).map(([key, word]) => `${key}=${word}`);
   const labels = changes([...values.label, ...policy], values['unset-label']);
   const logs = changes(values['log-opt'], values['unset-log-opt']);
   const backoff = backoffOf(values);

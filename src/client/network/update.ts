@@ -1,7 +1,7 @@
 /** `network update`: what can change while containers are on it. */
 import { updateNetwork } from '#api/client/networks.ts';
 import { defineCommand, ExitError } from '../command.ts';
-import { EGRESS_FLAGS, policyWords } from '../container/health-options.ts';
+import { POLICY_FLAGS, policyWords } from '../container/health-options.ts';
 import { changes } from '../container/variables.ts';
 import { forEachName } from '../each.ts';
 import { integer, list } from '../flags/flag-spec.ts';
@@ -10,20 +10,21 @@ export const update = defineCommand({
   operands: 'NETWORK [NETWORK...]',
   count: [1, Infinity],
   flags: {
-    ...EGRESS_FLAGS,
+    ...POLICY_FLAGS,
     label: list('Set metadata on a network'),
-    opt: list('Set options of its egress policy', { shorthand: 'o', typeName: 'map' }),
+    opt: list('Set options of its policies', { shorthand: 'o', typeName: 'map' }),
     revision: integer('Refuse the change when the network has another revision'),
     'unset-label': list('Take metadata away'),
-    'unset-opt': list('Take options of its egress policy away'),
+    'unset-opt': list('Take options of its policies away'),
   },
   examples: [
     'berth network update --egress-allow api.example.com:443 app',
+    'berth network update --publish-policy host-firewall app',
     'berth network update --unset-opt berth.egress --unset-opt berth.egress.allow app',
   ],
   run: async (context, { values, given, positionals }) => {
     if (given.size === 0) throw new ExitError(1, 'you must provide one or more flags when using this command');
-    const policy = Object.entries(policyWords(values)).map(([key, word]) => `${key}=${word}`);
+    const policy = Object.entries(policyWords(values, given)).map(([key, word]) => `${key}=${word}`);
     const options = changes([...values.opt, ...policy], values['unset-opt']);
     const labels = changes(values.label, values['unset-label']);
     const request = {

@@ -7,7 +7,7 @@ import { leavingLast, portChanges } from '#container/published-ports.ts';
 import { isRunning } from '#container/state.ts';
 import { systemError, messageOf } from '#errdefs/errors.ts';
 import type { PublishedPort } from '#networkdriver/driver.ts';
-import { driverOf, judgedAsAsked, leadingOf } from '../network/gateways.ts';
+import { driverOf, isJudged, judgedAsAsked, leadingOf } from '../network/gateways.ts';
 import { portRequestsOf } from '../network/ports.ts';
 import type { Services } from '../services.ts';
 
@@ -58,10 +58,15 @@ function changeEndpoint(
   const families = leadingOf(endpoint);
   const requests = judgedAsAsked(services, next, endpoint, portRequestsOf(next));
   const { kept, gone, added } = portChanges(requests, leavingLast(endpoint.ports ?? [], removed));
-  if (gone.length === 0 && added.length === 0) return undefined;
+  const judged = isJudged(services, next, endpoint);
+  const turned = kept.filter((port) => (port.judged === true) !== judged);
+  if (gone.length === 0 && added.length === 0 && turned.length === 0) return undefined;
+  const newTurned = turned.map((port) => judgedOrNot(port, judged));
+  if (turned.length > 0) driver.rejudge?.(endpoint, turned, newTurned);
   driver.unpublish(endpoint, gone);
   const publishBack = (): void => {
     driver.publish(endpoint, gone.map(asBefore), families);
+    if (turned.length > 0) driver.rejudge?.(endpoint, newTurned, turned);
   };
   let ports: readonly PublishedPort[];
   try {
@@ -73,12 +78,16 @@ function changeEndpoint(
     });
   }
   return {
-    endpoint: { ...endpoint, ports: [...kept, ...ports] },
+    endpoint: { ...endpoint, ports: [...kept.map((port) => judgedOrNot(port, judged)), ...ports] },
     goBack: () => {
       driver.unpublish(endpoint, ports);
       publishBack();
     },
   };
+}
+
+function judgedOrNot({ judged: _judged, ...port }: PublishedPort, judged: boolean): PublishedPort {
+  return judged ? { ...port, judged } : port;
 }
 
 const asBefore = (port: PublishedPort) => ({ ...port, hostPortEnd: port.hostPort });

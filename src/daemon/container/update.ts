@@ -15,10 +15,12 @@ import { checkConfig, checkPortBindings } from '#container/validate.ts';
 import { BerthError, conflict, kindOf, messageOf } from '#errdefs/errors.ts';
 import type { Resources } from '#libcontainer/spec.ts';
 import { validateLogConfig } from '#logger/log-target.ts';
+import { log } from '#pkg/log/log.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import type { Services } from '../services.ts';
 import type { Held } from './containers.ts';
 import { publishContainerEvent } from './event.ts';
+import { followPolicy } from '../network/policy-update.ts';
 import { changePorts } from './update-ports.ts';
 
 /** Errors: invalid-parameter, conflict; nothing has changed then. */
@@ -51,10 +53,20 @@ export async function updateContainer(
       throw error;
     }
     all.push(...lostPorts(held.record, asked.Berth?.PublishAdd));
+    followGuard(services, held);
     await services.updateHooks.run({ before, record: held.record });
     publishContainerEvent(services.events, held.record, 'update');
     return { Warnings: all.length === 0 ? null : all, Revision: held.record.revision ?? 0 };
   });
+}
+
+/** Its labels say whether what it sends must have its addresses. */
+function followGuard(services: Services, held: Held): void {
+  try {
+    followPolicy(services, held);
+  } catch (error) {
+    log.error('an update did not reach all parts', { container: held.record.id, part: 'guard', err: error });
+  }
 }
 
 /** As `create` takes them: there is nothing to publish from. */

@@ -78,7 +78,7 @@ export async function allocateEndpoint(
     ...(wish.ip === '' ? {} : { ip: wish.ip }),
     ...(wish.ip6 === '' ? {} : { ip6: wish.ip6 }),
     ...(wish.mac === '' ? {} : { mac: wish.mac }),
-    ...(unguarded(record, network.options) ? { unguarded: true } : {}),
+    ...(mayForge(record, network.options) ? { unguarded: true } : {}),
     ...(wish.linkLocal === undefined ? {} : { linkLocal: wish.linkLocal }),
     ...(wish.driverOpts === null ? {} : { options: wish.driverOpts }),
   });
@@ -90,8 +90,8 @@ export async function allocateEndpoint(
   };
 }
 
-/** An egress policy tells containers by their addresses: then nobody may forge one. */
-function unguarded({ config }: ContainerRecord, options: Readonly<Record<string, string>>): boolean {
+/** What it sends need not have its own addresses. An egress policy tells containers by those: then nobody may forge one. */
+export function mayForge({ config }: ContainerRecord, options: Readonly<Record<string, string>>): boolean {
   if (!isUnguarded(config.Labels, options)) return false;
   return egressOf(config.Labels) === undefined && egressOf(options) === undefined;
 }

@@ -72,9 +72,17 @@ export function judgedAsAsked(
   endpoint: StoredEndpoint,
   requests: readonly PortRequest[],
 ): readonly PortRequest[] {
+  if (!isJudged(services, record, endpoint)) return requests;
+  return requests.map((request) => ({ ...request, judged: true }));
+}
+
+export function isJudged(
+  services: Pick<Services, 'networks' | 'settings'>,
+  record: ContainerRecord,
+  endpoint: StoredEndpoint,
+): boolean {
   const options = services.networks.get(endpoint.networkId)?.record.options;
-  const policy = publishPolicyOf(services.settings.publishPolicy, record.config.Labels, options);
-  return policy === 'docker' ? requests : requests.map((request) => ({ ...request, judged: true }));
+  return publishPolicyOf(services.settings.publishPolicy, record.config.Labels, options) === 'host-firewall';
 }
 
 export function driverOf(services: Services, endpoint: StoredEndpoint): Network['driver'] | undefined {

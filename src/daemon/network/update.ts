@@ -1,21 +1,30 @@
 /**
- * What of a network can change while containers are on it: its egress policy and its labels. Recorded before it is in force,
+ * What of a network can change while containers are on it: its policies and its labels. Recorded before it is in force,
  * so that a crash in between is completed by the next start; what the kernel refuses is taken back.
  */
 import type { NetworkUpdateRequest, NetworkUpdateResponse } from '#api/types/berth-network.ts';
-import { checkNetworkPolicy, EGRESS, egressOf, isUnguarded } from '#container/network-policy.ts';
+import {
+  checkNetworkPolicy,
+  EGRESS,
+  egressOf,
+  isUnguarded,
+  PUBLISH_POLICY,
+  SPOOF_PROTECTION,
+} from '#container/network-policy.ts';
 import type { ContainerRecord } from '#container/record.ts';
 import { isRunning } from '#container/state.ts';
 import { conflict, forbidden, invalidParameter } from '#errdefs/errors.ts';
+import { log } from '#pkg/log/log.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import type { Services } from '../services.ts';
 import { followPolicies } from './egress-update.ts';
 import { isServed } from './name-service.ts';
+import { followPolicy } from './policy-update.ts';
 import { isPredefined } from './names.ts';
 import type { NetworkRecord } from './record.ts';
 import type { Network } from './registry.ts';
 
-const LIVE: readonly string[] = Object.values(EGRESS);
+const LIVE: readonly string[] = [...Object.values(EGRESS), PUBLISH_POLICY, SPOOF_PROTECTION];
 
 /** Errors: not-found; invalid-parameter; forbidden; conflict for another revision, or containers that may forge senders. */
 export async function updateNetwork(
@@ -54,7 +63,24 @@ export async function updateNetwork(
       await followPolicies(services, held.record, served.get(container) ?? false);
     });
   }
+  await followAll(services, network, before);
   return { Revision: record.revision ?? 0 };
+}
+
+/** What one container's ports cannot be made is taken back of all. */
+async function followAll(services: Services, network: Network, before: NetworkRecord): Promise<void> {
+  const follow = async (): Promise<void> => {
+    for (const { id } of membersOf(services, network)) {
+      await services.containers.run(id, async (held) => followPolicy(services, held));
+    }
+  };
+  try {
+    await follow();
+  } catch (error) {
+    services.networks.update(before);
+    await follow().catch((err: unknown) => log.error('an update is not wholly undone', { network: before.name, err }));
+    throw error;
+  }
 }
 
 function changed(
@@ -73,7 +99,10 @@ function check({ options, driver, configOnly }: NetworkRecord, { Options: asked 
   }
   checkNetworkPolicy(options, 'network option');
   if (Object.keys(asked ?? {}).length > 0 && driver !== 'bridge' && configOnly !== true) {
-    throw invalidParameter(`an egress policy cannot be enforced on a network of driver "${driver}"`);
+    const what = Object.keys(asked ?? {}).some((key) => Object.values<string>(EGRESS).includes(key))
+      ? 'an egress policy'
+      : 'this policy';
+    throw invalidParameter(`${what} cannot be enforced on a network of driver "${driver}"`);
   }
 }
 

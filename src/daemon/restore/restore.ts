@@ -24,6 +24,7 @@ import { cgroupParents } from '../container/cgroup-path.ts';
 import { sweepSharedMemory } from '../container/shared-namespaces.ts';
 import { finishRemovals, removeHeld } from '../container/remove.ts';
 import { adoptExec } from '../exec/start.ts';
+import { differs, followPolicy } from '../network/policy-update.ts';
 import { restoreLinkRules } from '../network/link-rules.ts';
 import { isPredefined } from '../network/names.ts';
 import type { Services } from '../services.ts';
@@ -168,6 +169,7 @@ async function restoreContainer(
       const now = services.containers.get(record.id) ?? record;
       adopt(services, now, found.driver, found.process, true);
       serveNames(services, now);
+      await followUpdate(services, now);
       return undefined;
     }
     await recordLostEnd(services, record, rebooted);
@@ -175,6 +177,16 @@ async function restoreContainer(
   await restoreUpdate(services, record, undefined);
   const now = services.containers.get(record.id);
   return now === undefined ? undefined : decideRestart(services, now, rebooted);
+}
+
+/** An update of one of its networks was recorded, and the daemon ended before it was in force. */
+async function followUpdate(services: Services, record: ContainerRecord): Promise<void> {
+  if (!differs(services, record)) return;
+  try {
+    await services.containers.run(record.id, async (held) => followPolicy(services, held));
+  } catch (err) {
+    log.error("a network's policy is not in force for a container", { container: record.id, err });
+  }
 }
 
 /** Its names went with the last daemon's sockets. */

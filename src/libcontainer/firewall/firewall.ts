@@ -56,6 +56,7 @@ export interface Rules extends Disposable {
   removePort(link: string): void;
   publish(ports: readonly FirewallPublished[]): void;
   unpublish(ports: readonly FirewallPublished[]): void;
+  republish(before: readonly FirewallPublished[], after: readonly FirewallPublished[]): void;
   readonly wantsJudging: boolean;
   readonly judges: boolean;
   readonly logGroup: number;
@@ -353,6 +354,15 @@ export class Firewall implements Rules {
       'published ports',
       gone.map((element) => ({ verb: 'delete', element })),
     );
+  }
+
+  /** The same ports in another way, in one transaction. */
+  republish(before: readonly FirewallPublished[], after: readonly FirewallPublished[]): void {
+    const { directRouting } = this.#policy;
+    const changes = changesBetween(publishedElements(before, directRouting), publishedElements(after, directRouting));
+    for (const port of before) this.#published.delete(keyOf(port));
+    for (const port of after) this.#published.set(keyOf(port), port);
+    if (changes.length > 0) this.#changed('published ports', changes);
   }
 
   /** All rules of the host, as nft's JSON. */

@@ -184,7 +184,11 @@ if (isInside(import.meta.path)) {
     await using d = await TestDaemon.start();
     const pools = ['10.6.1.0/30', '10.6.2.0/24', '10.6.3.0/24'].flatMap((subnet) => ['--subnet', subnet]);
     const gateways = ['--gateway', '10.6.2.9', '--ip-range', '10.6.3.128/25'];
-    await d.must(['network', 'create', '-d', 'macvlan', ...pools, ...gateways, 'lan']);
+    const create = ['network', 'create', '-d', 'macvlan', ...pools, ...gateways, 'lan'];
+    // The docker CLI sends them in any order.
+    await d.must(create);
+    await d.must(['network', 'rm', 'lan']);
+    expect((await d.berth(create)).stderr).toBe('');
     const config = '{{range .IPAM.Config}}{{.Subnet}} {{.IPRange}} {{.Gateway}};{{end}}';
     expect(await d.must(['network', 'inspect', '-f', config, 'lan'])).toBe(
       '10.6.1.0/30  10.6.1.1;10.6.2.0/24  10.6.2.9;10.6.3.0/24 10.6.3.128/25 10.6.3.128;',
