@@ -5,7 +5,7 @@
 import { bool, bytes, int, many, map, nested, text } from '#pkg/protobuf/protobuf.ts';
 import { worker } from './control-methods.ts';
 import { definition } from './llb.ts';
-import { method } from './session-methods.ts';
+import { method, stat } from './session-methods.ts';
 
 const bridge = (name: string) => `/moby.buildkit.v1.frontend.LLBBridge/${name}`;
 
@@ -50,6 +50,14 @@ export const frontendReturn = method(
   { result: nested(1, result), error: nested(2, status) },
   { unused: bool(99) },
 );
+
+export const readFile = method(
+  bridge('ReadFile'),
+  { ref: text(1), filePath: text(2), range: nested(3, { offset: int(1), length: int(2) }) },
+  { data: bytes(1) },
+);
+
+export const statFile = method(bridge('StatFile'), { ref: text(1), path: text(2) }, { stat: nested(1, stat) });
 
 /** Results are there when a Solve has answered. */
 export const evaluate = method(bridge('Evaluate'), { ref: text(1) }, { unused: bool(99) });

@@ -6,6 +6,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { invalidParameter, messageOf, notFound, unavailable } from '#errdefs/errors.ts';
+import { log } from '#pkg/log/log.ts';
 import { runCommand } from '#pkg/command/command.ts';
 import { open, ownedFd } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
@@ -37,19 +38,18 @@ export function parseGitSource(text: string): GitSource | undefined {
     /^https?:\/\/.*\?.*\b(?:ref|branch|tag|commit|subdir)=/.test(address);
   const isGithub = /^github\.com\/[\w.-]+\/[\w.-]+/.test(address);
   if (!isScp && !isGitUrl && !isGithub) return undefined;
+  return gitSource(isGithub ? `https://${address}` : address, fragment);
+}
+
+/** Of an address that is one of a repository. Errors: as parseGitSource. */
+export function gitSource(url: string, fragment: string): GitSource {
   const [ref = '', subdirectory = ''] = fragment.split(/:(.*)/s);
-  let source: GitSource = {
-    url: isGithub ? `https://${address}` : address,
-    ref,
-    subdirectory,
-    checksum: '',
-    keepGitDirectory: undefined,
-  };
-  const query = isScp ? -1 : source.url.indexOf('?');
+  let source: GitSource = { url, ref, subdirectory, checksum: '', keepGitDirectory: undefined };
+  const query = /^[a-z]+:\/\//i.test(url) ? url.indexOf('?') : -1;
   if (query >= 0) source = withQuery(source, query);
   for (const value of [source.url, source.ref]) {
     if (value.startsWith('-') || /[\0\n]/.test(value))
-      throw invalidParameter(`invalid git reference ${JSON.stringify(text)}`);
+      throw invalidParameter(`invalid git reference ${JSON.stringify(fragment === '' ? url : `${url}#${fragment}`)}`);
   }
   if (source.subdirectory.split('/').includes('..')) {
     throw invalidParameter(`invalid git subdirectory ${JSON.stringify(source.subdirectory)}`);
@@ -89,9 +89,8 @@ export async function checkOut(
   await git('remote', 'add', 'origin', source.url);
   const wanted =
     source.checksum !== '' && source.ref === '' ? source.checksum : source.ref === '' ? 'HEAD' : source.ref;
-  await git('fetch', '--quiet', '--depth', '1', '--no-tags', 'origin', wanted);
-  await git('checkout', '--quiet', '--force', 'FETCH_HEAD');
-  await git('submodule', '--quiet', 'update', '--init', '--recursive', '--depth', '1');
+  const isShallow = await fetchRef(git, wanted);
+  await git('submodule', '--quiet', 'update', '--init', '--recursive', ...(isShallow ? ['--depth', '1'] : []));
   const commit = (await git('rev-parse', 'HEAD')).trim();
   if (source.checksum !== '' && !commit.startsWith(source.checksum)) {
     throw invalidParameter(`expected checksum to match ${source.checksum}, got ${commit}`);
@@ -102,6 +101,28 @@ export async function checkOut(
   const found = tryOpenInRoot(root.fd, inside, O.PATH | O.DIRECTORY);
   if (found === undefined) throw notFound(`"${source.subdirectory}" is not a directory of ${source.url}`);
   return { root: found, commit };
+}
+
+/** Fetched and checked out; true: without its history, which not every server can leave out. */
+async function fetchRef(git: (...args: readonly string[]) => Promise<string>, wanted: string): Promise<boolean> {
+  try {
+    await git('fetch', '--quiet', '--depth', '1', '--no-tags', 'origin', wanted);
+    await git('checkout', '--quiet', '--force', 'FETCH_HEAD');
+    return true;
+  } catch (error) {
+    const isCommit = /^[0-9a-f]{7,64}$/.test(wanted);
+    if (!isCommit && !messageOf(error).includes('does not support shallow')) throw error;
+    log.debug('a repository is fetched whole', { err: messageOf(error) });
+    if (!isCommit) {
+      await git('fetch', '--quiet', '--no-tags', 'origin', wanted);
+      await git('checkout', '--quiet', '--force', 'FETCH_HEAD');
+      return false;
+    }
+    // A server that gives names only: one of them leads to the commit.
+    await git('fetch', '--quiet', '--tags', 'origin', '+refs/heads/*:refs/remotes/origin/*');
+    await git('checkout', '--quiet', '--force', '--detach', wanted);
+    return false;
+  }
 }
 
 /** Of submodules too, where it is a file. */

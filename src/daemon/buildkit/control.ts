@@ -12,6 +12,7 @@ import { asStatus } from './failures.ts';
 import { factHandlers } from './facts.ts';
 import { historyHandlers, recordOf } from './history-handlers.ts';
 import { type ControlParts, gatewayHandlers, requireNoGraph, runSolve } from './gateway.ts';
+import { resultFileHandlers } from './result-files.ts';
 
 /** Serves the connection until the client ends it or the signal does. */
 export async function serveControl(parts: ControlParts, connection: Connection, signal: AbortSignal): Promise<void> {
@@ -32,6 +33,7 @@ function handlersOf(parts: ControlParts): readonly Handler[] {
   return [
     ...controlHandlers(parts),
     ...gatewayHandlers(parts),
+    ...resultFileHandlers(solves),
     ...factHandlers(services),
     ...historyHandlers(history, solves),
   ];
@@ -60,6 +62,7 @@ function controlHandlers(parts: ControlParts): readonly Handler[] {
       } finally {
         solve.end();
         solves.forget(solve);
+        await solve.held.disposeAsync();
         if (!request.internal) history.ended(recordOf(solve), solve.told());
       }
     }),

@@ -5,14 +5,15 @@
 import * as methods from '#builder/buildkit/gateway-methods.ts';
 import { type Definition, definitionOf, resultOf } from '#builder/buildkit/llb.ts';
 import { Trace } from '#builder/buildkit/trace.ts';
-import { BerthError, invalidParameter, notFound, notImplemented } from '#errdefs/errors.ts';
+import { BerthError, invalidParameter, messageOf, notFound, notImplemented } from '#errdefs/errors.ts';
 import { kindOfCode } from '#pkg/grpc/status.ts';
 import { type Handler, unary } from '#pkg/grpc/server.ts';
 import type { Headers } from '#pkg/http2/stream.ts';
 import { asStatus } from './failures.ts';
+import { graphFiles, type Told } from './graph-files.ts';
 import { workersOf } from './facts.ts';
 import { type FrontendBuild, inputOf } from './frontend-options.ts';
-import { checkSessionBuild, runSessionBuild, type SessionBuilds } from './session-build.ts';
+import { checkSessionBuild, type Graphs, runSessionBuild, type SessionBuilds } from './session-build.ts';
 import type { History } from './history.ts';
 import { answerRequest, requestNamed } from './requests.ts';
 import type { Solve, Solves, SolveRequest } from './solves.ts';
@@ -41,10 +42,14 @@ const FRONTEND_CAPS = [
   'gateway.solve.metadata',
   'gateway.solve.evaluate',
   'gateway.evaluate',
+  'readfile',
+  'statfile',
 ];
 
-/** Of graphs only those that stand for a result of ours; what exporters can do is told here, too. */
+/** Of graphs those that stand for a result of ours, or lead to files; what exporters can do is told here, too. */
 const LLB_CAPS = [
+  ...['source.git', 'source.git.keepgitdir', 'source.git.fullurl', 'source.git.checksum', 'source.http'],
+  ...['source.http.checksum', 'file.base', 'platform', 'meta.description', 'meta.ignorecache', 'meta.exportcache'],
   ...['source.image', 'source.local', 'source.local.unique', 'source.local.sessionid', 'constraints'],
   ...['exporter.image.annotations', 'exporter.image.attestations', 'exporter.multiple', 'exporter.sourcedateepoch'],
 ];
@@ -65,7 +70,12 @@ export function gatewayHandlers(parts: ControlParts): readonly Handler[] {
         solve.finish();
         return {};
       }
-      requireNoGraph(request.definition);
+      const asFiles = request.definition;
+      if (asFiles !== undefined && asFiles.operations.length > 0) {
+        const both = AbortSignal.any([signal, solve.signal]);
+        const root = await graphFiles(parts.services, asFiles, solve.held, toldBy(solve), both);
+        return resultMessage(solves.keepFiles(solve, root), request, asFiles);
+      }
       const { frontend, options, frontendInputs: inputs } = request;
       const asked = options.get('requestid') ?? '';
       const both = AbortSignal.any([signal, solve.signal]);
@@ -92,11 +102,33 @@ export function gatewayHandlers(parts: ControlParts): readonly Handler[] {
   ];
 }
 
-function resultMessage(id: string, wanted: { readonly resultReturn: boolean; readonly referenceReturn: boolean }) {
+/** Steps of graphs in the progress of their Solve. */
+function toldBy(solve: Solve): Told {
+  const trace = new Trace(solve.request.ref, (message) => solve.tell(message));
+  return async (title, work) => {
+    trace.vertex({ id: title, name: title, instruction: '', number: 0, total: 0, stage: '', inputs: [] });
+    trace.started(title);
+    try {
+      const result = await work();
+      trace.ended(title, 'done', {});
+      return result;
+    } catch (error) {
+      trace.ended(title, 'failed', { error: messageOf(error) });
+      throw error;
+    }
+  };
+}
+
+/** `graph`: what others are to begin with; by default, one that stands for the result. */
+function resultMessage(
+  id: string,
+  wanted: { readonly resultReturn: boolean; readonly referenceReturn: boolean },
+  graph: Definition = definitionOf(id),
+) {
   if (!wanted.resultReturn) return { ref: id };
   const metadata = new Map<string, Uint8Array>();
   if (!wanted.referenceReturn) return { result: { oldRef: id, ref: undefined, metadata } };
-  return { result: { oldRef: '', ref: { id, definition: definitionOf(id) }, metadata } };
+  return { result: { oldRef: '', ref: { id, definition: graph }, metadata } };
 }
 
 function buildIdOf(metadata: Headers): string {
@@ -121,7 +153,7 @@ export async function runSolve(
   const { request } = solve;
   const input = inputOf(await frontendBuild(request, asked, solves));
   const trace = new Trace(request.ref, (message) => solve.tell(message));
-  const { imageId, response } = await runSessionBuild(parts, input, trace, signal);
+  const { imageId, response } = await runSessionBuild(parts, input, trace, signal, graphsOf(asked));
   solve.response = response;
   return imageId;
 }
@@ -134,7 +166,7 @@ async function imageOf({ solves, ...parts }: ControlParts, solve: Solve, asked: 
   };
   const input = { ...inputOf(build), noCache: false, noCacheStages: [], cacheTo: [], buildId: '' };
   const unseen = new Trace(solve.request.ref, () => undefined);
-  return (await runSessionBuild(parts, input, unseen, solve.signal)).imageId;
+  return (await runSessionBuild(parts, input, unseen, solve.signal, graphsOf(asked))).imageId;
 }
 
 function once<T>(work: () => Promise<T>): () => Promise<T> {
@@ -147,7 +179,12 @@ async function runRequest(parts: ControlParts, solve: Solve, what: string, asked
   const name = requestNamed(what);
   const input = inputOf(await frontendBuild(solve.request, asked, parts.solves));
   const trace = new Trace(solve.request.ref, (message) => solve.tell(message));
-  return answerRequest(parts.services, name, input, await checkSessionBuild(parts, input, trace, solve.signal));
+  return answerRequest(
+    parts.services,
+    name,
+    input,
+    await checkSessionBuild(parts, input, trace, solve.signal, graphsOf(asked)),
+  );
 }
 
 async function frontendBuild(request: SolveRequest, asked: FrontendRequest, solves: Solves): Promise<FrontendBuild> {
@@ -166,6 +203,17 @@ async function frontendBuild(request: SolveRequest, asked: FrontendRequest, solv
   };
 }
 
+/** Inputs that are no results of ours, by their keys. */
+function graphsOf({ inputs }: FrontendRequest): Graphs {
+  return new Map(
+    [...inputs].flatMap(([key, definition]) =>
+      definition === undefined || definition.operations.length === 0 || resultOf(definition) !== undefined
+        ? []
+        : [[key, definition] as const],
+    ),
+  );
+}
+
 /** `context:NAME` = `input:KEY` becomes the image that the build behind the input has made. */
 async function withInputs({ options, inputs }: FrontendRequest, solves: Solves): Promise<ReadonlyMap<string, string>> {
   const out = new Map(options);
@@ -175,7 +223,8 @@ async function withInputs({ options, inputs }: FrontendRequest, solves: Solves):
     const definition = inputs.get(key);
     if (definition === undefined) throw notFound(`the input ${JSON.stringify(key)} of ${name} was not sent`);
     const result = resultOf(definition);
-    if (result === undefined) throw notImplemented(`the input ${JSON.stringify(key)} is a graph that is not ours`);
+    // A graph that leads to files is one of the build's contexts.
+    if (result === undefined) continue;
     out.set(name, `docker-image://${await solves.resultOf(result).image()}`);
   }
   return out;

@@ -126,7 +126,7 @@ function statOf(path: string, status: FileStatus, mode: number, linkname: string
 }
 
 /** Undefined for what a client cannot make: devices and sockets. */
-function goModeOf({ mode }: FileStatus): number | undefined {
+export function goModeOf({ mode }: FileStatus): number | undefined {
   let out = mode & goMode.permissions;
   if ((mode & 0o4000) !== 0) out |= goMode.setuid;
   if ((mode & 0o2000) !== 0) out |= goMode.setgid;

@@ -4,6 +4,7 @@
  */
 import type { SessionBuildInput } from '#api/jobs/buildkit.ts';
 import type { Session, Sessions } from '#builder/buildkit/session.ts';
+import type { Definition } from '#builder/buildkit/llb.ts';
 import { statusResponse } from '#builder/buildkit/status-messages.ts';
 import { type StatusMessage, Trace } from '#builder/buildkit/trace.ts';
 import { ignoreFileNames, ignorePatterns } from '#builder/dockerfile/ignore.ts';
@@ -28,6 +29,7 @@ import { tryOpenInRoot } from '#sys/safe-path.ts';
 import { type Checked, checkDockerfile } from './check.ts';
 import { buildFailure, withExcerpt } from './failures.ts';
 import { describeSteps } from './describe-steps.ts';
+import { graphFiles, type Told } from './graph-files.ts';
 import { isOciLayout, loadOciLayout } from './oci-layout.ts';
 import { outputsOf } from './outputs.ts';
 import { readFiles, sessionContext, type Transfer, withIgnoreFile } from './session-context.ts';
@@ -74,12 +76,16 @@ export interface SessionBuilt {
   readonly response: ReadonlyMap<string, string>;
 }
 
+/** Contexts that are graphs of the client, by the keys of inputs; `context` and `dockerfile` take the place of directories. */
+export type Graphs = ReadonlyMap<string, Definition>;
+
 /** Errors: those of builds, in BuildKit's words. */
 export async function runSessionBuild(
   { services, running, sessions, uploads }: SessionBuilds,
   input: Omit<SessionBuildInput, 'progress'>,
   trace: Trace,
   jobSignal: AbortSignal,
+  graphs: Graphs = new Map(),
 ): Promise<SessionBuilt> {
   using build = running.begin(input.buildId);
   const signal = AbortSignal.any([jobSignal, build.signal]);
@@ -88,7 +94,7 @@ export async function runSessionBuild(
   try {
     const session = await sessions.get(input.session, signal);
     const { source, context, dockerfile, ignore } = await readSources(
-      { services, sessions, session, stack, trace, uploads, input },
+      { services, sessions, session, stack, trace, uploads, input, graphs },
       signal,
       (found) => describeSteps(trace, services, found, input),
     );
@@ -170,12 +176,13 @@ export async function checkSessionBuild(
   input: Omit<SessionBuildInput, 'progress'>,
   trace: Trace,
   signal: AbortSignal,
+  graphs: Graphs = new Map(),
 ): Promise<Checked> {
   await using stack = new AsyncDisposableStack();
   try {
     const session = await sessions.get(input.session, signal);
     const { dockerfile, ignore } = await readSources(
-      { services, sessions, session, stack, trace, uploads, input },
+      { services, sessions, session, stack, trace, uploads, input, graphs },
       signal,
     );
     return checkDockerfile(services, dockerfile, { args: input.args, ignore });
@@ -192,6 +199,7 @@ interface Reading {
   readonly uploads: Arrivals<Upload>;
   readonly sessions: Sessions;
   readonly input: Omit<SessionBuildInput, 'progress'>;
+  readonly graphs: Graphs;
 }
 
 async function readSources(
@@ -235,6 +243,8 @@ class Source {
   async context(signal: AbortSignal) {
     const { services, stack, uploads, input } = this.#reading;
     const { remote, buildId, contextName, contextDirectory } = input;
+    const graph = await this.#graph('context', signal);
+    if (graph !== undefined) return graph;
     if (remote === 'upload-request') {
       return this.#step('[internal] load uploaded build context', async () => {
         const unpack = (tar: AsyncIterable<Uint8Array>) => tarContext(services, tar, stack, signal);
@@ -267,6 +277,8 @@ class Source {
       const load = () => loadOciLayout(services, session, { context: value, platform }, ended);
       return { kind: 'image', reference: await this.#step(`[context ${name}] load from client`, load) };
     }
+    const graph = value.startsWith('input:') ? await this.#graph(value.slice('input:'.length), ended) : undefined;
+    if (graph !== undefined) return { kind: 'files', context: graph };
     if (!value.startsWith('local:')) throw notImplemented(`unsupported context ${JSON.stringify(value)} for ${name}`);
     const directory = value.slice('local:'.length);
     const context = this.#directory(directory, `[context ${name}] load from client`);
@@ -286,8 +298,12 @@ class Source {
       `[internal] load build definition from ${name}`,
       async (told) => {
         const own = await this.#own(name, told.bytes, signal);
+        const graph = await this.#graph('dockerfile', signal);
         const bytes =
-          own.get(name) ?? (asked === '' ? own.get('dockerfile') : undefined) ?? (await context.readFile(name, signal));
+          (await graph?.readFile(name, signal)) ??
+          own.get(name) ??
+          (asked === '' ? own.get('dockerfile') : undefined) ??
+          (await context.readFile(name, signal));
         if (bytes === undefined) throw notFound(`failed to read dockerfile: open ${name}: no such file or directory`);
         if (bytes.length === 0) throw invalidParameter(`the Dockerfile (${name}) cannot be empty`);
         return { name, text: Buffer.from(bytes).toString() };
@@ -303,6 +319,22 @@ class Source {
       const bytes = own.get(special) ?? (await context.readFile(common, signal, told.bytes));
       return bytes === undefined ? [] : ignorePatterns(Buffer.from(bytes).toString());
     });
+  }
+
+  readonly #graphs = new Map<string, Promise<BuildContext>>();
+
+  /** The files of a graph that the client has sent; undefined when there is none of that key. */
+  #graph(key: string, signal: AbortSignal): Promise<BuildContext> | undefined {
+    const { services, stack, graphs } = this.#reading;
+    const definition = graphs.get(key);
+    if (definition === undefined) return undefined;
+    let found = this.#graphs.get(key);
+    if (found === undefined) {
+      const told: Told = (title, work) => this.#step(title, work);
+      found = graphFiles(services, definition, stack, told, signal).then(directoryContext);
+      this.#graphs.set(key, found);
+    }
+    return found;
   }
 
   #ofDockerfile: Promise<ReadonlyMap<string, Uint8Array>> | undefined;

@@ -28,6 +28,8 @@ export class Solve {
   response: ExporterResponse = new Map();
   /** Why its build failed; the client says only its message. */
   failure: unknown;
+  /** What it has made, until it ends. */
+  readonly held = new AsyncDisposableStack();
   readonly #messages: StatusMessage[] = [];
   readonly #outcome = Promise.withResolvers<ExporterResponse>();
   readonly beganAt = new Date();
@@ -111,6 +113,8 @@ export class Solves {
   readonly #ended: string[] = [];
   /** Builds whose result others may begin with, by what clients call it: until their Solve ends. */
   readonly #results = new Map<string, { readonly solve: Solve; readonly image: () => Promise<string> }>();
+  /** Results that are files: open roots, which end with their Solves. */
+  readonly #files = new Map<string, { readonly solve: Solve; readonly root: number }>();
 
   /** Errors: conflict. */
   begin(request: SolveRequest, signal: AbortSignal): Solve {
@@ -128,6 +132,7 @@ export class Solves {
     this.#ended.push(solve.request.ref);
     if (this.#ended.length > ENDED_MAX) this.#ended.shift();
     for (const [id, result] of this.#results) if (result.solve === solve) this.#results.delete(id);
+    for (const [id, files] of this.#files) if (files.solve === solve) this.#files.delete(id);
   }
 
   /** Builds for people that have not ended. */
@@ -147,6 +152,20 @@ export class Solves {
     const result = this.#results.get(id);
     if (result === undefined) throw notFound(`no such result ${id}`);
     return result;
+  }
+
+  /** The name of a result that is a directory. */
+  keepFiles(solve: Solve, root: number): string {
+    const id = randomUUID();
+    this.#files.set(id, { solve, root });
+    return id;
+  }
+
+  /** Errors: not-found. */
+  filesOf(id: string): number {
+    const files = this.#files.get(id);
+    if (files === undefined) throw notFound(`no such result of files ${id}`);
+    return files.root;
   }
 
   /** Is over: nobody has to wait for it. A short build may be before its Status comes. */

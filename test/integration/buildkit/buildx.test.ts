@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { run } from '../../support/command.ts';
+import { must, run } from '../../support/command.ts';
 import { TestDaemon } from '../../support/daemon.ts';
 import { TestRegistry } from '../../support/registry.ts';
 import { withPlugins } from '../../support/next-debian.ts';
@@ -186,6 +186,50 @@ test(
     expect(await cat('bake/json:1', '/lib')).toBe('l');
     expect((await bake(['-f', 'compose.yaml'])).code).toBe(0);
     expect(await cat('bake/web:1', '/lib')).toBe('l\nz');
+  },
+  LIMIT,
+);
+
+test(
+  'bake of a repository: its definition is read here, its directories are contexts',
+  async () => {
+    const directory = context({
+      'docker-bake.hcl':
+        `group "default" {\n  targets = ["whole", "part", "named"]\n}\ntarget "whole" {\n  tags = ["remote:whole"]\n}\n` +
+        `target "part" {\n  context = "sub"\n  tags = ["remote:part"]\n}\n` +
+        `target "named" {\n  contexts = { lib = "sub" }\n  tags = ["remote:named"]\n` +
+        `  dockerfile-inline = "FROM ${IMG}\\nCOPY --from=lib sub/g /f\\n"\n}\n`,
+      Dockerfile: `FROM ${IMG}\nCOPY f /f\n`,
+      f: 'whole\n',
+      'sub/Dockerfile': `FROM ${IMG}\nCOPY g /f\n`,
+      'sub/g': 'part\n',
+    });
+    const git = (...args: string[]) => must('git', args, { cwd: directory });
+    await git('init', '--quiet', '--initial-branch=main');
+    await git('add', '.');
+    await git('-c', 'user.name=t', '-c', 'user.email=t@berth.test', 'commit', '--quiet', '-m', 'all');
+    const bare = path.join(d.directory, 'served', 'r.git');
+    await git('clone', '--quiet', '--bare', directory, bare);
+    await must('git', ['-C', bare, 'update-server-info']);
+    // Files of a repository alone: a server that knows nothing of git.
+    using server = Bun.serve({
+      port: 0,
+      hostname: '127.0.0.1',
+      fetch: async (request) => {
+        const file = Bun.file(path.join(path.dirname(bare), new URL(request.url).pathname));
+        return (await file.exists()) ? new Response(file) : new Response('', { status: 404 });
+      },
+    });
+    const baked = await docker(['buildx', 'bake', '--progress=plain', `http://127.0.0.1:${server.port}/r.git`]);
+    expect(baked.stderr).toContain('[internal] load git source');
+    expect([baked.code, baked.code === 0 ? '' : baked.stderr]).toEqual([0, '']);
+    for (const [tag, text] of [
+      ['whole', 'whole'],
+      ['part', 'part'],
+      ['named', 'part'],
+    ] as const) {
+      expect(await d.must(['run', '--rm', '--network', 'none', `remote:${tag}`, 'cat', '/f'])).toBe(text);
+    }
   },
   LIMIT,
 );
