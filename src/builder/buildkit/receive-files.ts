@@ -37,7 +37,6 @@ type Packet = MessageOf<typeof packet>;
 const AHEAD_BYTES = 4 * 1024 * 1024;
 const AHEAD_FILES = 64;
 const ENTRIES_MAX = 5_000_000;
-const SMALL_FILES_MAX = 1_000;
 
 /** The tar, as it comes. Errors: not-found for a directory that the client does not share; unavailable; data-loss. */
 export async function* clientFiles(
@@ -60,83 +59,18 @@ export async function* clientFiles(
   await call.end();
 }
 
-/** Some small files, by their paths; what is not there, or is no file, is left out. Errors: as of `clientFiles`. */
-export async function smallClientFiles(
-  session: Session,
-  { name, paths, bytesMax }: { readonly name: string; readonly paths: readonly string[]; readonly bytesMax: number },
-  told: (bytes: number) => void,
-  signal: AbortSignal,
-): Promise<ReadonlyMap<string, Uint8Array>> {
-  const metadata = metadataOf({ name, include: paths, exclude: [], follow: paths });
-  using call = await session.call(receiveFiles, { metadata, signal });
-  const listed: Stat[] = [];
-  const ids = new Map<number, string>();
-  const found = new Map<string, Uint8Array[]>();
-  let come = 0;
-  for await (const message of call.answers()) {
-    told(sizeOf(message));
-    if (message.type === packetTypes.error) throw refusalOf(message);
-    if (message.type === packetTypes.stat && message.stat !== undefined) {
-      listed.push(message.stat);
-      if (listed.length > SMALL_FILES_MAX) throw dataLoss('more files than were asked for');
-    } else if (message.type === packetTypes.stat) {
-      for (const path of paths) {
-        const id = fileBehind(listed, path);
-        const size = id === undefined ? undefined : listed[id]?.size;
-        if (id === undefined || size === undefined) continue;
-        if (size > bytesMax) throw invalidParameter(`${JSON.stringify(path)} is larger than ${bytesMax} bytes`);
-        found.set(path, []);
-        if (size === 0) continue;
-        ids.set(id, path);
-        await call.send({ type: packetTypes.request, id });
-      }
-    } else if (message.type === packetTypes.data) {
-      const path = ids.get(message.id);
-      if (path === undefined) throw dataLoss(`contents of file ${message.id}, which was not asked for`);
-      if (message.data.length === 0) ids.delete(message.id);
-      found.get(path)?.push(message.data);
-      come += message.data.length;
-      if (come > bytesMax * paths.length) throw dataLoss(`${JSON.stringify(path)} grew while it was sent`);
-    } else break;
-    if (message.stat === undefined && ids.size === 0) await call.send({ type: packetTypes.end });
-  }
-  if (ids.size > 0) throw dataLoss('the client ended before all of its files had come');
-  await call.end();
-  return new Map([...found].map(([path, chunks]) => [path, Buffer.concat(chunks)]));
-}
-
-/** The place in the list of the file that a path leads to, by links among them. */
-function fileBehind(listed: readonly Stat[], path: string): number | undefined {
-  let at = cleanPath(path);
-  for (let links = 0; at !== undefined && links < 40; links++) {
-    const here: string = at;
-    const prefix = listed.find(
-      (one) => typeOf(one) === 'symlink' && (one.path === here || here.startsWith(`${one.path}/`)),
-    );
-    if (prefix === undefined) {
-      const id = listed.findIndex((one) => one.path === here);
-      const [one] = id < 0 ? [] : [listed[id]];
-      return one !== undefined && ['file', 'hardlink'].includes(typeOf(one) ?? '') ? id : undefined;
-    }
-    const [directory] = splitLast(prefix.path);
-    const target = prefix.linkname.startsWith('/') ? prefix.linkname : `/${directory}/${prefix.linkname}`;
-    at = cleanPath(`${target}/${here.slice(prefix.path.length)}`);
-  }
-  return undefined;
-}
-
-const refusalOf = ({ data }: Packet) =>
+export const refusalOf = ({ data }: Packet) =>
   invalidParameter(`the client cannot send its files: ${Buffer.from(data).toString()}`);
 
 /** Of the message: what BuildKit counts as transferred. */
-function sizeOf(message: Packet): number {
+export function sizeOf(message: Packet): number {
   const { length } = message.data;
   if (length === 0) return encode(packet, message).length;
   const bytesOf = (value: number): number => Math.max(1, Math.ceil((32 - Math.clz32(value)) / 7));
   return encode(packet, { ...message, data: new Uint8Array(0) }).length + 1 + bytesOf(length) + length;
 }
 
-function metadataOf({ name, include, exclude, follow }: FilesWanted): Metadata {
+export function metadataOf({ name, include, exclude, follow }: FilesWanted): Metadata {
   const out: [string, string][] = [];
   for (const [key, values] of [
     ['dir-name', [name]],
@@ -362,7 +296,7 @@ function isSameXattrs({ xattrs = [] }: KeptEntry, entry: TarEntry): boolean {
   });
 }
 
-function typeOf({ mode, linkname }: Stat): EntryType | undefined {
+export function typeOf({ mode, linkname }: Stat): EntryType | undefined {
   if ((mode & goMode.directory) !== 0) return 'directory';
   if ((mode & goMode.symlink) !== 0) return 'symlink';
   if ((mode & goMode.device) !== 0) return (mode & goMode.character) === 0 ? 'block' : 'character';

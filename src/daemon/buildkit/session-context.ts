@@ -2,9 +2,10 @@
  * Directories of a client's session as contexts of a build. What was sent is kept (builder/context/kept-contexts), so
  * that the next build of the same is sent what has changed.
  */
-import { clientFiles, smallClientFiles } from '#builder/buildkit/receive-files.ts';
+import { clientFiles } from '#builder/buildkit/receive-files.ts';
 import { receiveFiles } from '#builder/buildkit/session-methods.ts';
 import type { Session } from '#builder/buildkit/session.ts';
+import { smallClientFiles } from '#builder/buildkit/small-files.ts';
 import { ignorePatterns } from '#builder/dockerfile/ignore.ts';
 import type { BuildContext, WantedFiles } from '#builder/request.ts';
 import { KeptBuildContext } from '../builder/contexts.ts';
