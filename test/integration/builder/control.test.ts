@@ -2,6 +2,7 @@
  * BuildKit's control API over POST /grpc, called in the order in which buildx's docker driver calls it: workers, then
  * Solve and Status side by side, the frontend's Solve by the bridge, and Return, which ends the build.
  */
+import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import * as methods from '../../../src/builder/buildkit/control-methods.ts';
 import * as gateway from '../../../src/builder/buildkit/gateway-methods.ts';
@@ -9,7 +10,16 @@ import * as history from '../../../src/builder/buildkit/history-methods.ts';
 import { kindOf } from '../../../src/errdefs/errors.ts';
 import { ask, call, type Method } from '../../../src/pkg/grpc/client.ts';
 import type { Http2Connection } from '../../../src/pkg/http2/connection.ts';
-import type { MessageOf, Table } from '../../../src/pkg/protobuf/protobuf.ts';
+import {
+  encode,
+  int,
+  many,
+  map,
+  type MessageOf,
+  nested,
+  type Table,
+  text,
+} from '../../../src/pkg/protobuf/protobuf.ts';
 import { directories, newId, openControl, openSession } from '../../support/buildkit-client.ts';
 import { TestDaemon } from '../../support/daemon.ts';
 
@@ -174,7 +184,7 @@ test('what fails ends the Solve with its reason', async () => {
     [{ exporters: [{ type: 'nonsense', attrs: new Map() }] }, 'the output type "nonsense" is not there'],
     [{ exporters: [{ type: 'oci', attrs: new Map([['tar', 'false']]) }] }, 'into a directory is not there'],
     [{ exporters: [{ type: 'image', attrs: new Map([['push', 'true']]) }] }, 'tag is needed when pushing'],
-    [{ caches: [{ type: 'local', attrs: new Map([['dest', '/x']]) }] }, 'a cache of type=local in a directory of the'],
+    [{ caches: [{ type: 'local', attrs: new Map([['dest', '/x']]) }] }, 'Content/Info not supported by the client'],
     [{ caches: [{ type: 'gha', attrs: new Map() }] }, 'cache exports of type=gha are not supported'],
     [{ entitlements: ['nonsense'] }, 'invalid entitlement: nonsense'],
   ];
@@ -183,6 +193,41 @@ test('what fails ends the Solve with its reason', async () => {
     expect(String(error)).toContain(why);
   }
 }, 120_000);
+
+test('graphs: those that lead to files are read, others are refused by what they do', async () => {
+  await using control = await openControl(d.socket);
+  const graph = (operation: Buffer) => {
+    const digest = `sha256:${createHash('sha256').update(operation).digest('hex')}`;
+    const end = encode({ inputs: many(1, { digest: text(1), index: int(2) }) }, { inputs: [{ digest, index: 0 }] });
+    return { operations: [operation, end], metadata: new Map() };
+  };
+  const source = { source: nested(3, { identifier: text(1), attrs: map(2, text) }) };
+  const file = { file: nested(4, { actions: many(2, { input: int(1), rm: nested(7, { path: text(1) }) }) }) };
+  const exec = { exec: nested(2, { meta: nested(1, { cwd: text(3) }) }) };
+  const from = (identifier: string, fullUrl = '') =>
+    encode(source, { source: { identifier, attrs: new Map(fullUrl === '' ? [] : [['git.fullurl', fullUrl]]) } });
+  const refused: readonly (readonly [Buffer, string])[] = [
+    [encode(exec, { exec: { meta: { cwd: '/' } } }), 'LLB with exec'],
+    [from('docker-image://x'), 'LLB with the source "docker-image://x"'],
+    [encode(file, { file: { actions: [{ input: -1, rm: { path: '/etc' } }] } }), 'LLB with rm'],
+    [from('git://x', 'file:///etc'), 'invalid git address "file:///etc"'],
+    [from('git://x', 'ext::sh -c id'), 'invalid git address'],
+    [from('git://x/y#--upload-pack=id'), 'invalid git reference'],
+    [from('http://127.0.0.1:1/..'), 'invalid name of a file'],
+  ];
+  for (const [operation, why] of refused) {
+    const ref = newId();
+    const outcome = ask(control, methods.solve, { ref, session: newId() }, never).then(
+      () => '',
+      (error: unknown) => String(error),
+    );
+    const request = { definition: graph(operation), resultReturn: true, referenceReturn: true };
+    const told = await bridge(control, ref, gateway.frontendSolve, request).then(() => '', String);
+    expect(told).toContain(why);
+    await bridge(control, ref, gateway.frontendReturn, { error: { code: 2, message: told } });
+    expect(await outcome).toContain(why);
+  }
+}, 60_000);
 
 test('a client that goes ends its build', async () => {
   const control = await openControl(d.socket);
