@@ -1,8 +1,17 @@
 import { expect, test } from 'bun:test';
-import { COLLECTIONS_APART_MS, collector, GROWTH_BYTES, LOOK_EVERY, REST_MS, WORK_MS } from './berthd-memory.ts';
+import {
+  COLLECTIONS_APART_MS,
+  collector,
+  GROWTH_BYTES,
+  LOOK_EVERY,
+  MUCH_GROWTH_BYTES,
+  RARELY,
+  REST_MS,
+  WORK_MS,
+} from './berthd-memory.ts';
 
 function world() {
-  const state = { bytes: 100 << 20, ms: 0, collections: 0, workedMs: 0 };
+  const state = { bytes: 100 << 20, ms: 0, collections: 0, workedMs: 0, collectionMs: 0 };
   const quiet: (() => void)[] = [];
   const ended = collector({
     rss: () => state.bytes,
@@ -10,6 +19,7 @@ function world() {
     workedMs: () => state.workedMs,
     collect: () => {
       state.collections += 1;
+      state.ms += state.collectionMs;
       state.bytes -= GROWTH_BYTES / 2;
     },
     later: (work, ms) => {
@@ -55,6 +65,28 @@ test('however fast it grows, collections stay apart', () => {
     jobs(LOOK_EVERY);
   }
   expect(state.collections).toBe(1);
+});
+
+test('little growth waits until a collection is a small part of the time, much growth does not', () => {
+  const { state, jobs } = world();
+  state.collectionMs = 20;
+  jobs(LOOK_EVERY);
+  state.bytes += GROWTH_BYTES;
+  jobs(LOOK_EVERY);
+  expect(state.collections).toBe(1);
+  state.ms += COLLECTIONS_APART_MS;
+  jobs(LOOK_EVERY);
+  state.bytes += GROWTH_BYTES;
+  jobs(LOOK_EVERY);
+  expect(state.collections).toBe(1);
+  state.bytes += MUCH_GROWTH_BYTES - GROWTH_BYTES;
+  jobs(LOOK_EVERY);
+  expect(state.collections).toBe(2);
+  jobs(LOOK_EVERY);
+  state.bytes += GROWTH_BYTES;
+  state.ms += RARELY * state.collectionMs;
+  jobs(LOOK_EVERY);
+  expect(state.collections).toBe(3);
 });
 
 test('some seconds after the last job it collects once, and not again before the next', () => {

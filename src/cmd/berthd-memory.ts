@@ -14,6 +14,9 @@ export const LOOK_EVERY = 32;
 export const GROWTH_BYTES = 4 << 20;
 /** A collection takes some 20 ms, so it may not come more often, however fast we grow: 5 % of the time. */
 export const COLLECTIONS_APART_MS = 400;
+/** Before we have grown so much it comes so rarely that of a hundred short requests not one has to wait for it. */
+export const MUCH_GROWTH_BYTES = 12 << 20;
+export const RARELY = 150;
 /** Without a job for so long, what the last ones have left is given back. */
 export const REST_MS = 3_000;
 /** With more than this in REST_MS it does not rest: a job that takes long, such as a load, ends late. */
@@ -49,6 +52,8 @@ export function collector(options: CollectorOptions = {}): () => void {
   const workedMs = options.workedMs ?? ownWork;
   let jobs = 0;
   let collectedAt = Number.NEGATIVE_INFINITY;
+  /** What the last one took. */
+  let tookMs = 0;
   /** The smallest size since the last collection: memory goes back to the kernel a while after it. */
   let least = Number.POSITIVE_INFINITY;
   let resting = true;
@@ -72,10 +77,16 @@ export function collector(options: CollectorOptions = {}): () => void {
     if (jobs % LOOK_EVERY !== 0) return;
     const bytes = rss();
     least = Math.min(least, bytes);
-    if (bytes < least + GROWTH_BYTES || now() - collectedAt < COLLECTIONS_APART_MS) return;
+    if (bytes < least + GROWTH_BYTES) return;
+    const rarely = bytes < least + MUCH_GROWTH_BYTES ? RARELY * tookMs : 0;
+    if (now() - collectedAt < Math.max(COLLECTIONS_APART_MS, rarely)) return;
     collectedAt = now();
     least = Number.POSITIVE_INFINITY;
     // After the answer of the job that ended.
-    later(collect, 0);
+    later(() => {
+      const began = now();
+      collect();
+      tookMs = now() - began;
+    }, 0);
   };
 }

@@ -83,6 +83,7 @@ import type { BuildFacts, DaemonSettings, Isolation, Services } from './services
 import { candidatesOf } from '#reference/registries-conf.ts';
 import { Runtimes } from './runtimes.ts';
 import { Tasks } from './tasks.ts';
+import { Turns } from '#pkg/turns/turns.ts';
 import { Endings } from './why/endings.ts';
 import { lastOomKill } from './why/kernel-log.ts';
 import { rewatchOom } from './why/oom.ts';
@@ -275,6 +276,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     archives,
     files: { leases: new FileLeases(), stopped: new StoppedTrees() },
     tasks,
+    turns: new Turns(),
     execDrivers: runtimes.drivers,
     runtimes,
     networks: networks.networks,

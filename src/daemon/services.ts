@@ -32,6 +32,7 @@ import type { LearnedName } from '#libcontainer/firewall/egress-flow.ts';
 import type { Rules } from '#libcontainer/firewall/firewall.ts';
 import type { ArchivePool } from '#pkg/archive/pool.ts';
 import type { ArchiveStreams } from '#pkg/archive/copy-streams.ts';
+import type { Turns } from '#pkg/turns/turns.ts';
 import type { Pump } from '#stdio/pump.ts';
 import type { VolumeDrivers } from '#volume/driver.ts';
 import type { RegistriesConf } from '#reference/registries-conf.ts';
@@ -215,6 +216,8 @@ export interface Services {
   /** Who reads or writes files of containers. */
   readonly files: FileAccess;
   readonly tasks: Tasks;
+  /** For whatever keeps the main thread for a millisecond and more. */
+  readonly turns: Turns;
   /** By the names that HostConfig.Runtime may have. */
   readonly execDrivers: ReadonlyMap<string, ExecDriver>;
   readonly runtimes: Pick<Runtimes, 'offered'>;

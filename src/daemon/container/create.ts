@@ -42,6 +42,7 @@ export async function createContainer(
   input: CreateInput,
   signal: AbortSignal,
 ): Promise<ContainerCreateResponse> {
+  await services.turns.take();
   const image = resolveImage(services, input.request.Image, input.platform);
   return createFrom(services, input, image, signal);
 }

@@ -117,6 +117,7 @@ async function handleExit(services: Services, held: Held, live: LiveContainer, e
     return;
   }
   await nextTurn();
+  await services.turns.take();
   await release();
   if (restart !== undefined) planRestart(services, id, restart.waitMs);
 }

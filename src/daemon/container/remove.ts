@@ -122,6 +122,7 @@ export async function removeHeld(
   // What waited is told, and may end, before the rest is taken down; a crash here is repaired as one in a start or in a
   // removal. Nobody can wait for the rest of one that removes itself.
   await (options.release === undefined ? nextTurn() : sleep(CLIENT_ENDS_MS));
+  await services.turns.take();
   await options.release?.();
   await finishRemoval(services, removal);
 }

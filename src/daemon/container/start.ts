@@ -67,6 +67,7 @@ export async function startHeld(services: Services, held: Held, options: StartOp
   try {
     // Its file system is mounted once at a time.
     await services.files.leases.freed(record.id, 'the container is started');
+    await services.turns.take();
     await launch(services, held, options.signal);
   } catch (error) {
     await recordFailure(services, held, record.state, error);

@@ -115,6 +115,7 @@ async function launchExec(
   const action = `exec_start: ${commandText(request.Cmd ?? [])}`;
   publishContainerEvent(services.events, container, action, { execID: exec.id });
   try {
+    await services.turns.take();
     const process = await live.driver.exec({
       id: exec.id,
       containerId: container.id,
