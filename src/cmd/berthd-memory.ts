@@ -15,7 +15,7 @@ export const GROWTH_BYTES = 4 << 20;
 /** A collection takes some 20 ms, so it may not come more often, however fast we grow: 5 % of the time. */
 export const COLLECTIONS_APART_MS = 400;
 /** Before we have grown so much it comes so rarely that of a hundred short requests not one has to wait for it. */
-export const MUCH_GROWTH_BYTES = 12 << 20;
+export const MUCH_GROWTH_BYTES = 8 << 20;
 export const RARELY = 150;
 /** Without a job for so long, what the last ones have left is given back. */
 export const REST_MS = 3_000;

@@ -260,7 +260,7 @@ export class NativeDriver implements ExecDriver {
       log.error('the cgroup of a failed start stays', { process: process.id, err: error });
     }
     this.#leaveScope(process.id);
-    this.#files.remove(process.id);
+    await this.#files.remove(process.id);
     await this.#hooks.release(() => this.#link.connected(), process.id);
     const forget = () => {
       if (this.#processes.get(process.id) === process) this.#processes.delete(process.id);
@@ -336,7 +336,7 @@ export class NativeDriver implements ExecDriver {
     this.#probes.forget(id);
     await this.#hooks.release(() => this.#link.connected(), id);
     this.#link.tell((client) => client.forget(id));
-    this.#files.remove(id);
+    await this.#files.remove(id);
     this.#processes.delete(id);
   }
 

@@ -322,7 +322,7 @@ export class OciDriver implements ExecDriver {
     this.#scopes.leave(id, (what) => this.#tell(what));
     bundle.remove();
     client.forget(id);
-    this.#files.remove(id);
+    await this.#files.remove(id);
   }
 
   async restore(): Promise<RunningProcess[]> {
