@@ -60,7 +60,8 @@ export interface Command {
   readonly interspersed: boolean;
   readonly examples: readonly string[];
   execute(context: CommandContext, argv: readonly string[]): Promise<number>;
-  help(path: string, summary: string, aliases: readonly string[]): string;
+  /** `columns`: of the screen that it is for. */
+  help(path: string, summary: string, aliases: readonly string[], columns?: number): string;
   usage(path: string): string;
 }
 
@@ -109,11 +110,11 @@ export function defineCommand<F extends FlagTable>(definition: CommandDefinition
       checkCount(context.path, input.positionals.length, count);
       return (await definition.run(context, input)) ?? 0;
     },
-    help(path, summary, aliases) {
+    help(path, summary, aliases, columns) {
       const parts = [usage(path), summary];
       if (aliases.length > 1) parts.push(`Aliases:\n  ${aliases.map((name) => `${PROGRAM} ${name}`).join(', ')}`);
       if (examples.length > 0) parts.push(`Examples:\n${examples.map((line) => `  ${line}`).join('\n')}`);
-      if (hasOptions) parts.push(`Options:\n${flagUsage(flags).trimEnd()}`);
+      if (hasOptions) parts.push(`Options:\n${flagUsage(flags, columns).trimEnd()}`);
       return `${parts.join('\n\n')}\n`;
     },
   };

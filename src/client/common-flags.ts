@@ -8,7 +8,7 @@ export const formatFlag = (shorthand = '') =>
   text(
     `Format output using a custom template:
 'table':            Print output in table format with column headers (default)
-'table TEMPLATE':   Print output in table format using the given template
+'table TEMPLATE':   Print output in table format using the given Go template
 'json':             Print in JSON format
 'TEMPLATE':         Print output using the given Go template`,
     { shorthand },
@@ -43,5 +43,8 @@ export function formatOr(
 export function detachKeysOf(context: CommandContext, values: { readonly 'detach-keys': string }): string {
   return values['detach-keys'] === '' ? textOf(context.config(), 'detachKeys') : values['detach-keys'];
 }
+
+/** Scripts still give it; docker's client accepts it without effect as well. */
+export const contentTrustFlag = () => flag('Skip image verification', { initial: true, hidden: true });
 
 export const detachKeysFlag = () => text('Override the key sequence for detaching a container');

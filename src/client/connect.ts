@@ -69,7 +69,7 @@ function addressOf(
   if (context === undefined) {
     const missing = `${contexts.metaPath(name)}/meta.json`;
     throw invalidParameter(
-      `unable to resolve docker endpoint: context "${name}": context not found: open ${missing}: no such file or directory`,
+      `Failed to initialize: unable to resolve docker endpoint: context "${name}": context not found: open ${missing}: no such file or directory`,
     );
   }
   return parseHost(context.host, contexts.tlsMaterial(context));

@@ -2,7 +2,7 @@
 import type { CommandContext } from './command.ts';
 import { describeFailure } from './failure.ts';
 
-/** Prints each name that worked. 1 when any failed. */
+/** Prints each name that worked, or what `act` says instead ('': nothing). 1 when any failed. */
 export async function forEachName(
   context: CommandContext,
   names: readonly string[],
@@ -12,7 +12,7 @@ export async function forEachName(
   let code = 0;
   for (const result of results) {
     if (result.status === 'fulfilled') {
-      context.io.out(`${result.value}\n`);
+      if (result.value !== '') context.io.out(`${result.value}\n`);
       continue;
     }
     context.io.err(`${describeFailure(result.reason)}\n`);

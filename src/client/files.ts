@@ -5,6 +5,7 @@ import { nodeFs } from './node-modules.ts';
 const WORDS: Readonly<Record<string, string>> = {
   ENOENT: 'no such file or directory',
   EACCES: 'permission denied',
+  EEXIST: 'file exists',
   EISDIR: 'is a directory',
   ENOTDIR: 'not a directory',
   ELOOP: 'too many levels of symbolic links',

@@ -32,13 +32,19 @@ export async function runCli(invocation: Invocation): Promise<number> {
     return EXIT_FLAG;
   }
   const words = globals.positionals;
+  const level = globals.values['log-level'];
+  if (!LOG_LEVELS.test(level)) {
+    io.err(`Unable to parse logging level: ${level}\n`);
+    return 1;
+  }
   if (globals.values.version) {
     io.out(`Berth version ${VERSION}\n`);
     return 0;
   }
   const [first, second] = words[0] === 'help' ? words.slice(1) : words;
   if (globals.help || first === undefined) {
-    io.out((await import('./program-help.ts')).programHelp(GLOBAL_FLAGS));
+    const write = globals.help || words[0] === 'help' ? io.out : io.err;
+    write((await import('./program-help.ts')).programHelp(GLOBAL_FLAGS, await helpColumns(invocation)));
     return 0;
   }
   if (first === '__complete') {
@@ -52,7 +58,9 @@ export async function runCli(invocation: Invocation): Promise<number> {
     if (aliased !== undefined) return runPlugin(aliased.program, aliased.argv, globals.values, invocation.environment);
   }
   const found = findCommand(words[0] === 'help' ? [...words.slice(1), '--help'] : words);
-  if (found === undefined) return unknownCommand(invocation, globals.values, first, second);
+  if (found === undefined) {
+    return unknownCommand(invocation, globals.values, first, words[0] === 'help' ? '--help' : second);
+  }
   return runCommand(invocation, globals.values, found);
 }
 
@@ -76,7 +84,9 @@ async function unknownCommand(
     return 1;
   }
   if (second === undefined || second === '--help' || second === '-h') {
-    io.out((await import('./program-help.ts')).groupHelp(first));
+    // Asked for on stdout; as a reminder that something is missing, on stderr.
+    const write = second === undefined ? io.err : io.out;
+    write((await import('./program-help.ts')).groupHelp(first));
     return 0;
   }
   const usage = `Usage:  ${PROGRAM} ${first}`;
@@ -99,12 +109,22 @@ function isOneWord(name: string): boolean {
   return !name.includes(' ');
 }
 
+/** Those of docker's client; ours writes no log. */
+const LOG_LEVELS = /^(?:panic|fatal|error|warn|warning|info|debug|trace)$/i;
+
 /** Where a failure came from, and what caused it. */
 function traceOf(error: unknown): string {
   let text = '';
   for (let one = error; one instanceof Error; one = one.cause)
     text += `${text === '' ? '' : 'caused by '}${one.stack ?? String(one)}\n`;
   return text;
+}
+
+/** Of the terminal, as docker's help; a pipe gets the same as one of 80 columns. */
+async function helpColumns({ io, environment }: Invocation): Promise<number | undefined> {
+  if (!io.stdoutIsTerminal) return undefined;
+  const { screenSize } = await import('./terminal/screen.ts');
+  return screenSize(environment).columns;
 }
 
 /** What a command is given; connects, and complains of the configuration file, on first use. */
@@ -145,7 +165,7 @@ async function runCommand(invocation: Invocation, globals: GlobalValues, found: 
     return await command.execute(context, rest);
   } catch (error) {
     if (error instanceof HelpAsked) {
-      io.out(command.help(path, entry.summary, entry.names));
+      io.out(command.help(path, entry.summary, entry.names, await helpColumns(invocation)));
       return 0;
     }
     if (error instanceof FlagError) {

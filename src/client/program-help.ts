@@ -13,7 +13,7 @@ function block(title: string, lines: readonly Line[]): string {
 
 const byName = ([a]: Line, [b]: Line) => (a < b ? -1 : 1);
 
-export function programHelp(globalFlags: FlagTable): string {
+export function programHelp(globalFlags: FlagTable, columns?: number): string {
   const lines: Line[] = [];
   const common: Line[] = [];
   for (const entry of COMMANDS) {
@@ -31,7 +31,7 @@ export function programHelp(globalFlags: FlagTable): string {
     block('Common Commands', common),
     block('Management Commands', Object.entries(GROUPS).sort(byName)),
     block('Commands', [...lines, ...outside].sort(byName)),
-    `Global Options:\n${flagUsage(globalFlags).trimEnd()}`,
+    `Global Options:\n${flagUsage(globalFlags, columns).trimEnd()}`,
     `Run '${PROGRAM} COMMAND --help' for more information on a command.`,
   ].join('\n\n')}\n`;
 }

@@ -1,4 +1,5 @@
 /** HTTP/1.1 heads, as this client writes and reads them by itself: for hijacked requests and for short ones (wire.ts). */
+import { invalidParameter } from '#errdefs/errors.ts';
 import { ApiError } from './api-error.ts';
 import type { RawConnection } from './raw-connection.ts';
 
@@ -23,10 +24,18 @@ export interface RequestHead {
   readonly extra?: readonly string[];
 }
 
+const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/;
+/** But for the tab. */
+const CONTROL = /[\0-\x08\n-\x1f\x7f]/;
+
 export function encodeRequest(request: RequestHead): Uint8Array {
   const body = request.body === undefined ? undefined : Buffer.from(request.body);
   let head = `${request.method} ${request.target} HTTP/1.1\r\nHost: docker\r\n`;
-  for (const [name, value] of Object.entries(request.headers)) head += `${name}: ${value}\r\n`;
+  for (const [name, value] of Object.entries(request.headers)) {
+    // They come from a configuration file as well: one that ends its line would be two.
+    if (!TOKEN.test(name) || CONTROL.test(value)) throw invalidParameter(`Header '${name}' has invalid value`);
+    head += `${name}: ${value}\r\n`;
+  }
   for (const line of request.extra ?? []) head += `${line}\r\n`;
   if (body !== undefined) head += `Content-Length: ${body.length}\r\n`;
   head += '\r\n';

@@ -4,7 +4,7 @@ import { inspectArtifact, pullArtifact, pushArtifact } from '#api/client/artifac
 import type { ProgressMessage } from '#api/types/image.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { flag } from '../flags/flag-spec.ts';
-import { showProgress } from '../image/show-progress.ts';
+import { progressColumns, showProgress } from '../image/show-progress.ts';
 import { authHeaders } from '../registry/credentials.ts';
 
 type Transfer = (
@@ -20,7 +20,7 @@ async function run(context: CommandContext, transfer: Transfer, name: string, qu
   };
   await showProgress(transfer(client, name, await authHeaders(context, name)), {
     write,
-    terminal: context.io.stdoutIsTerminal,
+    columns: progressColumns(context),
   });
   if (quiet) context.io.out(`${(await inspectArtifact(client, name)).Digest}\n`);
 }

@@ -1,4 +1,5 @@
 /** The flags of `build`: those of docker's classic builder and of buildx. */
+import { contentTrustFlag } from '../common-flags.ts';
 import { bytes, flag, type FlagValues, integer, list, text } from '../flags/flag-spec.ts';
 
 export const buildFlags = {
@@ -26,6 +27,7 @@ export const buildFlags = {
   'cpuset-cpus': text('CPUs in which to allow execution (0-3, 0,1)'),
   'cpuset-mems': text('MEMs in which to allow execution (0-3, 0,1)'),
   file: text('Name of the Dockerfile (default: "PATH/Dockerfile")', { shorthand: 'f' }),
+  'disable-content-trust': contentTrustFlag(),
   'force-rm': flag('Always remove intermediate containers', { hidden: true }),
   iidfile: text('Write the image ID to a file'),
   isolation: text('Container isolation technology', { hidden: true }),

@@ -10,6 +10,7 @@ import { type PackedContext, packContext } from './context.ts';
 import type { Built, Outputs } from './outputs.ts';
 import { type BuildView, type ProgressMode, viewOf } from './progress.ts';
 import { secretsHeader, sshSockets } from './secrets.ts';
+import { mayDraw, screenSize } from '../terminal/screen.ts';
 
 type Values = BuildValues;
 
@@ -90,7 +91,7 @@ export async function runBuild(
   context: CommandContext,
   values: Values,
   place: string,
-  view: BuildView = viewOf(modeOf(context, values), context.io, process.stderr.columns),
+  view: BuildView = viewOf(modeOf(context, values), context.io, screenSize(context.environment).columns),
 ): Promise<number> {
   const source = await contextOf(values, place);
   const { outputsOf, deliver } = await import('./outputs.ts');
@@ -190,12 +191,12 @@ function isSameAccount(
   return true;
 }
 
-function modeOf({ io, environment }: CommandContext, values: Values): ProgressMode {
+function modeOf(context: CommandContext, values: Values): ProgressMode {
   if (values.quiet) return 'quiet';
-  const asked = values.progress === 'auto' ? (environment['BUILDKIT_PROGRESS'] ?? 'auto') : values.progress;
+  const asked = values.progress === 'auto' ? (context.environment['BUILDKIT_PROGRESS'] ?? 'auto') : values.progress;
   if (asked === 'plain' || asked === 'tty' || asked === 'rawjson' || asked === 'quiet') return asked;
   if (asked !== 'auto' && asked !== '') throw new UsageError(`invalid progress type: ${asked}`);
-  return io.stdoutIsTerminal && process.stderr.isTTY ? 'tty' : 'plain';
+  return mayDraw(context) && process.stderr.isTTY ? 'tty' : 'plain';
 }
 
 function queryOf(context: CommandContext, values: Values, source: BuildSource, outputs: Outputs): Query {

@@ -2,7 +2,7 @@
 import { buildCache, pruneBuildCache } from '#api/client/build.ts';
 import type { BuildCache } from '#api/types/build.ts';
 import { humanSize } from '#pkg/units/size.ts';
-import { defineCommand, ExitError } from '../command.ts';
+import { defineCommand } from '../command.ts';
 import { checkFilter, parseFilters } from '../filters.ts';
 import { bytes, flag, list } from '../flags/flag-spec.ts';
 import { confirmed } from '../confirm.ts';
@@ -23,7 +23,7 @@ export const prune = defineCommand({
     const warning = values.all
       ? 'WARNING! This will remove all build cache.'
       : 'WARNING! This will remove all dangling build cache.';
-    if (!values.force && !confirmed(context.io, warning)) throw new ExitError(1, 'builder prune has been cancelled');
+    if (!values.force && !confirmed(context.io, warning)) return;
     const { CachesDeleted, SpaceReclaimed } = await pruneBuildCache(
       context.client(),
       {

@@ -95,7 +95,7 @@ function hostConfigOf({ values, given }: CreateInput): Partial<HostConfig> {
     CapDrop: orNull(values['cap-drop']),
     CgroupnsMode: values.cgroupns,
     Dns: orNull(values.dns),
-    DnsOptions: orNull(values['dns-option']),
+    DnsOptions: orNull([...values['dns-option'], ...values['dns-opt']]),
     DnsSearch: orNull(values['dns-search']),
     ExtraHosts: orNull(values['add-host']),
     GroupAdd: orNull(values['group-add']),

@@ -51,9 +51,9 @@ const PULL_POLICIES = ['always', 'missing', 'never'];
 export async function makeContainer(
   context: CommandContext,
   values: Values,
-  body: CreateBody,
+  asked: CreateBody,
 ): Promise<ContainerCreateResponse> {
-  const image = body.Image ?? '';
+  const image = asked.Image ?? '';
   if (values.platform.split('/').length > 3) {
     const quoted = JSON.stringify(values.platform);
     throw new Error(`error parsing specified platform: ${quoted}: cannot parse platform specifier: invalid argument`);
@@ -65,6 +65,8 @@ export async function makeContainer(
     throw new Error('cannot replace container without --name being set');
   }
   using idFile = new IdFile(values.cidfile);
+  const api = values['use-api-socket'] ? await apiSocketFor(context, asked) : undefined;
+  const body = api?.body ?? asked;
   if (values.pull === 'always') await pullFor(context, image, values);
   let created: ContainerCreateResponse;
   try {
@@ -79,6 +81,7 @@ export async function makeContainer(
     created = await createOrReplace(context, values, body);
   }
   for (const warning of created.Warnings ?? []) context.io.err(`WARNING: ${warning}\n`);
+  await api?.finish(created.Id);
   idFile.write(created.Id);
   return created;
 }
@@ -121,6 +124,11 @@ async function removeNamed(context: CommandContext, name: string): Promise<void>
 async function pullFor(context: CommandContext, image: string, values: Values): Promise<void> {
   const { pullForContainer } = await import('./pull-for-container.ts');
   await pullForContainer(context, image, values);
+}
+
+async function apiSocketFor(context: CommandContext, body: CreateBody) {
+  const { useApiSocket } = await import('./api-socket.ts');
+  return useApiSocket(context, body);
 }
 
 /** `--cidfile`: must not be there before, and is taken away again when no container came to be. */

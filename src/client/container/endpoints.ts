@@ -19,8 +19,9 @@ export function networkModeOf(values: Values): string {
 
 export function endpointsOf(values: Values): Record<string, EndpointSettings> {
   const networks = networksOf(values);
+  const aliases = [...values['network-alias'], ...values['net-alias']];
   const loose: Partial<NetworkOption> = {
-    ...(values['network-alias'].length === 0 ? {} : { aliases: values['network-alias'] }),
+    ...(aliases.length === 0 ? {} : { aliases }),
     ...(values.ip === '' ? {} : { ipv4: values.ip }),
     ...(values.ip6 === '' ? {} : { ipv6: values.ip6 }),
     ...(values['link-local-ip'].length === 0 ? {} : { linkLocal: values['link-local-ip'] }),

@@ -9,6 +9,11 @@ export const exportCommand = defineCommand({
   count: [1, 1],
   flags: { output: text('Write to a file, instead of STDOUT', { shorthand: 'o' }) },
   async run(context, { values, positionals: [container = ''] }) {
-    await writeArchive(context.io, values.output, () => exportContainer(context.client(), container));
+    await writeArchive(
+      context.io,
+      values.output,
+      () => exportContainer(context.client(), container),
+      'failed to export container: ',
+    );
   },
 });

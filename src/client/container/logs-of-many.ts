@@ -5,6 +5,7 @@
 import { inspectContainer } from '#api/client/containers.ts';
 import type { CommandContext } from '../command.ts';
 import { OutputPort } from '../terminal/output-port.ts';
+import { mayColour } from '../terminal/screen.ts';
 import { LinePrefixer } from './line-prefixer.ts';
 import { type LogsQuery, streamLogs } from './log-stream.ts';
 import { nameColour } from './name-colour.ts';
@@ -22,7 +23,7 @@ export async function logsOfMany(
   const width = Math.max(...names.map((name) => name.length));
   const stdout = new OutputPort(1);
   const stderr = new OutputPort(2);
-  const colours = context.io.stdoutIsTerminal && (context.environment['NO_COLOR'] ?? '') === '';
+  const colours = mayColour(context);
   const outcomes = await Promise.allSettled(
     found.map(async (inspected, i) => {
       const name = (names[i] ?? '').padEnd(width);

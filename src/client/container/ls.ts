@@ -50,7 +50,7 @@ export const ls = defineCommand({
   },
   examples: ['berth ps -a --filter status=exited', "berth ps --format '{{.Names}}: {{.Status}}'"],
   async run(context, { values }) {
-    if (values.watch) return (await import('./watch.ts')).drawAnew(context, () => picture(context, values));
+    if (values.watch) return (await import('./watch.ts')).drawAnew(context, (room) => picture(context, values, room));
     context.io.out(await picture(context, values));
     return 0;
   },
@@ -67,7 +67,7 @@ interface Values {
   readonly size: boolean;
 }
 
-async function picture(context: CommandContext, values: Values): Promise<string> {
+async function picture(context: CommandContext, values: Values, room?: number): Promise<string> {
   const limit = values.latest ? 1 : values.last;
   const containers = await listContainers(context.client(), {
     all: values.all || limit > 0,
@@ -84,7 +84,7 @@ async function picture(context: CommandContext, values: Values): Promise<string>
     errors: ERRORS,
     type: '*formatter.ContainerContext',
   };
-  return printListing(listing, formatOr(context, values, 'psFormat'));
+  return printListing(listing, { ...formatOr(context, values, 'psFormat'), room });
 }
 
 function rowOf(container: ContainerSummary, whole: boolean, now: number): Row {

@@ -74,8 +74,16 @@ describe('what run asks for', () => {
       MaximumRetryCount: 3,
     });
   });
-  test('what is not there yet is refused by name', () => {
-    expect(() => body('--use-api-socket', 'img')).toThrow('--use-api-socket is not there yet');
+  test("what is of Windows is refused in docker's words", () => {
+    expect(() => body('--cpu-count', '2', 'img')).toThrow(
+      '"--cpu-count" is only supported on a Docker daemon running on windows, but the Docker daemon is running on linux',
+    );
+  });
+  test('names of before mean the same', () => {
+    const { HostConfig, NetworkingConfig } = body('--net', 'n', '--net-alias', 'a', '--dns-opt', 'ndots:1', 'img');
+    expect(HostConfig.DnsOptions).toEqual(['ndots:1']);
+    expect(NetworkingConfig?.EndpointsConfig?.['n']?.Aliases).toEqual(['a']);
+    expect(body('--disable-content-trust=false', '--kernel-memory', '4m', 'img').Image).toBe('img');
   });
   test('devices by name, and GPUs', () => {
     const request = { Driver: '', Count: 0, DeviceIDs: null, Capabilities: [['gpu']], Options: {} };

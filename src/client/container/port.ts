@@ -1,6 +1,6 @@
 /** `port`. */
 import { inspectContainer } from '#api/client/containers.ts';
-import { defineCommand } from '../command.ts';
+import { defineCommand, ExitError } from '../command.ts';
 
 export const port = defineCommand({
   operands: 'CONTAINER [PRIVATE_PORT[/PROTO]]',
@@ -17,6 +17,11 @@ export const port = defineCommand({
       );
       context.io.out(lines.sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10)).join(''));
       return 0;
+    }
+    const [number = ''] = wanted.split('/');
+    if (!/^\d+$/.test(number)) {
+      const why = `strconv.ParseUint: parsing ${JSON.stringify(number)}: invalid syntax`;
+      throw new ExitError(1, `Error: invalid port (${number}): ${why}`);
     }
     const key = wanted.includes('/') ? wanted.toLowerCase() : `${wanted}/tcp`;
     const bindings = Object.hasOwn(ports, key) ? ports[key] : undefined;

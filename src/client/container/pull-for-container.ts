@@ -1,7 +1,7 @@
 /** The pull of `run` and `create` when the image is missing, or `--pull always`. */
 import { pullImage } from '#api/client/images.ts';
 import type { CommandContext } from '../command.ts';
-import { showProgress } from '../image/show-progress.ts';
+import { progressColumns, showProgress } from '../image/show-progress.ts';
 import { splitReference } from '../image/split-reference.ts';
 import { authHeaders } from '../registry/credentials.ts';
 
@@ -19,5 +19,5 @@ export async function pullForContainer(
     platform: values.platform,
     headers: await authHeaders(context, image),
   });
-  await showProgress(messages, { write, terminal: context.io.stdoutIsTerminal });
+  await showProgress(messages, { write, columns: progressColumns(context) });
 }

@@ -1,6 +1,6 @@
 /** Flags of `run` and `create`, with docker's names, shorthands and help. What each means is in create-body.ts. */
-import { detachKeysFlag } from '../common-flags.ts';
-import { bytes, type FlagSpec, flag, integer, list, nanoDecimal, text, unsigned } from '../flags/flag-spec.ts';
+import { contentTrustFlag, detachKeysFlag } from '../common-flags.ts';
+import { bytes, type FlagSpec, flag, integer, list, nanoDecimal, refused, text, unsigned } from '../flags/flag-spec.ts';
 import {
   parseDeviceRule,
   parseLimit,
@@ -32,19 +32,18 @@ function many<T>(help: string, parse: (text: string) => T, typeName: string): Fl
   };
 }
 
-/** Known, and refused by name. */
-function notYet(help: string, typeName: string, name: string): FlagSpec<string> {
-  return {
-    ...text(help, { hidden: true, typeName }),
-    parse: () => {
-      throw new Error(`--${name} is not there yet`);
-    },
-  };
+/** In docker's words, where the platform of the daemon has no such thing. */
+function windowsOnly(name: string): FlagSpec<string> {
+  return refused(
+    `"--${name}" is only supported on a Docker daemon running on windows, but the Docker daemon is running on linux`,
+  );
 }
 
 const LIMITS = {
   'blkio-weight': unsigned('Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)', 16),
   'blkio-weight-device': many('Block IO weight (relative device weight)', parseWeight, 'list'),
+  'cpu-count': windowsOnly('cpu-count'),
+  'cpu-percent': windowsOnly('cpu-percent'),
   'cpu-period': integer('Limit CPU CFS (Completely Fair Scheduler) period'),
   'cpu-quota': integer('Limit CPU CFS (Completely Fair Scheduler) quota'),
   'cpu-rt-period': integer('Limit CPU real-time period in microseconds'),
@@ -60,6 +59,9 @@ const LIMITS = {
   'device-write-bps': many('Limit write rate (bytes per second) to a device', (t) => parseThrottle(t, true), 'list'),
   'device-write-iops': many('Limit write rate (IO per second) to a device', (t) => parseThrottle(t, false), 'list'),
   gpus: many("GPU devices to add to the container ('all' to pass all GPUs)", parseGpus, 'gpu-request'),
+  'io-maxbandwidth': windowsOnly('io-maxbandwidth'),
+  'io-maxiops': windowsOnly('io-maxiops'),
+  'kernel-memory': bytes('Without effect: kernels have no such limit any more', { hidden: true }),
   memory: bytes('Memory limit', { shorthand: 'm' }),
   'memory-reservation': bytes('Memory soft limit'),
   'memory-swap': bytes("Swap limit equal to memory plus swap: '-1' to enable unlimited swap", { allowUnlimited: true }),
@@ -74,6 +76,7 @@ const LIMITS = {
 const NETWORK = {
   'add-host': list('Add a custom host-to-IP mapping (host:ip)', { check: checkHost }),
   dns: list('Set custom DNS servers', { check: checkServer }),
+  'dns-opt': list('Set DNS options', { hidden: true }),
   'dns-option': list('Set DNS options'),
   'dns-search': list('Set custom DNS search domains'),
   domainname: text('Container NIS domain name'),
@@ -86,6 +89,7 @@ const NETWORK = {
   'mac-address': text('Container MAC address (e.g., 92:d0:c6:0a:29:33)'),
   network: many('Connect a container to a network', parseNetwork, 'network'),
   net: { ...many('Connect a container to a network', parseNetwork, 'network'), hidden: true },
+  'net-alias': list('Add network-scoped alias for the container', { hidden: true }),
   'network-alias': list('Add network-scoped alias for the container'),
   publish: list("Publish a container's port(s) to the host", { shorthand: 'p' }),
   'publish-all': flag('Publish all exposed ports to random ports', { shorthand: 'P' }),
@@ -104,7 +108,7 @@ const SECURITY = {
   runtime: text('Runtime to use for this container'),
   'security-opt': list('Security Options'),
   sysctl: list('Sysctl options', { typeName: 'map', check: parseSysctl }),
-  'use-api-socket': notYet('Bind mount the API socket', '', 'use-api-socket'),
+  'use-api-socket': flag('Bind mount Docker API socket and required auth'),
   user: text('Username or UID (format: <name|uid>[:<group|gid>])', { shorthand: 'u' }),
   userns: text('User namespace to use'),
   uts: text('UTS namespace to use'),
@@ -125,6 +129,7 @@ const PROCESS = {
   annotation: list('Add an annotation to the container (passed through to the OCI runtime)', { typeName: 'map' }),
   attach: list('Attach to STDIN, STDOUT or STDERR', { shorthand: 'a', check: parseStreams }),
   cidfile: text('Write the container ID to the file'),
+  'disable-content-trust': contentTrustFlag(),
   entrypoint: text('Overwrite the default ENTRYPOINT of the image'),
   env: list('Set environment variables', { shorthand: 'e', check: checkVariable }),
   'env-file': list('Read in a file of environment variables'),

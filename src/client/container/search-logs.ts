@@ -5,6 +5,7 @@ import { jsonLines } from '#api/client/json-stream.ts';
 import { systemError } from '#errdefs/errors.ts';
 import type { CommandContext } from '../command.ts';
 import { OutputPort } from '../terminal/output-port.ts';
+import { mayColour } from '../terminal/screen.ts';
 import { nameColour } from './name-colour.ts';
 
 export interface SearchRequest {
@@ -20,7 +21,7 @@ export async function searchLogs(context: CommandContext, request: SearchRequest
   const { pattern, containers, since, until } = request;
   const response = await search(context.client(), { pattern, containers, since, until });
   const output = new OutputPort(1);
-  const colours = context.io.stdoutIsTerminal && (context.environment['NO_COLOR'] ?? '') === '';
+  const colours = mayColour(context);
   const known = new Map<string, number>();
   let found = 0;
   for await (const match of jsonLines<LogMatch & { readonly error?: string }>(response.body)) {

@@ -1,6 +1,6 @@
 /** The short verbs: kill, pause, unpause, rename. */
 import { killContainer, pauseContainer, renameContainer, unpauseContainer } from '#api/client/containers.ts';
-import { type CommandContext, defineCommand, ExitError, UsageError } from '../command.ts';
+import { type CommandContext, defineCommand, ExitError } from '../command.ts';
 import { forEachName } from '../each.ts';
 import { describeFailure } from '../failure.ts';
 import { text } from '../flags/flag-spec.ts';
@@ -37,7 +37,7 @@ export const rename = defineCommand({
   flags: {},
   async run(context: CommandContext, { positionals: [container = '', name = ''] }) {
     if (container.trim() === '' || name.trim() === '') {
-      throw new UsageError('Error: Neither old nor new names may be empty');
+      throw new ExitError(1, 'Error: Neither old nor new names may be empty');
     }
     try {
       await renameContainer(context.client(), container.trim(), name.trim());

@@ -20,8 +20,8 @@ export const start = defineCommand({
   count: [1, Infinity],
   flags: {
     attach: flag('Attach STDOUT/STDERR and forward signals', { shorthand: 'a' }),
-    checkpoint: refused('checkpoints need CRIU, which Berth does not use'),
-    'checkpoint-dir': refused('checkpoints need CRIU, which Berth does not use'),
+    checkpoint: refused('--checkpoint: checkpoints need CRIU, which Berth does not use'),
+    'checkpoint-dir': refused('--checkpoint-dir: checkpoints need CRIU, which Berth does not use'),
     'detach-keys': detachKeysFlag(),
     interactive: flag("Attach container's STDIN", { shorthand: 'i' }),
   },

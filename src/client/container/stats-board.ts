@@ -9,6 +9,8 @@ import type { ContainerStats } from '#api/types/stats.ts';
 export interface Watched {
   readonly id: string;
   readonly name: string;
+  /** As the user named it. */
+  readonly asked?: string;
 }
 
 export const nameOf = (name: string): string => name.replace(/^\//, '');

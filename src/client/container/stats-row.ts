@@ -8,12 +8,12 @@ const DIGITS = 3;
 
 /** `frame` undefined: nothing is known yet. */
 export function statsRow(
-  container: { readonly id: string; readonly name: string },
+  container: { readonly id: string; readonly name: string; readonly asked?: string },
   frame: ContainerStats | undefined,
   whole: boolean,
 ): Row {
   const id = whole ? container.id : shortId(container.id);
-  const named = { Container: id, ID: id, Name: container.name };
+  const named = { Container: container.asked ?? id, ID: id, Name: container.name };
   if (frame === undefined) {
     return {
       ...named,

@@ -5,13 +5,13 @@ import { ExitError } from '../command.ts';
 
 const NANOSECONDS = 1_000_000_000n;
 
-/** `seconds.nanoseconds`; empty stays empty. */
-export function timestampOf(flag: string, text: string, now: Date): string {
+/** `seconds.nanoseconds`; empty stays empty. `flag`: named in the complaint, if docker's command does. */
+export function timestampOf(flag: string | undefined, text: string, now: Date): string {
   if (text === '') return '';
   try {
     const at = parseTimestamp(text, now);
     return `${at / NANOSECONDS}.${String(at % NANOSECONDS).padStart(9, '0')}`;
   } catch (error) {
-    throw new ExitError(1, `invalid value for "${flag}": ${messageOf(error)}`);
+    throw new ExitError(1, `${flag === undefined ? '' : `invalid value for "${flag}": `}${messageOf(error)}`);
   }
 }

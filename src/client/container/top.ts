@@ -14,7 +14,7 @@ export const top = defineCommand({
   async run(context, { positionals: [container = '', ...psOptions] }) {
     if (container === '') return (await import('../overview/overview.ts')).runOverview(context);
     const { Titles, Processes } = await topContainer(context.client(), container, psOptions.join(' '));
-    context.io.out(formatTable([Titles, ...(Processes ?? [])], MIN_WIDTH));
+    context.io.out(formatTable([Titles, ...(Processes ?? [])], { minWidth: MIN_WIDTH }));
     return 0;
   },
 });

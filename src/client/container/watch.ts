@@ -1,17 +1,19 @@
 /** A list that is drawn anew when containers change, and each second for its ages. */
 import { systemEvents } from '#api/client/system.ts';
 import type { CommandContext } from '../command.ts';
+import { frameOf, mayDraw, screenSize } from '../terminal/screen.ts';
 
 const AGES_MS = 1000;
 
 /** Ends with the daemon; Ctrl-C ends the program. Into a pipe only what has changed is written. */
-export async function drawAnew(context: CommandContext, picture: () => Promise<string>): Promise<number> {
-  const { io } = context;
+export async function drawAnew(context: CommandContext, picture: (room?: number) => Promise<string>): Promise<number> {
+  const { io, environment } = context;
+  const drawn = mayDraw(context);
   let last: string | undefined;
   let drawing: Promise<void> | undefined;
   const draw = async () => {
-    const text = await picture();
-    if (io.stdoutIsTerminal) io.out(`\x1b[H${text.replaceAll('\n', '\x1b[K\n')}\x1b[J`);
+    const text = await picture(drawn ? screenSize(environment).columns : undefined);
+    if (drawn) io.out(frameOf(text, screenSize(environment)));
     else if (text !== last) io.out(text);
     last = text;
   };
@@ -20,6 +22,8 @@ export async function drawAnew(context: CommandContext, picture: () => Promise<s
   const events = systemEvents(context.client(), { since: '', until: '', filters: new Map([['type', ['container']]]) });
   const { promise: failed, reject } = Promise.withResolvers<never>();
   const timer = setInterval(() => void again().catch(reject), AGES_MS);
+  const resized = () => setImmediate(() => void again().catch(reject));
+  process.on('SIGWINCH', resized);
   const follow = async () => {
     for await (const _ of events) void again().catch(reject);
   };
@@ -28,6 +32,7 @@ export async function drawAnew(context: CommandContext, picture: () => Promise<s
     await Promise.race([follow(), failed]);
   } finally {
     clearInterval(timer);
+    process.off('SIGWINCH', resized);
   }
   return 0;
 }

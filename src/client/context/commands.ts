@@ -1,12 +1,12 @@
 /** `berth context …`: docker's commands over docker's store. */
 import * as fs from 'node:fs';
-import * as path from 'node:path';
 import { DEFAULT_HOST, parseHost } from '#api/client/address.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
 import { formatFlag, inspectFormatFlag, quietFlag } from '../common-flags.ts';
 import { changeConfigFile } from '../config-file/change-config-file.ts';
 import { configDirectory } from '../config-file/config-file.ts';
 import { chosenContext, hostVariable } from '../connect.ts';
+import { fileFailure } from '../files.ts';
 import { flag, list, text } from '../flags/flag-spec.ts';
 import { goJson } from '../format/human.ts';
 import { printListing } from '../format/listing.ts';
@@ -107,7 +107,10 @@ function parseEndpoint(
   const from = options.get('from');
   if (from !== undefined) {
     const source = findOrDefault(context, from);
-    return { fields: source, tls: from === DEFAULT_CONTEXT ? {} : place(context).store.tls(from) };
+    return {
+      fields: { host: source.host, skipTlsVerify: source.skipTlsVerify },
+      tls: from === DEFAULT_CONTEXT ? {} : place(context).store.tls(from),
+    };
   }
   const skip = options.get('skip-tls-verify') ?? 'false';
   if (!/^(?:1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)$/.test(skip)) {
@@ -187,7 +190,7 @@ export const use = defineCommand({
     }));
     context.io.out(`${name}\n`);
     context.io.err(`Current context is now "${name}"\n`);
-    if (hostVariable(context.environment) !== '') {
+    if (hostVariable(context.environment) !== '' && name !== DEFAULT_CONTEXT) {
       context.io.err(
         `Warning: DOCKER_HOST environment variable overrides the active context. To use "${name}", either set the global --context flag, or unset DOCKER_HOST environment variable.\n`,
       );
@@ -275,7 +278,11 @@ export const exportContext = defineCommand({
       fs.writeSync(1, archive);
       return;
     }
-    fs.writeFileSync(file, archive, { flag: 'wx', mode: 0o600 });
+    try {
+      fs.writeFileSync(file, archive, { flag: 'wx', mode: 0o600 });
+    } catch (error) {
+      throw fileFailure('open', file, error);
+    }
     context.io.err(`Written file "${file}"\n`);
   },
 });
@@ -290,9 +297,17 @@ export const importContext = defineCommand({
     const { store } = place(context);
     if (store.find(name) !== undefined) throw new Error(`context "${name}" already exists`);
     const { unpackContext } = await import('./transfer.ts');
-    const { context: read, tls } = unpackContext(fs.readFileSync(file === '-' ? 0 : path.resolve(file)));
+    const { context: read, tls } = unpackContext(readArchive(file));
     store.put({ ...read, name }, tls);
     context.io.out(`${name}\n`);
     context.io.err(`Successfully imported context "${name}"\n`);
   },
 });
+
+function readArchive(file: string): Uint8Array {
+  try {
+    return fs.readFileSync(file === '-' ? 0 : file);
+  } catch (error) {
+    throw fileFailure('open', file, error);
+  }
+}

@@ -64,7 +64,8 @@ function looking(image: string): string[] {
 function script(root: string, command: string): string {
   const place =
     root === TARGET ? `cd ${TARGET}` : `ln -s ${root} ${TARGET} 2>/dev/null; cd ${TARGET} 2>/dev/null || cd ${root}`;
-  return `${place}; ${command === '' ? 'exec sh -i' : command}`;
+  // The kernel has no path to a place in another mount namespace: shells take the one that they are told.
+  return `${place}; export PWD PS1='$PWD # '; ${command === '' ? 'exec sh -i' : command}`;
 }
 
 async function orNone<T>(ask: () => Promise<T>): Promise<T | undefined> {
@@ -99,7 +100,9 @@ async function toolsImage(context: CommandContext): Promise<string> {
   const programs = findOnHost(path);
   if (programs.length === 0)
     throw new Error('There are no tools on this machine to take along: name an image that has some (--image)');
+  if (context.io.stdoutIsTerminal)
+    context.io.err(`Making ${TOOLS_IMAGE} of ${programs.length} programs of this machine, once\n`);
   const messages = loadHostImage(client, imageOfPrograms(TOOLS_IMAGE, programs, { path }));
-  await showProgress(messages, { write: () => undefined, terminal: false });
+  await showProgress(messages, { write: () => undefined, columns: undefined });
   return TOOLS_IMAGE;
 }

@@ -6,6 +6,7 @@ import { type CommandContext, defineCommand } from '../command.ts';
 import { describeFailure } from '../failure.ts';
 import { text } from '../flags/flag-spec.ts';
 import { goJson } from '../format/human.ts';
+import { mayColour } from '../terminal/screen.ts';
 import { VERSION } from '../version.ts';
 import { type Finding, findings, type Machine, type Verdict } from './checks.ts';
 
@@ -30,7 +31,7 @@ export const doctor = defineCommand({
       ...daemon.findings,
     ];
     if (values.format === 'json') context.io.out(`${goJson(all)}\n`);
-    else context.io.out(all.map((one) => shown(one, colours(context))).join(''));
+    else context.io.out(all.map((one) => shown(one, mayColour(context))).join(''));
     const failed = all.filter((one) => one.verdict === 'failure').length;
     const warned = all.filter((one) => one.verdict === 'warning').length;
     if (values.format !== 'json') context.io.out(`\n${summary(failed, warned)}\n`);
@@ -59,10 +60,6 @@ function shown({ name, verdict, found, why, fix }: Finding, colour: boolean): st
   const indent = ' '.repeat(MARK_WIDTH + NAME_WIDTH);
   const head = `${colour ? `\x1b[${code}m${padded}\x1b[0m` : padded}${name.padEnd(NAME_WIDTH)}${found}\n`;
   return verdict === 'ok' ? head : `${head}${indent}${why}\n${indent}→ ${fix}\n`;
-}
-
-function colours({ io, environment }: CommandContext): boolean {
-  return io.stdoutIsTerminal && (environment['NO_COLOR'] ?? '') === '' && environment['TERM'] !== 'dumb';
 }
 
 interface DaemonFindings {

@@ -59,13 +59,18 @@ export function flag(help: string, o: Options<boolean> = {}): FlagSpec<boolean> 
   return { ...make(help, '', initial, initial ? 'true' : '', o, parseBool), standsAlone: true };
 }
 
+/** A known flag that cannot be had: no mistake in the command line, so no usage is shown, and the code is 1. */
+export class FlagRefusal extends Error {
+  override readonly name = 'FlagRefusal';
+}
+
 /** A flag of docker's that has no meaning here: known, not shown, and refused with the reason. */
 export function refused(
   why: string,
   o: { readonly standsAlone?: boolean; readonly shorthand?: string } = {},
 ): FlagSpec<string> {
   const refuse = (): never => {
-    throw new Error(why);
+    throw new FlagRefusal(why);
   };
   return {
     ...make(why, 'string', '', '', { hidden: true, shorthand: o.shorthand ?? '' }, refuse),

@@ -1,16 +1,19 @@
 /** The option list of `--help`: columns and line breaks as pflag makes them, so that help reads as docker's does. */
 import type { FlagSpec, FlagTable } from './flag-spec.ts';
 
+/** Where there is no terminal. */
 const COLUMNS = 80;
 const SLOP = 5;
 
 export function flagUsage(table: FlagTable, columns: number = COLUMNS): string {
+  // One less than a terminal has, as docker does.
+  const room = columns - 1;
   const rows: { readonly left: string; readonly right: string }[] = [];
   for (const [name, spec] of Object.entries(table).sort(([a], [b]) => (a < b ? -1 : 1))) {
     if (!spec.hidden) rows.push({ left: leftOf(name, spec), right: rightOf(spec) });
   }
   const width = Math.max(0, ...rows.map((row) => row.left.length + 1));
-  return rows.map((row) => `${row.left.padEnd(width)}  ${wrap(width + 2, columns, row.right)}\n`).join('');
+  return rows.map((row) => `${row.left.padEnd(width)}  ${wrap(width + 2, room, row.right)}\n`).join('');
 }
 
 function leftOf(name: string, spec: FlagSpec<unknown>): string {

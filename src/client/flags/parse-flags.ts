@@ -3,7 +3,7 @@
  * `--name value`, `-n5`, `-n=5`, repeated flags, negated booleans (`--rm=false`), `--`, and (for run, exec and the
  * like) an end of options at the first positional.
  */
-import type { FlagTable, FlagValues } from './flag-spec.ts';
+import { FlagRefusal, type FlagTable, type FlagValues } from './flag-spec.ts';
 
 /** A mistake in a command line; shown with the usage line, exit code 125 as in docker. */
 export class FlagError extends Error {
@@ -122,6 +122,7 @@ class Parser {
     try {
       this.values.set(name, spec.parse(value, this.values.get(name)));
     } catch (error) {
+      if (error instanceof FlagRefusal) throw error;
       const shown = spec.shorthand === '' ? `--${name}` : `-${spec.shorthand}, --${name}`;
       const why = error instanceof Error ? error.message : String(error);
       throw new FlagError(`invalid argument "${value}" for "${shown}" flag: ${why}`, { cause: error });

@@ -29,7 +29,14 @@ export function labelOf(labels: Readonly<Record<string, string>> | null | undefi
   return (key) => labels?.[String(key)] ?? '';
 }
 
-export function printListing(listing: Listing, o: { readonly format: string; readonly quiet: boolean }): string {
+export interface ListingFormat {
+  readonly format: string;
+  readonly quiet: boolean;
+  /** Columns of the screen that a table is to fit into; else lines are as long as they are. */
+  readonly room?: number | undefined;
+}
+
+export function printListing(listing: Listing, o: ListingFormat): string {
   const { rows, columns, headings, quietField, errors = ERRORS, type = '*formatter.Context' } = listing;
   const cell = (row: Row, name: string) => goPrint(row[name]);
   if (o.quiet && (o.format === '' || o.format === 'table')) {
@@ -37,10 +44,8 @@ export function printListing(listing: Listing, o: { readonly format: string; rea
   }
   if (o.format === 'json') return rows.map((row) => `${rowJson(sorted(row))}\n`).join('');
   if (o.format === '' || o.format === 'table') {
-    return formatTable([
-      columns.map((name) => headings[name] ?? name),
-      ...rows.map((row) => columns.map((c) => cell(row, c))),
-    ]);
+    const heads = columns.map((name) => headings[name] ?? name);
+    return formatTable([heads, ...rows.map((row) => columns.map((c) => cell(row, c)))], { room: o.room });
   }
   if (/^table\s/.test(o.format)) {
     const template = parseListingTemplate(o.format.slice('table'.length).trimStart(), errors);
@@ -48,7 +53,10 @@ export function printListing(listing: Listing, o: { readonly format: string; rea
       renderHeading(template, headings),
       ...rows.map((row) => renderRow(template, sorted(row), errors, type)),
     ];
-    return formatTable(lines.map((line) => line.split('\t')));
+    return formatTable(
+      lines.map((line) => line.split('\t')),
+      { room: o.room },
+    );
   }
   const template = parseListingTemplate(o.format, errors);
   return rows.map((row) => `${renderRow(template, sorted(row), errors, type)}\n`).join('');

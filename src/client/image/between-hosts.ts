@@ -10,7 +10,7 @@ import type { LayerBlob } from '#api/types/image.ts';
 import { humanSize } from '#pkg/units/size.ts';
 import { type CommandContext, ExitError } from '../command.ts';
 import { VERSION } from '../version.ts';
-import { showProgress } from './show-progress.ts';
+import { progressColumns, showProgress } from './show-progress.ts';
 
 /** `ssh://…` where the name of an image would be: no image can be called so. */
 export const isHost = (text: string): boolean => /^(?:ssh|unix|tcp):\/\//i.test(text);
@@ -75,11 +75,11 @@ async function copyImages(
     from: Begun,
   });
   if (archive === null) throw new ExitError(1, `${other}: the archive has no content`);
-  const terminal = context.io.stdoutIsTerminal;
+  const columns = progressColumns(context);
   const write = (part: string): void => {
     if (!quiet) context.io.out(part);
   };
-  await showProgress(loadImages(to, archive, quiet || !terminal, { partial: true }), { write, terminal });
+  await showProgress(loadImages(to, archive, quiet || columns === undefined, { partial: true }), { write, columns });
 }
 
 /** Of what a broken copy has brought before. */

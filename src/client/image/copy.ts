@@ -3,7 +3,7 @@ import { copyImage } from '#api/client/images.ts';
 import { defineCommand } from '../command.ts';
 import { flag, text } from '../flags/flag-spec.ts';
 import { authHeader, serverOf } from '../registry/credentials.ts';
-import { showProgress } from './show-progress.ts';
+import { progressColumns, showProgress } from './show-progress.ts';
 
 export const copy = defineCommand({
   operands: 'SOURCE DESTINATION',
@@ -24,7 +24,7 @@ export const copy = defineCommand({
     const write = (part: string) => {
       if (!values.quiet) context.io.out(part);
     };
-    await showProgress(messages, { write, terminal: context.io.stdoutIsTerminal });
+    await showProgress(messages, { write, columns: progressColumns(context) });
     if (values.quiet) context.io.out(`${to}\n`);
   },
 });

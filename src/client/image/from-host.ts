@@ -38,7 +38,7 @@ export const fromHost = defineCommand({
       const write = (part: string) => {
         if (!values.quiet) context.io.out(part);
       };
-      await showProgress(loadHostImage(context.client(), image), { write, terminal: false });
+      await showProgress(loadHostImage(context.client(), image), { write, columns: undefined });
     }
     if (values.quiet || values.output !== '') context.io.out(`${image.id}\n`);
   },

@@ -3,8 +3,8 @@ import { importImage } from '#api/client/images.ts';
 import { defineCommand } from '../command.ts';
 import { list, text } from '../flags/flag-spec.ts';
 import { archiveOf, archiveOnStdin } from './archive-input.ts';
-import { showProgress } from './show-progress.ts';
-import { splitReference } from './split-reference.ts';
+import { progressColumns, showProgress } from './show-progress.ts';
+import { splitReference, wellFormed } from './split-reference.ts';
 
 export const importCommand = defineCommand({
   operands: 'file|URL|- [REPOSITORY[:TAG]]',
@@ -16,6 +16,7 @@ export const importCommand = defineCommand({
   },
   examples: [`tar -C rootfs -c . | berth import --change 'CMD ["sh"]' - base`],
   async run(context, { values, positionals: [source = '', name = ''] }) {
+    if (name !== '') wellFormed(name);
     const isUrl = /^(https?|git):\/\//.test(source);
     const archive = isUrl ? undefined : source === '-' ? archiveOnStdin() : archiveOf(source);
     const { repository, tag } = splitReference(name);
@@ -29,7 +30,7 @@ export const importCommand = defineCommand({
     });
     await showProgress(messages, {
       write: (part) => context.io.out(part),
-      terminal: context.io.stdoutIsTerminal,
+      columns: progressColumns(context),
     });
   },
 });

@@ -4,7 +4,7 @@ import { defineCommand, ExitError } from '../command.ts';
 import { flag, text } from '../flags/flag-spec.ts';
 import { archiveOf, archiveOnStdin } from './archive-input.ts';
 import { platformFlag, platformJson } from './platform-flag.ts';
-import { showProgress } from './show-progress.ts';
+import { progressColumns, showProgress } from './show-progress.ts';
 
 export const load = defineCommand({
   operands: '',
@@ -18,11 +18,11 @@ export const load = defineCommand({
     if (values.input === '' && context.io.stdinIsTerminal) {
       throw new ExitError(1, 'requested load from stdin, but stdin is empty');
     }
-    const terminal = context.io.stdoutIsTerminal;
+    const columns = progressColumns(context);
     const archive = values.input === '' ? archiveOnStdin() : archiveOf(values.input);
-    const messages = loadImages(context.client(), archive, values.quiet || !terminal, {
+    const messages = loadImages(context.client(), archive, values.quiet || columns === undefined, {
       platform: platformJson(values.platform),
     });
-    await showProgress(messages, { write: (part) => context.io.out(part), terminal });
+    await showProgress(messages, { write: (part) => context.io.out(part), columns });
   },
 });

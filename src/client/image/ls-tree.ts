@@ -1,13 +1,13 @@
 /** `images --tree`: each name with its platforms below it. */
 import type { ImageManifestSummary, ImageSummary } from '#api/types/image.ts';
 import { humanSize } from '#pkg/units/size.ts';
-import { UsageError } from '../command.ts';
+import { ExitError } from '../command.ts';
 import { shortId } from '../format/human.ts';
 import { formatTable } from '../format/table.ts';
 
 const SIZE_DIGITS = 3;
 
-/** Errors: UsageError. */
+/** Errors: ExitError. */
 export function refuseWithTree(values: {
   readonly quiet: boolean;
   readonly digests: boolean;
@@ -15,9 +15,9 @@ export function refuseWithTree(values: {
   readonly 'no-trunc': boolean;
 }): void {
   for (const name of ['quiet', 'digests', 'no-trunc'] as const) {
-    if (values[name]) throw new UsageError(`--${name} is not yet supported with --tree`);
+    if (values[name]) throw new ExitError(1, `--${name} is not yet supported with --tree`);
   }
-  if (values.format !== '') throw new UsageError('--format is not yet supported with --tree');
+  if (values.format !== '') throw new ExitError(1, '--format is not yet supported with --tree');
 }
 
 export function drawPlatforms(images: readonly ImageSummary[]): string {

@@ -25,6 +25,6 @@ export const save = defineCommand({
       await stdout.drained();
       return;
     }
-    await writeWhole(values.output, body);
+    await writeWhole(values.output, body, 'failed to save image: ');
   },
 });

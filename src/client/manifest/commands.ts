@@ -1,5 +1,6 @@
 /** `manifest create`, `annotate`, `inspect`, `push` and `rm`: lists of images for several platforms. */
 import { createHash } from 'node:crypto';
+import { kindOf } from '#errdefs/errors.ts';
 import { fetchManifest } from '#registry/manifests.ts';
 import { discard } from '#registry/body.ts';
 import type { Repository, Session } from '#registry/registry-client.ts';
@@ -10,11 +11,15 @@ import { type CommandContext, defineCommand, ExitError } from '../command.ts';
 import { configDirectory, isJson, textOf } from '../config-file/config-file.ts';
 import { flag, list, text } from '../flags/flag-spec.ts';
 import { blobsOf, entryOf, fetchNamed, isIndex, normalized, repositoryOf, tagOrDigestOf } from './registry.ts';
+import { isKnownPlatform } from './known-platforms.ts';
 import { type Entry, ManifestStore } from './store.ts';
 
 const LIST_TYPE = 'application/vnd.docker.distribution.manifest.list.v2+json';
 const INDEX_TYPE = 'application/vnd.oci.image.index.v1+json';
 const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
+
+/** Docker's, for lists alone. */
+const LIST_INDENT = 3;
 
 const insecureFlag = () => flag('Allow communication with an insecure registry');
 
@@ -76,7 +81,7 @@ export const annotate = defineCommand({
         : { 'os.features': values['os-features'].flatMap((one) => one.split(',')) }),
       ...(values.variant === '' ? {} : { variant: values.variant }),
     };
-    if (platform.os === '' || platform.architecture === '') {
+    if (!isKnownPlatform(platform)) {
       throw new ExitError(
         1,
         `manifest entry for image has unsupported os/arch combination: ${platform.os}/${platform.architecture}`,
@@ -102,7 +107,7 @@ function encodeList(entries: readonly Entry[]): {
     digest,
     platform,
   }));
-  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, manifests }, undefined, 3));
+  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, manifests }, undefined, LIST_INDENT));
   return { bytes, mediaType, digest: `sha256:${createHash('sha256').update(bytes).digest('hex')}` };
 }
 
@@ -125,12 +130,17 @@ export const inspect = defineCommand({
       return;
     }
     if (stored !== undefined) {
-      print(values.verbose ? stored.map(described) : JSON.parse(encodeList(stored).bytes.toString()));
+      if (values.verbose) print(stored.map(described));
+      else context.io.out(`${encodeList(stored).bytes.toString()}\n`);
       return;
     }
-    const { manifest } = await fetchNamed(context, first, values.insecure);
-    if (!values.verbose) print(JSON.parse(manifest.bytes.toString('utf8')));
-    else if (isIndex(manifest.mediaType)) {
+    const { manifest } = await fetchNamed(context, first, values.insecure).catch((error: unknown) => {
+      throw kindOf(error) === 'not-found' ? new ExitError(1, `no such manifest: ${first}`) : error;
+    });
+    if (!values.verbose) {
+      const indent = isIndex(manifest.mediaType) ? LIST_INDENT : '\t';
+      context.io.out(`${JSON.stringify(JSON.parse(manifest.bytes.toString('utf8')), undefined, indent)}\n`);
+    } else if (isIndex(manifest.mediaType)) {
       const { domain, path } = normalized(first);
       const index: unknown = JSON.parse(manifest.bytes.toString('utf8'));
       const members: readonly unknown[] = isJson(index) && Array.isArray(index['manifests']) ? index['manifests'] : [];
@@ -211,8 +221,8 @@ export const push = defineCommand({
           { bytes, mediaType: entry.mediaType, digest: entry.digest },
           entry.digest,
         );
+        context.io.out(`Pushed ref ${target.domain}/${target.path}@${entry.digest} with digest: ${entry.digest}\n`);
       }
-      context.io.out(`Pushed ref ${target.domain}/${target.path}@${entry.digest} with digest: ${entry.digest}\n`);
     }
     const whole = encodeList(entries);
     await putManifest(repository, session, whole, tagOrDigestOf(target));

@@ -51,8 +51,10 @@ export const rm = defineCommand({
     forEachName(context, positionals, async (name) => {
       try {
         await removeNetwork(context.client(), name);
+        return name;
       } catch (error) {
         if (!values.force || !(error instanceof ApiError) || error.kind !== 'not-found') throw error;
+        return '';
       }
     }),
 });
@@ -67,10 +69,7 @@ export const prune = defineCommand({
   async run(context, { values }) {
     const { io } = context;
     const warning = 'WARNING! This will remove all custom networks not used by at least one container.';
-    if (!values.force && !confirmed(io, warning)) {
-      io.err('network prune has been cancelled\n');
-      return 1;
-    }
+    if (!values.force && !confirmed(io, warning)) return 0;
     const { NetworksDeleted: deleted } = await pruneNetworks(context.client(), parseFilters(values.filter));
     if (deleted !== null && deleted.length > 0) io.out(`Deleted Networks:\n${deleted.join('\n')}\n\n`);
     return 0;

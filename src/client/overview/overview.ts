@@ -11,22 +11,22 @@ import {
 import type { ContainerSummary } from '#api/types/container.ts';
 import { runInForeground } from '#pkg/command/session.ts';
 import type { CommandContext } from '../command.ts';
+import type { GlobalValues } from '../global-flags.ts';
 import { Board, listed, watchEvents } from '../container/stats-board.ts';
 import { describeFailure } from '../failure.ts';
 import { RawMode } from '../terminal/raw-mode.ts';
-import { terminalSize } from '../terminal/resize.ts';
+import { mayColour, mayDraw, screenSize } from '../terminal/screen.ts';
 import { type Order, orderedIds, type Overview, picture } from './picture.ts';
 
 const REDRAW_MS = 500;
 const KEY_MS = 40;
 const ALTERNATE = '\x1b[?1049h\x1b[?25l';
 const BACK = '\x1b[?25h\x1b[?1049l';
-const FALLBACK_SIZE = [24, 80] as const;
 
 /** Resolves when the user quits, or with the daemon's end. */
 export async function runOverview(context: CommandContext): Promise<number> {
-  if (!context.io.stdinIsTerminal || !context.io.stdoutIsTerminal) {
-    throw new Error('berth top without a container needs a terminal: use berth stats --no-stream');
+  if (!context.io.stdinIsTerminal || !mayDraw(context)) {
+    throw new Error('berth top without a container needs a terminal that it can draw on: use berth stats --no-stream');
   }
   const screen = new Screen(context);
   return screen.run();
@@ -49,8 +49,7 @@ class Screen {
   constructor(context: CommandContext) {
     this.#context = context;
     this.#board = new Board(context.client());
-    const { NO_COLOR = '', TERM = '' } = context.environment;
-    this.#colour = NO_COLOR === '' && TERM !== 'dumb';
+    this.#colour = mayColour(context);
     this.#keys = fs.openSync('/dev/tty', fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
   }
 
@@ -105,7 +104,7 @@ class Screen {
 
   #draw(): void {
     if (this.#away) return;
-    const [rows, columns] = terminalSize() ?? FALLBACK_SIZE;
+    const { rows, columns } = screenSize(this.#context.environment);
     const lines = picture(this.#overview(), rows, columns, this.#colour);
     this.#context.io.out(`\x1b[H${lines.map((line) => `${line}\x1b[K`).join('\r\n')}\x1b[J`);
   }
@@ -209,10 +208,12 @@ class Screen {
     this.#away = true;
     this.#leave();
     const [program = '', ...own] = ownCommand();
-    const { host, context } = this.#context.globals;
-    const globals = [...host.flatMap((one) => ['--host', one]), ...(context === '' ? [] : ['--context', context])];
     try {
-      await runInForeground(program, [...own, ...globals, ...args], this.#context.environment);
+      await runInForeground(
+        program,
+        [...own, ...globalArguments(this.#context.globals), ...args],
+        this.#context.environment,
+      );
     } catch (error) {
       this.#message = describeFailure(error);
     }
@@ -221,6 +222,15 @@ class Screen {
     await this.#refresh();
     this.#draw();
   }
+}
+
+/** The flags before the command, for another one of ours. */
+function globalArguments(globals: GlobalValues): string[] {
+  return Object.entries(globals).flatMap(([name, value]) => {
+    if (typeof value === 'boolean') return value ? [`--${name}`] : [];
+    const texts = typeof value === 'string' ? [value] : value;
+    return texts.filter((text) => text !== '').map((text) => `--${name}=${text}`);
+  });
 }
 
 /** This program: the executable, or the runtime with our source. */

@@ -17,9 +17,48 @@ export interface Overview {
   readonly message: string;
 }
 
-const HEADINGS = ['NAME', 'CPU %', 'MEM USAGE / LIMIT', 'NET I/O', 'BLOCK I/O', 'PIDS', 'STATUS'];
-const WIDTHS = [20, 8, 22, 19, 19, 5, 30];
-const KEYS = '↑↓ choose  c/m/n order  s stop  k kill  r restart  p pause  l logs  e shell  q quit';
+type Cells = Readonly<Record<string, string>>;
+interface Column {
+  readonly heading: string;
+  readonly width: number;
+  text(container: ContainerSummary, figures: Cells): string;
+}
+
+const figure = (heading: string, width: number, key: string): Column => ({
+  heading,
+  width,
+  text: (_, figures) => figures[key] ?? '',
+});
+const CPU = figure('CPU %', 8, 'CPUPerc');
+const MEMORY_AND_LIMIT = figure('MEM USAGE / LIMIT', 22, 'MemUsage');
+const MEMORY: Column = {
+  heading: 'MEM',
+  width: 9,
+  text: (_, figures) => (figures['MemUsage'] ?? '').split(' ')[0] ?? '',
+};
+const TRAFFIC = [figure('NET I/O', 15, 'NetIO'), figure('BLOCK I/O', 15, 'BlockIO')];
+const PIDS = figure('PIDS', 5, 'PIDs');
+const STATUS: Column = { heading: 'STATUS', width: 30, text: ({ Status }) => Status };
+/** Healthy or not, where there is a probe; else how it is. */
+const STATE: Column = {
+  heading: 'STATE',
+  width: 9,
+  text: ({ State, Status }) => /\((?:health: )?(\w+)\)$/.exec(Status)?.[1] ?? State,
+};
+/** Beside the name, which has the rest; the first that leaves it enough is taken. */
+const LAYOUTS: readonly (readonly Column[])[] = [
+  [CPU, MEMORY_AND_LIMIT, ...TRAFFIC, PIDS, STATUS],
+  [CPU, MEMORY, ...TRAFFIC, STATE],
+  [CPU, MEMORY, STATE],
+  [CPU],
+];
+const NAME_LEAST = 14;
+const NAME_MOST = 64;
+const KEYS = [
+  'q quit  ↑↓ choose  s stop  k kill  r restart  p pause  l logs  e shell  c/m/n order',
+  'q quit  ↑↓  s stop  k kill  r restart  p pause  l logs  e shell  c/m/n order',
+  'q quit  ↑↓ s k r p l e',
+];
 
 /** Ids in the order in which they are shown. */
 export function orderedIds(overview: Overview): string[] {
@@ -44,23 +83,46 @@ export function picture(overview: Overview, rows: number, columns: number, colou
   // The marked line stays in view.
   const at = Math.max(0, ids.indexOf(marked));
   const from = Math.min(Math.max(0, at - room + 1), Math.max(0, ids.length - room));
+  // Without colours the marked line begins with a sign, and so the others with a blank.
+  const width = colour ? columns : columns - 1;
+  const layout = layoutFor(width, Math.max(0, ...containers.map((one) => displayedName(one).length)));
   const lines = ids.slice(from, from + room).map((id) => {
-    const line = fit(cells(byId.get(id), frames.get(id)), columns);
-    return id === marked && colour
-      ? `\x1b[7m${line.padEnd(columns)}\x1b[0m`
-      : id === marked
-        ? fit(`>${line}`, columns)
-        : line;
+    const container = byId.get(id);
+    const line = container === undefined ? '' : fit(lineOf(layout, container, frames.get(id)), width);
+    if (!colour) return fit(`${id === marked ? '>' : ' '}${line}`, columns);
+    return id === marked ? `\x1b[7m${line.padEnd(columns)}\x1b[0m` : line;
   });
   while (lines.length < room) lines.push('');
-  const heading = fit(row(HEADINGS), columns);
+  const heading = fit(
+    join(
+      layout,
+      layout.columns.map((column) => column.heading),
+      'NAME',
+    ),
+    width,
+  );
+  const foot = message === '' ? (KEYS.find((keys) => keys.length <= columns) ?? KEYS.at(-1) ?? '') : message;
   const all = [
     head,
-    colour ? `\x1b[1m${heading}\x1b[0m` : heading,
+    colour ? `\x1b[1m${heading}\x1b[0m` : fit(` ${heading}`, columns),
     ...lines,
-    fit(message === '' ? KEYS : message, columns),
+    fit(plain(foot.replaceAll('\n', ' ')), columns),
   ];
   return all.slice(0, Math.max(0, rows));
+}
+
+interface Layout {
+  readonly name: number;
+  readonly columns: readonly Column[];
+}
+
+function layoutFor(columns: number, longestName: number): Layout {
+  for (const layout of LAYOUTS) {
+    const left = columns - layout.reduce((sum, { width }) => sum + width + 1, 0);
+    if (left >= NAME_LEAST)
+      return { name: Math.min(left, Math.max(NAME_LEAST, longestName), NAME_MOST), columns: layout };
+  }
+  return { name: columns, columns: [] };
 }
 
 function cpuOf(frames: ReadonlyMap<string, ContainerStats>, id: string): number {
@@ -68,18 +130,23 @@ function cpuOf(frames: ReadonlyMap<string, ContainerStats>, id: string): number 
   return frame === undefined ? 0 : cpuPercent(frame);
 }
 
-function cells(container: ContainerSummary | undefined, frame: ContainerStats | undefined): string {
-  if (container === undefined) return '';
-  const name = nameOf(container.Names[0] ?? '');
-  const { CPUPerc, MemUsage, NetIO, BlockIO, PIDs } = statsRow({ id: container.Id, name }, frame, false);
-  return row([name, CPUPerc, MemUsage, NetIO, BlockIO, PIDs, container.Status].map(String));
+const displayedName = (container: ContainerSummary): string => nameOf(container.Names[0] ?? '');
+
+function lineOf(layout: Layout, container: ContainerSummary, frame: ContainerStats | undefined): string {
+  const name = displayedName(container);
+  const figures = Object.fromEntries(
+    Object.entries(statsRow({ id: container.Id, name }, frame, false)).map(([key, value]) => [key, String(value)]),
+  );
+  return join(
+    layout,
+    layout.columns.map((column) => column.text(container, figures)),
+    name,
+  );
 }
 
-function row(texts: readonly string[]): string {
-  return texts
-    .map((text, i) => fit(plain(text), WIDTHS[i] ?? 0).padEnd(WIDTHS[i] ?? 0))
-    .join(' ')
-    .trimEnd();
+function join({ name, columns }: Layout, texts: readonly string[], first: string): string {
+  const cell = (text: string, width: number) => fit(plain(text), width).padEnd(width);
+  return [cell(first, name), ...texts.map((text, i) => cell(text, columns[i]?.width ?? 0))].join(' ').trimEnd();
 }
 
 /** Names and states come from others: nothing in them reaches the terminal but text. */
@@ -89,5 +156,6 @@ function plain(text: string): string {
 
 function fit(text: string, width: number): string {
   const points = Array.from(text);
-  return points.length <= width ? text : points.slice(0, Math.max(0, width)).join('');
+  if (points.length <= width) return text;
+  return width < 2 ? points.slice(0, Math.max(0, width)).join('') : `${points.slice(0, width - 1).join('')}…`;
 }

@@ -23,7 +23,10 @@ export async function configHeaders(context: CommandContext, authFile: string): 
   return { 'X-Registry-Config': Buffer.from(JSON.stringify(found)).toString('base64url') };
 }
 
-async function allCredentials(context: CommandContext, config: Json): Promise<Record<string, AuthConfig>> {
+export async function allCredentials(
+  context: CommandContext,
+  config: Json = context.config(),
+): Promise<Record<string, AuthConfig>> {
   const found: Record<string, AuthConfig> = {};
   const auths = isJson(config['auths']) ? config['auths'] : {};
   const servers = new Set(Object.keys(textsOf(config, 'credHelpers')));

@@ -101,7 +101,8 @@ function helperFor(config: Json, server: string): string {
   return name;
 }
 
-export async function storeCredentials(context: CommandContext, server: string, given: AuthConfig): Promise<void> {
+/** Whether it was kept as it is, in a file that anybody with its rights can read. */
+export async function storeCredentials(context: CommandContext, server: string, given: AuthConfig): Promise<boolean> {
   const helper = helperFor(context.config(), server);
   const { username = '', password = '', identitytoken = '' } = given;
   if (helper !== '') {
@@ -110,10 +111,11 @@ export async function storeCredentials(context: CommandContext, server: string, 
     const outcome = await runWithInput(`docker-credential-${helper}`, ['store'], input, context.environment);
     if (outcome.code !== 0) throw new ExitError(1, `error storing credentials - err: ${outcome.output.trim()}`);
     changeAuths(context, server, {});
-    return;
+    return false;
   }
   const auth = Buffer.from(`${username}:${password}`).toString('base64');
   changeAuths(context, server, identitytoken === '' ? { auth } : { auth, identitytoken });
+  return true;
 }
 
 /** Whether there was something to remove. */

@@ -16,8 +16,8 @@ export const create = defineCommand({
   operands: 'NAME FILE|-',
   count: [2, 2],
   flags: {
-    driver: refused('secrets are kept by the daemon itself; there are no drivers', { shorthand: 'd' }),
-    'template-driver': refused('templates of secrets are of Swarm'),
+    driver: refused('--driver: secrets are kept by the daemon itself; there are no drivers', { shorthand: 'd' }),
+    'template-driver': refused('--template-driver: templates of secrets are of Swarm'),
     env: flag('Read secret data from environment variable'),
     label: list('Specify labels on the secret', { shorthand: 'l' }),
     replace: flag('If a secret with the same name exists, replace it'),

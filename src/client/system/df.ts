@@ -1,5 +1,6 @@
 /** `system df`: what images, containers and volumes take up, and how much of it is not in use. */
 import { diskUsage } from '#api/client/disk-usage.ts';
+import type { BuildCache } from '#api/types/build.ts';
 import type { ContainerSummary } from '#api/types/container.ts';
 import type { DiskUsage } from '#api/types/disk-usage.ts';
 import type { ImageSummary } from '#api/types/image.ts';
@@ -79,6 +80,9 @@ export function summaryOf(usage: DiskUsage): Row[] {
     Size,
     Reclaimable,
   });
+  const cache = usage.BuildCache ?? [];
+  const inUse = cache.filter(({ InUse }) => InUse);
+  const cached = cacheBytes(cache);
   const all = sizeRw(containers);
   const inVolumes = held(volumes);
   return [
@@ -103,7 +107,7 @@ export function summaryOf(usage: DiskUsage): Row[] {
       humanSize(inVolumes),
       reclaimable(inVolumes - held(usedVolumes), inVolumes),
     ),
-    row('Build Cache', 0, 0, '0B', '0B'),
+    row('Build Cache', cache.length, inUse.length, humanSize(cached), humanSize(cached - cacheBytes(inUse))),
   ];
 }
 
@@ -133,16 +137,45 @@ function detailsOf(usage: DiskUsage, now: number): string {
       UsageData === undefined || UsageData.Size === -1 ? 'N/A' : humanSize(UsageData.Size),
     ]),
   ];
-  const cache = [['CACHE ID', 'CACHE TYPE', 'SIZE', 'CREATED', 'LAST USED', 'USAGE', 'SHARED']];
+  const entries = (usage.BuildCache ?? []).toSorted(byLastUse);
+  const cache = [
+    ['CACHE ID', 'CACHE TYPE', 'SIZE', 'CREATED', 'LAST USED', 'USAGE', 'SHARED'],
+    ...entries.map((entry) => cacheRow(entry, now)),
+  ];
   return [
     `Images space usage:\n\n${formatTable(images)}`,
     `Containers space usage:\n\n${formatTable(containers)}`,
     `Local Volumes space usage:\n\n${formatTable(volumes)}`,
-    `Build cache usage: 0B\n\n${formatTable(cache)}`,
+    `Build cache usage: ${humanSize(cacheBytes(entries))}\n\n${formatTable(cache)}`,
   ].join('\n');
 }
 
 const IMAGE_DIGITS = 3;
+
+/** Of the entries that no other one has too. */
+const cacheBytes = (entries: readonly BuildCache[]): number =>
+  sum(entries.filter(({ Shared }) => !Shared).map(({ Size }) => Size));
+
+/** What was never used first, then the longest unused. */
+function byLastUse(a: BuildCache, b: BuildCache): number {
+  const [one, other] = [a.LastUsedAt ?? '', b.LastUsedAt ?? ''];
+  const [x, y] = one === other ? [a.ID, b.ID] : [one, other];
+  return x < y ? -1 : 1;
+}
+
+function cacheRow({ ID, InUse, Type, Size, CreatedAt, LastUsedAt, UsageCount, Shared }: BuildCache, now: number) {
+  const since = (time: string | null | undefined): string =>
+    time === null || time === undefined ? '' : ago(Date.parse(time) / 1000, now);
+  return [
+    `${shortId(ID)}${InUse ? '*' : ''}`,
+    Type,
+    humanSize(Size, IMAGE_DIGITS),
+    since(CreatedAt),
+    since(LastUsedAt),
+    String(UsageCount),
+    String(Shared),
+  ];
+}
 
 /** By its first name. */
 function imageRow(image: ImageSummary, now: number): string[] {

@@ -25,8 +25,8 @@ export const events = defineCommand({
     const template = values.format === '' || values.format === 'json' ? undefined : parseTemplate(values.format);
     const now = new Date();
     const stream = systemEvents(context.client(), {
-      since: timestampOf('since', values.since, now),
-      until: timestampOf('until', values.until, now),
+      since: timestampOf(undefined, values.since, now),
+      until: timestampOf(undefined, values.until, now),
       filters: parseFilters(values.filter),
     });
     for await (const event of stream) {

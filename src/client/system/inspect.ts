@@ -15,7 +15,7 @@ import { describeFailure } from '../failure.ts';
 import { flag, text } from '../flags/flag-spec.ts';
 import { goJson } from '../format/human.ts';
 import { platformFlag, platformJson } from '../image/platform-flag.ts';
-import { parseTemplate, render, type Template } from '../format/template.ts';
+import { parseTemplate, render, renderTyped, type Template, type Typed } from '../format/template.ts';
 
 type LookUp = (name: string) => Promise<unknown>;
 
@@ -43,8 +43,11 @@ export const inspect = defineCommand({
     };
     if (values.type !== '' && !Object.hasOwn(kinds, values.type)) {
       throw new Error(
-        `unknown type: ${JSON.stringify(values.type)}: must be "container", "image", "network" or "volume"`,
+        `unknown type: ${JSON.stringify(values.type)}: must be one of "config", "container", "image", "network", "node", "plugin", "secret", "service", "task", "volume"`,
       );
+    }
+    if (values.size && values.type !== '' && values.type !== 'container') {
+      context.io.err(`WARNING: --size ignored for ${values.type}\n`);
     }
     const chosen = values.type === '' ? Object.values(kinds) : [kinds[values.type] ?? (() => Promise.resolve())];
     return show(context, positionals, values.format, (name) => firstOf(chosen, name, values.type === ''));
@@ -75,12 +78,15 @@ export const inspectImages = defineCommand({
     ),
 });
 
+/** Of these docker's client knows no more than their type has. */
+const VOLUME: Typed = { name: '', types: { '': 'volume.Volume' }, prefix: 'template parsing error: ' };
+
 export const inspectVolumes = defineCommand({
   operands: 'VOLUME [VOLUME...]',
   count: [1, Infinity],
   flags: { format: inspectFormatFlag(), size: sizeFlag('Display how much is in it') },
   run: (context, { values, positionals }) =>
-    show(context, positionals, values.format, (name) => inspectVolume(context.client(), name, values.size)),
+    show(context, positionals, values.format, (name) => inspectVolume(context.client(), name, values.size), VOLUME),
 });
 
 export const inspectNetworks = defineCommand({
@@ -153,11 +159,11 @@ function parsedOrWrongUse(format: string): Template {
 }
 
 /** As docker: what a template has no answer for is told at the end; an empty line when there was nothing to print. */
-function printAll(template: Template, found: readonly unknown[], failures: unknown[]): string {
+function printAll(template: Template, found: readonly unknown[], failures: unknown[], typed?: Typed): string {
   let text = '';
   for (const value of found) {
     try {
-      text += `${render(template, value)}\n`;
+      text += `${typed === undefined ? render(template, value) : renderTyped(template, value, typed)}\n`;
     } catch (error) {
       failures.push(error);
     }
@@ -170,6 +176,7 @@ async function show(
   names: readonly string[],
   format: string,
   lookUp: LookUp,
+  typed?: Typed,
 ): Promise<number> {
   const template = format === '' || format === 'json' ? undefined : parsedOrWrongUse(format);
   const found: unknown[] = [];
@@ -182,7 +189,7 @@ async function show(
     }
   }
   const { out } = context.io;
-  if (template !== undefined) out(printAll(template, found, failures));
+  if (template !== undefined) out(printAll(template, found, failures, typed));
   else if (found.length === 0) out('[]\n');
   else if (format === 'json') out(`${goJson(found)}\n`);
   else out(`${goJson(found, '    ')}\n`);

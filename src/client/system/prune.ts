@@ -1,9 +1,9 @@
 /** `container prune`, `image prune` and `system prune`: asked for once more, then told by name with the room they gave. */
-import { readSync } from 'node:fs';
 import type { ApiClient } from '#api/client/api-client.ts';
 import { prune } from '#api/client/disk-usage.ts';
 import { humanSize } from '#pkg/units/size.ts';
-import { type CommandContext, defineCommand, ExitError, UsageError } from '../command.ts';
+import { type CommandContext, defineCommand, ExitError } from '../command.ts';
+import { confirmed } from '../confirm.ts';
 import { checkFilter, parseFilters } from '../filters.ts';
 import { flag, list } from '../flags/flag-spec.ts';
 
@@ -52,23 +52,6 @@ async function pruneBuildCache(client: ApiClient, filters: Filters): Promise<Pru
   return told('Deleted build cache objects:', CachesDeleted, SpaceReclaimed);
 }
 
-/** Errors: ExitError 1 when the answer is not yes. */
-function confirm({ io }: CommandContext, warning: string, what: string): void {
-  io.out(`${warning}\nAre you sure you want to continue? [y/N] `);
-  if (firstLine().toLowerCase() !== 'y') throw new ExitError(1, `${what} has been cancelled`);
-}
-
-function firstLine(): string {
-  const byte = Buffer.alloc(1);
-  let line = '';
-  while (line.length < 256 && readSync(0, byte) === 1) {
-    const letter = byte.toString('latin1');
-    if (letter === '\n') break;
-    line += letter;
-  }
-  return line.trim();
-}
-
 async function tell({ io }: CommandContext, work: readonly (() => Promise<Pruned>)[]): Promise<void> {
   let bytes = 0;
   for (const one of work) {
@@ -84,7 +67,7 @@ export const containerPrune = defineCommand({
   count: [0, 0],
   flags: { filter: pruneFilterFlag('Provide filter values (e.g. "until=<timestamp>")'), force: forceFlag() },
   async run(context, { values }) {
-    if (!values.force) confirm(context, 'WARNING! This will remove all stopped containers.', 'container prune');
+    if (!values.force && !confirmed(context.io, 'WARNING! This will remove all stopped containers.')) return;
     const filters = parseFilters(values.filter);
     await tell(context, [() => pruneContainers(context.client(), filters)]);
   },
@@ -109,7 +92,7 @@ export const imagePrune = defineCommand({
       return planOrBudget(context, values);
     }
     const what = values.all ? ALL_IMAGES : 'all dangling images';
-    if (!values.force) confirm(context, `WARNING! This will remove ${what}.`, 'image prune');
+    if (!values.force && !confirmed(context.io, `WARNING! This will remove ${what}.`)) return;
     const filters = parseFilters(values.filter);
     await tell(context, [() => pruneImages(context.client(), filters, values.all)]);
   },
@@ -127,9 +110,9 @@ export const systemPrune = defineCommand({
   async run(context, { values }) {
     const filters = parseFilters(values.filter);
     if (values.volumes && filters.has('until')) {
-      throw new UsageError('ERROR: The "until" filter is not supported with "--volumes"');
+      throw new ExitError(1, 'ERROR: The "until" filter is not supported with "--volumes"');
     }
-    if (!values.force) confirm(context, systemWarning(values, filters), 'system prune');
+    if (!values.force && !confirmed(context.io, systemWarning(values, filters))) return;
     const client = context.client();
     await tell(context, [
       () => pruneContainers(client, filters),
@@ -149,7 +132,7 @@ function systemWarning({ all, volumes }: { all: boolean; volumes: boolean }, fil
     all ? ALL_IMAGES : 'all dangling images',
     all ? 'all build cache' : 'unused build cache',
   ];
-  const kept = [...filters].flatMap(([key, values]) => values.map((value) => `    - ${key}=${value}\n`));
+  const kept = [...filters].flatMap(([key, values]) => values.map((value) => `  - ${key}=${value}\n`));
   const lines = what.map((line) => `  - ${line}\n`).join('');
   const filtered = kept.length === 0 ? '' : `\n  Items to be pruned will be filtered with:\n${kept.join('')}`;
   return `WARNING! This will remove:\n${lines}${filtered}`;

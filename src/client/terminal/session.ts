@@ -23,7 +23,7 @@ export type SessionEnd = 'ended' | 'detached';
 export async function runSession(options: SessionOptions): Promise<SessionEnd> {
   const { connection, tty } = options;
   using stop = new Stop();
-  using _mode = tty && options.stdin ? RawMode.enter() : undefined;
+  using _mode = tty && options.stdin ? RawMode.enter({ passing: true }) : undefined;
   const output = copyOutput(options).then((): SessionEnd => 'ended');
   if (!options.stdin) return output;
   const keys = tty ? parseDetachKeys(options.detachKeys) : undefined;

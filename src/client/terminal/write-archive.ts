@@ -9,6 +9,7 @@ export async function writeArchive(
   io: Io,
   file: string,
   ask: () => Promise<ReadableStream<Uint8Array> | null>,
+  what = '',
 ): Promise<void> {
   if (file === '' && io.stdoutIsTerminal) {
     throw new ExitError(1, 'cowardly refusing to save to a terminal. Use the -o flag or redirect');
@@ -16,7 +17,7 @@ export async function writeArchive(
   const body = await ask();
   if (body === null) throw new ExitError(1, 'the daemon sent no archive');
   if (file !== '') {
-    await writeWhole(file, body);
+    await writeWhole(file, body, what);
     return;
   }
   const stdout = new OutputPort(1);

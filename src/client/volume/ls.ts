@@ -3,7 +3,7 @@ import { listVolumes } from '#api/client/volumes.ts';
 import { defineCommand } from '../command.ts';
 import { filterFlag, formatFlag, quietFlag, formatOr } from '../common-flags.ts';
 import { parseFilters } from '../filters.ts';
-import { refused } from '../flags/flag-spec.ts';
+import { flag } from '../flags/flag-spec.ts';
 import { labelOf, printListing } from '../format/listing.ts';
 
 const HEADINGS = {
@@ -24,7 +24,7 @@ export const ls = defineCommand({
   operands: '',
   count: [0, 0],
   flags: {
-    cluster: refused('cluster volumes are of Swarm', { standsAlone: true }),
+    cluster: flag('Display only cluster volumes, and use cluster volume list formatting'),
     filter: filterFlag(),
     format: formatFlag(),
     quiet: quietFlag('Only display volume names'),
@@ -32,7 +32,8 @@ export const ls = defineCommand({
   async run(context, { values }) {
     const { Volumes: volumes, Warnings: warnings } = await listVolumes(context.client(), parseFilters(values.filter));
     const sorted = [...(volumes ?? [])].sort((a, b) => (a.Name < b.Name ? -1 : 1));
-    const rows = sorted.map((volume) => ({
+    // There is no Swarm, so there is none: only the heading of another table.
+    const rows = (values.cluster ? [] : sorted).map((volume) => ({
       Availability: NONE,
       Driver: volume.Driver,
       Group: NONE,
@@ -50,7 +51,13 @@ export const ls = defineCommand({
     for (const warning of warnings ?? []) context.io.err(`WARNING: ${warning}\n`);
     context.io.out(
       printListing(
-        { type: '*formatter.volumeContext', rows, columns: ['Driver', 'Name'], headings: HEADINGS, quietField: 'Name' },
+        {
+          type: '*formatter.volumeContext',
+          rows,
+          columns: values.cluster ? ['Name', 'Group', 'Driver', 'Availability', 'Status'] : ['Driver', 'Name'],
+          headings: HEADINGS,
+          quietField: 'Name',
+        },
         formatOr(context, values, 'volumesFormat'),
       ),
     );

@@ -28,10 +28,7 @@ export const prune = defineCommand({
     const { io } = context;
     const kind = values.all ? 'all' : 'anonymous';
     const warning = `WARNING! This will remove ${kind} local volumes not used by at least one container.`;
-    if (!values.force && !confirmed(io, warning)) {
-      io.err('volume prune has been cancelled\n');
-      return 1;
-    }
+    if (!values.force && !confirmed(io, warning)) return 0;
     const filters = parseFilters(values.filter);
     if (values.all) filters.set('all', ['true']);
     const { VolumesDeleted: deleted, SpaceReclaimed: bytes } = await pruneVolumes(context.client(), filters);

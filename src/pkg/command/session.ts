@@ -53,6 +53,15 @@ export async function runInForeground(
   }
 }
 
+/** Settings of the terminal on stdin, as stty names them. Where there is no stty nothing happens. */
+export function setTerminal(settings: readonly string[]): void {
+  try {
+    Bun.spawnSync(['stty', ...settings], { stdio: ['inherit', 'ignore', 'ignore'] });
+  } catch {
+    // Not there: what it would have set is a matter of looks.
+  }
+}
+
 /** A program that is told something and answers: a credential helper. From PATH; its messages go to our stderr. */
 export async function runWithInput(
   program: string,

@@ -68,7 +68,11 @@ export class ProgressDisplay {
       this.#write(message.stream);
       return;
     }
-    const { status = '', id = '' } = message;
+    const { status = '', id = '', progressDetail: detail } = message;
+    // What only a program wants to know.
+    if (status === '' && id === '') return;
+    // Outside a terminal how far something is would be told again and again.
+    if (!this.#terminal && ((detail?.current ?? 0) > 0 || (detail?.total ?? 0) > 0)) return;
     const text = id === '' ? status : `${id}: ${status}`;
     if (!this.#terminal) {
       if (this.#told.get(id) === status && id !== '') return;

@@ -210,3 +210,35 @@ test('Ctrl-C gives the terminal back as it was, whatever was going on', async ()
     async () => (await daemon.must(['ps', '-aq'])).split('\n').length === 1,
   );
 }, 120_000);
+
+test('programs that use the whole screen get it as it is; live lists keep within theirs', async () => {
+  await using daemon = await TestDaemon.start();
+  const { socket } = daemon;
+  const name = 'a-name-that-is-longer-than-what-most-terminals-have-room-for-in-a-table';
+  await daemon.must(['run', '-d', '--name', name, '--network', 'none', IMAGE, 'sleep', '1000']);
+  const host = `env BERTH_HOST=unix://${socket}`;
+  {
+    await using terminal = new Terminal(`${host} ${BERTH} exec -it ${name} sh`);
+    await terminal.sees('# ');
+    // With its own line discipline off, a line feed must not become a carriage return as well on the way.
+    terminal.types("stty -opost; printf 'down\\nright\\n'; stty sane; echo o''ver\r");
+    await terminal.sees('over\r\n');
+    expect(terminal.text).toContain('down\nright\n');
+    expect(terminal.text).not.toContain('\r\r\n');
+  }
+  for (const [columns, command, seen] of [
+    [80, 'stats', 'a-na'],
+    [80, 'ps --watch', 'a-na'],
+    [30, 'ps --watch', 'IMAGE'],
+    [60, 'top', 'a-na'],
+  ] as const) {
+    await using terminal = new Terminal(`sh -c 'stty cols ${columns}; exec ${host} ${BERTH} ${command}'`);
+    await terminal.sees(seen);
+    // Each picture begins in the corner.
+    const lines = terminal.text.split(/\u001b\[H|\r*\n/).map((line) => Bun.stripANSI(line));
+    expect(lines.filter((line) => Array.from(line).length > columns)).toEqual([]);
+  }
+  await using dumb = new Terminal(`${host} TERM=dumb ${BERTH} stats`);
+  await dumb.sees(name);
+  expect(dumb.text).not.toContain('\u001b');
+}, 120_000);

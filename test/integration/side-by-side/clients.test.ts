@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test';
 import { TestDaemon } from '../../support/daemon.ts';
 import { allowed, compare, type Engine, show } from './compare.ts';
+import { steps } from './script.ts';
 
 /** Where the client names itself. */
 const asDocker = (text: string): string =>
@@ -16,7 +17,7 @@ test('berth does and says what the stock CLI does and says, but for what client-
       return { ...said, stdout: asDocker(said.stdout), stderr: asDocker(said.stderr) };
     },
   };
-  const { commands, differences } = await compare(stock, berth);
+  const { commands, differences } = await compare(stock, berth, steps);
   expect(commands).toBeGreaterThanOrEqual(80);
   const reasons = allowed('client-differences.txt');
   const fresh = differences.filter((d) => !reasons.has(d.command));

@@ -2,10 +2,12 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { CommandOptions, CommandResult } from '../../support/command.ts';
-import { type Step, steps } from './script.ts';
+import type { Step } from './step.ts';
 
 export interface Engine {
   readonly socket: string;
+  /** What its output is to say where it tells of this side: name → word. */
+  readonly own?: Readonly<Record<string, string>>;
   docker(args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
 }
 
@@ -28,20 +30,47 @@ export function normalise(text: string, socket: string): string {
 }
 
 async function runStep(engine: Engine, step: Step): Promise<CommandResult> {
-  const options: CommandOptions = step.input === undefined ? {} : { input: step.input };
-  const result = await engine.docker(step.args, step.tty ? { ...options, terminal: true } : options);
+  const { input, tty: terminal, env } = step;
+  const options: CommandOptions = {
+    ...(input === undefined ? {} : { input }),
+    ...(terminal === undefined ? {} : { terminal }),
+    ...(env === undefined ? {} : { env }),
+  };
+  const own = Object.entries(engine.own ?? {});
+  const args = step.args.map((arg) => own.reduce((text, [name, word]) => text.replaceAll(word, name), arg));
+  const result = await engine.docker(args, options);
+  if (step.code) return { code: result.code, stdout: '', stderr: '' };
   const clean = (t: string) => {
-    const text = normalise(t, engine.socket);
+    let text = own.reduce((all, [name, word]) => all.replaceAll(name, word), t);
+    text = normalise(text, engine.socket);
+    if (step.ids) text = text.replace(/\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-ID12|[0-9a-f]{10,64})\b/g, 'ID');
+    if (step.ages) text = withoutAges(text);
+    if (step.sizes) text = withoutSizes(text);
     return step.unordered ? text.split('\n').sort().join('\n') : text;
   };
   return { code: result.code, stdout: clean(result.stdout), stderr: clean(result.stderr) };
 }
 
-export async function compare(peer: Engine, ours: Engine): Promise<{ commands: number; differences: Difference[] }> {
+function withoutAges(text: string): string {
+  return text
+    .replace(/\b(?:Less than a second|About an? \w+|\d+ (?:second|minute|hour|day|week|month|year)s?)\b/g, 'AGE')
+    .replace(/\d{4}-\d\d-\d\d[ T][^"\s]+(?: [+-]\d{4} \w+)?/g, 'TIME')
+    .replace(/ {2,}/g, '  ');
+}
+
+function withoutSizes(text: string): string {
+  return text.replace(/\b[\d.]+(?:[kMGT]i?)?B\b|\b\d+%|\b\d+\b/g, 'SIZE').replace(/ {2,}/g, '  ');
+}
+
+export async function compare(
+  peer: Engine,
+  ours: Engine,
+  steps: readonly Step[],
+): Promise<{ commands: number; differences: Difference[] }> {
   const differences: Difference[] = [];
   for (const step of steps) {
-    const [a, b] = await Promise.all([runStep(peer, step), runStep(ours, step)]);
-    if (a.code !== b.code || a.stdout !== b.stdout || a.stderr !== b.stderr)
+    const [a, b] = await Promise.all([step.oursAlone ? undefined : runStep(peer, step), runStep(ours, step)]);
+    if (a !== undefined && (a.code !== b.code || a.stdout !== b.stdout || a.stderr !== b.stderr))
       differences.push({ command: step.args.join(' '), peer: a, ours: b });
   }
   return { commands: steps.length, differences };

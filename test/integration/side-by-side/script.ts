@@ -1,19 +1,5 @@
 /** The commands that both engines run, in this order; `IMG` is busybox, everything is named so that output is stable. */
-export interface Step {
-  readonly args: readonly string[];
-  readonly input?: string;
-  /** Compare lines in any order. */
-  readonly unordered?: boolean;
-  /** Run it in a terminal (util-linux script). */
-  readonly tty?: boolean;
-}
-
-const step = (line: string, more: Partial<Step> = {}): Step => ({ args: split(line), ...more });
-
-/** Words by blanks; '…' keeps blanks. */
-function split(line: string): string[] {
-  return [...line.matchAll(/'([^']*)'|(\S+)/g)].map((m) => m[1] ?? m[2] ?? '');
-}
+import { type Step, step } from './step.ts';
 
 const IMG = 'berth.test/busybox:1';
 const NONE = '--network none';
