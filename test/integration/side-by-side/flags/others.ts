@@ -13,7 +13,7 @@ export const otherSteps: readonly Step[] = [
     'network create --attachable --subnet NETA.0.0/24 --ip-range NETA.0.128/25 --gateway NETA.0.1 --aux-address a=NETA.0.5 --label a=b -o com.docker.network.bridge.enable_icc=false --ipam-driver default --ipam-opt x=y --ipv4 n1',
   ),
   step("network inspect -f '{{json .IPAM}} {{.Attachable}} {{json .Labels}} {{json .Options}} {{.EnableIPv4}}' n1"),
-  step('network create --ipv6 --subnet fd00:NETB::/64 --internal n2'),
+  step('network create --ipv6 --subnet fd00:NETB::/64 --subnet NETA.3.0/24 --internal n2'),
   step('network create --config-only --subnet NETA.1.0/24 cfg'),
   step('network create --config-from cfg --scope local n3'),
   step('network create --config-from nosuch n4'),
