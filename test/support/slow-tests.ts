@@ -45,14 +45,21 @@ export const afterEach = slowed(real.afterEach, true);
 export const setDefaultTimeout = (ms: number): void => real.setDefaultTimeout(ms * SLOW);
 export { describe, expect, mock, spyOn } from 'bun:test';
 
+/** For a run of tests that a test starts. */
+export const SLOW_OPTIONS: readonly string[] =
+  SLOW === 1 ? [] : ['--preload', import.meta.path, '--timeout', String(SLOW * 60_000)];
+
 if (SLOW !== 1) {
   Bun.plugin({
     name: 'slow tests',
     setup(build) {
-      build.onLoad({ filter: /\.test\.ts$/ }, async ({ path }) => ({
-        loader: 'ts',
-        contents: (await Bun.file(path).text()).replace(FROM, `from '${import.meta.path}'`),
-      }));
+      build.onLoad({ filter: /\/test\/.*\.ts$/ }, async ({ path }) => {
+        const text = await Bun.file(path).text();
+        return {
+          loader: 'ts',
+          contents: path === import.meta.path ? text : text.replace(FROM, `from '${import.meta.path}'`),
+        };
+      });
     },
   });
 }

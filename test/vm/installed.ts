@@ -24,7 +24,7 @@ export async function bootInstalled(flavour: Flavour, older?: string): Promise<M
   const vm = await Machine.boot({
     payload: {
       berth: path.join(root, 'dist/berth'),
-      older: older ?? path.join(root, 'contrib/berth-generator'),
+      ...(older === undefined ? {} : { older }),
       docker: dockerCli(),
       'busybox.tar': image.path,
       ...Object.fromEntries(contrib),
@@ -35,7 +35,8 @@ export async function bootInstalled(flavour: Flavour, older?: string): Promise<M
     await vm.must(
       [
         'set -e',
-        'install -m 755 /berth/berth /berth/docker /usr/local/bin; groupadd --system berth',
+        `install -m 755 /berth/${older === undefined ? 'berth' : 'older'} /usr/local/bin/berth`,
+        'install -m 755 /berth/docker /usr/local/bin; groupadd --system berth',
         'cp /berth/*.service /berth/*.socket /etc/systemd/system/',
         'install -D -m 755 /berth/berth-generator /usr/lib/systemd/system-generators/berth-generator',
         'systemctl daemon-reload',

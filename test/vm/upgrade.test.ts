@@ -37,7 +37,7 @@ afterAll(async () => {
 
 const lines = (text: string): string[] => text.trim().split('\n');
 /** Shell: what must be the same before and after. */
-const FACTS = `facts() { for c in web loop peer term sliced sick; do
+const FACTS = `facts() { for c in web loop peer term sick; do
   docker inspect -f '{{.Name}} {{.State.Pid}} {{.State.StartedAt}} {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' $c; done; }`;
 
 test(
@@ -49,7 +49,6 @@ test(
       docker run -d --name loop --network app --network-alias lp ${IMG} sh -c 'trap "echo polite; exit 3" TERM; i=0; while :; do i=$((i+1)); echo line $i; sleep 0.5; done' >/dev/null
       docker run -d --name peer --network app ${IMG} sleep 100000 >/dev/null; docker exec -d peer sleep 50000
       docker run -dit --name term ${IMG} sh >/dev/null
-      docker run -d --name sliced --cgroup-parent web.slice --network none -m 32m ${IMG} sleep 100000 >/dev/null
       docker run -d --name sick --health-cmd 'test -e /ok' --health-interval 1s ${IMG} sh -c 'touch /ok; sleep 100000' >/dev/null
       docker run -d --name ends ${IMG} sh -c 'while [ ! -e /go ]; do sleep 0.1; done; echo said; exit 7' >/dev/null
       facts >/tmp/before; ends=$(docker inspect -f '{{.State.Pid}}' ends)
@@ -80,8 +79,7 @@ test(
       docker pause peer >/dev/null; docker unpause peer >/dev/null; docker restart -t 0 web >/dev/null; until_ 'curl -sf http://127.0.0.1:8080/'
       docker network disconnect app peer; docker network connect app peer; docker start loop >/dev/null
       docker exec loop ping -c 1 -w 9 peer | grep -c 'bytes from'
-      docker restart -t 0 sliced >/dev/null; cut -d/ -f2,3 /proc/$(docker inspect -f '{{.State.Pid}}' sliced)/cgroup
-      docker rm -f web loop peer term sliced sick ends >/dev/null; docker network rm app >/dev/null; docker volume rm content >/dev/null
+      docker rm -f web loop peer term sick ends >/dev/null; docker network rm app >/dev/null; docker volume rm content >/dev/null
       docker run --rm ${IMG} echo fresh
       find /sys/fs/cgroup -path '*berth*' -type d | grep -E '[0-9a-f]{64}'; grep overlay /proc/mounts; ls /sys/class/net | grep veth
       journalctl -u berth.service --no-pager -o cat | grep '"level":"error"'; echo end`,
@@ -89,7 +87,7 @@ test(
     );
     expect(lines(r.output)).toEqual([
       ...['page', '1', '1', '2', '1', 'logs go on', 'healthy', '83886080', '3', 'polite', 'page', '1'],
-      ...['web.slice/berth.web.scope', 'fresh', 'end'],
+      ...['fresh', 'end'],
     ]);
   },
   LIMIT_MS,

@@ -134,7 +134,7 @@ export class NativeDriver implements ExecDriver {
         containerId,
         spec: request.spec,
         container: { pid: container.pid, pidfd: container.pidfd },
-        ...(container.cgroup === undefined ? {} : { cgroup: container.cgroup.join() }),
+        ...(container.cgroup === undefined ? {} : { cgroup: container.cgroup.join(container.pid) }),
         ...(pipes.child === undefined ? {} : { stdio: pipes.child }),
         ...consoleSizeOf(request.stdio.consoleSize),
       });

@@ -20,6 +20,7 @@ import type { ExitRecord } from './monitor/protocol.ts';
 import type { NativeProcess } from './native-process.ts';
 
 const ESTALE = errnoNumber('ESTALE');
+const EBUSY = errnoNumber('EBUSY');
 const RECORD_BYTES = 16;
 const waiting = new Uint8Array(4);
 const waitingView = new DataView(waiting.buffer);
@@ -44,8 +45,11 @@ export class Probes {
         return run;
       } catch (error) {
         this.#running.delete(request.id);
-        // The zygote is another by now.
-        if (!(error instanceof SysError && error.errno === ESTALE) || attempt === 3) throw error;
+        if (attempt === 3 || !(error instanceof SysError)) throw error;
+        // The container has given its group's controllers to groups of its own: the list is for a group that takes nobody.
+        if (error.errno === EBUSY) this.forget(container.id);
+        // Else the zygote is another by now.
+        else if (error.errno !== ESTALE) throw error;
       }
     }
   }
@@ -106,7 +110,7 @@ class ProbeList implements Disposable {
         containerId: container.id,
         spec: request.spec(),
         container: { pid: container.pid, pidfd },
-        ...(container.cgroup === undefined ? {} : { cgroup: container.cgroup.join() }),
+        ...(container.cgroup === undefined ? {} : { cgroup: container.cgroup.join(container.pid) }),
         stdio: { stdin: nothing, stdout: this.#placeholder, stderr: this.#placeholder },
       });
       this.#owned.push(this.prepared);

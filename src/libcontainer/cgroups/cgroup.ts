@@ -26,7 +26,8 @@ export interface Cgroup {
   readonly version: 1 | 2;
   /** Below each mount point: `/berth/ID`. */
   readonly path: string;
-  join(): CgroupJoin;
+  /** `init`: pid of the container's first process, for one that joins it later. */
+  join(init?: number): CgroupJoin;
   directories(): readonly CgroupDirectory[];
   /** Sets or changes limits; what `resources` does not name stays. */
   apply(resources: Resources): void;

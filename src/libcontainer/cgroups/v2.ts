@@ -30,8 +30,19 @@ export class CgroupV2 implements Cgroup {
     return this.#mountPoint + this.path;
   }
 
-  join(): CgroupJoin {
-    return { version: 2, directory: this.#directory };
+  join(init?: number): CgroupJoin {
+    return { version: 2, directory: (init === undefined ? undefined : this.#movedTo(init)) ?? this.#directory };
+  }
+
+  /**
+   * A container that has groups of its own (systemd, another engine) gives their controllers from its root, which then can
+   * take no process any more (EBUSY): who joins goes where the first process went. Never out of the group.
+   */
+  #movedTo(init: number): string | undefined {
+    const given = this.#facts().read('cgroup.subtree_control') ?? '';
+    if (given === '') return undefined;
+    const group = /^0::(.*)$/m.exec(readIfThere(`/proc/${init}/cgroup`) ?? '')?.[1];
+    return group?.startsWith(`${this.path}/`) && !group.includes('/..') ? this.#mountPoint + group : undefined;
   }
 
   directories(): readonly CgroupDirectory[] {

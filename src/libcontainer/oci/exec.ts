@@ -92,7 +92,7 @@ export function execInContainer(options: ExecOptions): Omit<CreatedContainer, 's
     spec: { ...state.spec, process },
     container: { pid: state.pid, pidfd: container.fd },
     stdio: { stdin: 0, stdout: 1, stderr: 2 },
-    cgroup: cgroup.join(),
+    cgroup: cgroup.join(state.pid),
     ...(size === undefined ? {} : { consoleSize: size }),
   });
   using launcher = new OciLauncher();

@@ -10,6 +10,7 @@ import { CLONE, NR, SOCKET, W } from '#sys/numbers.ts';
 import { killByPidfd, pidfdGetfd, waitid } from '#sys/processes.ts';
 import { type Gate, Program } from '#sys/program.ts';
 import type { Launcher } from '#sys/zygote/launch.ts';
+import { SLOW_OPTIONS } from '../../support/slow-tests.ts';
 
 const INSIDE = 'BERTH_TEST_NETWORK_NAMESPACE';
 
@@ -17,7 +18,7 @@ const INSIDE = 'BERTH_TEST_NETWORK_NAMESPACE';
 export function isInside(file: string): boolean {
   if (process.env[INSIDE] !== undefined) return true;
   test('in a network namespace of its own', async () => {
-    const inner = Bun.spawn(['unshare', '-n', process.execPath, 'test', file], {
+    const inner = Bun.spawn(['unshare', '-n', process.execPath, 'test', ...SLOW_OPTIONS, file], {
       env: { ...process.env, [INSIDE]: '1' },
       stdout: 'pipe',
       stderr: 'pipe',

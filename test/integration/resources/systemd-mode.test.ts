@@ -12,8 +12,9 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => d[Symbol.asyncDispose](), 60_000);
 
+const v2 = existsSync('/sys/fs/cgroup/cgroup.controllers');
 /** A group that every kind of host has inside. */
-const group = existsSync('/sys/fs/cgroup/cgroup.controllers') ? '/sys/fs/cgroup' : '/sys/fs/cgroup/memory';
+const group = v2 ? '/sys/fs/cgroup' : '/sys/fs/cgroup/memory';
 const tries = `mkdir ${group}/mine && rmdir ${group}/mine`;
 
 test('cgroups are read-only, unless it is said otherwise', async () => {
@@ -67,6 +68,26 @@ test('--systemd: temporary file systems, a cgroup to write to, the signal that s
   expect(await d.must(['logs', 'managed'])).toBe(`1\n1\n1\noci 32\n/\n${groups}\nready\nended`);
   expect(await d.must(['inspect', '-f', '{{.State.ExitCode}}', 'managed'])).toBe('0');
   await d.must(['rm', 'managed']);
+}, 60_000);
+
+test('exec and health probes go where the first process went, when its root gives controllers away', async () => {
+  const script = v2
+    ? 'cd /sys/fs/cgroup; mkdir init; until test -e /go; do sleep 0.1; done; echo 1 >init/cgroup.procs; until echo "+memory +pids" 2>/dev/null >cgroup.subtree_control; do sleep 0.1; done; touch /gave; sleep 1000'
+    : 'until test -e /go; do sleep 0.1; done; touch /gave; sleep 1000';
+  const health = ['--health-cmd', 'test -e /gave', '--health-interval', '1s', '--health-retries', '1000'];
+  const options = ['--security-opt', 'writable-cgroups=true', ...health];
+  await d.must(['run', '-d', '--name', 'nested', ...none, ...options, IMG, 'sh', '-c', script]);
+  // A probe before the change too: what is kept of it must not hold the next one up.
+  const probes = () => d.must(['inspect', '-f', '{{len .State.Health.Log}}', 'nested']);
+  await eventually('it is probed', async () => (await probes()) !== '0');
+  await d.must(['exec', 'nested', 'touch', '/go']);
+  await eventually(
+    'it is healthy',
+    async () => (await d.must(['inspect', '-f', '{{.State.Health.Status}}', 'nested'])) === 'healthy',
+  );
+  if (v2) expect(await d.must(['exec', 'nested', 'cat', '/proc/self/cgroup'])).toBe('0::/init');
+  expect(await d.must(['exec', 'nested', 'echo', 'inside'])).toBe('inside');
+  await d.must(['rm', '-f', 'nested']);
 }, 60_000);
 
 test('--systemd true is for inits only; a label does the same; an image cannot ask for it', async () => {
