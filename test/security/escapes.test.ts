@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { busyboxEntries, tar, writeArchive } from '../support/base-images.ts';
-import { must } from '../support/command.ts';
+import { must, SLOW } from '../support/command.ts';
 import { TestDaemon } from '../support/daemon.ts';
 
 const IMG = 'berth.test/busybox:1';
@@ -48,7 +48,9 @@ test('every masked path is empty, every read-only path refuses', async () => {
     '/sys/firmware',
   ].filter((p) => fs.existsSync(p));
   expect(masked.length).toBeGreaterThan(4);
-  const script = masked.map((p) => `if [ -d ${p} ]; then ls -A ${p} | wc -l; else wc -c < ${p}; fi`).join('; ');
+  // AppArmor may refuse what is masked besides.
+  const empty = (p: string) => `if [ -d ${p} ]; then ls -A ${p} | wc -l; else (wc -c < ${p}) 2>/dev/null || echo 0; fi`;
+  const script = masked.map(empty).join('; ');
   expect((await inside(script)).stdout.trim().split('\n')).toEqual(masked.map(() => '0'));
   const r = await inside(
     'for p in /proc/bus /proc/fs /proc/irq /proc/sys/kernel; do touch $p/x 2>&1; done; echo x > /proc/sysrq-trigger; echo 1 > /proc/sys/vm/drop_caches',
@@ -163,7 +165,7 @@ test('a volume that is swapped for a symlink while containers start never mounts
       }
     }
   })();
-  const end = Date.now() + 5000;
+  const end = Date.now() + SLOW * 5000;
   let runs = 0;
   while (Date.now() < end) {
     await d.docker([
