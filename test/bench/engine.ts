@@ -107,6 +107,21 @@ export class Engine {
     return this.#sum('smaps_rollup', /^Pss:\s+(\d+)/m);
   }
 
+  /** Processor time that its processes have had; those that end meanwhile are lost, so it is for daemons. */
+  processorMs(): number {
+    let ns = 0n;
+    for (const pid of this.#pids()) {
+      for (const thread of fs.readdirSync(`/proc/${pid}/task`)) {
+        try {
+          ns += BigInt(fs.readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ')[0] ?? '0');
+        } catch {
+          // ended meanwhile
+        }
+      }
+    }
+    return Number(ns) / 1e6;
+  }
+
   /** The most memory that its processes have had, one by one, since `resetPeak`. */
   peakMegabytes(): number {
     return this.#sum('status', /^VmHWM:\s+(\d+)/m);

@@ -29,12 +29,12 @@ import { api } from './scenarios/api.ts';
 import { buildIgnored, buildSteps, stages } from './scenarios/build.ts';
 import { contextChanged, contextNew, contextUnchanged } from './scenarios/context.ts';
 import { busy, startLatency } from './scenarios/busy.ts';
-import { commit, cp } from './scenarios/files.ts';
+import { commit, cp, cpTree } from './scenarios/files.ts';
 import { load } from './scenarios/images.ts';
 import { latency } from './scenarios/latency.ts';
 import { cli, life, many, run } from './scenarios/life.ts';
 import { network, networkPinned, ports } from './scenarios/network.ts';
-import { crowd, stats } from './scenarios/observe.ts';
+import { crowd, health, stats } from './scenarios/observe.ts';
 import { registry, registryMemory } from './scenarios/registry.ts';
 import { attach, logs } from './scenarios/streams.ts';
 
@@ -50,6 +50,7 @@ const scenarios: readonly Scenario[] = [
   api,
   load,
   cp,
+  cpTree,
   commit,
   buildSteps,
   stages,
@@ -59,6 +60,7 @@ const scenarios: readonly Scenario[] = [
   contextChanged,
   stats,
   crowd,
+  health,
   network,
   networkPinned,
   ports,

@@ -1,6 +1,6 @@
 /** Samples per metric and engine, and what is told of them: median, range, ratio to the peer. */
 
-export type Unit = 'ms' | 'µs' | 'MB/s' | 'MB' | 'req/s' | '/s' | 'times';
+export type Unit = 'ms' | 'µs' | '%' | 'MB/s' | 'MB' | 'req/s' | '/s' | 'times';
 
 const higherIsBetter = new Set<Unit>(['MB/s', 'req/s', '/s', 'times']);
 

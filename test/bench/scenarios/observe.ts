@@ -27,12 +27,12 @@ const KEPT_MS = 5500;
 const CROWD = 500;
 const CLIENTS = 4;
 
-async function start(engine: Engine, count: number): Promise<void> {
+async function start(engine: Engine, count: number, more: readonly string[] = []): Promise<void> {
   const waiting = Array.from({ length: count }, () => engine.fresh());
   await Promise.all(
     Array.from({ length: CLIENTS }, async () => {
       for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
-        await engine.run(['run', '-d', '--network', 'none', '--name', name, SMALL, 'sleep', '100000']);
+        await engine.run(['run', '-d', '--network', 'none', '--name', name, ...more, SMALL, 'sleep', '100000']);
       }
     }),
   );
@@ -60,5 +60,35 @@ export const crowd: Scenario = {
     const list = (await response.json()) as unknown[];
     recorder.add('restart with 500 running: kill -9 to the whole list', engine.name, performance.now() - started, 'ms');
     if (list.length < CROWD) recorder.fail(engine.name, `after the restart ${list.length} of ${CROWD} run`);
+  },
+};
+
+const PROBED = 100;
+const INTERVAL_S = 5;
+const WATCHED_MS = 20_000;
+
+/** Programs of the probes are not counted, what starts them and waits for them is. */
+export const health: Scenario = {
+  name: 'health',
+  what: `processor time of the engine with ${PROBED} healthchecks, each ${INTERVAL_S} s apart`,
+  rounds: 1,
+  warmUps: 0,
+  prepare: async (engine) => {
+    if (engine.socket === undefined) return;
+    const check = ['--health-cmd', 'true', '--health-interval', `${INTERVAL_S}s`];
+    await start(engine, PROBED, check);
+    // All have been probed once: what is made for the first probe of each is made.
+    await Bun.sleep(2 * INTERVAL_S * 1000);
+  },
+  round: async ({ engine, recorder }) => {
+    if (engine.socket === undefined) return;
+    const before = engine.processorMs();
+    const began = performance.now();
+    await Bun.sleep(WATCHED_MS);
+    const share = (engine.processorMs() - before) / (performance.now() - began);
+    const { stdout } = await engine.run(['ps', '-q', '--filter', 'health=healthy'], { keep: true });
+    const healthy = stdout.split('\n').filter((line) => line !== '').length;
+    if (healthy !== PROBED) recorder.fail(engine.name, `${healthy} of ${PROBED} are healthy`);
+    recorder.add(`processor time with ${PROBED} healthchecks every ${INTERVAL_S} s, of a core`, engine.name, share * 100, '%');
   },
 };
