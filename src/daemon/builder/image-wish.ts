@@ -22,6 +22,8 @@ const ELSEWHERE: ReadonlySet<string> = new Set([
   'push',
   'push-by-digest',
   'dest',
+  // Compose's: the image is here anyway.
+  'load',
   'tar',
   'store',
   'unpack',

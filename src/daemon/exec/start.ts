@@ -27,6 +27,15 @@ export async function startExec(services: Services, input: ExecStartInput, signa
   const { connection } = input;
   if (connection === undefined && !input.request.Detach) throw invalidParameter('exec start needs a connection');
   const target = targetOf(services, record);
+  const spent = spentOf(record);
+  if (spent !== undefined) {
+    if (connection === undefined) throw conflict(spent);
+    // As dockerd: the answer has begun, so it is told in the stream. Compose starts what it is attached to once more.
+    connection.accept(record.request.Tty);
+    await tell(connection, record.request.Tty, `${spent}\r\n`);
+    connection.end();
+    return;
+  }
   // Before the launch: the client reads the head meanwhile.
   connection?.accept(record.request.Tty);
   const launched = await launchExec(services, record, target, input, signal);
@@ -84,10 +93,14 @@ interface Target {
   readonly live: LiveContainer;
 }
 
-/** Errors: conflict when the exec has been started, or its container does not run. */
+/** Why it cannot be started any more. */
+function spentOf({ id, status }: ExecRecord): string | undefined {
+  if (status === 'running') return `exec command ${id} is already running`;
+  return status === 'ended' ? `exec command ${id} has already run` : undefined;
+}
+
+/** Errors: conflict when its container does not run. */
 function targetOf(services: Services, exec: ExecRecord): Target {
-  if (exec.status === 'running') throw conflict(`exec command ${exec.id} is already running`);
-  if (exec.status === 'ended') throw conflict(`exec command ${exec.id} has already run`);
   const container = services.containers.get(exec.containerId);
   const live = services.live.get(exec.containerId);
   if (container?.state.status === 'paused' || live?.pausing === true) {

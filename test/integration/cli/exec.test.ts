@@ -103,3 +103,16 @@ test('many at once', async () => {
   );
   expect(results.map((r) => r.stdout)).toEqual(Array.from({ length: 20 }, (_, i) => `${i}\n`));
 });
+
+test('a second start of an exec is told in the stream, or refused when it is detached', async () => {
+  await d.must(['run', '-d', '--name', 'twice', '--network', 'none', IMG, 'sleep', '1000']);
+  const made = await d.request('POST', '/containers/twice/exec', { AttachStdout: true, Cmd: ['true'] });
+  const { Id: id } = made.body as { Id: string };
+  expect((await d.request('POST', `/exec/${id}/start`, {})).status).toBe(200);
+  const again = await d.request('POST', `/exec/${id}/start`, {});
+  expect(again.status).toBe(200);
+  expect(String(again.body)).toContain(`exec command ${id} has already run\r\n`);
+  const detached = await d.request('POST', `/exec/${id}/start`, { Detach: true });
+  expect([detached.status, detached.body]).toEqual([409, { message: `exec command ${id} has already run` }]);
+  await d.must(['rm', '-f', 'twice']);
+});
