@@ -89,6 +89,11 @@ export const health: Scenario = {
     const { stdout } = await engine.run(['ps', '-q', '--filter', 'health=healthy'], { keep: true });
     const healthy = stdout.split('\n').filter((line) => line !== '').length;
     if (healthy !== PROBED) recorder.fail(engine.name, `${healthy} of ${PROBED} are healthy`);
-    recorder.add(`processor time with ${PROBED} healthchecks every ${INTERVAL_S} s, of a core`, engine.name, share * 100, '%');
+    recorder.add(
+      `processor time with ${PROBED} healthchecks every ${INTERVAL_S} s, of a core`,
+      engine.name,
+      share * 100,
+      '%',
+    );
   },
 };

@@ -50,7 +50,14 @@ function write(name: string, text: string): void {
   fs.writeFileSync(file, text);
 }
 
-const command = (words: readonly string[]): string[] => ['-H', `unix://${d.socket}`, 'compose', '--ansi', 'never', ...words];
+const command = (words: readonly string[]): string[] => [
+  '-H',
+  `unix://${d.socket}`,
+  'compose',
+  '--ansi',
+  'never',
+  ...words,
+];
 
 const compose = (...words: readonly string[]) => run('docker', command(words), { cwd: folder, env, limitMs: LIMIT_MS });
 
@@ -79,45 +86,53 @@ async function reads(file: string, text: string): Promise<boolean> {
   return (await d.docker(['exec', 'watched-web-1', 'cat', file])).stdout === text;
 }
 
-test('what changes is copied into the container, or has it built and made again', async () => {
-  await using watch = beside('watch');
-  const begins = () => watch.child.exitCode !== null || watch.said().includes('atch enabled');
-  await eventually('it watches', begins, 120_000).catch((error: unknown) => {
-    throw new Error(`${String(error)}\n${watch.said()}`);
-  });
-  const first = await idOfWeb();
-  expect(first).toMatch(/^[0-9a-f]{64}$/);
-  expect(await reads('/version', 'first')).toBe(true);
+test(
+  'what changes is copied into the container, or has it built and made again',
+  async () => {
+    await using watch = beside('watch');
+    const begins = () => watch.child.exitCode !== null || watch.said().includes('atch enabled');
+    await eventually('it watches', begins, 120_000).catch((error: unknown) => {
+      throw new Error(`${String(error)}\n${watch.said()}`);
+    });
+    const first = await idOfWeb();
+    expect(first).toMatch(/^[0-9a-f]{64}$/);
+    expect(await reads('/version', 'first')).toBe(true);
 
-  write('src/page', 'new page');
-  write('src/new', 'not there before');
-  await eventually('the page is there', () => reads('/src/page', 'new page'), 60_000);
-  await eventually('so is what is new', () => reads('/src/new', 'not there before'), 60_000);
-  fs.rmSync(path.join(folder, 'src/new'));
-  const gone = async () => (await d.docker(['exec', 'watched-web-1', 'test', '-e', '/src/new'])).code === 1;
-  await eventually('what is deleted goes', gone, 60_000).catch((error: unknown) => {
-    throw new Error(`${String(error)}\n${watch.said()}`);
-  });
-  expect(await idOfWeb()).toBe(first);
+    write('src/page', 'new page');
+    write('src/new', 'not there before');
+    await eventually('the page is there', () => reads('/src/page', 'new page'), 60_000);
+    await eventually('so is what is new', () => reads('/src/new', 'not there before'), 60_000);
+    fs.rmSync(path.join(folder, 'src/new'));
+    const gone = async () => (await d.docker(['exec', 'watched-web-1', 'test', '-e', '/src/new'])).code === 1;
+    await eventually('what is deleted goes', gone, 60_000).catch((error: unknown) => {
+      throw new Error(`${String(error)}\n${watch.said()}`);
+    });
+    expect(await idOfWeb()).toBe(first);
 
-  write('version', 'second');
-  await eventually('another one is built', () => reads('/version', 'second'), 120_000);
-  expect(await idOfWeb()).not.toBe(first);
-  expect(await reads('/src/page', 'new page')).toBe(true);
-}, LIMIT_MS);
+    write('version', 'second');
+    await eventually('another one is built', () => reads('/version', 'second'), 120_000);
+    expect(await idOfWeb()).not.toBe(first);
+    expect(await reads('/src/page', 'new page')).toBe(true);
+  },
+  LIMIT_MS,
+);
 
-test('attach: input goes in, output comes out, and it ends with the service', async () => {
-  expect((await compose('up', '-d', '--wait')).code).toBe(0);
-  await using attached = beside('attach', 'web');
-  const hears = async () => {
-    // Before it is attached a line is lost to it: another one then.
-    attached.child.stdin?.write('hello\n');
-    return attached.said().includes('got hello');
-  };
-  await eventually('it is heard', hears, 60_000);
-  const ended = new Promise<number | null>((resolve) => attached.child.once('exit', resolve));
-  expect((await compose('kill', 'web')).code).toBe(0);
-  expect(await ended).not.toBeNull();
-  const { code, stderr } = await compose('down', '-v', '--rmi', 'local');
-  expect([code, code === 0 ? '' : stderr]).toEqual([0, '']);
-}, LIMIT_MS);
+test(
+  'attach: input goes in, output comes out, and it ends with the service',
+  async () => {
+    expect((await compose('up', '-d', '--wait')).code).toBe(0);
+    await using attached = beside('attach', 'web');
+    const hears = async () => {
+      // Before it is attached a line is lost to it: another one then.
+      attached.child.stdin?.write('hello\n');
+      return attached.said().includes('got hello');
+    };
+    await eventually('it is heard', hears, 60_000);
+    const ended = new Promise<number | null>((resolve) => attached.child.once('exit', resolve));
+    expect((await compose('kill', 'web')).code).toBe(0);
+    expect(await ended).not.toBeNull();
+    const { code, stderr } = await compose('down', '-v', '--rmi', 'local');
+    expect([code, code === 0 ? '' : stderr]).toEqual([0, '']);
+  },
+  LIMIT_MS,
+);
