@@ -27,6 +27,8 @@ const ELSEWHERE: ReadonlySet<string> = new Set([
   'tar',
   'store',
   'unpack',
+  // Compose 2.26 says that the image is for the store, which it is anyway.
+  'load',
   'dangling-name-prefix',
   'name-canonical',
   'registry.insecure',

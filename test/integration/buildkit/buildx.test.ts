@@ -15,7 +15,7 @@ let contexts = 0;
 
 beforeAll(async () => {
   d = await TestDaemon.start({ noBridge: true });
-  config = await withPlugins(path.join(d.directory, 'plugins'), ['docker-buildx']);
+  config = await withPlugins(path.join(d.directory, 'plugins'), ['docker-buildx', 'docker-compose']);
 }, 300_000);
 afterAll(() => d[Symbol.asyncDispose](), 60_000);
 
@@ -230,6 +230,34 @@ test(
     ] as const) {
       expect(await d.must(['run', '--rm', '--network', 'none', `remote:${tag}`, 'cat', '/f'])).toBe(text);
     }
+  },
+  LIMIT,
+);
+
+test(
+  'Compose builds: a further context, a secret of the environment, a target, two services side by side',
+  async () => {
+    const directory = context({
+      'compose.yaml':
+        `services:\n  web:\n    image: cw:1\n    build:\n      context: app\n      additional_contexts:\n        lib: ./lib\n` +
+        `      secrets: [s]\n      args: {A: "1"}\n` +
+        `  other:\n    image: cw:2\n    build: {context: app, target: one, additional_contexts: {lib: ./lib}}\n` +
+        `secrets:\n  s: {environment: FROM_OUTSIDE}\n`,
+      'lib/l': 'l\n',
+      'app/Dockerfile':
+        `FROM ${IMG} AS one\nCOPY --from=lib l /l\nFROM one\nARG A\n` +
+        `RUN --mount=type=secret,id=s test "$(cat /run/secrets/s)" = hidden && echo $A > /a\n`,
+    });
+    const built = await run('docker', ['-H', `unix://${d.socket}`, 'compose', '--progress=plain', 'build'], {
+      env: { DOCKER_CONFIG: config, FROM_OUTSIDE: 'hidden' },
+      cwd: directory,
+      limitMs: 100_000,
+    });
+    expect([built.code, built.code === 0 ? '' : built.stderr]).toEqual([0, '']);
+    expect(await d.must(['run', '--rm', '--network', 'none', 'cw:1', 'cat', '/a', '/l'])).toBe('1\nl');
+    expect(await d.must(['run', '--rm', '--network', 'none', 'cw:2', 'sh', '-c', 'cat /l; ls /a || echo none'])).toBe(
+      'l\nnone',
+    );
   },
   LIMIT,
 );
