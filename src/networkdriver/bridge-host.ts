@@ -54,7 +54,7 @@ export class BridgeHost implements Disposable {
     return hostIp.includes(':') ? this.proxied.six : this.proxied.four;
   }
 
-  /** The first default pool that overlaps neither these nor what this host reaches. Errors: unavailable. */
+  /** The first default pool that overlaps neither these nor what this host reaches. Errors: invalid-parameter. */
   chooseSubnet(taken: readonly Subnet[]): Subnet {
     return choosePool(this.pools, [...networksInUse(this.netlink), ...taken]);
   }

@@ -1,6 +1,6 @@
 /** Which network a new bridge gets: the first of the default pools that overlaps nothing that this host can reach. */
 import { randomBytes } from 'node:crypto';
-import { conflict, unavailable } from '#errdefs/errors.ts';
+import { conflict, invalidParameter } from '#errdefs/errors.ts';
 import {
   contains,
   contains6,
@@ -33,7 +33,7 @@ export const defaultPools: readonly AddressPoolOption[] = [
 
 const isSix = ({ base }: AddressPoolOption): boolean => base.includes(':');
 
-/** IPv4's, or Docker's where the user's pools are all of IPv6. Errors: unavailable when every network overlaps. */
+/** IPv4's, or Docker's where the user's pools are all of IPv6. Errors: invalid-parameter, as dockerd says it, when every network overlaps. */
 export function choosePool(pools: readonly AddressPoolOption[], inUse: readonly Subnet[]): Subnet {
   const fours = pools.filter((pool) => !isSix(pool));
   for (const { base, size } of fours.length === 0 ? defaultPools : fours) {
@@ -50,8 +50,7 @@ export function choosePool(pools: readonly AddressPoolOption[], inUse: readonly 
   throw noneLeft();
 }
 
-const noneLeft = (): Error =>
-  unavailable('Cannot find a network for the bridge: all predefined address pools have been fully subnetted');
+const noneLeft = (): Error => invalidParameter('all predefined address pools have been fully subnetted');
 
 const ULA_PREFIX_LENGTH = 64;
 

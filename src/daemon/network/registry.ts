@@ -19,7 +19,7 @@ export class Networks {
   readonly #db: GraphDb;
   readonly #make: MakeDriver;
   readonly #byId = new Map<string, Network>();
-  /** The network for one that names none. Errors: unavailable. */
+  /** The network for one that names none. Errors: invalid-parameter. */
   readonly choose: (taken: readonly Subnet[]) => Subnet;
   readonly choose6: (taken: readonly Subnet6[]) => Subnet6;
 
