@@ -3,7 +3,7 @@ import { inspectContainer } from '#api/client/containers.ts';
 import { statsOnce } from '#api/client/stats.ts';
 import type { ContainerStats } from '#api/types/stats.ts';
 import { type CommandContext, defineCommand } from '../command.ts';
-import { formatFlag, noTruncFlag } from '../common-flags.ts';
+import { formatFlag, formatOr, noTruncFlag } from '../common-flags.ts';
 import { flag } from '../flags/flag-spec.ts';
 import { printListing } from '../format/listing.ts';
 import { describeFailure } from '../failure.ts';
@@ -36,10 +36,11 @@ export const stats = defineCommand({
   },
   examples: ['berth stats --no-stream', "berth stats --format '{{.Name}}: {{.CPUPerc}}'"],
   async run(context, { values, positionals }) {
+    const { format } = formatOr(context, values, 'statsFormat');
     const print: Print = (frames, room) => {
       const rows = frames.map(([container, frame]) => statsRow(container, frame, values['no-trunc']));
       const listing = { rows, columns: COLUMNS, headings: HEADINGS, quietField: 'ID' };
-      return printListing(listing, { format: values.format, quiet: false, room });
+      return printListing(listing, { format, quiet: false, room });
     };
     if (values['no-stream']) return once(context, positionals, values.all, print);
     return follow(context, positionals, values.all, print);

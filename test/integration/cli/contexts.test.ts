@@ -160,11 +160,19 @@ test('a broken configuration file is told, and does not stop what does not need 
 });
 
 test('formats, detach keys and headers of the configuration file', async () => {
-  freshConfig({ imagesFormat: 'IMG {{.Repository}}', psFormat: 'PS {{.Names}}', detachKeys: 'ctrl-x' });
+  freshConfig({
+    imagesFormat: 'IMG {{.Repository}}',
+    psFormat: 'PS {{.Names}}',
+    statsFormat: 'STATS {{',
+    detachKeys: 'ctrl-x',
+  });
   const env = { DOCKER_HOST: `unix://${d.socket}` };
   expect((await berth(['images'], env)).stdout).toContain('IMG berth.test/busybox\n');
   expect((await berth(['images', '--format', '{{.Tag}}'], env)).stdout).toBe('1\n');
   expect((await berth(['images', '-q'], env)).stdout).not.toContain('IMG');
+  // No container runs here: that it is looked at shows in the complaint.
+  expect((await berth(['stats', '--no-stream'], env)).code).toBe(1);
+  expect((await berth(['stats', '--no-stream', '--format', '{{.Name}}'], env)).code).toBe(0);
 });
 
 test('commands of Swarm say what to use instead; a misspelt one what was meant', async () => {
