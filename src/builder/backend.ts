@@ -84,6 +84,8 @@ export interface Backend {
   describe(query: ImageQuery): Promise<DescribedImage | undefined>;
   /** Runs a command in a container of the engine, on top of `on`. The container is gone when it settles. */
   run(request: StepRequest): Promise<StepOutcomeOf>;
+  /** Errors: invalid-parameter for what is no signal. */
+  checkSignal(text: string): void;
   /** `name`, `name:group`, ids; looked up in the files of the root. Errors: not-found. */
   resolveUser(root: number, user: string): { readonly uid: number; readonly gid: number };
   /**

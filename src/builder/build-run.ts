@@ -188,18 +188,26 @@ export class BuildRun {
     const { control } = this.session;
     const isTarget = stage === this.#plan.target;
     const first = this.#vertex(stage, 0);
-    let { state, triggers, from } = await this.#told(first, async () => {
-      const found = await this.#from(stage, first, (other) => this.#stage(other));
-      const { length } = found.triggers;
-      const line = `# Executing ${length} build ${length === 1 ? 'trigger' : 'triggers'}\n`;
-      if (length > 0) control.progress.log(first, 1, Buffer.from(line));
-      return found;
-    });
+    let { state, triggers, from } = await this.#told(
+      first,
+      async () => {
+        const found = await this.#from(stage, first, (other) => this.#stage(other));
+        const { length } = found.triggers;
+        const line = `# Executing ${length} build ${length === 1 ? 'trigger' : 'triggers'}\n`;
+        if (length > 0) control.progress.log(first, 1, Buffer.from(line));
+        return found;
+      },
+      (found) => found.state,
+    );
     const steps: TracedStep[] = [];
     for (const { vertex, instruction, run } of this.#stepsOf(stage, triggers, false)) {
       const before = state;
       if (vertex !== first) control.progress.expanded?.(vertex, shownText(this.#file, instruction.text, before.scope));
-      state = await this.#told(vertex, () => step(run, before, instruction));
+      state = await this.#told(
+        vertex,
+        () => step(run, before, instruction),
+        (after) => after,
+      );
       if (state.origin !== before.origin || state.key !== before.key) steps.push({ state, parent: before.origin });
       const made = state.layers.at(-1);
       if (isTarget && made !== undefined && made !== before.layers.at(-1)) this.captures.begin(made);
@@ -296,12 +304,12 @@ export class BuildRun {
   }
 
   /** With its beginning and end told; a step that has told its end itself is not told again. */
-  async #told<T>(vertex: string, work: () => Promise<T>): Promise<T> {
+  async #told<T>(vertex: string, work: () => Promise<T>, stateOf: (result: T) => StageState): Promise<T> {
     const { progress } = this.session.control;
     progress.started(vertex);
     try {
       const result = await work();
-      progress.ended(vertex, 'done', {});
+      progress.ended(vertex, 'done', { state: shortName(stateOf(result)) });
       return result;
     } catch (error) {
       // The build begins again without it.
@@ -429,6 +437,10 @@ export class BuildRun {
     };
   }
 }
+
+/** Of the files that a state has: an image's id, or a name of the cache. */
+const shortName = ({ layers, key, baseImage }: StageState): string =>
+  layers.length > 0 ? key.slice(0, 12) : baseImage.slice('sha256:'.length, 'sha256:'.length + 12);
 
 function memoized<T>(work: () => Promise<T>): () => Promise<T> {
   let running: Promise<T> | undefined;

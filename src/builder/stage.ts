@@ -68,6 +68,7 @@ export async function step(run: StageRun, state: StageState, written: StageInstr
     state.scope.declare(instruction);
     return described(state, instruction.text);
   }
+  if (keyword === 'STOPSIGNAL') session.backend.checkSignal(instruction.signal);
   if (keyword === 'ENV') for (const { name, value } of instruction.pairs) state.scope.set(name, value);
   return described({ ...state, config: applyInstruction(state.config, instruction) }, instruction.text);
 }
@@ -153,6 +154,7 @@ async function runStep(run: StageRun, state: StageState, instruction: RunInstruc
     network: network === request.networkMode && !['host', 'none'].includes(network) ? 'default' : network,
     privileged,
     hosts: request.extraHosts,
+    ...(request.securityOptions.length === 0 ? {} : { security: request.securityOptions }),
     platform: state.platform,
     mounts: await Promise.all(
       mounts.map(async (planned) => {

@@ -29,7 +29,7 @@ export async function download(
     response = await fetch(address, { signal: options.signal, redirect: 'follow' });
   } catch (error) {
     options.signal.throwIfAborted();
-    throw unavailable(`failed to load ${address}: ${messageOf(error)}`, { cause: error });
+    throw unavailable(`failed to load ${address}: ${reasonOf(error)}`, { cause: error });
   }
   if (!response.ok) throw invalidParameter(`failed to load ${address}: invalid response status ${response.status}`);
   const hash = new Bun.CryptoHasher('sha256');
@@ -58,6 +58,20 @@ export async function download(
   const disposition = response.headers.get('content-disposition') ?? '';
   const fileName = /filename="?([^";/]+)"?/.exec(disposition)?.[1] ?? '';
   return { digest, bytes, contentType: response.headers.get('content-type') ?? '', fileName };
+}
+
+const reasons: ReadonlyMap<unknown, string> = new Map([
+  ['ECONNREFUSED', 'connection refused'],
+  ['ConnectionRefused', 'connection refused'],
+  ['ECONNRESET', 'the connection was reset'],
+  ['ENOTFOUND', 'no such host'],
+  ['ETIMEDOUT', 'the connection timed out'],
+]);
+
+/** The runtime's own texts are for those who write scripts of it. */
+function reasonOf(error: unknown): string {
+  const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;
+  return reasons.get(code) ?? messageOf(error);
 }
 
 async function* bytesOf({ body }: Response): AsyncGenerator<Uint8Array> {

@@ -8,10 +8,15 @@ export interface ClassicOptions {
   readonly write: (line: { readonly stream: string } | { readonly status: string; readonly id: string }) => void;
 }
 
+const UNSAID_BYTES_MAX = 4 << 20;
+
 const short = (id: string): string => id.slice(0, 12);
 
 export class ClassicTeller implements StepTeller {
   readonly #options: ClassicOptions;
+  /** What was not said, for the case that the build fails. */
+  readonly #unsaid: string[] = [];
+  #unsaidBytes = 0;
 
   constructor(options: ClassicOptions) {
     this.#options = options;
@@ -43,10 +48,21 @@ export class ClassicTeller implements StepTeller {
   }
 
   note(text: string): void {
-    this.#say(text);
+    this.#say(text.endsWith('\n') ? text : `${text}\n`);
+  }
+
+  /** A quiet build has failed: now it is of interest. */
+  sayAll(): void {
+    for (const stream of this.#unsaid.splice(0)) this.#options.write({ stream });
   }
 
   #say(stream: string): void {
-    if (!this.#options.quiet && stream !== '') this.#options.write({ stream });
+    if (stream === '') return;
+    if (!this.#options.quiet) {
+      this.#options.write({ stream });
+      return;
+    }
+    this.#unsaidBytes += stream.length;
+    if (this.#unsaidBytes <= UNSAID_BYTES_MAX) this.#unsaid.push(stream);
   }
 }

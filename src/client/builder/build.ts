@@ -228,6 +228,7 @@ function queryOf(context: CommandContext, values: Values, source: BuildSource, o
     shmsize: values['shm-size'],
     ulimits: JSON.stringify(values.ulimit.map(ulimitOf)),
     cgroupparent: values['cgroup-parent'],
+    isolation: values.isolation,
     cachefrom: JSON.stringify(cacheOptions(context, values['cache-from'], 'src')),
     cacheto: JSON.stringify(cacheOptions(context, values['cache-to'], 'dest')),
     imageoptions: json(options),

@@ -4,6 +4,7 @@ import { imagePull } from '#api/jobs/image.ts';
 import type { Image } from '#image/image.ts';
 import { parsePlatform } from '#image/platform.ts';
 import { BerthError, invalidParameter, kindOf, notFound } from '#errdefs/errors.ts';
+import { parseSignal } from '#container/signals.ts';
 import { resolveUser } from '#libcontainer/user.ts';
 import { isErrno } from '#sys/errno.ts';
 import { close, readAll } from '#sys/files.ts';
@@ -29,6 +30,7 @@ export function buildBackend(services: () => Services): Backend {
       return (await import('./describe-image.ts')).describeImage(services(), query);
     },
     run: async (request: StepRequest) => (await import('./run-step.ts')).runStep(services(), request),
+    checkSignal: (text) => void parseSignal(text),
     resolveUser: (root, user) => userOf(root, user),
     compress: async (blob, wish, lease, signal) => {
       const { recompressBlob } = await import('#distribution/recompress.ts');

@@ -6,6 +6,7 @@ import { OrderedProgress } from '#builder/print/ordered.ts';
 import type { BuildContext, BuildRequest, BuildResult, NamedContext } from '#builder/request.ts';
 import { ignoreFileNames, ignorePatterns } from '#builder/dockerfile/ignore.ts';
 import { forbidden, invalidParameter, notFound } from '#errdefs/errors.ts';
+import { parseSecurityOptions } from '#container/security-opt.ts';
 import { formatPlatform, parsePlatform } from '#image/platform.ts';
 import { close } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
@@ -180,6 +181,8 @@ export function requestOf(
     allow.add(name);
   }
   const { secrets } = input;
+  // Also where no step asks for a container.
+  parseSecurityOptions(input.securityOptions);
   const logins = givenLogins(input.auths);
   const platforms = platformsOf(input.platform);
   const caches = cacheTargetsOf(services, (input.cacheTo ?? []).map(parseCacheSpec), logins);
@@ -286,7 +289,8 @@ function teller(input: BuildInput): Told {
   const settled = async (): Promise<void> => writing;
   const kept = (generation: string): void => write({ context: { generation } });
   if (input.format === 'events') return { ...eventProgress(write), kept, settled };
-  const progress = new OrderedProgress(new ClassicTeller({ quiet: input.quiet, write }));
+  const classic = new ClassicTeller({ quiet: input.quiet, write });
+  const progress = new OrderedProgress(classic);
   return {
     progress,
     kept,
@@ -303,7 +307,10 @@ function teller(input: BuildInput): Told {
       write({ stream: `Successfully built ${imageId.slice('sha256:'.length, 'sha256:'.length + 12)}\n` });
       for (const reference of references) write({ stream: `Successfully tagged ${familiarString(reference)}\n` });
     },
-    failed: () => progress.flush(),
+    failed: () => {
+      progress.flush();
+      classic.sayAll();
+    },
     settled,
   };
 }

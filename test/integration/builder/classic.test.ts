@@ -107,6 +107,33 @@ describe('docker build with the classic builder', () => {
   );
 
   test(
+    'says what dockerd says: the base image, a quiet build that fails, what is no signal, isolation or option',
+    async () => {
+      using directory = new BuildDirectory(`FROM ${BASE}\nENV A=1\nRUN echo hidden; exit 3\n`);
+      const id = (await daemon.must(['images', '-q', BASE])).trim();
+      const quiet = await build(directory, '-q');
+      expect([quiet.code, quiet.stdout]).toEqual([3, '']);
+      const step = (number: number, text: string): string => `Step ${number}/3 : ${text}\n ---> ${id}\n`;
+      expect(quiet.stderr).toContain(`${step(1, `FROM ${BASE}`)}${step(2, 'ENV A=1')}Step 3/3 : RUN echo hidden`);
+      expect(quiet.stderr).toMatch(/^hidden$/m);
+      for (const [line, args, said] of [
+        ['STOPSIGNAL FOO', [], 'invalid signal: FOO'],
+        ['CMD true', ['--isolation', 'hyperv'], 'Unsupported isolation: "hyperv"'],
+        ['CMD true', ['--security-opt', 'bogus=1'], 'invalid --security-opt 2: "bogus=1"'],
+        ['ADD http://127.0.0.1:1/x /', [], 'failed to load http://127.0.0.1:1/x: connection refused'],
+      ] as const) {
+        directory.write('Dockerfile', `FROM ${BASE}\n${line}\n`);
+        const refused = await build(directory, ...args);
+        expect([line, refused.code, refused.stderr]).toEqual([line, 1, expect.stringContaining(said)]);
+      }
+      // A cache that is not there is said on a line of its own.
+      directory.write('Dockerfile', `FROM ${BASE}\nCMD true\n`);
+      expect((await build(directory, '--cache-from', 'nowhere:1')).stdout).toMatch(/^Step 1\/2 : FROM /m);
+    },
+    LIMIT_MS,
+  );
+
+  test(
     'a client that goes ends the build with its processes',
     async () => {
       using directory = new BuildDirectory(`FROM ${BASE}\nRUN echo be''gun; sleep 1000\n`);

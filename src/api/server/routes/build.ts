@@ -86,6 +86,10 @@ function failureOf(error: unknown): { errorDetail: { code?: number; message: str
 function optionsOf({ query, exchange, minor }: RouteContext): Omit<BuildInput, 'context' | 'progress'> {
   const integer = (name: string): number => query.integer(name) ?? 0;
   const { headers } = exchange.head;
+  const isolation = query.text('isolation');
+  if (isolation !== '' && isolation !== 'default') {
+    throw invalidParameter(`Unsupported isolation: ${JSON.stringify(isolation)}`);
+  }
   return {
     dockerfile: query.text('dockerfile'),
     remote: query.text('remote'),
