@@ -124,7 +124,8 @@ describe('docker build with the classic builder', () => {
       ] as const) {
         directory.write('Dockerfile', `FROM ${BASE}\n${line}\n`);
         const refused = await build(directory, ...args);
-        expect([line, refused.code, refused.stderr]).toEqual([line, 1, expect.stringContaining(said)]);
+        expect([line, refused.code]).toEqual([line, 1]);
+        expect(refused.stderr).toContain(said);
       }
       // A cache that is not there is said on a line of its own.
       directory.write('Dockerfile', `FROM ${BASE}\nCMD true\n`);

@@ -296,7 +296,8 @@ describe('the image', () => {
       expect(layer && JSON.stringify(await blob('attested', layer))).not.toContain('TOKEN');
       directory.write('Dockerfile', `FROM ${BASE}\nCOPY status /var/lib/rpm/Packages\n`);
       const old = await daemon.berth(['build', '--sbom=true', '-t', name, directory.path]);
-      expect([old.code, old.stderr]).toEqual([1, expect.stringContaining('packages of rpm (/var/lib/rpm/Packages)')]);
+      expect(old.code).toBe(1);
+      expect(old.stderr).toContain('packages of rpm (/var/lib/rpm/Packages)');
     },
     LIMIT_MS,
   );
