@@ -137,13 +137,15 @@ test(
         await build(['-o', out, directory]);
         return fs.readFileSync(path.join(out, 'which'), 'utf8');
       });
+      // Nothing of them is under way any more when one has failed.
+      await Promise.allSettled(built);
       return Promise.all(built);
     };
     expect(await outputs()).toEqual(['a', 'b', 'c']);
     await d.kill();
     await d.launch({ BERTH_FAILPOINTS: 'build.context-kept=kill' });
     expect((await Promise.allSettled([outputs()])).map(({ status }) => status)).toEqual(['rejected']);
-    await d.ended();
+    await d.ended(60_000);
     await d.launch();
     write(path.join(made[1] ?? '', 'which'), 'B');
     expect(await outputs()).toEqual(['a', 'B', 'c']);
