@@ -1,7 +1,7 @@
 /**
  * Blobs by digest, as an OCI image layout that other tools can read:
  *
- *   <root>/oci-layout, index.json     <root>/blobs/sha256/<hex>     <root>/ingest/<n>    being written, garbage at start
+ *   <root>/oci-layout, index.json     <root>/blobs/<algorithm>/<hex> <root>/ingest/<n>    being written, garbage at start
  *   <root>/leases/<name>              <root>/partial/<hex>          what has come of a blob, to be continued by a pull
  *                                     <root>/partial/<hex>.sent     … by whoever sends it again (begun, continue)
  *   <root>/trash/<n>                  collected, being deleted
@@ -12,7 +12,7 @@
  * a lease names before an await is there after it. Preconditions: one process writes.
  */
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { dataLoss, messageOf, notFound } from '#errdefs/errors.ts';
@@ -21,10 +21,8 @@ import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { log } from '#pkg/log/log.ts';
 import { decodeManifest, type Index, type Manifest, MANIFEST_BYTES_MAX } from './descriptor.ts';
 import { Ingest, PieceBuffers } from './ingest.ts';
+import { type Algorithm, algorithmOf, digestOf, hexOf, isBlobDigest, ofHex } from './digest.ts';
 import { type ContentLease, type LeaseOptions, Leases } from './leases.ts';
-
-/** `sha256:` and 64 lower-case hex digits. */
-const DIGEST = /^sha256:[0-9a-f]{64}$/;
 
 /** Manifests and indexes that stay decoded, and how long one of them may be. */
 const DOCUMENTS_MAX = 2048;
@@ -54,7 +52,7 @@ export interface Collected {
 
 export class ContentStore {
   readonly #root: string;
-  readonly #blobs: string;
+  readonly #blobs: Readonly<Record<Algorithm, string>>;
   readonly #ingest: string;
   readonly #partial: string;
   readonly #trash: string;
@@ -67,17 +65,21 @@ export class ContentStore {
 
   private constructor(root: string, now: () => number) {
     this.#root = root;
-    this.#blobs = path.join(root, 'blobs', 'sha256');
+    const blobs = path.join(root, 'blobs');
+    this.#blobs = { sha256: path.join(blobs, 'sha256'), sha512: path.join(blobs, 'sha512') };
     this.#ingest = path.join(root, 'ingest');
     this.#partial = path.join(root, 'partial');
     this.#trash = path.join(root, 'trash');
-    for (const directory of [this.#blobs, this.#partial]) fs.mkdirSync(directory, { recursive: true, mode: 0o710 });
+    for (const directory of [...Object.values(this.#blobs), this.#partial])
+      fs.mkdirSync(directory, { recursive: true, mode: 0o710 });
     for (const directory of [this.#ingest, this.#trash]) {
       fs.rmSync(directory, { recursive: true, force: true });
       fs.mkdirSync(directory, { mode: 0o700 });
     }
-    for (const name of fs.readdirSync(this.#blobs)) {
-      if (name.startsWith('.tmp-')) fs.rmSync(path.join(this.#blobs, name), { force: true });
+    for (const directory of Object.values(this.#blobs)) {
+      for (const name of fs.readdirSync(directory)) {
+        if (name.startsWith('.tmp-')) fs.rmSync(path.join(directory, name), { force: true });
+      }
     }
     this.#leases = Leases.open(path.join(root, 'leases'), now);
   }
@@ -97,25 +99,26 @@ export class ContentStore {
   }
 
   path(digest: string): string {
-    assert(DIGEST.test(digest), `"${digest}" is no sha256 digest`);
-    return path.join(this.#blobs, digest.slice('sha256:'.length));
+    assert(isBlobDigest(digest), `"${digest}" is no digest of a blob`);
+    return path.join(this.#blobs[algorithmOf(digest)], hexOf(digest));
   }
 
   has(digest: string): boolean {
-    return DIGEST.test(digest) && fs.existsSync(this.path(digest));
+    return isBlobDigest(digest) && fs.existsSync(this.path(digest));
   }
 
   /** Reads a small blob whole. Errors: not-found; data-loss when it is not what its digest says. */
   read(digest: string, bytesMax: number): Buffer {
     const bytes = readBounded(this.path(digest), bytesMax);
     if (bytes === undefined) throw notFound(`Cannot read blob "${digest}": there is none`);
-    if (digestOf(bytes) !== digest) throw dataLoss(`Cannot read blob "${digest}": its content has changed`);
+    if (digestOf(bytes, algorithmOf(digest)) !== digest)
+      throw dataLoss(`Cannot read blob "${digest}": its content has changed`);
     return bytes;
   }
 
   /** Undefined when there is no such blob. */
   size(digest: string): number | undefined {
-    if (!DIGEST.test(digest)) return undefined;
+    if (!isBlobDigest(digest)) return undefined;
     return fs.statSync(this.path(digest), { throwIfNoEntry: false })?.size;
   }
 
@@ -133,8 +136,8 @@ export class ContentStore {
   }
 
   /** Stores a small blob durably; the disk is not waited for on this thread. */
-  async put(bytes: Uint8Array, lease: ContentLease): Promise<StoredBlob> {
-    const digest = digestOf(bytes);
+  async put(bytes: Uint8Array, lease: ContentLease, algorithm?: Algorithm): Promise<StoredBlob> {
+    const digest = digestOf(bytes, algorithm);
     lease.add(digest);
     if (!this.has(digest)) await writeFileAside(this.path(digest), bytes, { mode: 0o600 });
     return { digest, size: bytes.length };
@@ -164,8 +167,8 @@ export class ContentStore {
    * gives it to `keep`. It lasts as long as a lease names the digest. `size` is 0 when there is nothing yet.
    */
   partial(digest: string): { readonly path: string; readonly size: number } {
-    assert(DIGEST.test(digest), `"${digest}" is no sha256 digest`);
-    const file = path.join(this.#partial, digest.slice('sha256:'.length));
+    assert(isBlobDigest(digest), `"${digest}" is no digest of a blob`);
+    const file = path.join(this.#partial, hexOf(digest));
     return { path: file, size: fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0 };
   }
 
@@ -254,8 +257,7 @@ export class ContentStore {
       this.#documents.delete(digest);
     }
     for (const name of fs.readdirSync(this.#partial)) {
-      if (!needed.has(`sha256:${name.replace(/\.sent$/, '')}`))
-        fs.rmSync(path.join(this.#partial, name), { force: true });
+      if (!needed.has(ofHex(name.replace(/\.sent$/, '')))) fs.rmSync(path.join(this.#partial, name), { force: true });
     }
     if (gone.length > 0) {
       failpoint('content.collected');
@@ -293,13 +295,17 @@ export class ContentStore {
   async keep(files: readonly SealedFile[], lease: ContentLease): Promise<void> {
     for (const { digest } of files) lease.add(digest);
     this.#rename(files);
-    if (files.length > 0) await syncDirectoryAside(this.#blobs);
+    for (const directory of this.#directoriesOf(files)) await syncDirectoryAside(directory);
   }
 
   /** As `keep`, before it returns. Preconditions: as those of `putNow`. */
   keepNow(files: readonly SealedFile[]): void {
     this.#rename(files);
-    if (files.length > 0) syncDirectory(this.#blobs);
+    for (const directory of this.#directoriesOf(files)) syncDirectory(directory);
+  }
+
+  #directoriesOf(files: readonly SealedFile[]): ReadonlySet<string> {
+    return new Set(files.map(({ digest }) => this.#blobs[algorithmOf(digest)]));
   }
 
   #rename(files: readonly SealedFile[]): void {
@@ -316,16 +322,16 @@ export class ContentStore {
   }
 
   list(): string[] {
-    return fs
-      .readdirSync(this.#blobs)
-      .map((name) => `sha256:${name}`)
-      .filter((digest) => DIGEST.test(digest));
+    return Object.entries(this.#blobs).flatMap(([algorithm, directory]) =>
+      fs
+        .readdirSync(directory)
+        .map((name) => `${algorithm}:${name}`)
+        .filter(isBlobDigest),
+    );
   }
 }
 
-export function digestOf(bytes: Uint8Array): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
-}
+export { digestOf } from './digest.ts';
 
 /** Undefined when there is no such file. Errors: data-loss when it is longer. */
 export function readBounded(file: string, bytesMax: number): Buffer | undefined {

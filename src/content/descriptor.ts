@@ -2,6 +2,7 @@
  * Descriptors, manifests and indexes of the OCI image specification and of Docker's schema 2. They come from strangers:
  * types are checked, numbers bounded, and digests are ones that this store knows.
  */
+import { isBlobDigest } from './digest.ts';
 import { dataLoss } from '#errdefs/errors.ts';
 
 export const MEDIA = {
@@ -63,7 +64,6 @@ export interface Index {
   readonly annotations: Readonly<Record<string, string>>;
 }
 
-const SHA256 = /^sha256:[0-9a-f]{64}$/;
 const IMAGE_CONFIGS: ReadonlySet<string> = new Set([MEDIA.config, MEDIA.dockerConfig]);
 
 export const isIndexType = (type: string): boolean => type === MEDIA.index || type === MEDIA.dockerIndex;
@@ -127,7 +127,7 @@ export function decodeDescriptor(value: unknown): Descriptor {
   }
   if (!Number.isSafeInteger(size) || size < 0) throw wrong(`"${size}" is no size`);
   if (mediaType.length > TEXT_MAX) throw wrong('a media type is too long');
-  if (!SHA256.test(digest)) throw wrong(`"${digest.slice(0, 100)}" is no sha256 digest`);
+  if (!isBlobDigest(digest)) throw wrong(`"${digest.slice(0, 100)}" is no sha256 or sha512 digest`);
   const annotations = textsOf(value['annotations']);
   const artifactType = optionalText(value, 'artifactType');
   return {

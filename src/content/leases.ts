@@ -10,9 +10,9 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { messageOf } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
+import { isBlobDigest } from './digest.ts';
 
 const FILE_BYTES_MAX = 4 << 20;
-const DIGEST = /^sha256:[0-9a-f]{64}$/;
 
 export interface LeaseOptions {
   /** For people: `pull docker.io/library/busybox:latest`. */
@@ -134,7 +134,7 @@ export class Leases {
       const { key, keepMs } = headOf(head);
       if (key !== undefined && mtimeMs + keepMs > this.#now()) {
         // A line that a crash has cut short is no digest.
-        const digests = new Set(lines.filter((line) => DIGEST.test(line)));
+        const digests = new Set(lines.filter(isBlobDigest));
         this.#held.set(name, { file, digests, key, keepMs, holders: 0, done: false, expiresMs: mtimeMs + keepMs });
         return;
       }

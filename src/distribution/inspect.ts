@@ -1,4 +1,5 @@
 /** `GET /distribution/NAME/json`: what a name stands for in its registry, without pulling it. */
+import { algorithmOf } from '#content/digest.ts';
 import type { DistributionInspect } from '#api/types/image.ts';
 import { type Descriptor, isAttestation, type Platform } from '#content/descriptor.ts';
 import { CONFIG_BYTES_MAX, decodeImageConfig } from '#image/config.ts';
@@ -40,7 +41,8 @@ async function platformsOf(repository: Repository, { document, session }: FoundD
   const { digest, size } = document.config;
   if (size > CONFIG_BYTES_MAX) throw dataLoss(`invalid image manifest: the configuration has ${size} bytes`);
   const bytes = await readBlob(repository, { digest, size }, session);
-  if (digestOf(bytes) !== digest) throw dataLoss(`image config verification failed for digest ${digest}`);
+  if (digestOf(bytes, algorithmOf(digest)) !== digest)
+    throw dataLoss(`image config verification failed for digest ${digest}`);
   return [platformOfConfig(decodeImageConfig(bytes))];
 }
 

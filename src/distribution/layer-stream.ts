@@ -3,6 +3,7 @@
  * unpacked before the next is asked for, so that nothing is read twice and nothing large is held. Synchronous per piece;
  * several streams take turns in one Worker.
  */
+import { algorithmOf } from '#content/digest.ts';
 import * as fs from 'node:fs';
 import { dataLoss, kindOf, messageOf, systemError } from '#errdefs/errors.ts';
 import {
@@ -38,7 +39,7 @@ export class LayerStream implements Disposable {
   readonly #unpacker: Unpacker | undefined;
   readonly #parser: TarParser | undefined;
   readonly #recorder: TarRecorder | undefined;
-  readonly #blobHash = new Bun.CryptoHasher('sha256');
+  readonly #blobHash: Bun.CryptoHasher;
   readonly #diffHash = new Bun.CryptoHasher('sha256');
   #compression: Compression | undefined;
   #inflater: Inflater | undefined;
@@ -52,7 +53,8 @@ export class LayerStream implements Disposable {
 
   constructor(job: TransferJob) {
     this.#job = job;
-    const { target } = job;
+    const { target, blob } = job;
+    this.#blobHash = new Bun.CryptoHasher(algorithmOf(blob.digest));
     this.#fd = fs.openSync(job.file, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_NOFOLLOW, 0o600);
     try {
       // What lies behind the part that counts was never asked for.
@@ -103,7 +105,7 @@ export class LayerStream implements Disposable {
   /** Everything has come. Errors: data-loss when it is not what its digest says. */
   finish(): ArchiveResult {
     const { blob } = this.#job;
-    const blobDigest = `sha256:${this.#blobHash.digest('hex')}`;
+    const blobDigest = `${algorithmOf(blob.digest)}:${this.#blobHash.digest('hex')}`;
     if (this.#size !== blob.size || blobDigest !== blob.digest) {
       throw dataLoss(`filesystem layer verification failed for digest ${blob.digest}: what came is ${blobDigest}`);
     }

@@ -3,6 +3,7 @@
  * recorded together when all are here, then the image with its names. What breaks off leaves nothing to see and is
  * continued by the next pull; what is cancelled leaves nothing at all.
  */
+import { algorithmOf } from '#content/digest.ts';
 import type { ProgressMessage } from '#api/types/image.ts';
 import { type ContentStore, digestOf } from '#content/content-store.ts';
 import type { ContentLease } from '#content/leases.ts';
@@ -128,7 +129,7 @@ class Pull {
         failpoint('pull.recorded');
       });
       lease.done();
-      const image = chosen.document.config.digest;
+      const image = digestOf(config.bytes);
       const isNew = before !== image;
       await tell({ status: `Digest: ${top.descriptor.digest}` });
       if (this.#input.ofAllTags !== true) await tell(pullStatus(isNew, name));
@@ -173,7 +174,8 @@ class Pull {
     const bytes = content.has(digest)
       ? content.read(digest, CONFIG_BYTES_MAX)
       : await readBlob(this.#repository, { digest, size }, chosen.session);
-    if (digestOf(bytes) !== digest) throw dataLoss(`image config verification failed for digest ${digest}`);
+    if (digestOf(bytes, algorithmOf(digest)) !== digest)
+      throw dataLoss(`image config verification failed for digest ${digest}`);
     const file = decodeImageConfig(bytes);
     const { layers } = chosen.document;
     if (file.rootfs.diff_ids.length !== layers.length) {
@@ -181,7 +183,7 @@ class Pull {
         `invalid manifest, layers length mismatch: expected ${file.rootfs.diff_ids.length}, got ${layers.length}`,
       );
     }
-    await content.put(bytes, lease);
+    await content.put(bytes, lease, algorithmOf(digest));
     return { bytes, file };
   }
 

@@ -3,6 +3,7 @@
  * the same registry that are known to have them; what is uploaded goes in pieces that can be sent again. An index is
  * pushed whole when all its platforms are here.
  */
+import { algorithmOf } from '#content/digest.ts';
 import type { ContentStore } from '#content/content-store.ts';
 import type { Platform } from '#content/descriptor.ts';
 import type { ContentLease } from '#content/leases.ts';
@@ -239,7 +240,7 @@ class Push {
   async #remember(image: Image, tagged: Reference, top: WholeDocument, lease: ContentLease): Promise<void> {
     const { images, content } = this.#means;
     const { descriptor } = top;
-    await content.put(top.bytes, lease);
+    await content.put(top.bytes, lease, algorithmOf(descriptor.digest));
     const byDigest = withDigest(tagged, parseDigest(descriptor.digest));
     if (images.lookup(byDigest) === image.id) return;
     const manifest = content.document(descriptor.digest)?.kind === 'index' ? undefined : descriptor;

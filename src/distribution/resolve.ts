@@ -2,6 +2,7 @@
  * From a name to the manifest of one image: the tag's manifest or index, the platform's choice in it, all of them checked
  * and kept in the content store under the caller's lease, so that what is here is not fetched again.
  */
+import { algorithmOf, isBlobDigest } from '#content/digest.ts';
 import type { ContentStore } from '#content/content-store.ts';
 import type { ContentLease } from '#content/leases.ts';
 import {
@@ -41,8 +42,8 @@ export async function resolveTop(
   content: ContentStore | undefined,
 ): Promise<FoundDocument> {
   const wanted = reference.digest ?? reference.tag ?? 'latest';
-  if (reference.digest !== undefined && !reference.digest.startsWith('sha256:')) {
-    throw invalidParameter(`Cannot pull "${familiarString(reference)}": only sha256 digests are supported`);
+  if (reference.digest !== undefined && !isBlobDigest(reference.digest)) {
+    throw invalidParameter(`Cannot pull "${familiarString(reference)}": only sha256 and sha512 digests are supported`);
   }
   if (content !== undefined) {
     const found = reference.digest === undefined ? await digestOfTag(repository, wanted) : undefined;
@@ -177,7 +178,7 @@ export async function choosePlatform(
   let current = top;
   const seen = new Set<string>();
   for (;;) {
-    await content.put(current.bytes, lease);
+    await content.put(current.bytes, lease, algorithmOf(current.descriptor.digest));
     const { document } = current;
     if (document.kind === 'manifest') {
       if (!isImageManifest(document)) throw noImage(reference, document);

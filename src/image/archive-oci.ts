@@ -2,6 +2,7 @@
  * OCI image layouts: index.json names manifests, or indexes with one manifest a platform. Platforms that are not in the
  * archive are left out; the index stays what it is, so that its digest does.
  */
+import { type Algorithm, algorithmOf } from '#content/digest.ts';
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { digestOf } from '#content/content-store.ts';
@@ -122,7 +123,7 @@ class LayoutReader {
     return [manifest.config, ...manifest.layers].flatMap((descriptor) => {
       if (descriptor.size > EXTRA_BYTES_MAX || this.#spool.file(blobName(descriptor.digest)) === undefined) return [];
       const file = this.#file(descriptor);
-      if (hashOf(file) !== descriptor.digest) throw wrongContent(descriptor.digest);
+      if (hashOf(file, algorithmOf(descriptor.digest)) !== descriptor.digest) throw wrongContent(descriptor.digest);
       return [{ file, digest: descriptor.digest }];
     });
   }
@@ -137,7 +138,7 @@ class LayoutReader {
   #blob(descriptor: Descriptor, bytesMax = MANIFEST_BYTES_MAX): Buffer | undefined {
     const bytes = this.#spool.read(blobName(descriptor.digest), bytesMax);
     if (bytes === undefined) return undefined;
-    if (bytes.length !== descriptor.size || digestOf(bytes) !== descriptor.digest)
+    if (bytes.length !== descriptor.size || digestOf(bytes, algorithmOf(descriptor.digest)) !== descriptor.digest)
       throw wrongContent(descriptor.digest);
     return bytes;
   }
@@ -150,8 +151,8 @@ const plain = ({ mediaType, digest, size }: Descriptor): Descriptor => ({ mediaT
 const wrongContent = (digest: string) =>
   dataLoss(`invalid image archive: the content of blob ${digest} is not what its name says`);
 
-function hashOf(file: SpooledFile): string {
-  const hash = createHash('sha256');
+function hashOf(file: SpooledFile, algorithm: Algorithm): string {
+  const hash = createHash(algorithm);
   const fd = fs.openSync(file.ingest.path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
   try {
     const piece = Buffer.allocUnsafe(READ_BYTES);
@@ -161,7 +162,7 @@ function hashOf(file: SpooledFile): string {
   } finally {
     fs.closeSync(fd);
   }
-  return `sha256:${hash.digest('hex')}`;
+  return `${algorithm}:${hash.digest('hex')}`;
 }
 
 /** containerd's full name, or skopeo's and podman's ref.name when it is more than a tag. */

@@ -2,6 +2,7 @@
  * `load`: images from an archive. Layers are unpacked in parallel while the archive still arrives; then everything is
  * checked, then layers, blobs, images and names are recorded, so that a truncated, wrong or hostile archive leaves nothing.
  */
+import { algorithmOf } from '#content/digest.ts';
 import * as fs from 'node:fs';
 import { digestOf } from '#content/content-store.ts';
 import type { Platform } from '#content/descriptor.ts';
@@ -141,7 +142,9 @@ async function registerImage(store: ImageStore, image: ArchivedImage, registrati
     if (diffId === undefined) throw dataLoss('invalid manifest, layers length mismatch');
     const prepared = await early.take(file);
     const spooled = file.ingest.path;
-    sources.push({ diffId, blobDigest: digest, file: kept.get(spooled) ?? spooled, prepared });
+    // Archives are hashed by sha256; of another digest the configuration's, of what is inside, decides.
+    const blobDigest = digest === undefined || algorithmOf(digest) !== 'sha256' ? undefined : digest;
+    sources.push({ diffId, blobDigest, file: kept.get(spooled) ?? spooled, prepared });
   }
   const layers = await store.layers.register(sources, {
     lease,

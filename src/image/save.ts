@@ -223,7 +223,10 @@ function single(
     for (const blob of kept.layers) saved.blobs.set(blob.digest, blob);
     const bytes = store.content.read(digest, MANIFEST_BYTES_MAX);
     saved.small.set(digest, bytes);
-    const mediaType = store.content.document(digest)?.mediaType ?? MEDIA.manifest;
+    const document = store.content.document(digest);
+    // An image is known by sha256, whatever its manifest calls the configuration by.
+    if (document?.kind === 'manifest') saved.small.set(document.config.digest, config);
+    const mediaType = document?.mediaType ?? MEDIA.manifest;
     return { top: { mediaType, digest, size: bytes.length }, stack: kept.layers };
   }
   const stack = store.layers
@@ -259,7 +262,7 @@ function savedLayer(store: ImageStore, layer: Layer): SavedBlob {
 
 const descriptorOf = ({ digest, size, mediaType }: SavedBlob) => ({ mediaType, digest, size });
 
-const blobName = (digest: string): string => `blobs/sha256/${digest.slice('sha256:'.length)}`;
+const blobName = (digest: string): string => `blobs/${digest.replace(':', '/')}`;
 
 function dockerEntry(image: Image, references: readonly Reference[], stack: readonly SavedBlob[]): unknown {
   return {

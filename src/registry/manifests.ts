@@ -18,7 +18,7 @@ const MANIFEST_BYTES_MAX = 4 << 20;
 const TAG_PAGES_MAX = 1000;
 const TAGS_MAX = 100_000;
 const TAGS_BYTES_MAX = 8 << 20;
-const DIGEST = /^sha256:[0-9a-f]{64}$/;
+const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 
 export interface FetchedManifest {
   readonly bytes: Buffer;
@@ -60,9 +60,10 @@ export async function fetchManifest(
     throw dataLoss(`${what}: the manifest is longer than ${MANIFEST_BYTES_MAX} bytes`);
   }
   const bytes = await readAll(response.body, MANIFEST_BYTES_MAX, { what, signal: repository.signal });
-  const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
   const promised = isDigest ? tagOrDigest : response.headers.get('docker-content-digest');
-  if (promised !== null && promised.startsWith('sha256:') && promised !== digest) {
+  const algorithm = promised?.startsWith('sha512:') === true ? 'sha512' : 'sha256';
+  const digest = `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
+  if (promised?.startsWith(`${algorithm}:`) === true && promised !== digest) {
     throw dataLoss(`manifest verification failed for digest ${promised}: ${what} answered ${digest}`);
   }
   return { bytes, mediaType: typeOf(response.headers), digest, session };

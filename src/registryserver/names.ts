@@ -2,12 +2,12 @@
  * The grammar of requests: repository names, tags, digests, and what a path below /v2/ means. Everything here comes from
  * strangers; what passes is safe to be shown in a log, but is never used as a path on the disk.
  */
+import { isBlobDigest } from '#content/digest.ts';
 import { RegistryError } from './errors.ts';
 
 const NAME_LENGTH_MAX = 255;
 const NAME = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
 const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
-const SHA256 = /^sha256:[0-9a-f]{64}$/;
 const ANY_DIGEST = /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/;
 const SESSION = /^[0-9a-f]{32}$/;
 
@@ -61,14 +61,15 @@ export function checkName(name: string): string {
   });
 }
 
-/** Errors: DIGEST_INVALID, also for algorithms other than sha256. */
+/** Errors: DIGEST_INVALID, also for algorithms other than sha256 and sha512. */
 export function checkDigest(digest: string): string {
-  if (SHA256.test(digest)) return digest;
-  const why = ANY_DIGEST.test(digest) && !digest.startsWith('sha256:') ? 'only sha256 is supported' : 'it is malformed';
+  if (isBlobDigest(digest)) return digest;
+  const isOther = ANY_DIGEST.test(digest) && !/^sha(?:256|512):/.test(digest);
+  const why = isOther ? 'only sha256 and sha512 are supported' : 'it is malformed';
   throw new RegistryError('DIGEST_INVALID', `provided digest is not usable: ${why}`, { detail: digest.slice(0, 256) });
 }
 
-export const isDigest = (text: string): boolean => SHA256.test(text);
+export const isDigest = isBlobDigest;
 export const isTag = (text: string): boolean => TAG.test(text);
 
 export const uploadUnknown = () => new RegistryError('BLOB_UPLOAD_UNKNOWN', 'blob upload unknown to registry');

@@ -1,4 +1,5 @@
 /** Manifests: HEAD, GET, PUT, DELETE, by tag or digest. */
+import { algorithmOf } from '#content/digest.ts';
 import { digestOf } from '#content/content-store.ts';
 import { COMMON_HEADERS, RegistryError } from './errors.ts';
 import { MANIFEST_BYTES_MAX, type Manifest, readManifest } from './manifest.ts';
@@ -64,7 +65,7 @@ export async function putManifest(
   const bytes = await readBody(request, MANIFEST_BYTES_MAX, 'MANIFEST_INVALID');
   const manifest = readManifest(bytes, request.headers.get('content-type') ?? undefined);
   const tag = isDigest(reference) ? undefined : reference;
-  const digest = digestOf(bytes);
+  const digest = digestOf(bytes, tag === undefined ? algorithmOf(reference) : 'sha256');
   if (tag === undefined && digest !== reference) {
     throw new RegistryError('DIGEST_INVALID', 'provided digest did not match uploaded content', { detail: { digest } });
   }

@@ -6,6 +6,7 @@
  * Invariants: one request at a time writes to a session; what a broken connection has delivered stays, for the client
  * to resume at; a wrong digest or a full disk ends the session and frees its space.
  */
+import { type Algorithm, algorithmOf } from '#content/digest.ts';
 import { createHash, randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
@@ -120,7 +121,9 @@ export class Uploads {
     const file = this.#file(name, session);
     const running = this.#hashes.get(session);
     this.#hashes.delete(session);
-    const actual = `sha256:${running?.hashed === size ? running.hasher.digest('hex') : await hashOf(file)}`;
+    const algorithm = algorithmOf(digest);
+    const isHashed = algorithm === 'sha256' && running?.hashed === size;
+    const actual = `${algorithm}:${isHashed ? running.hasher.digest('hex') : await hashOf(file, algorithm)}`;
     if (actual !== digest) {
       await this.#drop(name, session);
       throw new RegistryError('DIGEST_INVALID', 'provided digest did not match uploaded content', {
@@ -206,8 +209,8 @@ export const rangeOf = (size: number): string => `0-${Math.max(size - 1, 0)}`;
 export const isMissing = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && error.code === 'ENOENT';
 
-export async function hashOf(file: string): Promise<string> {
-  const hasher = new Bun.CryptoHasher('sha256');
+async function hashOf(file: string, algorithm: Algorithm): Promise<string> {
+  const hasher = new Bun.CryptoHasher(algorithm);
   await using handle = await fs.promises.open(file, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
   const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
   for (;;) {

@@ -1,4 +1,5 @@
 /** Artifacts from registries and to them, by the means of images: same credentials, mirrors and limits. */
+import { algorithmOf } from '#content/digest.ts';
 import * as fs from 'node:fs';
 import type { ArtifactTransfer } from '#api/jobs/artifact.ts';
 import { type Artifact, artifactReference } from '#artifact/artifact-store.ts';
@@ -41,7 +42,7 @@ export async function pullArtifact(services: Needs, input: ArtifactTransfer, sig
   await admitBy(services.trust)({ reference, digests: [top.descriptor.digest], repository });
   using lease = artifacts.content.lease({ purpose: `pull artifact ${name}` });
   for (const blob of blobsOf(manifest)) await fetchFile(services, { repository, blob, lease, tell, signal }, top);
-  await artifacts.content.put(top.bytes, lease);
+  await artifacts.content.put(top.bytes, lease, algorithmOf(top.descriptor.digest));
   const made = artifacts.record(reference, top.descriptor.digest);
   await tell({ status: `Digest: ${made.digest}` });
   await tell({ status: `Status: Downloaded ${made.name}` });

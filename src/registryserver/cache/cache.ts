@@ -3,6 +3,7 @@
  * up upstream when it is no longer fresh; when upstream is away or has had enough of us, what is here is served, marked
  * as stale. What has a digest never changes and is never looked up again.
  */
+import { algorithmOf } from '#content/digest.ts';
 import { digestOf } from '#content/content-store.ts';
 import { messageOf } from '#errdefs/errors.ts';
 import { log } from '#pkg/log/log.ts';
@@ -221,7 +222,7 @@ export class Cache implements ReadThrough, Disposable {
     const { registry } = this.#options;
     const { reference, tag, signal } = wanted;
     const { bytes, mediaType } = await upstream.manifest({ path, signal }, reference);
-    const digest = digestOf(bytes);
+    const digest = digestOf(bytes, isDigest(reference) ? algorithmOf(reference) : 'sha256');
     if (isDigest(reference) && digest !== reference) {
       throw new UpstreamFailure('unreachable', `the upstream sent ${digest} for manifest ${reference}`);
     }

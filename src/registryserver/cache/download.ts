@@ -5,6 +5,7 @@
  * The download goes on when its clients go away, because the next one will ask again; a broken connection to the
  * upstream is taken up where it broke, some times.
  */
+import { algorithmOf } from '#content/digest.ts';
 import * as fs from 'node:fs';
 import type { ContentStore } from '#content/content-store.ts';
 import { messageOf } from '#errdefs/errors.ts';
@@ -134,7 +135,7 @@ export class Download {
 
   async #fetch(): Promise<void> {
     const { content, digest, kept } = this.#options;
-    const hasher = new Bun.CryptoHasher('sha256');
+    const hasher = new Bun.CryptoHasher(algorithmOf(digest));
     await using handle = await fs.promises.open(this.#file.path, 'wx', 0o600);
     const writer = new PieceWriter(handle, 0, hasher, (end) => {
       this.#written = end;
@@ -150,7 +151,7 @@ export class Download {
       }
     }
     await writer.flush();
-    const actual = `sha256:${hasher.digest('hex')}`;
+    const actual = `${algorithmOf(digest)}:${hasher.digest('hex')}`;
     if (actual !== digest) throw new UpstreamFailure('unreachable', `the upstream sent ${actual} for blob ${digest}`);
     await handle.sync();
     keepSound(content, this.#file.path, digest, writer.end);
