@@ -155,7 +155,7 @@ describe('manifests that are traps', () => {
       'a digest that is a path',
       index,
       () => ({ schemaVersion: 2, manifests: [{ ...bare, digest: 'sha256:../../../etc/passwd' }] }),
-      /no sha256 digest/,
+      /no sha256 or sha512 digest/,
     ],
     [
       'an index without this platform',
