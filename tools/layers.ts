@@ -50,7 +50,11 @@ export const layers: readonly Layer[] = [
   { folder: 'container', level: 4, mayImport: ['api/types', 'graphdb', 'libcontainer'] },
   { folder: 'stdio', level: 5, mayImport: ['sys', 'logger', 'execdriver', 'api/jobs', 'api/types', 'engine'] },
   { folder: 'layer', level: 5, mayImport: ['graphdriver', 'graphdb', 'sys'] },
-  { folder: 'image', level: 6, mayImport: ['content', 'layer', 'reference', 'graphdb', 'api/types'] },
+  {
+    folder: 'image',
+    level: 6,
+    mayImport: ['content', 'layer', 'reference', 'graphdb', 'api/types', 'builder/dockerfile'],
+  },
   // Reads Dockerfiles and .dockerignore files, and does nothing else: the client reads them too, to send what is used only.
   // Sessions and messages of BuildKit's protocol: what a client offers, and how progress is told to it.
   { folder: 'builder/buildkit', level: 8, mayImport: ['builder/dockerfile'] },

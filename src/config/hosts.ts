@@ -36,7 +36,9 @@ export function metricsAddressOf(text: string | undefined): { hostname: string; 
 
 /** Errors: invalid-parameter; forbidden for TCP that anybody on the network could use. */
 export function parseHost(text: string, tls: TlsSettings): HostSpec {
-  const match = /^([a-z]+):\/\/(.*)$/.exec(text.trim());
+  // As dockerd: an address without a scheme is one of TCP.
+  const whole = /^[^/\s]*:\d{1,5}$/.test(text.trim()) ? `tcp://${text.trim()}` : text.trim();
+  const match = /^([a-z]+):\/\/(.*)$/.exec(whole);
   if (match === null) throw invalidParameter(`invalid bind address "${text}": must be unix://, tcp:// or fd://`);
   const [, scheme = '', rest = ''] = match;
   switch (scheme) {

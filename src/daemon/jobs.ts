@@ -99,13 +99,13 @@ function installContainerJobs(services: Services): void {
   engine.register(container.containerList, (input) => listContainers(services, input));
   engine.register(container.containerInspect, (input) => inspectContainer(services, input));
   engine.register(container.containerStart, (input, { signal }) => startContainer(services, input.container, signal));
-  engine.register(container.containerStop, (input, { signal, caller }) => {
+  engine.register(container.containerStop, (input, { caller }) => {
     noteAsked(services, caller, 'stop', input);
-    return stopContainer(services, input, signal);
+    return stopContainer(services, input);
   });
-  engine.register(container.containerRestart, (input, { signal, caller }) => {
+  engine.register(container.containerRestart, (input, { caller }) => {
     noteAsked(services, caller, 'restart', input);
-    return restartContainer(services, input, signal);
+    return restartContainer(services, input);
   });
   engine.register(container.containerKill, (input, { caller }) => {
     noteAsked(services, caller, 'kill', input);

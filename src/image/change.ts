@@ -1,7 +1,11 @@
 /** `--change` of import (and commit): Dockerfile instructions that change an image's configuration. */
-import { type BerthError, invalidParameter } from '#errdefs/errors.ts';
+import { Lexer } from '#builder/dockerfile/lexer.ts';
+import { type BerthError, invalidParameter, messageOf } from '#errdefs/errors.ts';
 import { parseDuration } from '#pkg/units/duration.ts';
 import type { ImageRunConfig } from './config.ts';
+
+/** Those in which a Dockerfile replaces variables. */
+const WITH_VARIABLES = new Set(['ENV', 'EXPOSE', 'LABEL', 'STOPSIGNAL', 'USER', 'VOLUME', 'WORKDIR']);
 
 type Mutable = { -readonly [K in keyof ImageRunConfig]: ImageRunConfig[K] };
 
@@ -22,7 +26,8 @@ export function applyChanges(config: ImageRunConfig, changes: readonly string[])
 function applyChange(config: Mutable, change: string): string {
   const match = /^\s*([A-Za-z]+)(?:\s+([\s\S]*))?$/.exec(change);
   const name = (match?.[1] ?? '').toUpperCase();
-  const rest = (match?.[2] ?? '').trim();
+  const given = (match?.[2] ?? '').trim();
+  const rest = WITH_VARIABLES.has(name) ? expand(given, config.Env ?? []) : given;
   if (match === null) throw invalidParameter(`invalid change "${change}"`);
   if (rest === '' && name !== 'CMD' && name !== 'ENTRYPOINT') throw needsArgument(name);
   switch (name) {
@@ -63,6 +68,16 @@ function applyChange(config: Mutable, change: string): string {
       throw invalidParameter(`${name.toUpperCase()} is not a valid change command`);
   }
   return name;
+}
+
+/** Quotes and escapes are still to be read. Errors: invalid-parameter. */
+function expand(text: string, env: readonly string[]): string {
+  const variables = new Map(env.map((line) => [line.split('=', 1)[0] ?? '', line.slice(line.indexOf('=') + 1)]));
+  try {
+    return new Lexer({ rawQuotes: true, rawEscapes: true }).expand(text, variables).word;
+  } catch (cause) {
+    throw invalidParameter(`invalid change "${text}": ${messageOf(cause)}`, { cause });
+  }
 }
 
 function command(rest: string, shell: readonly string[] | null | undefined): string[] {

@@ -93,7 +93,7 @@ function matcherOf(store: ImageStore, filters: ListInput['filters']): (image: Im
     if (timed && created === undefined) return false;
     if (created !== undefined) {
       if (before.some((limit) => created >= limit) || since.some((limit) => created <= limit)) return false;
-      if (until.some((limit) => created > limit)) return false;
+      if (until.some((limit) => created >= limit)) return false;
     }
     return labels.every((label) => hasLabel(image, label)) && !noLabels.some((label) => hasLabel(image, label));
   };

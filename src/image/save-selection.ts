@@ -37,6 +37,9 @@ interface Resolved {
 }
 
 function resolveFor(store: ImageStore, name: string): Resolved {
+  const tags = tagsOf(store, name);
+  const [first] = tags;
+  if (first !== undefined) return { id: first.id, byName: tags };
   const resolved = resolveOrRefuse(store, name);
   const bareId = name.startsWith('sha256:') ? name.slice('sha256:'.length) : name;
   if (/^[0-9a-f]{1,64}$/.test(bareId) && resolved.id.startsWith(`sha256:${bareId}`)) {
@@ -44,19 +47,29 @@ function resolveFor(store: ImageStore, name: string): Resolved {
     if (isAlsoName !== resolved.id) return { id: resolved.id, byName: undefined };
   }
   const reference = parseReference(name);
-  if (reference.tag !== undefined || reference.digest !== undefined) {
-    return { id: resolved.id, byName: [{ id: resolved.id, reference }] };
-  }
-  // A bare repository means all its tags.
-  const repository = canonicalString(reference);
-  const byName = store
+  const isWhole = reference.tag !== undefined || reference.digest !== undefined;
+  return { id: resolved.id, byName: [{ id: resolved.id, reference: isWhole ? reference : withDefaultTag(reference) }] };
+}
+
+/** A bare repository means all its tags, also when none of them is the default one. */
+function tagsOf(store: ImageStore, name: string): { readonly id: string; readonly reference: Reference }[] {
+  const asked = referenceOrNone(name);
+  if (asked === undefined) return [];
+  if (asked.tag !== undefined || asked.digest !== undefined) return [];
+  const repository = canonicalString(asked);
+  return store
     .list()
-    .flatMap((image) => store.references(image.id).map((known) => ({ id: image.id, reference: known })))
-    .filter(({ reference: known }) => canonicalString({ ...known, tag: undefined, digest: undefined }) === repository);
-  return {
-    id: resolved.id,
-    byName: byName.length > 0 ? byName : [{ id: resolved.id, reference: withDefaultTag(reference) }],
-  };
+    .flatMap((image) => store.references(image.id).map((reference) => ({ id: image.id, reference })))
+    .filter(({ reference }) => canonicalString({ ...reference, tag: undefined, digest: undefined }) === repository);
+}
+
+function referenceOrNone(name: string): Reference | undefined {
+  try {
+    return parseReference(name);
+  } catch (error) {
+    if (kindOf(error) !== 'invalid-parameter') throw error;
+    return undefined; // an id, or nothing at all: `resolve` says which
+  }
 }
 
 /** Of a save Docker tells the name as it was given. */

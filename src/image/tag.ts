@@ -15,6 +15,10 @@ export async function tagImage(
   const { id } = source;
   const named = parseReference(repo);
   if (named.digest !== undefined) throw invalidParameter('refusing to create a tag with a digest reference');
+  // As dockerd: `sha256:…` is a digest's beginning, never a name.
+  if (named.path === 'library/sha256') {
+    throw invalidParameter('refusing to create an ambiguous tag using digest algorithm as name');
+  }
   const reference = tag === '' ? withDefaultTag(named) : withTag(named, tag);
   store.tag(id, reference, targetOf(store, image, source));
   await store.settled();

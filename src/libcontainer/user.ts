@@ -34,12 +34,12 @@ export const GROUPS_MAX = 65_536;
 /** A strict decimal id. Errors: invalid-parameter outside 0…2^31−1. */
 export function parseId(text: string): number {
   const id = Number(text);
-  if (!Number.isSafeInteger(id) || id > ID_MAX)
+  if (!Number.isSafeInteger(id) || id < 0 || id > ID_MAX)
     throw invalidParameter(`uids and gids must be in range 0-${ID_MAX}, not "${text}"`);
   return id;
 }
 
-const isNumber = (text: string) => /^[0-9]+$/.test(text);
+const isNumber = (text: string) => /^-?[0-9]+$/.test(text);
 
 function* lines(text: string): Generator<string[]> {
   let start = 0;

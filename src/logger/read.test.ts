@@ -178,6 +178,18 @@ describe('search', () => {
 });
 
 describe('following', () => {
+  test('a log whose first line comes with the end of its container is read', async () => {
+    const path = scratch();
+    const got = collector();
+    const ended = new AbortController();
+    const done = reader.read(request(path, { follow: { ended: ended.signal } }), got.sink);
+    await Bun.sleep(5);
+    writeFileSync(path, lines(0, 1));
+    ended.abort();
+    await done;
+    expect(got.text).toBe(numbers(0, 1));
+  });
+
   test('new lines, a rotation by rename, one by unlink, the end', async () => {
     const path = scratch();
     writeFileSync(path, lines(0, 3));

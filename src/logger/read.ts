@@ -76,9 +76,13 @@ export class LogReader {
           wake.watch();
           continue;
         }
-      } else files.push(...openFiles(request.log));
+      } else {
+        // The first line makes the file, and may be the last one as well.
+        files.push(...openFiles(request.log));
+        if (files.length > 0) continue;
+      }
       if (ended) return;
-      if (files.length === 0 || file !== undefined) await wake.next();
+      await wake.next();
     }
   }
 

@@ -83,9 +83,10 @@ export function ensureBridge(host: NetlinkSocket, config: BridgeConfig): BridgeS
   try {
     const state = { ...addressed(host, { config, link, bip }), made: found === undefined };
     // Nobody else is on a bridge that is just being made: its link-local address need not wait two seconds for a claim.
-    if (hasIpv6()) {
-      for (const key of ['accept_dad', 'accept_ra'])
-        writeFileSync(`/proc/sys/net/ipv6/conf/${config.bridge}/${key}`, '0');
+    // The kernel gives a link of less than 1,280 bytes no IPv6 at all.
+    const ipv6 = `/proc/sys/net/ipv6/conf/${config.bridge}`;
+    if (hasIpv6() && existsSync(ipv6)) {
+      for (const key of ['accept_dad', 'accept_ra']) writeFileSync(`${ipv6}/${key}`, '0');
     }
     if (!link.up) host.run(setLinkUp(link.index));
     if (config.keepForwarding !== true) forward();

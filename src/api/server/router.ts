@@ -30,7 +30,8 @@ export class Router {
       if (match === null) continue;
       return { route, param: (name) => match[names.indexOf(name) + 1] ?? '' };
     }
-    return undefined;
+    // As dockerd's `/networks/`: a slash at the end means nothing.
+    return path.length > 1 && path.endsWith('/') ? this.find(method, path.slice(0, -1)) : undefined;
   }
 }
 

@@ -82,7 +82,9 @@ function hostsText(input: FilesInput): string {
     'ff02::1\tip6-allnodes',
     'ff02::2\tip6-allrouters',
   ];
-  const own = domain === '' ? hostname : `${hostname}.${domain} ${hostname}`;
+  const full = domain === '' ? hostname : `${hostname}.${domain}`;
+  const [host = ''] = full.split('.');
+  const own = host === full ? full : `${full} ${host}`;
   for (const { address, address6 } of endpoints) {
     for (const ip of [address?.ip, address6?.ip]) if (ip !== undefined) lines.push(`${ip}\t${own}`);
   }

@@ -229,7 +229,11 @@ function ancestorsOf(services: Wanted, reference: string): string[] {
 }
 
 function portMatches(record: ContainerRecord, wanted: string): boolean {
-  return Object.keys(record.config.ExposedPorts ?? {}).some((port) => withProtocol(port) === withProtocol(wanted));
+  const inRange = portRange(wanted);
+  return Object.keys(record.config.ExposedPorts ?? {}).some((spec) => {
+    const [port, type = ''] = withProtocol(spec).split('/');
+    return inRange(Number(port), type);
+  });
 }
 
 /** Errors: invalid-parameter. */
@@ -241,12 +245,18 @@ function checkPortFilter(value: string): void {
   );
 }
 
-/** '8080', '8080/udp' or a range '8000-8010/tcp': of the container's ports that are published. */
+/** The host's ports, as dockerd. */
 function publishes(record: ContainerRecord, wanted: string): boolean {
+  const inRange = portRange(wanted);
+  return Object.entries(portMapOf(record, record.endpoints)).some(([spec, hosts]) => {
+    const [, type = ''] = spec.split('/');
+    return (hosts ?? []).some(({ HostPort: port }) => inRange(Number(port), type));
+  });
+}
+
+/** '8080', '8080/udp' or a range '8000-8010/tcp'. */
+function portRange(wanted: string): (port: number, type: string) => boolean {
   const [range = '', protocol] = withProtocol(wanted).split('/');
   const [from = 0, to = from] = range.split('-').map(Number);
-  return Object.entries(portMapOf(record, record.endpoints)).some(([spec, hosts]) => {
-    const [port, type] = spec.split('/');
-    return hosts !== null && type === protocol && Number(port) >= from && Number(port) <= to;
-  });
+  return (port, type) => type === protocol && port >= from && port <= to;
 }

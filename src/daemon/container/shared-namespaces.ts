@@ -59,13 +59,9 @@ function notRunning(kind: Kind, { id, state }: ContainerRecord): Error {
     ? `Container ${id} is restarting, wait until the container is running`
     : `container ${id} is not running`;
   if (kind === 'net' && !restarting) return conflict(`cannot join network of a non running container: ${id}`);
-  return conflict(
-    kind === 'ipc'
-      ? `failed to join IPC namespace: ${is}`
-      : kind === 'pid'
-        ? `failed to join PID namespace: ${is}`
-        : is,
-  );
+  // Of what the start's own request cannot know dockerd says that the system failed.
+  if (kind === 'ipc' || kind === 'pid') return systemError(`failed to join ${kind.toUpperCase()} namespace: ${is}`);
+  return conflict(is);
 }
 
 function directoryOf(services: Pick<Services, 'settings'>): string {

@@ -1,4 +1,7 @@
-/** stop, restart and kill: the wish is recorded before the signal, so that a restart policy does not undo it. */
+/**
+ * stop, restart and kill: the wish is recorded before the signal, so that a restart policy does not undo it. A client
+ * that goes away ends neither a stop's patience nor a restart half-way, as with dockerd.
+ */
 import { parseSignal } from '#container/signals.ts';
 import type { ContainerRecord } from '#container/record.ts';
 import { can, isRunning, moveTo } from '#container/state.ts';
@@ -22,7 +25,7 @@ export interface StopInput {
 }
 
 /** Errors: not-modified when it does not run. */
-export async function stopContainer(services: Services, input: StopInput, signal: AbortSignal): Promise<void> {
+export async function stopContainer(services: Services, input: StopInput): Promise<void> {
   const { id } = services.containers.resolve(input.container);
   const stopSignal = input.signal === '' ? undefined : parseSignal(input.signal);
   services.live.cancelRestart(id);
@@ -44,7 +47,6 @@ export async function stopContainer(services: Services, input: StopInput, signal
     await end(services, record, live, {
       signal: chosen,
       timeoutSeconds: timeoutOf(services, record, input),
-      abort: signal,
     });
   }
   if (record !== undefined) publishContainerEvent(services.events, record, 'stop');
@@ -68,7 +70,6 @@ interface Ending {
   readonly signal: number;
   /** -1: for ever. */
   readonly timeoutSeconds: number;
-  readonly abort: AbortSignal;
 }
 
 /** Signal, patience, SIGKILL; returns when the exit has been handled. */
@@ -82,7 +83,7 @@ async function end(services: Services, record: ContainerRecord, live: LiveContai
     await live.ended;
     return;
   }
-  if (timeoutSeconds > 0 && (await endsWithin(services, live, timeoutSeconds * 1000, ending.abort))) return;
+  if (timeoutSeconds > 0 && (await endsWithin(services, live, timeoutSeconds * 1000))) return;
   if (timeoutSeconds === 0 && ending.signal === SIGKILL && (await endsWithin(services, live, KILL_LIMIT_MS))) return;
   publishContainerEvent(services.events, record, 'kill', { signal: String(SIGKILL) });
   await signalQuietly(live.process, SIGKILL);
@@ -92,18 +93,16 @@ async function end(services: Services, record: ContainerRecord, live: LiveContai
   }
 }
 
-/** An abort of the client ends the patience, not the stop. */
-async function endsWithin(services: Services, live: LiveContainer, ms: number, abort?: AbortSignal): Promise<boolean> {
+async function endsWithin(services: Services, live: LiveContainer, ms: number): Promise<boolean> {
   const over = new AbortController();
-  const signals = abort === undefined ? [over.signal] : [over.signal, abort];
-  const late = services.tasks.sleep(ms, AbortSignal.any([...signals, services.tasks.signal])).then(() => false);
+  const late = services.tasks.sleep(ms, AbortSignal.any([over.signal, services.tasks.signal])).then(() => false);
   const ended = live.ended.then(() => true);
   const result = await Promise.race([ended, late]);
   over.abort();
   return result;
 }
 
-export async function restartContainer(services: Services, input: StopInput, signal: AbortSignal): Promise<void> {
+export async function restartContainer(services: Services, input: StopInput): Promise<void> {
   const { id } = services.containers.resolve(input.container);
   const stopSignal = input.signal === '' ? undefined : parseSignal(input.signal);
   services.live.cancelRestart(id);
@@ -115,13 +114,12 @@ export async function restartContainer(services: Services, input: StopInput, sig
     await end(services, record, live, {
       signal: chosen,
       timeoutSeconds: timeoutOf(services, record, input),
-      abort: signal,
     });
     publishContainerEvent(services.events, record, 'stop');
   }
   await services.containers.run(id, async (held) => {
     if (isRunning(held.record.state)) return;
-    await startHeld(services, held, { signal, byUser: true });
+    await startHeld(services, held, { signal: services.tasks.signal, byUser: true });
     publishContainerEvent(services.events, held.record, 'restart');
   });
 }
@@ -188,5 +186,5 @@ async function stopForShutdown(services: Services, id: string): Promise<void> {
   const record = services.containers.get(id);
   if (live === undefined || record === undefined) return;
   const timeoutSeconds = record.config.StopTimeout ?? services.settings.stopTimeoutSeconds;
-  await end(services, record, live, { signal: signalOf(record), timeoutSeconds, abort: services.tasks.signal });
+  await end(services, record, live, { signal: signalOf(record), timeoutSeconds });
 }

@@ -8,7 +8,7 @@ import type { Connection } from '#api/jobs/streams.ts';
 import type { RunningProcess, StartFailure } from '#execdriver/driver.ts';
 import type { ContainerRecord } from '#container/record.ts';
 import { can } from '#container/state.ts';
-import { BerthError, conflict, invalidParameter, messageOf } from '#errdefs/errors.ts';
+import { BerthError, conflict, invalidParameter, messageOf, notFound } from '#errdefs/errors.ts';
 import { DEFAULT_DETACH_KEYS, parseDetachKeys } from '#pkg/detach-keys/detach-keys.ts';
 import { failpoint } from '#pkg/failpoint/failpoint.ts';
 import { frame } from '#pkg/stdcopy/stdcopy.ts';
@@ -27,17 +27,19 @@ export async function startExec(services: Services, input: ExecStartInput, signa
   const { connection } = input;
   if (connection === undefined && !input.request.Detach) throw invalidParameter('exec start needs a connection');
   const target = targetOf(services, record);
+  // As dockerd: whether output comes in frames is what the start says, whatever the exec was created with.
+  const { Tty: raw } = input.request;
   const spent = spentOf(record);
   if (spent !== undefined) {
     if (connection === undefined) throw conflict(spent);
     // As dockerd: the answer has begun, so it is told in the stream. Compose starts what it is attached to once more.
-    connection.accept(record.request.Tty);
-    await tell(connection, record.request.Tty, `${spent}\r\n`);
+    connection.accept(raw);
+    await tell(connection, raw, `${spent}\r\n`);
     connection.end();
     return;
   }
   // Before the launch: the client reads the head meanwhile.
-  connection?.accept(record.request.Tty);
+  connection?.accept(raw);
   const launched = await launchExec(services, record, target, input, signal);
   if (connection === undefined) {
     if (!launched.ok) throw launched.error;
@@ -46,14 +48,17 @@ export async function startExec(services: Services, input: ExecStartInput, signa
   }
   const { Tty: tty } = record.request;
   if (!launched.ok) {
-    await tell(connection, tty, `${messageOf(launched.error)}\r\n`);
+    await tell(connection, raw, `${messageOf(launched.error)}\r\n`);
     connection.end();
     return;
   }
   const { AttachStdin: stdin, AttachStdout: stdout, AttachStderr: stderr, DetachKeys: keys } = record.request;
   // Reading begins when the client is attached: what the process has written waits in its pipe.
   const { promise: attaching, resolve: expect } = Promise.withResolvers<unknown>();
-  const adopted = adoptExec(services, record, launched.process, stdout || stderr ? [attaching] : []);
+  const adopted = adoptExec(services, record, launched.process, {
+    attaching: stdout || stderr ? [attaching] : [],
+    raw,
+  });
   const result = await serveSession({
     pump: services.pump,
     connection,
@@ -107,7 +112,8 @@ function targetOf(services: Services, exec: ExecRecord): Target {
     throw conflict(`Container ${exec.containerId} is paused, unpause the container before exec`);
   }
   if (container === undefined || live === undefined || !can(container.state, 'exec')) {
-    throw conflict(`container ${exec.containerId} is not running`);
+    // As dockerd, where they are forgotten when their container ends.
+    throw notFound(`No such exec instance: ${exec.id}`);
   }
   return { container, live };
 }
@@ -165,13 +171,16 @@ export function adoptExec(
   services: Services,
   exec: ExecRecord,
   process: RunningProcess,
-  attaching: readonly Promise<unknown>[] = [],
+  {
+    attaching = [],
+    raw = process.stdio.tty,
+  }: { readonly attaching?: readonly Promise<unknown>[]; readonly raw?: boolean } = {},
 ): { output: ProcessOutput; stdin: Stdin | undefined; over: Promise<void> } {
   const { id } = exec;
   const running: ExecRecord = { ...exec, status: 'running', pid: process.pid };
   services.execs.save(running);
   services.execs.setProcess(id, process);
-  const output = services.pump.open(id, { tty: process.stdio.tty, log: undefined });
+  const output = services.pump.open(id, { tty: raw, log: undefined });
   const run = new RunOutput(output, process, attaching);
   const stdin = stdinOf(process);
   const { promise: over, resolve } = Promise.withResolvers<void>();

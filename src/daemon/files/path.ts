@@ -17,8 +17,7 @@ const LINKS_MAX = 255;
 /** `/a/../b/.` → `/b/.`: clean, with the `/` or `/.` at its end that says something about the last link. */
 export function absolutePath(asked: string): string {
   const clean = path.join('/', asked).replace(/(?<=.)\/$/, '');
-  const last = asked.slice(asked.lastIndexOf('/') + 1);
-  if (last === '.') return clean === '/' ? '/.' : `${clean}/.`;
+  if (/(?:^|\/)\.\/*$/.test(asked)) return clean === '/' ? '/.' : `${clean}/.`;
   return asked.endsWith('/') && clean !== '/' ? `${clean}/` : clean;
 }
 

@@ -28,7 +28,9 @@ export async function streamEvents(
   let wake: () => void = () => undefined;
   let overrun = false;
   // What is still pending belongs to the history; what comes from here on to the live part.
-  const history = input.since === undefined ? [] : services.events.between(input.since, input.until);
+  // As dockerd: an end without a beginning asks for everything up to it.
+  const noPast = input.since === undefined && input.until === undefined;
+  const history = noPast ? [] : services.events.between(input.since, input.until);
   services.events.flush();
   using _ = services.events.subscribe((events) => {
     for (const event of events) if (wanted(event.message)) queue.push(event);

@@ -122,10 +122,7 @@ export class NameTables {
     if (question.name === HOST_DOMAIN) return answer(RCODE.ok);
     if (!question.name.endsWith(`.${HOST_DOMAIN}`)) return answer(RCODE.refused);
     const name = question.name.slice(0, -HOST_DOMAIN.length - 1);
-    const found = first(all, (index) => {
-      const end = `.${index.name.toLowerCase()}`;
-      return name.endsWith(end) ? index.byName.get(name.slice(0, -end.length)) : undefined;
-    });
+    const found = first(all, (index) => ofNetwork(index, name));
     if (found === undefined) return answer(RCODE.nameError);
     const known = question.type === TYPE.A ? found.four : question.type === TYPE.AAAA ? found.six : [];
     return answer(RCODE.ok, this.#turned(known));
@@ -141,12 +138,7 @@ export class NameTables {
   #find(indexes: readonly Index[], name: string): Found | undefined {
     const plain = first(indexes, (index) => index.byName.get(name));
     if (plain !== undefined) return plain;
-    const dot = name.lastIndexOf('.');
-    if (dot <= 0) return undefined;
-    const network = name.slice(dot + 1);
-    return first(indexes, (index) =>
-      index.name.toLowerCase() === network ? index.byName.get(name.slice(0, dot)) : undefined,
-    );
+    return first(indexes, (index) => ofNetwork(index, name));
   }
 
   #turned(all: readonly Uint8Array[]): Uint8Array[] {
@@ -155,6 +147,12 @@ export class NameTables {
     const from = this.#turn % all.length;
     return [...all.slice(from), ...all.slice(0, from)];
   }
+}
+
+/** 'name.network'; either may have dots of its own. */
+function ofNetwork(index: Index, name: string): Found | undefined {
+  const end = `.${index.name.toLowerCase()}`;
+  return name.endsWith(end) ? index.byName.get(name.slice(0, -end.length)) : undefined;
 }
 
 function first<T, R>(all: readonly T[], find: (one: T) => R | undefined): R | undefined {
