@@ -23,12 +23,17 @@ const opposites: Readonly<Record<string, string>> = {
   strictatime: 'nostrictatime',
   nostrictatime: 'strictatime',
 };
+/** Of the mount, not of its file system: the last one counts. */
+const propagations = ['private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave', 'unbindable', 'runbindable'];
 const valued = ['size', 'mode', 'uid', 'gid', 'nr_inodes', 'nr_blocks', 'mpol'];
 
 export function checkTmpfsOptions(options: readonly string[]): void {
   for (const option of options) {
     const at = option.indexOf('=');
-    const valid = at < 0 ? option in opposites : valued.includes(option.slice(0, at)) && at < option.length - 1;
+    const valid =
+      at < 0
+        ? option in opposites || propagations.includes(option)
+        : valued.includes(option.slice(0, at)) && at < option.length - 1;
     if (!valid) throw invalidParameter(`invalid tmpfs option ["${option}"]`);
   }
 }
@@ -41,6 +46,7 @@ export function tmpfsOptions(options: readonly string[]): string[] {
     const key = at < 0 ? option : option.slice(0, at);
     const opposite = opposites[key];
     if (opposite !== undefined) merged.delete(opposite);
+    if (propagations.includes(key)) for (const other of propagations) merged.delete(other);
     merged.delete(key);
     merged.set(key, option);
   }

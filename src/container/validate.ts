@@ -126,13 +126,24 @@ function checkModes(host: HostConfig, config: ContainerConfig): void {
   if (egressOf(config.Labels) !== undefined && (network.kind === 'container' || network.kind === 'host')) {
     throw invalidParameter('conflicting options: an egress policy and the network mode');
   }
-  if (network.kind === 'container') {
-    if (config.Hostname !== '') throw invalidParameter('conflicting options: hostname and the network mode');
-    if ((host.Dns ?? []).length > 0) throw invalidParameter('conflicting options: dns and the network mode');
-    if ((host.ExtraHosts ?? []).length > 0) {
-      throw invalidParameter('conflicting options: custom host-to-IP mapping and the network mode');
-    }
-  }
+  if (network.kind === 'container') checkSharedNetwork(config, host);
+}
+
+/** What belongs to the network that another container has brought. In dockerd's order. */
+function checkSharedNetwork(config: ContainerConfig, host: HostConfig): void {
+  const publishes = host.PublishAllPorts || Object.keys(host.PortBindings ?? {}).length > 0;
+  const conflicts: readonly (readonly [asked: boolean, what: string])[] = [
+    [config.Hostname !== '', 'hostname and the network mode'],
+    [
+      (host.Links ?? []).length > 0,
+      "container type network can't be used with links. This would result in undefined behavior",
+    ],
+    [(host.Dns ?? []).length > 0, 'dns and the network mode'],
+    [(host.ExtraHosts ?? []).length > 0, 'custom host-to-IP mapping and the network mode'],
+    [(config.MacAddress ?? '') !== '', 'mac-address and the network mode'],
+    [publishes, 'port publishing and the container type network mode'],
+  ];
+  for (const [asked, what] of conflicts) if (asked) throw invalidParameter(`conflicting options: ${what}`);
 }
 
 function validMode(mode: string, plain: readonly string[]): boolean {

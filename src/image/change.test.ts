@@ -54,3 +54,15 @@ describe('what is no such instruction is refused by name', () => {
     });
   }
 });
+
+test('variables are those of the image, where a Dockerfile replaces them', () => {
+  const { Env, Cmd, WorkingDir } = applyChanges({ Env: ['PATH=/bin', 'A=x'] }, [
+    'ENV PATH=/usr/bin:$PATH B="${A:-y}z"',
+    "ENV C='$A'",
+    'WORKDIR /$A',
+    'CMD echo $A',
+  ]);
+  expect(Env).toEqual(['PATH=/usr/bin:/bin', 'A=x', 'B=xz', 'C=$A']);
+  expect(WorkingDir).toBe('/x');
+  expect(Cmd).toEqual(['/bin/sh', '-c', 'echo $A']);
+});

@@ -73,10 +73,11 @@ function applyChange(config: Mutable, change: string): string {
 /** Quotes and escapes are still to be read. Errors: invalid-parameter. */
 function expand(text: string, env: readonly string[]): string {
   const variables = new Map(env.map((line) => [line.split('=', 1)[0] ?? '', line.slice(line.indexOf('=') + 1)]));
+  if (!text.includes('$')) return text;
   try {
     return new Lexer({ rawQuotes: true, rawEscapes: true }).expand(text, variables).word;
   } catch (cause) {
-    throw invalidParameter(`invalid change "${text}": ${messageOf(cause)}`, { cause });
+    throw invalidParameter(messageOf(cause), { cause });
   }
 }
 

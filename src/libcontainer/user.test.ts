@@ -45,7 +45,7 @@ describe('user of a container', () => {
     expect(() => resolve('big')).toThrow('unable to find user big');
     expect(() => resolve('4294967296')).toThrow('uids and gids must be in range 0-2147483647');
     expect(() => resolve('0:4294967296')).toThrow('uids and gids must be in range 0-2147483647');
-    expect(() => resolve('-1')).toThrow('unable to find user -1');
+    expect(() => resolve('-1')).toThrow('uids and gids must be in range 0-2147483647');
   });
 
   test('home by uid', () => {

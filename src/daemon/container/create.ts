@@ -119,7 +119,7 @@ function withDefaults(services: Services, host: HostConfig): HostConfig {
   const options = parseSecurityOptions(host.SecurityOpt ?? []);
   return {
     ...host,
-    NetworkMode: ['', 'default'].includes(host.NetworkMode) ? defaultNetwork(services) : host.NetworkMode,
+    NetworkMode: ['', 'default', 'bridge'].includes(host.NetworkMode) ? defaultNetwork(services) : host.NetworkMode,
     IpcMode: host.IpcMode === '' ? containerDefaults.ipcMode : host.IpcMode,
     CgroupnsMode: host.CgroupnsMode === '' ? defaultCgroupns(services, host) : host.CgroupnsMode,
     UsernsMode: host.UsernsMode === '' ? (options.userns ?? '') : host.UsernsMode,

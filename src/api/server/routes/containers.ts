@@ -37,6 +37,10 @@ import { hijackJob, mediaTypeOf, systemErrorFrame } from './streaming.ts';
 async function create(ctx: RouteContext): Promise<void> {
   const body = await ctx.jsonRequired();
   const request = decodeCreateRequest(body, ctx.minor);
+  const endpoints = Object.keys(request.NetworkingConfig.EndpointsConfig ?? {});
+  if (ctx.minor < 44 && endpoints.length > 1) {
+    throw invalidParameter(`Container cannot be created with multiple network endpoints: ${endpoints.join(', ')}`);
+  }
   const name = ctx.query.text('name').replace(/^\//, '');
   const platform = ctx.minor >= 41 ? ctx.query.text('platform') : '';
   ctx.sendJson(201, await ctx.run(containerCreate, { name, platform, request }));
