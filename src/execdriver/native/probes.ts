@@ -20,7 +20,6 @@ import type { ExitRecord } from './monitor/protocol.ts';
 import type { NativeProcess } from './native-process.ts';
 
 const ESTALE = errnoNumber('ESTALE');
-const EBUSY = errnoNumber('EBUSY');
 const RECORD_BYTES = 16;
 const waiting = new Uint8Array(4);
 const waitingView = new DataView(waiting.buffer);
@@ -41,15 +40,15 @@ export class Probes {
       this.#running.set(request.id, run);
       try {
         await run.start(list);
-        void run.ended.finally(() => this.#running.delete(request.id)).catch(() => undefined);
+        // What did not start may have had a list that is out of date: a container that has given its group's controllers
+        // to groups of its own takes nobody there any more. The next one is made anew.
+        const outdated = () => this.#lists.get(container.id) === list && this.forget(container.id);
+        void run.ended.catch(outdated).finally(() => this.#running.delete(request.id));
         return run;
       } catch (error) {
         this.#running.delete(request.id);
-        if (attempt === 3 || !(error instanceof SysError)) throw error;
-        // The container has given its group's controllers to groups of its own: the list is for a group that takes nobody.
-        if (error.errno === EBUSY) this.forget(container.id);
-        // Else the zygote is another by now.
-        else if (error.errno !== ESTALE) throw error;
+        // The zygote is another by now.
+        if (!(error instanceof SysError && error.errno === ESTALE) || attempt === 3) throw error;
       }
     }
   }
