@@ -126,6 +126,11 @@ function checkModes(host: HostConfig, config: ContainerConfig): void {
   if (egressOf(config.Labels) !== undefined && (network.kind === 'container' || network.kind === 'host')) {
     throw invalidParameter('conflicting options: an egress policy and the network mode');
   }
+  if (network.kind === 'host' && (host.Links ?? []).length > 0) {
+    throw invalidParameter(
+      "conflicting options: host type networking can't be used with links. This would result in undefined behavior",
+    );
+  }
   if (network.kind === 'container') checkSharedNetwork(config, host);
 }
 

@@ -178,6 +178,21 @@ describe('search', () => {
 });
 
 describe('following', () => {
+  test('from a time in the future on: what comes before it is left out', async () => {
+    const path = scratch();
+    writeFileSync(path, lines(0, 2));
+    const got = collector();
+    const ended = new AbortController();
+    const done = reader.read(request(path, { follow: { ended: ended.signal }, sinceNs: start + 4n * second }), got.sink);
+    await Bun.sleep(5);
+    appendFileSync(path, lines(2, 4));
+    await Bun.sleep(5);
+    appendFileSync(path, lines(4, 6));
+    ended.abort();
+    await done;
+    expect(got.text).toBe(numbers(4, 6));
+  });
+
   test('a log whose first line comes with the end of its container is read', async () => {
     const path = scratch();
     const got = collector();

@@ -93,6 +93,10 @@ export class LogReader {
     const { size, last } = boundOf(request, file);
     // Somebody has truncated the file: what it has now is new.
     let offset = from > file.size() ? 0 : from;
+    // A follower may be asked for what comes from a time in the future on.
+    if (request.sinceNs > 0n && offset < size) {
+      offset = Math.max(offset, format.timeOffset(file.fd, size, request.sinceNs));
+    }
     while (offset < size && !request.signal.aborted) {
       // The block and the output are shared by all readers: nothing is awaited between read and write, which takes the
       // bytes before it returns. What was not decoded is read again.

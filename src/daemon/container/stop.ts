@@ -140,12 +140,23 @@ export async function killContainer(services: Services, reference: string, signa
   const live = await services.containers.run(id, (held) => {
     const { record } = held;
     const running = services.live.get(id);
+    // As dockerd: there is nothing to signal, but it does not start again.
+    if (record.state.status === 'restarting' && running === undefined) {
+      services.live.cancelRestart(id);
+      const state = moveTo(record.state, { status: 'exited' });
+      held.note({ desired: 'stopped', manuallyStopped: true, state });
+      return undefined;
+    }
     if (!can(record.state, 'kill') || running === undefined) {
       throw conflict(`cannot kill container: ${reference}: container ${id} is not running`);
     }
     if (signal === SIGKILL || signal === signalOf(record)) held.note({ desired: 'stopped', manuallyStopped: true });
     return running;
   });
+  if (live === undefined) {
+    publishContainerEvent(services.events, found, 'kill', { signal: String(signal) });
+    return;
+  }
   try {
     await live.process.signal(signal);
   } catch (error) {

@@ -13,7 +13,7 @@ import { isErrno } from '#sys/errno.ts';
 import { close, fstat, open, ownedFd } from '#sys/files.ts';
 import { O } from '#sys/numbers.ts';
 import { pidfdOpen, startTicks } from '#sys/processes.ts';
-import { tryOpenInRoot } from '#sys/safe-path.ts';
+import { mkdirAllInRoot, tryOpenInRoot } from '#sys/safe-path.ts';
 import { rootMountOf } from '#sys/trees.ts';
 import type { Services } from '../services.ts';
 import { publishVolumesMounted, publishVolumesUnmounted } from '../container/event.ts';
@@ -70,6 +70,7 @@ async function tryOpen(
       lease[Symbol.dispose]();
       return undefined;
     }
+    if (state.startedAt === '') makeWorkingDirectory(root.fd, record.config.WorkingDir);
     let open = true;
     if (kind === 'whole') publishVolumesMounted(services.events, record);
     return {
@@ -92,6 +93,17 @@ async function tryOpen(
   } catch (error) {
     lease[Symbol.dispose]();
     throw error;
+  }
+}
+
+/** With dockerd a container has it from its create on; with us from its first start, or the first look into it. */
+function makeWorkingDirectory(root: number, path: string): void {
+  if (path === '' || path === '/') return;
+  try {
+    close(mkdirAllInRoot(root, path));
+  } catch (error) {
+    // Something else is there, or it must not be written to: a start says so.
+    if (!isErrno(error, 'ENOTDIR', 'EEXIST', 'ELOOP', 'EROFS', 'ENOENT')) throw error;
   }
 }
 

@@ -53,7 +53,7 @@ function installTransfers(services: Services, images: ImageStore): void {
     const write = (bytes: Uint8Array): Promise<void> => output.write(bytes);
     using _dropped = await bringDropped(services, names, signal);
     await saveImages(images, { names, platforms, without: new Set(without), from, write, signal });
-    const saved = new Set(names.map((name) => images.resolve(name).id));
+    const saved = new Set(selectImages(images, names).map(({ image }) => image.id));
     for (const id of saved) publishImageEvent(services, 'save', id, id);
   });
   engine.register(image.imageLayers, async (input, { signal }) => {
