@@ -183,7 +183,10 @@ describe('following', () => {
     writeFileSync(path, lines(0, 2));
     const got = collector();
     const ended = new AbortController();
-    const done = reader.read(request(path, { follow: { ended: ended.signal }, sinceNs: start + 4n * second }), got.sink);
+    const done = reader.read(
+      request(path, { follow: { ended: ended.signal }, sinceNs: start + 4n * second }),
+      got.sink,
+    );
     await Bun.sleep(5);
     appendFileSync(path, lines(2, 4));
     await Bun.sleep(5);

@@ -255,7 +255,11 @@ export class TestDaemon implements AsyncDisposable {
       5_000,
     );
     // What stays by design as long as the data root does.
-    for (const link of [...(this.#options.noBridge ? [] : [this.bridge]), `berth-o-${this.#suffix()}`, `berth-u-${this.#suffix()}`]) {
+    for (const link of [
+      ...(this.#options.noBridge ? [] : [this.bridge]),
+      `berth-o-${this.#suffix()}`,
+      `berth-u-${this.#suffix()}`,
+    ]) {
       await run('ip', ['link', 'del', link]);
     }
     const before = this.#before;
