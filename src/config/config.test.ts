@@ -72,6 +72,11 @@ describe('flags', () => {
     for (const [argv, message] of cases) expect(refusal(() => config(argv))).toBe(message);
   });
 
+  test('files of TLS are named from where the daemon was started', () => {
+    const { caCert, cert } = config(['--tlscacert', 'x/../ca.pem', '--tlscert', '/a/cert.pem']).tls;
+    expect([caCert, cert]).toEqual([`${process.cwd()}/ca.pem`, '/a/cert.pem']);
+  });
+
   test('plain ones', () => {
     const line = parseDaemonFlags(['--validate', '--config-file=/x', '-v']);
     expect([line.validate, line.configFile, line.version, line.help]).toEqual([true, '/x', true, false]);

@@ -2,6 +2,7 @@
  * The daemon's configuration: flags and daemon.json together, checked, with defaults. A key that is given both ways is
  * refused, as in dockerd, because nobody could tell which was meant.
  */
+import * as path from 'node:path';
 import { invalidParameter } from '#errdefs/errors.ts';
 import { type LogLevel, logLevels } from '#pkg/log/log.ts';
 import { parseBytes } from '#pkg/units/size.ts';
@@ -145,10 +146,16 @@ class Values {
     return typeof value === 'object' && !Array.isArray(value) ? Object.fromEntries(Object.entries(value)) : undefined;
   }
 
+  /** A file that is read once, at the start: it may be named from where the daemon was started. */
+  fileHere(name: string, fallback: string): string {
+    return path.resolve(this.text(name) ?? fallback);
+  }
+
   path(name: string, fallback: string): string {
-    const path = this.text(name) ?? fallback;
-    if (!path.startsWith('/')) throw invalidParameter(`invalid value for "${name}": "${path}" is not an absolute path`);
-    return path === '/' ? path : path.replace(/\/+$/, '');
+    const value = this.text(name) ?? fallback;
+    if (!value.startsWith('/'))
+      throw invalidParameter(`invalid value for "${name}": "${value}" is not an absolute path`);
+    return value === '/' ? value : value.replace(/\/+$/, '');
   }
 }
 
@@ -218,9 +225,9 @@ function tlsOf(values: Values): TlsSettings {
   const verify = values.flag('tlsverify');
   return {
     mode: verify ? 'mutual' : values.flag('tls') ? 'server' : 'none',
-    caCert: values.path('tlscacert', '/etc/berth/ca.pem'),
-    cert: values.path('tlscert', '/etc/berth/cert.pem'),
-    key: values.path('tlskey', '/etc/berth/key.pem'),
+    caCert: values.fileHere('tlscacert', '/etc/berth/ca.pem'),
+    cert: values.fileHere('tlscert', '/etc/berth/cert.pem'),
+    key: values.fileHere('tlskey', '/etc/berth/key.pem'),
   };
 }
 

@@ -33,13 +33,15 @@ export const noWish: NetworkWish = {
   gwPriority: 0,
 };
 
+/** An IPv4 address in the clothes of the other family. */
+const MAPPED = /^::ffff:\d+\.\d+\.\d+\.\d+$/i;
 const MAC = /^([0-9a-f]{2}[:-]){5}[0-9a-f]{2}$/i;
 
 /** Errors: invalid-parameter naming the value. */
 export function wishOf(networkId: string, settings: EndpointSettings | null, mac = ''): NetworkWish {
   const { IPv4Address: ip = '', IPv6Address: ip6 = '', LinkLocalIPs: linkLocal } = settings?.IPAMConfig ?? {};
   if (ip !== '' && !isIPv4(ip)) throw invalidParameter(`invalid IPv4 address: ${ip}`);
-  if (ip6 !== '' && !isIPv6(ip6)) throw invalidParameter(`invalid IPv6 address: ${ip6}`);
+  if (ip6 !== '' && (!isIPv6(ip6) || MAPPED.test(ip6))) throw invalidParameter(`invalid IPv6 address: ${ip6}`);
   for (const address of linkLocal ?? []) {
     if (isIP(address) === 0) throw invalidParameter(`invalid link-local IP address: ${address}`);
   }

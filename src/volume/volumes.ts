@@ -81,7 +81,8 @@ export class Volumes {
     const { driver = '', options = {}, labels = {} } = request;
     const plugin =
       driver === '' || driver === LOCAL_DRIVER ? undefined : await driverFor(this.#drivers, `create ${name}`, driver);
-    const existing = this.find(name);
+    const recorded = this.find(name);
+    const existing = recorded !== undefined && (await this.#isGone(recorded)) ? undefined : recorded;
     if (existing !== undefined) {
       if (driver === '' || driver === existing.driver) return { volume: existing, created: false };
       throw conflict(
@@ -116,6 +117,16 @@ export class Volumes {
       throw error;
     }
     return { volume: local, created: true };
+  }
+
+  /** Removed behind our back, at its driver: its name is free again. A driver that does not answer has it still. */
+  async #isGone({ name, driver }: VolumeRecord): Promise<boolean> {
+    if (driver === LOCAL_DRIVER || this.users(name).length > 0) return false;
+    try {
+      return (await (await this.#drivers.get(driver)).get(name)) === undefined;
+    } catch {
+      return false;
+    }
   }
 
   /** Errors: invalid-parameter when there is to be a quota and there can be none. */

@@ -37,7 +37,8 @@ export async function attachContainer(services: Services, input: AttachInput, si
     expect: (attaching) => console.expect(attaching),
     input: console.stdin,
     over: console.over,
-    endsWith: undefined,
+    // Whoever inspects at the end of the stream finds the container ended, and its exit code.
+    endsWith: console.over,
     stdin: input.stdin && openStdin,
     stdout: input.stdout,
     stderr: input.stderr,

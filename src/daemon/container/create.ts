@@ -33,7 +33,7 @@ import { userNamespaceOf } from '../userns/resolve.ts';
 import { checkCgroupParent } from './cgroup-path.ts';
 import { publishContainerEvent } from './event.ts';
 import { fillVolumes, makeMounts, wantedMounts } from './mounts.ts';
-import { byNetworkName, checkWishes } from '../network/check-wish.ts';
+import { byNetworkName, checkWishes, networkName } from '../network/check-wish.ts';
 import { linksToKeep } from '../network/links.ts';
 import { containerDirectory } from './paths.ts';
 
@@ -71,8 +71,9 @@ export async function createFrom(
     withDefaults(services, asked.host),
     services.isolation.limits,
   );
-  const wishes = networkWishes(networking, hostConfig.NetworkMode, config.MacAddress ?? '');
-  const networks = byNetworkName(services, wishes);
+  // Client and mode may name the same network in two ways: by its name and by its id.
+  const endpoints = { EndpointsConfig: byNetworkName(services, networking.EndpointsConfig) };
+  const networks = networkWishes(endpoints, networkName(services, hostConfig.NetworkMode), config.MacAddress ?? '');
   checkHostConfig(hostConfig, config, {
     ...services.host,
     cgroupVersion: services.isolation.cgroups.version,

@@ -33,6 +33,14 @@ test('hosts has the own address and what --add-host asks for', () => {
   expect(readFileSync(files.hostname, 'utf8')).toBe('abcdef012345\n');
 });
 
+test('hosts names no IPv6 address where the container has no IPv6', () => {
+  const base = testRecord({});
+  const Sysctls = { 'net.ipv6.conf.all.disable_ipv6': '1' };
+  const record = testRecord({ hostConfig: { ...base.hostConfig, Sysctls } });
+  const files = writeGeneratedFiles({ directory, record, links: [], endpoints: [endpoint], defaults });
+  expect(readFileSync(files.hosts, 'utf8')).toBe('127.0.0.1\tlocalhost\n172.17.0.2\tabcdef012345\n');
+});
+
 test('resolv.conf: the container, then the daemon, then the host', () => {
   const base = testRecord({});
   const record = testRecord({

@@ -69,19 +69,26 @@ function write(file: string, text: string, owner: FilesInput['owner']): void {
   }
 }
 
+const IPV6_LINES = [
+  '::1\tlocalhost ip6-localhost ip6-loopback',
+  'fe00::\tip6-localnet',
+  'ff00::\tip6-mcastprefix',
+  'ff02::1\tip6-allnodes',
+  'ff02::2\tip6-allrouters',
+];
+
+/** The container was told to have none: programs would try `localhost` there first. */
+function withoutIpv6({ hostConfig }: ContainerRecord): boolean {
+  const sysctls = hostConfig.Sysctls ?? {};
+  return ['all', 'lo'].some((which) => sysctls[`net.ipv6.conf.${which}.disable_ipv6`] === '1');
+}
+
 function hostsText(input: FilesInput): string {
   const { record, endpoints, links } = input;
   const { Hostname: hostname, Domainname: domain } = record.config;
   if (networkNameOf(record) === 'host')
     return withExtra(readOr('/etc/hosts', '127.0.0.1\tlocalhost\n'), record, input.defaults.hostGateways ?? []);
-  const lines = [
-    '127.0.0.1\tlocalhost',
-    '::1\tlocalhost ip6-localhost ip6-loopback',
-    'fe00::\tip6-localnet',
-    'ff00::\tip6-mcastprefix',
-    'ff02::1\tip6-allnodes',
-    'ff02::2\tip6-allrouters',
-  ];
+  const lines = ['127.0.0.1\tlocalhost', ...(withoutIpv6(record) ? [] : IPV6_LINES)];
   const full = domain === '' ? hostname : `${hostname}.${domain}`;
   const [host = ''] = full.split('.');
   const own = host === full ? full : `${full} ${host}`;

@@ -51,11 +51,19 @@ export async function inspectContainer(
     GraphDriver: { Data: layer?.metadata() ?? null, Name: record.driver },
     ...(sizes === undefined ? {} : { SizeRw: sizes.rw, SizeRootFs: sizes.root }),
     Mounts: mountPointsOf(record),
-    Config: record.config,
+    Config: configOf(record),
     NetworkSettings: networkSettingsOf(record),
     ...ownOf(record),
   };
 }
+
+/** The address that was asked for on its first network, also where clients of old look for it. */
+function configOf({ config, networks, hostConfig }: ContainerRecord): ContainerInspect['Config'] {
+  const mac = networks[primaryNetworkOf(hostConfig.NetworkMode)]?.mac ?? '';
+  return mac === '' || (config.MacAddress ?? '') !== '' ? config : { ...config, MacAddress: mac };
+}
+
+const primaryNetworkOf = (mode: string): string => (mode === '' || mode === 'default' ? 'bridge' : mode);
 
 function ownOf({ revision = 0, restartBackoff = {} }: ContainerRecord): Pick<ContainerInspect, 'Berth'> {
   if (revision === 0) return {};

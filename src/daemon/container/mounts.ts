@@ -20,7 +20,7 @@ import { close, open, ownedFd } from '#sys/files.ts';
 import { attachedAt } from '#sys/mount-table.ts';
 import { bindDetached } from '#sys/mounts.ts';
 import { O } from '#sys/numbers.ts';
-import { openInRoot } from '#sys/safe-path.ts';
+import { openInRoot, tryOpenInRoot } from '#sys/safe-path.ts';
 import type { Services } from '../services.ts';
 import { publishVolumeEvent } from './event.ts';
 
@@ -128,8 +128,17 @@ export async function fillVolumes(
   signal: AbortSignal,
 ): Promise<void> {
   for (const mount of mounts) {
+    // A driver is not asked to mount what nothing is to be copied into.
+    if (!isDirectoryIn(rootfs, mount.destination)) continue;
     await services.volumes.copyUp(mount.volume, rootfs, mount.destination, id, signal);
   }
+}
+
+function isDirectoryIn(rootfs: number, destination: string): boolean {
+  const found = tryOpenInRoot(rootfs, destination, O.PATH | O.DIRECTORY);
+  if (found === undefined) return false;
+  close(found);
+  return true;
 }
 
 export interface OpenedMounts extends Disposable {

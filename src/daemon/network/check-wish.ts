@@ -49,14 +49,15 @@ function addressProblem(address: string, subnets: readonly string[]): string | u
 }
 
 /** By the networks' names: clients also ask by an id or the beginning of one, and look for the name afterwards. */
-export function byNetworkName(
-  { networks }: Services,
-  wishes: Readonly<Record<string, NetworkWish>>,
-): Readonly<Record<string, NetworkWish>> {
-  return Object.fromEntries(
-    Object.entries(wishes).map(([asked, wish]) => [networks.find(asked)?.record.name ?? asked, wish]),
-  );
+export function byNetworkName<T>(
+  services: Services,
+  asked: Readonly<Record<string, T>> | null,
+): Readonly<Record<string, T>> {
+  return Object.fromEntries(Object.entries(asked ?? {}).map(([name, wish]) => [networkName(services, name), wish]));
 }
+
+export const networkName = ({ networks }: Services, asked: string): string =>
+  networks.find(asked)?.record.name ?? asked;
 
 /** At create. Errors: invalid-parameter naming the network. */
 export function checkWishes({ networks }: Services, wishes: Readonly<Record<string, NetworkWish>>): void {

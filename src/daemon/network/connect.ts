@@ -5,7 +5,7 @@ import type { ContainerRecord, StoredEndpoint } from '#container/record.ts';
 import { wishOf } from '#container/network-wish.ts';
 import { isRunning } from '#container/state.ts';
 import { containerOfMode } from '#container/validate.ts';
-import { conflict, forbidden, invalidParameter } from '#errdefs/errors.ts';
+import { conflict, forbidden, invalidParameter, notFound } from '#errdefs/errors.ts';
 import { ROUTE_SOCKET, socketsInside } from '#libcontainer/namespaces/inside.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
 import type { NetworkDriver } from '#networkdriver/driver.ts';
@@ -134,9 +134,13 @@ export async function disconnectNetwork(
   services: Services,
   input: { readonly network: string; readonly container: string; readonly force: boolean },
 ): Promise<void> {
-  const network = services.networks.resolve(input.network);
-  const { name } = network.record;
   const { id } = services.containers.resolve(input.container);
+  const network = services.networks.find(input.network);
+  if (network === undefined) {
+    if (input.force && (await forgetWish(services, id, input.network))) return;
+    throw notFound(`network ${input.network} not found`);
+  }
+  const { name } = network.record;
   await services.containers.run(id, async (held) => {
     const { record } = held;
     if (name === 'host')
@@ -167,6 +171,16 @@ export async function disconnectNetwork(
     refreshLinkRules(services);
     refreshFiles(services, held.record);
     publishNetworkEvent(services, held.record, endpoint, 'disconnect');
+  });
+}
+
+/** A container that does not run may want a network that was removed meanwhile. */
+async function forgetWish(services: Services, id: string, name: string): Promise<boolean> {
+  return services.containers.run(id, (held) => {
+    const { [name]: wish, ...networks } = held.record.networks;
+    if (wish === undefined) return false;
+    held.update({ networks });
+    return true;
   });
 }
 

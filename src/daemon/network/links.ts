@@ -73,7 +73,10 @@ function existing(services: Wanted, reference: string): ContainerRecord | undefi
 /** Before a start. Errors: conflict when another one does not run. */
 export function checkLinks(services: Wanted, record: ContainerRecord): void {
   for (const { other, alias } of bridgeLinks(services, record)) {
-    if (isRunning(other.state)) continue;
+    if (isRunning(other.state)) {
+      if (other.networks['bridge'] !== undefined) continue;
+      throw conflict(`Cannot link to /${other.name}, as it does not belong to the default network`);
+    }
     throw conflict(`Cannot link to a non running container: /${other.name} AS /${record.name}/${alias}`);
   }
 }

@@ -176,7 +176,7 @@ async function restoreContainer(
   }
   await restoreUpdate(services, record, undefined);
   const now = services.containers.get(record.id);
-  return now === undefined ? undefined : decideRestart(services, now, rebooted);
+  return now === undefined ? undefined : decideRestart(services, now);
 }
 
 /** An update of one of its networks was recorded, and the daemon ended before it was in force. */
@@ -217,11 +217,7 @@ async function recordLostEnd(services: Services, record: ContainerRecord, reboot
 }
 
 /** What should run, runs again; what should be gone, goes. */
-async function decideRestart(
-  services: Services,
-  record: ContainerRecord,
-  rebooted: boolean,
-): Promise<number | undefined> {
+async function decideRestart(services: Services, record: ContainerRecord): Promise<number | undefined> {
   const { id, hostConfig, state, restartCount } = record;
   if (state.status === 'restarting') return leftOfBackoff(record);
   if (state.status !== 'exited') return undefined;
@@ -231,12 +227,14 @@ async function decideRestart(
   }
   const policy = hostConfig.RestartPolicy;
   const wished = record.desired === 'running' && !record.manuallyStopped;
-  // As dockerd: "always" means also one that was stopped by hand, when the host comes up.
-  const again =
-    (wished || (rebooted && policy.Name === 'always')) && wanted({ policy, exitCode: state.exitCode, restartCount });
+  // As dockerd: "always" means also one that was stopped by hand, when the daemon comes up.
+  const again = (wished || policy.Name === 'always') && wanted({ policy, exitCode: state.exitCode, restartCount });
   if (again) {
     await services.containers.run(id, (held) =>
-      held.update({ state: { ...held.record.state, status: 'restarting' }, restartCount: restartCount + 1 }),
+      held.update({
+        state: { ...held.record.state, status: 'restarting' },
+        restartCount: restartCount + 1,
+      }),
     );
     return 0;
   }

@@ -41,14 +41,26 @@ export async function knownVolume(services: Part, name: string): Promise<Volume>
   if (record !== undefined) {
     if (record.driver === LOCAL_DRIVER) return services.volumes.toWire(record);
     const driver = await services.volumeDrivers.get(record.driver);
-    return withDriver(services, record, await driver.get(name));
+    const there = await driver.get(name);
+    if (there === undefined) throw notFound(`get ${name}: no such volume`);
+    return withDriver(services, record, there);
   }
-  const { drivers } = await services.volumeDrivers.all();
+  const found = await foreignVolume(services, name);
+  if (found === undefined) throw notFound(`get ${name}: no such volume`);
+  return foreign(found.driver, found.volume);
+}
+
+/** One that was not made here. */
+export async function foreignVolume(
+  { volumeDrivers }: Part,
+  name: string,
+): Promise<{ readonly driver: VolumeDriver; readonly volume: DriverVolume } | undefined> {
+  const { drivers } = await volumeDrivers.all();
   for (const driver of drivers) {
     const volume = await driver.get(name).catch(() => undefined);
-    if (volume !== undefined) return foreign(driver, volume);
+    if (volume !== undefined) return { driver, volume };
   }
-  throw notFound(`get ${name}: no such volume`);
+  return undefined;
 }
 
 function withDriver(services: Part, record: VolumeRecord, volume: DriverVolume | undefined): Volume {

@@ -4,7 +4,7 @@ import type { Volume, VolumeCreateRequest, VolumeListResponse } from '#api/types
 import { booleanFilter, checkFilterKeys, matchesExactly, matchesLabels, matchesPattern } from '#pkg/filters/filters.ts';
 import { publishVolumeEvent } from '../container/event.ts';
 import type { Services } from '../services.ts';
-import { knownVolume, knownVolumes } from './known.ts';
+import { foreignVolume, knownVolume, knownVolumes } from './known.ts';
 import { volumeUsage } from './usage.ts';
 
 export async function createVolume(services: Services, request: VolumeCreateRequest): Promise<Volume> {
@@ -15,7 +15,8 @@ export async function createVolume(services: Services, request: VolumeCreateRequ
     labels: request.Labels ?? {},
   });
   if (created) publishVolumeEvent(services.events, 'create', volume, {});
-  return knownVolume(services, volume.name);
+  // A driver may take it and not know it the moment after.
+  return knownVolume(services, volume.name).catch(() => services.volumes.toWire(volume));
 }
 
 export async function listVolumes(services: Services, filters: Filters): Promise<VolumeListResponse> {
@@ -39,6 +40,9 @@ export async function inspectVolume(services: Services, name: string, size: bool
 
 export async function removeVolume(services: Services, name: string, force: boolean): Promise<void> {
   const known = services.volumes.find(name);
+  // What `volume ls` shows can be removed, also when nobody here has made it.
+  const found = known === undefined ? await foreignVolume(services, name) : undefined;
+  if (found !== undefined) return found.driver.remove(name);
   await services.volumes.remove(name, { force });
   if (known !== undefined) publishVolumeEvent(services.events, 'destroy', known, {});
 }

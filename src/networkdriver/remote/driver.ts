@@ -45,6 +45,12 @@ export interface RemoteNetwork {
   readonly addresses: Addresses;
 }
 
+/** The protocol has every address with the length of its subnet. */
+function withPrefix(addresses: Readonly<Record<string, string>>, subnet: string): Record<string, string> {
+  const length = subnet.split('/')[1] ?? '';
+  return Object.fromEntries(Object.entries(addresses).map(([name, address]) => [name, `${address}/${length}`]));
+}
+
 export class RemoteDriver implements NetworkDriver {
   readonly name: string;
   readonly #network: RemoteNetwork;
@@ -70,7 +76,7 @@ export class RemoteDriver implements NetworkDriver {
           AddressSpace: '',
           Pool: subnet,
           ...(gateway === undefined ? {} : { Gateway: `${gateway}/${subnet.split('/')[1] ?? ''}` }),
-          ...(auxiliary === undefined ? {} : { AuxAddresses: auxiliary }),
+          ...(auxiliary === undefined ? {} : { AuxAddresses: withPrefix(auxiliary, subnet) }),
         }));
     await this.#call('CreateNetwork', {
       Options: {

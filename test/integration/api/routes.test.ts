@@ -193,6 +193,23 @@ describe('containers', () => {
     await remove(id);
   });
 
+  test('at the end of what is attached the container has ended, also when it closed its output before', async () => {
+    const id = await create('quiet', { Cmd: ['sh', '-c', 'echo said; exec >&- 2>&-; sleep 1; exit 7'] });
+    const socket = net.connect({ path: daemon.socket, allowHalfOpen: true });
+    const received: Buffer[] = [];
+    socket.on('data', (bytes: Buffer) => received.push(bytes));
+    const ended = new Promise((resolve) => socket.once('end', resolve));
+    socket.write(`POST /containers/${id}/attach?stream=1&stdout=1&stderr=1 HTTP/1.1\r\nHost: x\r\n\r\n`);
+    await eventually('the stream opens', () => received.length > 0, 5000);
+    await daemon.request('POST', `/containers/${id}/start`);
+    await ended;
+    socket.destroy();
+    expect(Buffer.concat(received).toString('latin1')).toContain('said\n');
+    const { State: state } = (await ask('GET', `/containers/${id}/json`)).body;
+    expect(state).toMatchObject({ Running: false, ExitCode: 7 });
+    await remove(id);
+  });
+
   test('an exec whose program is not there says so in the stream and keeps the code', async () => {
     const id = await started('execs');
     const exec = (await ask('POST', `/containers/${id}/exec`, { Cmd: ['/nothing'], AttachStdout: true })).body;

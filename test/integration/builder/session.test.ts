@@ -217,7 +217,7 @@ async function processes(words: string): Promise<number> {
 
 test('sessions and builds that cannot be are refused by name', async () => {
   const { status, body } = await d.request('POST', '/session');
-  expect([status, body]).toEqual([400, { message: '/session needs an upgrade of the connection to h2c' }]);
+  expect([status, body]).toEqual([400, { message: 'no upgrade: /session needs one of the connection to h2c' }]);
   const without = await d.request('POST', '/build?version=2');
   expect([without.status, without.body]).toEqual([400, { message: 'a build by BuildKit needs a session' }]);
 });

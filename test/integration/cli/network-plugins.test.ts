@@ -30,12 +30,13 @@ const refusal = async (words: string, ...args: string[]): Promise<void> => {
 };
 
 test('a network of a plugin: made, joined, connected live, left and removed', async () => {
-  const id = await must('network', 'create', '-d', NAME, '--subnet', '10.216.0.0/24', '-o', 'colour=red', 'theirs');
+  const subnet = ['--subnet', '10.216.0.0/24', '--aux-address', 'a=10.216.0.9'];
+  const id = await must('network', 'create', '-d', NAME, ...subnet, '-o', 'colour=red', 'theirs');
   const [created] = plugin.bodies('NetworkDriver.CreateNetwork');
   expect(created).toMatchObject({
     NetworkID: id,
     Options: { 'com.docker.network.generic': { colour: 'red' }, 'com.docker.network.enable_ipv6': false },
-    IPv4Data: [{ Pool: '10.216.0.0/24', Gateway: '10.216.0.1/24' }],
+    IPv4Data: [{ Pool: '10.216.0.0/24', Gateway: '10.216.0.1/24', AuxAddresses: { a: '10.216.0.9/24' } }],
   });
   expect(await must('network', 'ls', '--filter', `driver=${NAME}`, '--format', '{{.Name}} {{.Driver}}')).toBe(
     `theirs ${NAME}`,

@@ -31,19 +31,20 @@ test('what was killed with the monitor is started again by its policy, and nothi
   await keep('unless', 'unless-stopped');
   await keep('never', 'no');
   await keep('stopped', 'unless-stopped');
-  await d.must(['stop', '-t', '0', 'stopped']);
+  await keep('halted', 'always');
+  await d.must(['stop', '-t', '0', 'stopped', 'halted']);
   const before = await pidOf('always');
   await d.kill();
   for (const pid of d.monitors()) process.kill(pid, 'SIGKILL');
   await d.launch();
-  for (const name of ['always', 'unless']) {
+  for (const name of ['always', 'unless', 'halted']) {
     await eventually(`${name} runs again`, async () => (await state(name)).startsWith('running'), 20_000);
   }
   expect(await pidOf('always')).not.toBe(before);
   expect(await state('never')).toBe('exited 137 0');
   expect(await d.must(['inspect', '-f', '{{.State.Error}}', 'never'])).toBe('monitor died');
   expect((await state('stopped')).split(' ')[0]).toBe('exited');
-  await d.must(['rm', '-f', 'always', 'unless', 'never', 'stopped']);
+  await d.must(['rm', '-f', 'always', 'unless', 'never', 'stopped', 'halted']);
 }, 60_000);
 
 test('when wait for the removal answers, the name is free', async () => {

@@ -34,6 +34,8 @@ test('a volume lives with the plugin: create with options, mount and unmount per
   await d.must(['run', '--rm', ...none, '-v', 'there:/x', IMG, 'sh', '-c', 'echo hello > /x/file']);
   expect(fs.readFileSync(path.join(plugin.root, 'there/file'), 'utf8')).toBe('hello\n');
   expect(mounted('there')).toEqual([]);
+  // Nothing is to be copied into it: the image has no /x.
+  expect(plugin.calls.filter((call) => call === 'VolumeDriver.Mount there')).toHaveLength(1);
 
   await d.must(['run', '-d', '--name', 'user', ...none, '-v', 'there:/x', IMG, 'sleep', '100']);
   expect(mounted('there')).toHaveLength(1);
@@ -62,15 +64,27 @@ test('--volume-driver makes named and anonymous volumes with it, filled from the
   await d.must(['volume', 'rm', 'filled']);
 }, 60_000);
 
-test('what only the plugin knows is listed and inspected; /info names the driver', async () => {
+test('what only the plugin knows is listed, inspected and removed; /info names the driver', async () => {
   plugin.volumes.set('foreign', {});
   const rows = (await d.must(['volume', 'ls', '--format', '{{.Driver}} {{.Name}}'])).split('\n');
   expect(rows).toEqual([`${NAME} foreign`]);
   expect(await d.must(['volume', 'inspect', '-f', '{{.Driver}}', 'foreign'])).toBe(NAME);
-  plugin.volumes.delete('foreign');
+  expect(await d.must(['volume', 'rm', 'foreign'])).toBe('foreign');
+  expect(plugin.volumes.has('foreign')).toBe(false);
   const drivers = JSON.parse(await d.must(['info', '-f', '{{json .Plugins.Volume}}'])) as string[];
   expect(drivers).toContain('local');
   expect(drivers).toContain(NAME);
+}, 60_000);
+
+test('what the plugin has lost is no volume any more, and can be made anew', async () => {
+  await d.must(['volume', 'create', '-d', NAME, 'lost']);
+  plugin.volumes.delete('lost');
+  const gone = await d.docker(['volume', 'inspect', 'lost']);
+  expect(gone.code).toBe(1);
+  expect(gone.stderr).toContain('get lost: no such volume');
+  await d.must(['volume', 'create', '-d', NAME, '-o', 'color=blue', 'lost']);
+  expect(await d.must(['volume', 'inspect', '-f', '{{.Options.color}}', 'lost'])).toBe('blue');
+  await d.must(['volume', 'rm', 'lost']);
 }, 60_000);
 
 test('a mount that is left by kill -9 is let go at the next start', async () => {

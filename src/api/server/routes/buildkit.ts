@@ -25,8 +25,9 @@ async function session(ctx: RouteContext): Promise<void> {
 
 /** Errors: invalid-parameter. */
 function requireUpgrade({ exchange }: RouteContext): void {
-  if (exchange.head.headers.get('upgrade')?.toLowerCase() === 'h2c') return;
-  throw invalidParameter(`${exchange.head.path} needs an upgrade of the connection to h2c`);
+  const asked = exchange.head.headers.get('upgrade') ?? '';
+  if (asked === '') throw invalidParameter(`no upgrade: ${exchange.head.path} needs one of the connection to h2c`);
+  if (asked.toLowerCase() !== 'h2c') throw invalidParameter(`protocol ${asked} not supported: it is h2c`);
 }
 
 async function control(ctx: RouteContext): Promise<void> {
