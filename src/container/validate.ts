@@ -131,6 +131,9 @@ function checkModes(host: HostConfig, config: ContainerConfig): void {
       "conflicting options: host type networking can't be used with links. This would result in undefined behavior",
     );
   }
+  if (network.kind === 'host' && (config.MacAddress ?? '') !== '') {
+    throw invalidParameter('conflicting options: mac-address and the network mode');
+  }
   if (network.kind === 'container') checkSharedNetwork(config, host);
 }
 
@@ -164,7 +167,7 @@ export type NetworkMode =
 export function parseNetworkMode(mode: string): NetworkMode {
   if (mode === '' || mode === 'default' || mode === 'bridge') return { kind: 'bridge' };
   if (mode === 'none' || mode === 'host') return { kind: mode };
-  if (mode.startsWith('container:')) {
+  if (mode === 'container' || mode.startsWith('container:')) {
     const container = mode.slice('container:'.length);
     if (container === '') throw invalidParameter('invalid network mode: invalid container format container:<name|id>');
     return { kind: 'container', container };

@@ -80,6 +80,13 @@ export async function createFrom(
     limits: services.isolation.limits,
     runtimes: [...services.runtimes.offered.keys()],
   });
+  // Those that the image exposes are no conflict.
+  if (
+    containerOfMode(hostConfig.NetworkMode) !== undefined &&
+    Object.keys(requestedConfig.ExposedPorts ?? {}).length > 0
+  ) {
+    throw invalidParameter('conflicting options: port exposing and the container type network mode');
+  }
   validateLogConfig({ type: hostConfig.LogConfig.Type, options: hostConfig.LogConfig.Config ?? {} });
   if (rootSizeOf(hostConfig) !== undefined) services.layers.assertLimitPossible();
   checkOthers(services, hostConfig);

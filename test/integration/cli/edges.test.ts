@@ -136,6 +136,8 @@ test('the hosts file has a full name and its first part; ports of another contai
   const id = await must('run', '-d', IMG, 'sleep', '1000');
   const refused = await d.docker(['run', '--network', `container:${id}`, '-p', '5000:5000', IMG]);
   expect(refused.stderr).toContain('conflicting options: port publishing and the container type network mode');
+  const exposing = await d.docker(['run', '--network', `container:${id}`, '--expose', '5000', IMG]);
+  expect(exposing.stderr).toContain('conflicting options: port exposing and the container type network mode');
   await must('rm', '-f', id);
 });
 
