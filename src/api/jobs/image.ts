@@ -72,6 +72,8 @@ export const imageMissing = defineJob<
 >('image.missing');
 export const imageImport = defineJob<
   {
+    /** '-': the archive; else an address of http(s). */
+    source: string;
     archive: AsyncIterable<Uint8Array>;
     repo: string;
     tag: string;

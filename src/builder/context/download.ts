@@ -24,14 +24,7 @@ export async function download(
     readonly tell: (bytes: number) => void;
   },
 ): Promise<Downloaded> {
-  let response: Response;
-  try {
-    response = await fetch(address, { signal: options.signal, redirect: 'follow' });
-  } catch (error) {
-    options.signal.throwIfAborted();
-    throw unavailable(`failed to load ${address}: ${reasonOf(error)}`, { cause: error });
-  }
-  if (!response.ok) throw invalidParameter(`failed to load ${address}: invalid response status ${response.status}`);
+  const response = await opened(address, options.signal);
   const hash = new Bun.CryptoHasher('sha256');
   let bytes = 0;
   const fd = fs.openSync(file, 'wx', 0o600);
@@ -58,6 +51,23 @@ export async function download(
   const disposition = response.headers.get('content-disposition') ?? '';
   const fileName = /filename="?([^";/]+)"?/.exec(disposition)?.[1] ?? '';
   return { digest, bytes, contentType: response.headers.get('content-type') ?? '', fileName };
+}
+
+/** What an address has, as it comes. Errors: as `download`. */
+export async function openRemote(address: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+  return bytesOf(await opened(address, signal));
+}
+
+async function opened(address: string, signal: AbortSignal): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(address, { signal, redirect: 'follow' });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw unavailable(`failed to load ${address}: ${reasonOf(error)}`, { cause: error });
+  }
+  if (!response.ok) throw invalidParameter(`failed to load ${address}: invalid response status ${response.status}`);
+  return response;
 }
 
 const reasons: ReadonlyMap<unknown, string> = new Map([

@@ -1,6 +1,8 @@
 /** Installs the jobs on images, and tells of what they change. */
 import * as image from '#api/jobs/image.ts';
+import type { ProgressMessage } from '#api/types/image.ts';
 import type { ContentLease } from '#content/leases.ts';
+import { invalidParameter } from '#errdefs/errors.ts';
 import { imageHistory } from '#image/history.ts';
 import type { ImageStore } from '#image/image-store.ts';
 import { importImage, referenceOf } from '#image/import.ts';
@@ -61,12 +63,28 @@ function installTransfers(services: Services, images: ImageStore): void {
     return savedLayers(images, input).map(({ digest, size }) => ({ Digest: digest, Size: size }));
   });
   engine.register(image.imageMissing, ({ digests }) => missingBlobs(images, digests));
-  engine.register(image.imageImport, async (input, { signal }) => {
-    const id = await importImage(images, { ...input, tell: progressTo(input.progress), signal });
+  engine.register(image.imageImport, async ({ source, ...input }, { signal }) => {
+    const tell = progressTo(input.progress);
+    const archive = source === '-' ? input.archive : await archiveAt(source, tell, signal);
+    const id = await importImage(images, { ...input, archive, tell, signal });
     const reference = referenceOf(input.repo, input.tag);
     if (reference !== undefined) publishImageEvent(services, 'tag', id, familiarString(reference));
     publishImageEvent(services, 'import', id, id);
   });
+}
+
+/** As dockerd: an address without a scheme is one of http. Errors: unavailable, invalid-parameter. */
+async function archiveAt(
+  source: string,
+  tell: (message: ProgressMessage) => Promise<void>,
+  signal: AbortSignal,
+): Promise<AsyncIterable<Uint8Array>> {
+  const address = source.includes('://') ? source : `http://${source}`;
+  if (!/^https?:\/\/[^/]/.test(address)) throw invalidParameter(`invalid import source ${JSON.stringify(source)}`);
+  const { openRemote } = await import('#builder/context/download.ts');
+  const archive = await openRemote(address, signal);
+  await tell({ status: `Downloading from ${address}` });
+  return archive;
 }
 
 /** How many containers each image has; the image store knows of none. */

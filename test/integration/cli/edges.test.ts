@@ -151,3 +151,24 @@ test('ports by which containers are listed: the host’s published ones, exposed
   expect(await listed('expose=8081')).toBeFalse();
   await must('rm', '-f', id);
 });
+
+test('an image from an address: also compressed; what is not there is an error', async () => {
+  const id = await must('create', IMG, 'true');
+  const tree = path.join(d.directory, 'tree.tar');
+  await must('export', '-o', tree, id);
+  await must('rm', id);
+  const packed = Bun.gzipSync(fs.readFileSync(tree));
+  using server = Bun.serve({
+    hostname: '127.0.0.1',
+    port: 0,
+    fetch: ({ url }) => (url.endsWith('/tree.tar.gz') ? new Response(packed) : new Response('', { status: 404 })),
+  });
+  const address = `http://127.0.0.1:${server.port}`;
+  const imported = await must('import', '-c', 'CMD ["echo","from afar"]', `${address}/tree.tar.gz`, 'berth.test/afar');
+  expect(imported).toContain(`Downloading from ${address}/tree.tar.gz`);
+  expect(await must('run', '--rm', '--network', 'none', 'berth.test/afar')).toBe('from afar');
+  const missing = await d.docker(['import', `${address}/missing.tar`]);
+  expect(missing.code).toBe(1);
+  expect(missing.stderr).toContain('invalid response status 404');
+  await must('rmi', 'berth.test/afar');
+});

@@ -18,7 +18,7 @@ import {
 import type { ContainerConfig } from '#api/types/container.ts';
 import type { Platform } from '#api/types/descriptor.ts';
 import type { ImageInspect, ImageSummary } from '#api/types/image.ts';
-import { invalidParameter, notImplemented } from '#errdefs/errors.ts';
+import { invalidParameter } from '#errdefs/errors.ts';
 import { decodeFilters } from '#pkg/filters/filters.ts';
 import { decodePlatform, decodePlatforms } from '../decode/platform.ts';
 import { quote } from '../query.ts';
@@ -190,11 +190,9 @@ async function create(ctx: RouteContext): Promise<void> {
     await streamJob(progress, () => ctx.run(imagePull, input), progressError);
     return;
   }
-  if (source !== '-') {
-    if (source === '') throw invalidParameter('fromImage or fromSrc is required');
-    throw notImplemented(`Cannot import from ${quote(source)}: importing from a URL is not there yet`);
-  }
+  if (source === '') throw invalidParameter('fromImage or fromSrc is required');
   const input = {
+    source,
     archive: ctx.exchange.body,
     repo: query.text('repo'),
     tag: query.text('tag'),
