@@ -159,9 +159,12 @@ function defaultNetwork(services: Services): string {
 }
 
 function defaultCgroupns(services: Services, host: HostConfig): string {
+  // As dockerd: privileged programs expect to see cgroup v1 whole, whatever the default is.
+  const { version } = services.isolation.cgroups;
+  if (version === 1 && host.Privileged) return 'host';
   const { cgroupnsMode } = services.settings.containerDefaults;
   if (cgroupnsMode !== '') return cgroupnsMode;
-  return services.isolation.cgroups.version === 2 && !host.Privileged ? 'private' : 'host';
+  return version === 2 ? 'private' : 'host';
 }
 
 /** Containers that modes name must be there. Not a not-found: that sends `docker run` to pull the image. */

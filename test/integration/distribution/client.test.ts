@@ -58,7 +58,8 @@ test('log in, push, pull, search, copy, log out', async () => {
   expect(await ok('run', '--rm', '--network', 'none', `${host}/copied:1`, 'echo', 'hi')).toBe('hi\n');
 
   expect(await ok('logout', host)).toBe(`Removing login credentials for ${host}\n`);
-  expect(await ok('logout', host)).toBe(`Not logged in to ${host}\n`);
+  // As docker 28, which does not look whether there are any.
+  expect(await ok('logout', host)).toBe(`Removing login credentials for ${host}\n`);
   expect((await berth(['pull', `${host}/copied:1`])).stderr).toContain('no basic auth credentials');
 }, 40_000);
 
