@@ -30,6 +30,9 @@ export interface Ran {
 
 const LIMIT_MS = 300_000;
 
+/** Two engines may be clients of one daemon. */
+let next = 1;
+
 export class Engine {
   readonly name: string;
   readonly command: readonly string[];
@@ -41,7 +44,6 @@ export class Engine {
   readonly #env: Record<string, string | undefined>;
   readonly #processes: string | undefined;
   readonly #containers = new Set<string>();
-  #next = 1;
 
   constructor(options: EngineOptions) {
     this.name = options.name;
@@ -57,7 +59,7 @@ export class Engine {
 
   /** A container name of this run; `cleanUp` removes what is left of them. */
   fresh(): string {
-    const name = `bench-${process.pid}-${this.#next++}`;
+    const name = `bench-${process.pid}-${next++}`;
     this.#containers.add(name);
     return name;
   }

@@ -78,8 +78,12 @@ export class Unpacker implements TarSink, Disposable {
   readonly #hidden = new Set<ByteString>();
   /** A directory with the setgid bit hands its group on, so ownership cannot be taken for granted. */
   #chownAll: boolean;
+  /** The directory whose newest file was seen to be this process's own, of its own accord; see #isOurs. */
+  #oursIn: ByteString | undefined;
 
   #file = -1;
+  /** Its directory. */
+  #fileIn: ByteString = '';
   #fileEntry: TarEntry | undefined;
   #filePosition = 0;
 
@@ -156,7 +160,9 @@ export class Unpacker implements TarSink, Disposable {
     const entry = this.#fileEntry;
     if (entry === undefined) return;
     if (entry.sparse !== undefined) this.#must('ftruncate', entry, call(NR.ftruncate, this.#file, entry.size));
-    if (this.#isToChown(entry)) this.#must('chown', entry, call(NR.fchown, this.#file, entry.uid, entry.gid));
+    if (this.#isToChown(entry) && !this.#isOurs(entry)) {
+      this.#must('chown', entry, call(NR.fchown, this.#file, entry.uid, entry.gid));
+    }
     // chown and write take setuid and setgid away.
     if ((entry.mode & 0o6000) !== 0) this.#must('chmod', entry, call(NR.fchmod, this.#file, entry.mode));
     for (const [key, value] of entry.xattrs ?? []) {
@@ -201,6 +207,7 @@ export class Unpacker implements TarSink, Disposable {
     }
     if (fd < 0) throw failed('open', path, fd);
     this.#file = fd;
+    this.#fileIn = directory;
     this.#fileEntry = entry;
     this.#filePosition = 0;
   }
@@ -226,6 +233,7 @@ export class Unpacker implements TarSink, Disposable {
     const parent = path === '' ? this.#root : this.#directories.fd(directory);
     const bytes = kernelName(name);
     if ((entry.mode & 0o2000) !== 0) this.#chownAll = true;
+    this.#oursIn = undefined;
     if (!fresh || this.#isToChown(entry)) {
       if (this.#options.owner !== 'unchanged') {
         const done = call(NR.fchownat, parent, bytes, entry.uid, entry.gid, AT.SYMLINK_NOFOLLOW);
@@ -320,6 +328,20 @@ export class Unpacker implements TarSink, Disposable {
   #isToChown(entry: TarEntry): boolean {
     if (this.#options.owner === 'unchanged') return false;
     return this.#chownAll || entry.uid !== this.#uid || entry.gid !== this.#gid;
+  }
+
+  /**
+   * Whether the file that is open belongs to whom it should without a chown. What a directory or a file system makes of
+   * its first new file it makes of the next ones there; where the bits of a mode depend on the owner, nothing is taken
+   * for granted.
+   */
+  #isOurs(entry: TarEntry): boolean {
+    if (entry.uid !== this.#uid || entry.gid !== this.#gid || (entry.mode & 0o6000) !== 0) return false;
+    if (this.#oursIn === this.#fileIn) return true;
+    const { uid, gid } = fstat(this.#file);
+    if (uid !== this.#uid || gid !== this.#gid) return false;
+    this.#oursIn = this.#fileIn;
+    return true;
   }
 
   /** A parent that the archive does not have: as the container's root would make it. */
@@ -417,6 +439,7 @@ export class Unpacker implements TarSink, Disposable {
   }
 
   #remove(path: ByteString, directory: ByteString, bytes: Buffer): void {
+    this.#oursIn = undefined;
     const parent = this.#directories.fd(directory);
     const gone = call(NR.unlinkat, parent, bytes, 0);
     if (gone === EISDIR) {

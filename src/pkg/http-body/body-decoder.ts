@@ -24,6 +24,15 @@ const LINE_MAX = 4096;
 const TRAILER_BYTES_MAX = 64 * 1024;
 const CR = 13;
 const LF = 10;
+/** Of a chunk's size; longer ones are rare. */
+const SHORT_SIZE_DIGITS = 8;
+
+/** -1 for what is none. */
+function hexDigit(byte: number): number {
+  if (byte >= 48 && byte <= 57) return byte - 48;
+  const letter = byte | 32;
+  return letter >= 97 && letter <= 102 ? letter - 87 : -1;
+}
 
 /** Where a decoder stands; plain data. */
 export interface BodyPosition {
@@ -75,9 +84,34 @@ export class BodyDecoder {
     let at = 0;
     while (at < bytes.length && this.#state !== 'done') {
       if (this.#state === 'content') at = this.#content(bytes, at);
-      else at = this.#lineByte(bytes, at);
+      else at = this.#between(bytes, at) ?? this.#lineByte(bytes, at);
     }
     return at;
+  }
+
+  /**
+   * What stands between the contents of two chunks, when all of it is there and nothing unusual about it: writers of
+   * archives make a chunk of every header. undefined: it has to be looked at byte by byte; nothing was taken.
+   */
+  #between(bytes: Uint8Array, from: number): number | undefined {
+    if (this.#line !== '') return undefined;
+    let at = from;
+    if (this.#state === 'content-end') {
+      if (bytes[at] !== CR || bytes[at + 1] !== LF) return undefined;
+      at += 2;
+    } else if (this.#state !== 'size') return undefined;
+    const first = at;
+    let size = 0;
+    for (; at - first < SHORT_SIZE_DIGITS; at++) {
+      const digit = hexDigit(bytes[at] ?? 0);
+      if (digit < 0) break;
+      size = size * 16 + digit;
+    }
+    // The last chunk's size is followed by other things than contents.
+    if (size === 0 || bytes[at] !== CR || bytes[at + 1] !== LF) return undefined;
+    this.#left = size;
+    this.#state = 'content';
+    return at + 2;
   }
 
   #content(bytes: Uint8Array, at: number): number {
