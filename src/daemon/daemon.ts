@@ -320,7 +320,10 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       const { debug, labels, defaultRuntime, logArchive, registries } = next;
       const { images: imageSettings, authorizationPlugins, builder: builderSettings } = next;
       const reread = { debug, labels, defaultRuntime, logArchive, images: imageSettings, registries };
-      settings.current = { ...settings.current, ...reread, authorizationPlugins, builder: builderSettings };
+      const { shmSizeBytes, ipcMode, cgroupnsMode } = next.containerDefaults;
+      const containerDefaults = { ...settings.current.containerDefaults, shmSizeBytes, ipcMode, cgroupnsMode };
+      const more = { containerDefaults, authorizationPlugins, builder: builderSettings };
+      settings.current = { ...settings.current, ...reread, ...more };
       governor.reconfigure();
       reloaded(services);
     },

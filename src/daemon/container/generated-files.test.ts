@@ -37,7 +37,8 @@ test('hosts names no IPv6 address where the container has no IPv6', () => {
   const base = testRecord({});
   const Sysctls = { 'net.ipv6.conf.all.disable_ipv6': '1' };
   const record = testRecord({ hostConfig: { ...base.hostConfig, Sysctls } });
-  const files = writeGeneratedFiles({ directory, record, links: [], endpoints: [endpoint], defaults });
+  const both = { ...endpoint, address6: { ...endpoint.address, ip: 'fd00::2' } };
+  const files = writeGeneratedFiles({ directory, record, links: [], endpoints: [both], defaults });
   expect(readFileSync(files.hosts, 'utf8')).toBe('127.0.0.1\tlocalhost\n172.17.0.2\tabcdef012345\n');
 });
 

@@ -88,12 +88,13 @@ function hostsText(input: FilesInput): string {
   const { Hostname: hostname, Domainname: domain } = record.config;
   if (networkNameOf(record) === 'host')
     return withExtra(readOr('/etc/hosts', '127.0.0.1\tlocalhost\n'), record, input.defaults.hostGateways ?? []);
-  const lines = ['127.0.0.1\tlocalhost', ...(withoutIpv6(record) ? [] : IPV6_LINES)];
+  const ipv6 = !withoutIpv6(record);
+  const lines = ['127.0.0.1\tlocalhost', ...(ipv6 ? IPV6_LINES : [])];
   const full = domain === '' ? hostname : `${hostname}.${domain}`;
   const [host = ''] = full.split('.');
   const own = host === full ? full : `${full} ${host}`;
   for (const { address, address6 } of endpoints) {
-    for (const ip of [address?.ip, address6?.ip]) if (ip !== undefined) lines.push(`${ip}\t${own}`);
+    for (const ip of [address?.ip, ipv6 ? address6?.ip : undefined]) if (ip !== undefined) lines.push(`${ip}\t${own}`);
   }
   for (const { ip, names } of links) lines.push(`${ip}\t${names.join(' ')}`);
   return withExtra(`${lines.join('\n')}\n`, record, hostGateways(input));

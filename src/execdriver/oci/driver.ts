@@ -11,6 +11,7 @@ import { cancelled, conflict, deadlineExceeded, messageOf, notFound, systemError
 import type { Cgroup } from '#libcontainer/cgroups/cgroup.ts';
 import { openCgroup } from '#libcontainer/cgroups/cgroups.ts';
 import { type CgroupLayout, containerPath, prepareLayout } from '#libcontainer/cgroups/layout.ts';
+import { errnoText } from '#libcontainer/explain.ts';
 import { resizeTerminal } from '#libcontainer/terminal.ts';
 import { START_DEADLINE_MS } from '#libcontainer/start.ts';
 import type { NetworkGate } from '#libcontainer/namespaces/network-gate.ts';
@@ -215,8 +216,11 @@ export class OciDriver implements ExecDriver {
     pipes.sent();
     await this.#untilEnded(started.pid, request.signal);
     const outcome = await started.outcome;
-    if (outcome.failed !== undefined)
-      throw systemError(`Cannot run "${this.#options.runtime}": ${outcome.failed.step}: ${outcome.failed.code}`);
+    if (outcome.failed !== undefined) {
+      const { step, code } = outcome.failed;
+      const what = step === 'execve' ? 'exec: ' : `${step}: `;
+      throw systemError(`${what}"${this.#options.runtime}": ${errnoText(code)}`);
+    }
     const pid = existsSync(bundle.pidFile) ? Number(readFileSync(bundle.pidFile, 'utf8')) : 0;
     if (!(pid > 0)) throw runtimeFailure(this.name, verb, bundle.log);
     // Until it is adopted the monitor reaps nothing, so a process that has ended already is still there to be held.

@@ -289,10 +289,16 @@ describe('configuration', () => {
   test('SIGHUP rereads what may change, and a wrong file changes nothing', async () => {
     const file = path.join(daemon.directory, 'daemon.json');
     const labels = async () => (await ask('GET', '/info')).body['Labels'];
-    fs.writeFileSync(file, '{"labels": ["a=b"], "debug": true}');
+    fs.writeFileSync(file, '{"labels": ["a=b"], "debug": true, "default-shm-size": "3M", "default-ipc-mode": "shareable"}');
     process.kill(daemon.pid, 'SIGHUP');
     await eventually('the labels change', async () => JSON.stringify(await labels()) === '["a=b"]', 5000);
     expect((await ask('GET', '/info')).body['Debug']).toBe(true);
+    const id = await create('reread', { Cmd: ['true'] });
+    expect((await ask('GET', `/containers/${id}/json`)).body['HostConfig']).toMatchObject({
+      ShmSize: 3 * 1024 * 1024,
+      IpcMode: 'shareable',
+    });
+    await remove(id);
     fs.writeFileSync(file, '{"labels": 5}');
     process.kill(daemon.pid, 'SIGHUP');
     await eventually('the refusal is logged', () => daemon.log.includes('was not reloaded'), 5000);
