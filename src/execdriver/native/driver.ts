@@ -65,7 +65,7 @@ export class NativeDriver implements ExecDriver {
     this.#scopes = new SliceScopes(options.cgroups);
     const place = { execRoot: options.execRoot, command: options.monitorCommand };
     this.#link = new MonitorLink(place, options.cgroups, {
-      onExit: (exit) => this.#exited(exit),
+      onExit: (exit, reports) => this.#exited(exit, reports),
       onDied: (monitor) => this.#monitorDied(monitor),
     });
   }
@@ -355,8 +355,8 @@ export class NativeDriver implements ExecDriver {
     return this.#link.close();
   }
 
-  #exited(exit: ExitRecord): void {
-    if (this.#probes.exited(exit) || this.#scopes.exited(exit, (what) => this.#link.tell(what))) return;
+  #exited(exit: ExitRecord, reports?: Uint8Array): void {
+    if (this.#probes.exited(exit, reports) || this.#scopes.exited(exit, (what) => this.#link.tell(what))) return;
     const process = this.#processes.get(exit.id);
     if (process === undefined && this.#hooks.exited(exit)) return;
     if (process === undefined) return log.debug('an exit of a process that nobody knows', { process: exit.id });

@@ -9,7 +9,7 @@ import type { ExitRecord } from './monitor/protocol.ts';
 import { connectOrStart, type MonitorPlace, monitorListens, socketPathOf } from './start-monitor.ts';
 
 export interface MonitorLinkEvents {
-  readonly onExit: (exit: ExitRecord) => void;
+  readonly onExit: (exit: ExitRecord, reports?: Uint8Array) => void;
   /** What ran under it has nobody any more. The next connection waits for this. */
   readonly onDied: (pid: number) => Promise<void>;
 }

@@ -1,7 +1,8 @@
 /**
  * Health probes of the native driver. A probe comes every few seconds for as long as its container lives, so what is the
  * same each time is made once: the list of calls lies ready in a memfd, and one pipe takes the reports of all runs. A run
- * costs an output pipe, one message to the monitor, and three from it; nothing is recorded, no gate is passed.
+ * costs an output pipe, one message to the monitor, and two from it; nothing is recorded, no gate is passed. A monitor of
+ * an older version leaves the reports and the adoption of the second clone to us.
  *
  * Ownership: a ProbeList owns its memfd, pipe, pidfd and prepared list until `forget`.
  */
@@ -9,7 +10,7 @@ import { unavailable } from '#errdefs/errors.ts';
 import { type PreparedProbe, prepareProbe } from '#libcontainer/exec.ts';
 import { log } from '#pkg/log/log.ts';
 import { errnoNumber, SysError } from '#sys/errno.ts';
-import { close, dup, fchown, ioctl, open, ownedFd, type Pipe, pipe2, read } from '#sys/files.ts';
+import { close, dup, fchown, ioctl, open, ownedFd, type Pipe, pipe2, read, setNonBlocking } from '#sys/files.ts';
 import { IOCTL, O, SIG } from '#sys/numbers.ts';
 import { kill, killByPidfd, pidfdOpen, processStat } from '#sys/processes.ts';
 import { Program, type ProgramReport, type StepFailure } from '#sys/program.ts';
@@ -70,10 +71,10 @@ export class Probes {
   }
 
   /** False: it was no probe. */
-  exited(exit: ExitRecord): boolean {
+  exited(exit: ExitRecord, reports?: Uint8Array): boolean {
     const run = this.#running.get(exit.id);
     if (run === undefined) return false;
-    run.exited(exit);
+    run.exited(exit, reports);
     return true;
   }
 
@@ -91,7 +92,9 @@ class ProbeList implements Disposable {
   onReport: (report: ProgramReport) => void = () => undefined;
   readonly #descriptors: readonly number[];
   readonly #placeholder: number;
+  readonly #client: MonitorClient;
   readonly #outcome: Pipe;
+  readonly #firstStep: number;
   readonly #owned: Disposable[] = [];
   #disposed = false;
 
@@ -100,6 +103,7 @@ class ProbeList implements Disposable {
       this.#owned.push(ownedFd(fd));
       return fd;
     };
+    this.#client = client;
     try {
       this.pid = container.pid;
       const nothing = own(open('/dev/null', O.RDWR));
@@ -116,6 +120,14 @@ class ProbeList implements Disposable {
       const { base, bytes } = client.arena;
       const list = this.prepared.program.serialize(base, bytes, 0);
       this.#descriptors = list.descriptors;
+      this.#firstStep = Program.firstStepAddress(list, base);
+      this.#outcome = pipe2();
+      this.#owned.push(ownedFd(this.#outcome.write));
+      if (client.passes) {
+        this.#owned.push(ownedFd(this.#outcome.read));
+        setNonBlocking(this.#outcome.read);
+        // Else its reader sees the end when the other is closed, and closes its own.
+      } else void this.#readReports();
       this.ready = {
         memfd: own(listMemfd(list.bytes)),
         lengthBytes: list.bytes.length,
@@ -123,9 +135,8 @@ class ProbeList implements Disposable {
         firstSourceAt: list.firstSourceAt,
         cgroup: list.cgroup,
         second: this.prepared.secondClone,
+        ...(client.passes ? { reports: this.#outcome.read } : {}),
       };
-      this.#outcome = pipe2();
-      void this.#readReports(Program.firstStepAddress(list, base));
     } catch (error) {
       this.#release();
       throw error;
@@ -138,16 +149,18 @@ class ProbeList implements Disposable {
     return [this.#outcome.write, ...sources];
   }
 
-  async #readReports(firstStep: number): Promise<void> {
+  /** Each record is written at once, so `bytes` never end within one. */
+  tell(bytes: Uint8Array): void {
+    for (let at = 0; at + RECORD_BYTES <= bytes.length; at += RECORD_BYTES) {
+      const record = new DataView(bytes.buffer, bytes.byteOffset + at, RECORD_BYTES);
+      this.onReport(this.prepared.program.report(record, this.#firstStep));
+    }
+  }
+
+  async #readReports(): Promise<void> {
     const fd = this.#outcome.read;
     try {
-      for await (const chunk of Bun.file(fd).stream()) {
-        // Each record is written at once, so a chunk never ends within one.
-        for (let at = 0; at + RECORD_BYTES <= chunk.length; at += RECORD_BYTES) {
-          const record = new DataView(chunk.buffer, chunk.byteOffset + at, RECORD_BYTES);
-          this.onReport(this.prepared.program.report(record, firstStep));
-        }
-      }
+      for await (const chunk of Bun.file(fd).stream()) this.tell(chunk);
     } catch (error) {
       log.error('the reports of probes cannot be read', { err: error });
     }
@@ -161,8 +174,8 @@ class ProbeList implements Disposable {
   [Symbol.dispose](): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    // Its reader sees the end and closes the other.
-    close(this.#outcome.write);
+    // A start that waits for the end of this turn is of our descriptors.
+    this.#client.flush();
     this.#release();
   }
 }
@@ -202,7 +215,7 @@ class ProbeRun implements RunningProbe {
       if (list.prepared.uid !== 0) fchown(pipe.read, list.prepared.uid, -1);
       this.#output = pipe.read;
       const pid = await this.#client.startReady(this.#request.id, list.ready, list.descriptors(pipe.write));
-      if (!list.ready.second) this.#isBorn(pid);
+      if (!list.ready.second || list.ready.reports !== undefined) this.#isBorn(pid);
       else if (this.#second === undefined) this.#second = 'awaited';
       else if (this.#second !== 'awaited') this.#adopt(this.#second);
     } catch (error) {
@@ -278,8 +291,9 @@ class ProbeRun implements RunningProbe {
     this.#outputBytes += bytes.length;
   }
 
-  exited(exit: ExitRecord): void {
+  exited(exit: ExitRecord, reports: Uint8Array | undefined): void {
     if (this.#over) return;
+    if (reports !== undefined) this.#list?.tell(reports);
     void this.#finish(exit);
   }
 
@@ -291,7 +305,7 @@ class ProbeRun implements RunningProbe {
     }
     if (exit.code === FAILED_CODE && this.#failure === undefined) await within(this.#failureTold.promise);
     this.#over = true;
-    this.#client.forget(this.#request.id);
+    if (this.#list?.ready.reports === undefined) this.#client.forget(this.#request.id);
     this.#readRest();
     const failed = this.#failure;
     if (failed !== undefined) {

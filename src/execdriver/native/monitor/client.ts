@@ -26,9 +26,12 @@ import {
 
 const ESTALE = errnoNumber('ESTALE');
 const TAKE_LIMIT_MS = 2000;
+/** Of starts in one message: it holds 253 descriptors, and each start has some eight. */
+const BATCH_MAX = 16;
 
 export interface MonitorEvents {
-  readonly onExit: (exit: ExitRecord) => void;
+  /** `reports`: what the outcome pipe held, of a start from a ready list that passes. */
+  readonly onExit: (exit: ExitRecord, reports?: Uint8Array) => void;
   /** The monitor has gone (it died, or ended since nothing ran). Told once. */
   readonly onClosed: () => void;
 }
@@ -59,6 +62,11 @@ export interface ReadyList {
   readonly firstSourceAt: number;
   readonly cgroup: number | undefined;
   readonly second: boolean;
+  /**
+   * Read end of the outcome pipe, not blocking, where the monitor `passes`: it adopts, tells the reports with the exit
+   * and keeps nothing that had to be forgotten.
+   */
+  readonly reports?: number;
 }
 
 interface Waiting {
@@ -82,6 +90,9 @@ export class MonitorClient {
   #processes: readonly ListedProcess[] = [];
   #nextKey = 1;
   #takesByMessage = false;
+  #passes = false;
+  /** Starts from ready lists that were asked for in this turn: they go together. */
+  #batch: { frames: Uint8Array[]; descriptors: number[]; keys: number[] } = { frames: [], descriptors: [], keys: [] };
   #closed = false;
 
   private constructor(path: string, events: MonitorEvents) {
@@ -120,6 +131,11 @@ export class MonitorClient {
 
   get pid(): number {
     return this.#pid;
+  }
+
+  /** Whether it takes ready lists with `reports`; an older one does not. */
+  get passes(): boolean {
+    return this.#passes;
   }
 
   /** What it knew when we connected. */
@@ -194,18 +210,38 @@ export class MonitorClient {
     const key = this.#nextKey++;
     const born = new Promise<number>((resolve, reject) => this.#waiting.set(key, { resolve, reject }));
     try {
-      const { memfd, lengthBytes: length, base, firstSourceAt, cgroup, second } = list;
+      const { memfd, lengthBytes: length, base, firstSourceAt, cgroup, second, reports } = list;
       const sources = descriptors.length - 1;
-      this.#send(
-        {
-          ...{ t: 'start', key, id, base, length, firstSourceAt, sources, held: [], second },
-          ...(cgroup === undefined ? {} : { cgroup }),
-        },
-        [memfd, ...descriptors],
-      );
+      const frame = encodeFrame({
+        ...{ t: 'start', key, id, base, length, firstSourceAt, sources, held: [], second },
+        ...(cgroup === undefined ? {} : { cgroup }),
+        ...(reports === undefined ? {} : { passing: true }),
+      });
+      this.#later(key, frame, reports === undefined ? [memfd, ...descriptors] : [memfd, ...descriptors, reports]);
       return await born;
     } finally {
       this.#waiting.delete(key);
+    }
+  }
+
+  #later(key: number, frame: Uint8Array, descriptors: readonly number[]): void {
+    if (this.#batch.keys.length >= BATCH_MAX) this.flush();
+    if (this.#batch.keys.length === 0) queueMicrotask(() => this.flush());
+    this.#batch.keys.push(key);
+    this.#batch.frames.push(frame);
+    this.#batch.descriptors.push(...descriptors);
+  }
+
+  /** Sends the starts from ready lists that wait for the end of this turn: their descriptors may be closed afterwards. */
+  flush(): void {
+    const { frames, descriptors, keys } = this.#batch;
+    if (keys.length === 0) return;
+    this.#batch = { frames: [], descriptors: [], keys: [] };
+    try {
+      if (this.#closed) throw unavailable('The monitor is gone');
+      sendWhole(this.#fd, Buffer.concat(frames), descriptors);
+    } catch (error) {
+      for (const key of keys) this.#settle(key)?.reject(error);
     }
   }
 
@@ -248,6 +284,7 @@ export class MonitorClient {
 
   #send(message: DaemonMessage, descriptors: readonly number[] = []): void {
     if (this.#closed) throw unavailable('The monitor is gone');
+    this.flush();
     sendWhole(this.#fd, encodeFrame(message), descriptors);
   }
 
@@ -269,6 +306,7 @@ export class MonitorClient {
         ok(message.version >= PROTOCOL_VERSION, 'the monitor is older than this daemon understands');
         this.#arena = { base: message.base, bytes: message.arenaBytes };
         this.#pid = message.pid;
+        this.#passes = message.passing === true;
         this.#processes = message.processes;
         return this.#hello.resolve();
       case 'arena':
@@ -279,7 +317,8 @@ export class MonitorClient {
       case 'refused':
         return this.#settle(message.key)?.reject(new SysError(message.what, message.errno, [message.id]));
       case 'exit':
-        return this.#events.onExit(message.exit);
+        if (message.reports === undefined) return this.#events.onExit(message.exit);
+        return this.#events.onExit(message.exit, Buffer.from(message.reports, 'base64'));
       case 'unknown':
         return log.warn('the monitor does not know a message', { message: message.message });
       case 'taken':

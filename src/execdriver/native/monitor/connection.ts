@@ -20,6 +20,7 @@ export class Connection {
   readonly #descriptors: number[] = [];
   #unsent: Uint8Array[] = [];
   #unsentBytes = 0;
+  readonly #late: Uint8Array[] = [];
 
   constructor(fd: number, epoll: Epoll) {
     this.fd = fd;
@@ -47,8 +48,22 @@ export class Connection {
     return this.#descriptors.splice(0, count);
   }
 
+  /** Goes with the next one, or by `sendLate`. */
+  late(message: MonitorMessage): void {
+    this.#late.push(encodeFrame(message));
+  }
+
+  sendLate(): void {
+    if (this.#late.length > 0) this.#sendFrames(Buffer.concat(this.#late.splice(0)), []);
+  }
+
   send(message: MonitorMessage, descriptors: readonly number[] = []): void {
-    let frame = encodeFrame(message);
+    this.sendLate();
+    this.#sendFrames(encodeFrame(message), descriptors);
+  }
+
+  #sendFrames(frames: Uint8Array, descriptors: readonly number[]): void {
+    let frame = frames;
     let sent = descriptors.length === 0;
     if (this.#unsent.length === 0) {
       for (;;) {

@@ -21,12 +21,15 @@ import { type Launch, Launches, type StartMessage } from './launches.ts';
 import {
   type DaemonMessage,
   decodeDaemonMessage,
+  type ExitRecord,
   type ListedProcess,
   type MonitorMessage,
   PROTOCOL_VERSION,
 } from './protocol.ts';
 
 const SIGNALFD_SIGINFO_BYTES = 128;
+/** The first word of a report is the second clone's pid, or 0 or -errno of a step. */
+const REPORT_BYTES = 16;
 const FAILURES_MAX = 20;
 /** After so long without an event, what the last ones have left is given back, once. */
 const REST_MS = 3_000;
@@ -47,6 +50,16 @@ interface Held {
   /** The second clone is not adopted yet; this daemon will. */
   awaitsAdoptionBy: Connection | undefined;
   ended: boolean;
+  readonly passing: Passing | undefined;
+}
+
+/** Of a process that nothing is kept of. */
+interface Passing {
+  /** Read end of its outcome pipe; ours. */
+  readonly pipe: number;
+  reports: Buffer;
+  /** Whom the pid of the process that counts is still to be told. */
+  unanswered: { readonly to: Connection; readonly key: number } | undefined;
 }
 
 export interface MonitorOptions {
@@ -70,6 +83,7 @@ export class Monitor {
   readonly #middles = new Set<number>();
   readonly #failures = new Map<number, number>();
   readonly #signalBytes = new Uint8Array(SIGNALFD_SIGINFO_BYTES * 8);
+  readonly #reportBytes = new Uint8Array(REPORT_BYTES * 64);
   readonly #launches: Launches;
   #sweepWanted = false;
   #ending = false;
@@ -98,6 +112,9 @@ export class Monitor {
       restless = ready.length > 0;
       for (const { fd, events } of ready) this.#guarded(fd, () => this.#serve(fd, events));
       if (this.#sweepWanted) this.#guarded(-1, () => this.#sweep());
+      for (const connection of this.#connections.values()) {
+        this.#guarded(connection.fd, () => connection.sendLate());
+      }
     }
     this.#launches[Symbol.dispose]();
     this.#epoll[Symbol.dispose]();
@@ -208,12 +225,14 @@ export class Monitor {
       base,
       arenaBytes: ARENA_BYTES,
       ownExecutable: hasOwnExecutable,
+      passing: true,
       processes,
     };
   }
 
   #start(from: Connection, message: StartMessage): void {
-    const descriptors = from.takeDescriptors(2 + message.sources + message.held.length);
+    const reports = message.passing === true ? 1 : 0;
+    const descriptors = from.takeDescriptors(2 + message.sources + message.held.length + reports);
     const known = this.#processes.get(message.id);
     const stale = message.base !== this.#launches.zygote.base;
     if (!stale && (known === undefined || known.ended)) return this.#launches.start(from, message, descriptors);
@@ -228,6 +247,7 @@ export class Monitor {
 
   #born({ from, message, held }: Launch, pid: number, pidfd: number): void {
     const { id, key, second } = message;
+    const pipe = message.passing === true ? held[message.held.length] : undefined;
     const connected = this.#connections.get(from.fd) === from;
     this.#forget(id);
     const named = new Map(message.held.map((name, i) => [name, held[i] ?? -1]));
@@ -238,11 +258,43 @@ export class Monitor {
       pidfd,
       ended: false,
       awaitsAdoptionBy: second && connected ? from : undefined,
+      passing: pipe === undefined ? undefined : { pipe, reports: Buffer.alloc(0), unanswered: { to: from, key } },
     };
     this.#processes.set(id, process);
     this.#byPidfd.set(pidfd, process);
     this.#epoll.add(pidfd);
-    if (connected) from.send({ t: 'started', key, id, pid });
+    if (process.passing !== undefined) {
+      if (!second) this.#answer(process);
+    } else if (connected) from.send({ t: 'started', key, id, pid });
+  }
+
+  /** Tells the pid of a passing process, once. */
+  #answer({ id, pid, passing }: Held): void {
+    const waiting = passing?.unanswered;
+    if (passing === undefined || waiting === undefined) return;
+    passing.unanswered = undefined;
+    if (this.#connections.get(waiting.to.fd) === waiting.to) {
+      waiting.to.late({ t: 'started', key: waiting.key, id, pid });
+    }
+  }
+
+  /** What is in the pipe now: whoever wrote it has ended. */
+  #readReports(passing: Passing): void {
+    const length = tryRead(passing.pipe, this.#reportBytes) ?? 0;
+    if (length > 0) passing.reports = Buffer.concat([passing.reports, this.#reportBytes.subarray(0, length)]);
+  }
+
+  /** The first child of a passing start has left: its report says which process counts. False when there is none. */
+  #adoptPassing({ id, passing }: Held): boolean {
+    if (passing === undefined) return false;
+    this.#readReports(passing);
+    for (let at = 0; at + REPORT_BYTES <= passing.reports.length; at += REPORT_BYTES) {
+      const pid = Number(passing.reports.readBigInt64LE(at));
+      if (pid <= 0) continue;
+      this.#adopt(id, pid);
+      return true;
+    }
+    return false;
   }
 
   #adopt(id: string, pid: number): void {
@@ -260,6 +312,7 @@ export class Monitor {
     this.#byPidfd.set(pidfd, process);
     this.#epoll.add(pidfd);
     this.#sweepWanted = true;
+    this.#answer(process);
   }
 
   #middleEnded(pidfd: number): void {
@@ -278,7 +331,9 @@ export class Monitor {
     close(process.pidfd);
     process.pidfd = undefined;
     // The first child of an exec has told its second's pid and left: the second's end is the exec's.
-    if (process.awaitsAdoptionBy !== undefined && ended.code === 0 && ended.signal === 0) return;
+    if (process.awaitsAdoptionBy !== undefined && ended.code === 0 && ended.signal === 0) {
+      if (process.passing === undefined || this.#adoptPassing(process)) return;
+    }
     if (process.awaitsAdoptionBy !== undefined) this.#sweepWanted = true;
     process.awaitsAdoptionBy = undefined;
     this.#recordExit(process, ended);
@@ -288,6 +343,7 @@ export class Monitor {
     process.ended = true;
     const { id } = process;
     const exit = { id, pid: process.pid, code: ended.code, signal: ended.signal, time: this.#options.now() };
+    if (process.passing !== undefined) return this.#passed(process, process.passing, exit);
     try {
       this.#options.records.append(exit);
     } catch (error) {
@@ -295,6 +351,16 @@ export class Monitor {
       log.error('an exit cannot be recorded', { process: id, err: error });
     }
     this.#tellDaemons({ t: 'exit', exit });
+  }
+
+  #passed(process: Held, passing: Passing, exit: ExitRecord): void {
+    this.#answer(process);
+    this.#readReports(passing);
+    this.#forget(process.id);
+    const reports = passing.reports.toString('base64');
+    for (const connection of this.#connections.values()) {
+      if (connection.isDaemon) connection.late({ t: 'exit', exit, reports });
+    }
   }
 
   #tellDaemons(message: MonitorMessage): void {
@@ -329,6 +395,7 @@ export class Monitor {
     const process = this.#processes.get(id);
     if (process === undefined || process.pidfd !== undefined) return;
     for (const fd of process.held.values()) close(fd);
+    if (process.passing !== undefined) close(process.passing.pipe);
     this.#processes.delete(id);
   }
 
@@ -355,10 +422,12 @@ export class Monitor {
     if (this.#launches.unanswered > 0) return;
     for (const process of this.#processes.values()) if (process.awaitsAdoptionBy !== undefined) return;
     this.#sweepWanted = false;
-    const known = new Map([...this.#byPidfd.values()].map((p) => [p.pid, p]));
+    let known: Map<number, Held> | undefined;
     for (;;) {
       const ended = waitid(W.P_ALL, 0, W.NOHANG | W.NOWAIT);
       if (ended === undefined) return;
+      // Most often nobody is left: then it is not worth making.
+      known ??= new Map([...this.#byPidfd.values()].map((p) => [p.pid, p]));
       const process = known.get(ended.pid);
       if (process !== undefined) {
         this.#processEnded(process);

@@ -24,6 +24,10 @@ const fromDaemon: DaemonMessage[] = [
     cgroup: 1,
   },
   { t: 'start', key: 2, id: 'ä', base: 4096, length: 500, firstSourceAt: 200, sources: 0, held: [], second: false },
+  {
+    ...{ t: 'start', key: 3, id: 'p', base: 4096, length: 500, firstSourceAt: 200, sources: 3, held: [], second: true },
+    passing: true,
+  },
   { t: 'adopt', id: 'a', pid: 8 },
   { t: 'drop', id: 'a', name: 'stdin' },
   { t: 'forget', id: 'a' },
@@ -37,6 +41,7 @@ const fromMonitor: MonitorMessage[] = [
     base: 4096,
     arenaBytes: 8192,
     ownExecutable: true,
+    passing: true,
     processes: [
       { id: 'a', pid: 7, held: { stdin: 300 } },
       { id: 'b', pid: 8, held: {}, exit },
@@ -46,6 +51,7 @@ const fromMonitor: MonitorMessage[] = [
   { t: 'started', key: 1, id: 'a', pid: 7 },
   { t: 'refused', key: 1, id: 'a', errno: 11, what: 'clone3' },
   { t: 'exit', exit },
+  { t: 'exit', exit, reports: 'AAAA' },
   { t: 'taken', found: true },
   { t: 'unknown', message: 'x' },
 ];

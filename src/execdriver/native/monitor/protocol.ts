@@ -53,6 +53,12 @@ export type DaemonMessage =
       readonly held: readonly string[];
       /** The child clones again and leaves; `adopt` tells the process that counts. */
       readonly second: boolean;
+      /**
+       * Only to a monitor whose hello says that it can. One more descriptor: the read end of the outcome pipe, not
+       * blocking. Nothing of the process stays: its exit is told once, with the pipe's reports, and not recorded; the
+       * monitor itself adopts the second clone, whose pid `started` tells.
+       */
+      readonly passing?: boolean;
     }
   | { readonly t: 'adopt'; readonly id: string; readonly pid: number }
   /** Closes one held descriptor: the end of input. */
@@ -72,13 +78,16 @@ export type MonitorMessage =
       readonly arenaBytes: number;
       /** False: /proc/PID/exe of a child before its execve is the monitor's own file. */
       readonly ownExecutable: boolean;
+      /** It understands `passing` starts. */
+      readonly passing?: boolean;
       readonly processes: readonly ListedProcess[];
     }
   /** The zygote died and there is another. */
   | { readonly t: 'arena'; readonly base: number; readonly arenaBytes: number }
   | { readonly t: 'started'; readonly key: number; readonly id: string; readonly pid: number }
   | { readonly t: 'refused'; readonly key: number; readonly id: string; readonly errno: number; readonly what: string }
-  | { readonly t: 'exit'; readonly exit: ExitRecord }
+  /** `reports`: base64 of what the outcome pipe of a `passing` start held. */
+  | { readonly t: 'exit'; readonly exit: ExitRecord; readonly reports?: string }
   | { readonly t: 'taken'; readonly found: boolean }
   | { readonly t: 'unknown'; readonly message: string };
 
@@ -157,6 +166,7 @@ export function decodeDaemonMessage(value: unknown): DaemonMessage | undefined {
         sources: whole(f, 'sources'),
         held: texts(f, 'held'),
         second: f['second'] === true,
+        ...(f['passing'] === true ? { passing: true } : {}),
         ...(f['cgroup'] === undefined ? {} : { cgroup: whole(f, 'cgroup') }),
       };
     case 'adopt':
@@ -206,6 +216,7 @@ export function decodeMonitorMessage(value: unknown): MonitorMessage | undefined
         base: whole(f, 'base'),
         arenaBytes: whole(f, 'arenaBytes'),
         ownExecutable: f['ownExecutable'] === true,
+        ...(f['passing'] === true ? { passing: true } : {}),
         processes: processes.map(decodeListed),
       };
     }
@@ -216,7 +227,10 @@ export function decodeMonitorMessage(value: unknown): MonitorMessage | undefined
     case 'refused':
       return { t: 'refused', key: whole(f, 'key'), id: text(f, 'id'), errno: whole(f, 'errno'), what: text(f, 'what') };
     case 'exit':
-      return { t: 'exit', exit: decodeExitRecord(f['exit']) };
+      return {
+        ...{ t: 'exit', exit: decodeExitRecord(f['exit']) },
+        ...(f['reports'] === undefined ? {} : { reports: text(f, 'reports') }),
+      };
     case 'taken':
       return { t: 'taken', found: f['found'] === true };
     case 'unknown':
