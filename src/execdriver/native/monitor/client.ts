@@ -117,6 +117,8 @@ export class MonitorClient {
       return undefined;
     }
     client.#fd = descriptorOf(client.#socket);
+    // When `attach` itself fails nobody waits for the hello any more, and its rejection is nobody's.
+    client.#hello.promise.catch(() => undefined);
     try {
       client.#send({ t: 'attach' });
       await client.#hello.promise;
