@@ -126,7 +126,8 @@ test('a running container and what it needs stay; the rest of containers goes, a
     (await usage('?type=volume')).Volumes?.filter((one) => one.Driver === 'local').length;
   const volumes = await localVolumes();
   const refused = await d.berth(['container', 'prune'], { input: 'n\n' });
-  expect([refused.code, refused.stderr]).toEqual([1, 'container prune has been cancelled\n']);
+  // As docker: a no is no error.
+  expect([refused.code, refused.stderr]).toEqual([0, '']);
   const pruned = await d.berth(['container', 'prune'], { input: 'y\n' });
   const lines = pruned.stdout.split('\n');
   expect(lines[0]).toBe('WARNING! This will remove all stopped containers.');
@@ -162,7 +163,8 @@ test('system prune asks for everything and tells what it removed', async () => {
   const ours = await d.berth(['system', 'prune', '-f']);
   expect(ours.stdout).toMatch(/^Deleted Containers:\n[0-9a-f]{64}\n\nTotal reclaimed space: 0B\n$/);
   const asked = await d.berth(['system', 'prune', '--filter', 'label=x'], { input: '\n' });
-  expect([asked.code, asked.stdout.includes('    - label=x\n')]).toEqual([1, true]);
+  expect(asked.code).toBe(0);
+  expect(asked.stdout).toContain('label=x');
   // The client cuts a duration to whole seconds: `--until 0s` would leave out what happened in this one.
   const until = ((Date.now() + 1) / 1000).toFixed(3);
   expect(
