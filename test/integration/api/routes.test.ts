@@ -289,7 +289,10 @@ describe('configuration', () => {
   test('SIGHUP rereads what may change, and a wrong file changes nothing', async () => {
     const file = path.join(daemon.directory, 'daemon.json');
     const labels = async () => (await ask('GET', '/info')).body['Labels'];
-    fs.writeFileSync(file, '{"labels": ["a=b"], "debug": true, "default-shm-size": "3M", "default-ipc-mode": "shareable"}');
+    fs.writeFileSync(
+      file,
+      '{"labels": ["a=b"], "debug": true, "default-shm-size": "3M", "default-ipc-mode": "shareable"}',
+    );
     process.kill(daemon.pid, 'SIGHUP');
     await eventually('the labels change', async () => JSON.stringify(await labels()) === '["a=b"]', 5000);
     expect((await ask('GET', '/info')).body['Debug']).toBe(true);
