@@ -36,9 +36,10 @@ async function wishes(name: string): Promise<unknown> {
       aliases: end.Aliases?.filter((alias) => !Id.startsWith(alias)),
     }))
     .sort((x, y) => (x.key < y.key ? -1 : 1));
-  // The stock client sends variables in the order of a Go map: in none.
+  // The stock client sends variables and binds in the order of a Go map: in none.
   const Env = Config.Env?.toSorted();
-  return { Config: { ...Config, Hostname, Env }, HostConfig, Path, Args, networks };
+  const Binds = HostConfig.Binds?.toSorted();
+  return { Config: { ...Config, Hostname, Env }, HostConfig: { ...HostConfig, Binds }, Path, Args, networks };
 }
 
 for (const [title, args] of [
