@@ -31,6 +31,8 @@ const CLOCK_STEP_NS = 2_000_000_000n;
 
 interface Reading extends ReadLogsRequest {
   readonly format: LogFormat;
+  /** A follower may be asked for a time in the future: until then what is added is looked at, and no longer. */
+  readonly since: { reached: boolean };
 }
 
 /** Where the output goes. `write` takes the bytes before it returns and resolves when there is room again. */
@@ -50,7 +52,8 @@ export class LogReader {
     try {
       const offsets = request.tail < 0 ? files.map(() => 0) : await tailOffsets(format, files, request.tail);
       if (request.sinceNs > 0n) await skipOlder(format, files, offsets, request.sinceNs);
-      await this.#readAll({ ...request, format }, sink, wake, files, offsets);
+      const since = { reached: request.sinceNs === 0n || request.follow === undefined };
+      await this.#readAll({ ...request, format, since }, sink, wake, files, offsets);
     } finally {
       for (const file of files) file[Symbol.dispose]();
     }
@@ -93,9 +96,10 @@ export class LogReader {
     const { size, last } = boundOf(request, file);
     // Somebody has truncated the file: what it has now is new.
     let offset = from > file.size() ? 0 : from;
-    // A follower may be asked for what comes from a time in the future on.
-    if (request.sinceNs > 0n && offset < size) {
-      offset = Math.max(offset, format.timeOffset(file.fd, size, request.sinceNs));
+    if (!request.since.reached && offset < size) {
+      const first = format.timeOffset(file.fd, size, request.sinceNs);
+      offset = Math.max(offset, first);
+      request.since.reached = first < size;
     }
     while (offset < size && !request.signal.aborted) {
       // The block and the output are shared by all readers: nothing is awaited between read and write, which takes the
